@@ -1,0 +1,31 @@
+"""What travels from the DataModule to a task."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from lipfault.faults.labels import FaultLabels
+
+Signals = dict[str, Tensor]
+"""One tensor per modality: series (batch, channel, time) in physical units, images
+(batch, channel, height, width) in [0, 1]; float32."""
+
+
+@dataclass
+class Batch:
+    """Windows of several synchronised modalities, before and after fault injection.
+
+    Args:
+        clean: Signals as recorded.
+        observed: Signals as the model sees them; the same tensors as `clean` where no fault is
+            injected.
+        present: For each modality a (batch,) bool tensor, false where the window is truly missing.
+        sample_id: (batch,) int64, the window's index in the recordings, the same in every split.
+        labels: What was injected; `None` for a clean stage.
+    """
+
+    clean: Signals
+    observed: Signals
+    present: dict[str, Tensor]
+    sample_id: Tensor
+    labels: FaultLabels | None = None

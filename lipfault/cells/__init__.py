@@ -1,0 +1,1 @@
+"""Robot cells simulated with MuJoCo (optional extra)."""

@@ -1,0 +1,1 @@
+"""Recordings on disk, windows, and the LightningDataModule."""

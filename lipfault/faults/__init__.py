@@ -1,0 +1,1 @@
+"""Sensor faults: a catalogue, seeded draws, labels and the batched engine."""

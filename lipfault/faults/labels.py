@@ -1,0 +1,36 @@
+"""The truth about injected faults, as tensors beside the batch."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass
+class FaultLabels:
+    """What was injected where; `M` modalities in the order of the batch's dictionary.
+
+    Args:
+        modality: (batch, M) bool, which modalities are faulty.
+        kind: (batch, M) int64, index into the catalogue's sorted names, -1 where there is none.
+        severity: (batch, M) int64, 1 to 5, 0 where there is none.
+        channels: For each modality (batch, channel) bool, the channels touched.
+        mask: For each modality a bool mask of the places touched, broadcastable to the signal:
+            series (batch, channel, time), image (batch, 1, height, width).
+        onset: (batch, M) float32, start of the fault in seconds from the start of the window,
+            negative where it started before, NaN where there is none.
+        damage: (batch, M) float32, RMS change of the modality's signal over the elements touched,
+            in units of each channel's sensor noise; 0 where there is none.
+    """
+
+    modality: Tensor
+    kind: Tensor
+    severity: Tensor
+    channels: dict[str, Tensor]
+    mask: dict[str, Tensor]
+    onset: Tensor
+    damage: Tensor
+
+    @property
+    def faulty(self) -> Tensor:
+        """(batch,) bool, whether any modality of the sample is faulty."""
+        return self.modality.any(dim=1)

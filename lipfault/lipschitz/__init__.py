@@ -1,0 +1,1 @@
+"""Norms, Jacobians, certificates and modulation: mathematics on torch, without Lightning."""

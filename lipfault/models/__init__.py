@@ -1,0 +1,1 @@
+"""Networks, usable without Lightning."""

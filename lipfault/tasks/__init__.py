@@ -1,0 +1,1 @@
+"""LightningModules: losses, optimizers and steps of the two stages."""
