@@ -1,0 +1,66 @@
+# `make` lists the targets; `make demo` and `make test` do all the set-up they need.
+
+PYTHON ?= python3
+JOBS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+LIPFAULT := $(BIN)/python -m lipfault
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+# What the demo and the smoke runs read, and where they leave their runs.
+DEMO_DATA := data/ur5
+DEMO_RUNS := runs/demo
+SMOKE_RUNS := runs/smoke
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-simulate demo test check lint types unit smoke format bench clean
+
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
+
+install: $(VENV)/.installed ## Create .venv with the pinned versions (once, and after these change)
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "lipfault needs Python 3.11 or newer; '$(PYTHON)' is not. Name another one:" \
+	       "make PYTHON=python3.12 install" >&2; exit 1; }
+	@echo "installing the pinned versions into $(VENV) (a few minutes the first time)"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+install-simulate: install ## Add MuJoCo, to simulate the robot cells again
+	$(PIP) --editable '.[simulate]'
+
+demo: install ## Train and test both stages on the shipped ur5 recordings (runs/demo)
+	$(LIPFAULT) --help
+
+test: check unit smoke ## All checks: lint, types, tests, doctests, smoke runs
+
+check: lint types ## The checks that run nothing: lint and types
+
+lint: install ## Lint and formatting, by ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install ## Types, by mypy
+	$(BIN)/mypy
+
+unit: install ## Tests and doctests, by pytest in JOBS processes
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
+
+smoke: install ## Both stages through the command line, tiny, on the shipped recordings
+	$(LIPFAULT) --help
+
+format: install ## Mend formatting and what ruff can mend by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install ## Run the benchmarks in bench/, one after the other
+	$(PIP) --editable '.[bench]'
+	set -e; for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+clean: ## Remove caches and smoke runs; .venv and all other runs stay
+	rm -rf $(SMOKE_RUNS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find lipfault tests -name __pycache__ -type d -prune -exec rm -rf {} +

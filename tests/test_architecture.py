@@ -1,0 +1,156 @@
+"""The import table of docs/architecture.md and the limits of the house style hold."""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / 'lipfault'
+PATHS = sorted(PACKAGE.rglob('*.py'))
+NAMES = [path.relative_to(ROOT).as_posix() for path in PATHS]
+HEAVY = {
+    'h5py',
+    'jinja2',
+    'lightning',
+    'matplotlib',
+    'mujoco',
+    'pytorch_lightning',
+    'torchmetrics',
+    'wandb',
+}
+MOST_LINES = 250
+LONGEST_CHAIN = 8
+
+
+def dotted(path: Path) -> str:
+    """`lipfault/faults/labels.py` as `lipfault.faults.labels`."""
+    parts = path.relative_to(ROOT).with_suffix('').parts
+    return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
+
+
+def imports_of(tree: ast.AST, modules: set[str]) -> set[str]:
+    """Dotted names imported anywhere in a file, those of the package down to the module."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'line {node.lineno}: relative import'
+            below = {f'{node.module}.{alias.name}' for alias in node.names}
+            found |= {name if name in modules else str(node.module) for name in below}
+    return found
+
+
+def rows() -> Iterator[tuple[list[str], set[str]]]:
+    """(files and folders, what they may import) of each row of the table, from its top."""
+    text = (ROOT / 'docs/architecture.md').read_text()
+    for line in re.findall(r'^\| `.*\|$', text, flags=re.MULTILINE):
+        where, _, allowed = line.strip('|').split(' | ')
+        places = [place.removeprefix('lipfault/') for place in re.findall(r'`([^`]+)`', where)]
+        yield places, set(re.findall(r'\w+', re.sub(r'\(.*?\)', '', allowed)))
+
+
+def layer(module: str) -> int:
+    """Row of the table that a module of the package belongs to; the longest match wins."""
+    path = module.removeprefix('lipfault.').replace('.', '/')
+    fits = [
+        (len(place), number)
+        for number, (places, _) in enumerate(rows())
+        for place in places
+        if path == place.removesuffix('.py') or f'{path}/'.startswith(place)
+    ]
+    assert fits, f'{module} is in no row of docs/architecture.md'
+    return max(fits)[1]
+
+
+TREES = {dotted(path): ast.parse(path.read_text()) for path in PATHS}
+GRAPH = {name: imports_of(tree, set(TREES)) for name, tree in TREES.items()}
+OWN = {name: {x for x in found if x in TREES} for name, found in GRAPH.items()}
+TABLE = list(rows())
+
+
+def test_table_is_read() -> None:
+    assert len(TABLE) > 5
+    assert layer('lipfault.faults.labels') == 0 < layer('lipfault.faults.engine')
+
+
+@pytest.mark.parametrize('name', sorted(set(TREES) - {'lipfault'}))
+def test_imports_follow_the_table(name: str) -> None:
+    here = layer(name)
+    allowed = TABLE[here][1]
+    if 'all' in allowed:
+        return
+    for other in OWN[name] - {'lipfault'}:
+        there = layer(other)
+        assert there <= here, f'{name} imports {other}, which is further down in the table'
+        folder = other.split('.')[1]
+        assert there in (0, here) or folder in allowed, f'{name} may not import {folder}: {other}'
+    heavy = {found.split('.')[0] for found in GRAPH[name]} & HEAVY
+    assert heavy <= allowed, f'{name} may not import {sorted(heavy - allowed)}'
+
+
+def test_no_module_imports_a_package_front_door() -> None:
+    packages = {dotted(path) for path in PATHS if path.name == '__init__.py'} - {'lipfault'}
+    assert {name: found & packages for name, found in OWN.items() if found & packages} == {}
+
+
+def test_imports_have_no_rings_and_short_chains() -> None:
+    try:
+        order = list(TopologicalSorter(OWN).static_order())
+    except CycleError as error:
+        pytest.fail(f'import ring: {" -> ".join(error.args[1])}')
+    depth: dict[str, int] = {}
+    for name in order:
+        depth[name] = 1 + max((depth[other] for other in OWN[name]), default=0)
+    deepest = max(depth, key=depth.__getitem__)
+    assert depth[deepest] <= LONGEST_CHAIN, f'{deepest} ends a chain of {depth[deepest]} modules'
+
+
+@pytest.mark.parametrize('path', [p for p in PATHS if p.name == '__init__.py'], ids=dotted)
+def test_front_doors_hold_docstrings_only(path: Path) -> None:
+    tree = TREES[dotted(path)]
+    rest = tree.body[1:]
+    assert ast.get_docstring(tree)
+    if path.parent == PACKAGE:
+        rest = [node for node in rest if '__version__' not in ast.unparse(node)]
+    assert rest == []
+
+
+@pytest.mark.parametrize('name', sorted(TREES))
+def test_no_asserts_and_no_prints(name: str) -> None:
+    for node in ast.walk(TREES[name]):
+        called = node.func if isinstance(node, ast.Call) else None
+        assert not isinstance(node, ast.Assert), f'line {node.lineno}: assert'
+        assert not (isinstance(called, ast.Name) and called.id == 'print'), called.lineno
+
+
+def code_lines(text: str) -> int:
+    """Lines that hold code; blank lines, comments and docstrings do not count."""
+    layout = {
+        getattr(tokenize, kind)
+        for kind in ('COMMENT', 'NL', 'NEWLINE', 'INDENT', 'DEDENT', 'ENDMARKER')
+    }
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in layout:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    scopes = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, scopes) and ast.get_docstring(node) is not None:
+            lines -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    return len(lines)
+
+
+def test_code_lines_leave_out_docstrings_and_comments() -> None:
+    assert code_lines('"""One.\n\nTwo."""\n\n# three\nx = (\n    1\n)\n') == 3
+
+
+@pytest.mark.parametrize('path', PATHS, ids=NAMES)
+def test_modules_are_small(path: Path) -> None:
+    assert code_lines(path.read_text()) <= MOST_LINES
