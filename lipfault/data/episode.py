@@ -17,8 +17,11 @@ class Episode:
             units.
         parameters: What was drawn for the episode (speed, load, ...), for whoever studies it;
             nothing is learned from them.
+        present: For a modality with truly missing samples, (steps,) bool, false where a sample is
+            missing; a series may hold NaN there.
     """
 
     episode_id: str
     signals: dict[str, npt.NDArray[np.uint8] | npt.NDArray[np.float32]]
     parameters: dict[str, float | str] = field(default_factory=dict)
+    present: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)

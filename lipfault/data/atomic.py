@@ -1,0 +1,143 @@
+"""Write a file completely or not at all."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lipfault.errors import LipfaultError
+
+
+@contextmanager
+def replacing(path: Path, overwrite: bool = False) -> Iterator[Path]:
+    """Path of a temporary file beside `path` that takes its place if the block succeeds.
+
+    If the block fails for any reason, the temporary file is removed and what was at `path` stays.
+
+    Args:
+        path: Where the finished file goes; its folder is made if missing.
+        overwrite: Whether an existing file may be replaced.
+
+    Yields:
+        An existing, empty file in the same folder, its name ending in `.tmp`.
+
+    Raises:
+        LipfaultError: If the file exists and `overwrite` is false, or the system refuses to write
+            to make or to rename it (no such place, no permission, disk full).
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with replacing(folder / 'a.txt') as temporary:
+        ...     _ = temporary.write_text('whole')
+        >>> [(file.name, file.read_text()) for file in folder.iterdir()]
+        [('a.txt', 'whole')]
+    """
+    if path.exists() and not overwrite:
+        raise LipfaultError(f'{path} exists already; choose another name or pass overwrite=true')
+    if path.is_dir():
+        raise LipfaultError(f'{path} is a folder; name a file')
+    temporary = _beside(path)
+    try:
+        yield temporary
+        _publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class Sink:
+    """A file object for HDF5 that keeps the first refusal of the disk instead of raising it.
+
+    HDF5 2.0 crashes the process when it fails to write while closing a data set. Here it never
+    learns of a full disk: after the first refusal everything is accepted and dropped, and `check`
+    tells the caller.
+
+    Args:
+        path: An existing file, opened for reading and writing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file without a buffer, so that a refusal comes at once."""
+        self._file = path.open('r+b', buffering=0)
+        self._error: OSError | None = None
+
+    def check(self, path: Path) -> None:
+        """Raise what the disk refused so far.
+
+        Args:
+            path: The file to name.
+
+        Raises:
+            LipfaultError: If a write failed.
+        """
+        if self._error is not None:
+            reason = self._error.strerror or str(self._error)
+            raise LipfaultError(f'cannot write {path}: {reason}') from self._error
+
+    def write(self, data: memoryview) -> int:
+        """Write all of `data`, or note why not."""
+        rest = memoryview(data)
+        while self._error is None and rest.nbytes:
+            try:
+                rest = rest[self._file.write(rest) :]
+            except OSError as error:
+                self._error = error
+        return len(data)
+
+    def truncate(self, size: int) -> int:
+        """Set the size of the file, or note why not."""
+        try:
+            return self._file.truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+            return size
+
+    def read(self, size: int = -1) -> bytes:
+        """Bytes from the current place; h5py knows a file object by this method."""
+        return self._file.read(size) or b''
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill the buffer; what was dropped reads as zeros."""
+        view = memoryview(buffer).cast('B')
+        count = self._file.readinto(view) or 0
+        view[count:] = bytes(view.nbytes - count)
+        return view.nbytes
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a byte."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Current byte."""
+        return self._file.tell()
+
+    def flush(self) -> None:
+        """Do nothing: there is no buffer."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _beside(path: Path) -> Path:
+    """A new, empty file in the folder of `path`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f'.{path.name}.', suffix='.tmp', dir=path.parent)
+    except OSError as error:
+        raise LipfaultError(f'cannot write {path}: {error.strerror}') from error
+    os.close(handle)
+    return Path(name)
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    """Put the finished file on the disk, with the usual permissions, and rename it."""
+    umask = os.umask(0)
+    os.umask(umask)
+    try:
+        temporary.chmod(0o666 & ~umask)
+        with temporary.open('rb') as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise LipfaultError(f'cannot write {path}: {error.strerror}') from error

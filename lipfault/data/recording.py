@@ -1,0 +1,244 @@
+"""Read a recording file lazily, from any number of processes."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from lipfault.data.layout import (
+    FORMAT,
+    FORMAT_VERSION,
+    PRESENT_SUFFIX,
+    attrs_to_modality,
+    dtype_of,
+    parse_parameters,
+    sample_shape,
+)
+from lipfault.data.validation import require_finite, require_layout, require_same_duration
+from lipfault.errors import LipfaultError
+from lipfault.modality import Modality
+
+
+@dataclass(frozen=True)
+class EpisodeInfo:
+    """What is known of an episode without reading its signals.
+
+    Args:
+        episode_id: Its id in the file.
+        lengths: Number of samples of each modality.
+        duration_s: Length of the shortest modality in seconds.
+        parameters: What the writer noted about it.
+        partial: Names of the modalities that have truly missing samples.
+    """
+
+    episode_id: str
+    lengths: dict[str, int]
+    duration_s: float
+    parameters: dict[str, float | str]
+    partial: frozenset[str]
+
+
+class Recording:
+    """One recording file: its description at once, its samples on demand.
+
+    The file is opened when samples are first read, once in each process, so that a forked worker
+    never shares a handle; pickling leaves the handle behind. It is opened for reading only and
+    without insisting on a lock, so that read-only network file systems do.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        path: The file.
+        modalities: Description of each modality, in alphabetical order.
+        episodes: Description of each episode, in the order of their ids.
+        attributes: The file's other root attributes.
+
+    Raises:
+        LipfaultError: If the file is missing, truncated, no recording, of another format version,
+            or if its description or the shape or dtype of an array contradicts the format.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Read the description and close the file again."""
+        self.path = Path(path)
+        self._file: h5py.File | None = None
+        self._pid = -1
+        self._datasets: dict[tuple[str, str], h5py.Dataset] = {}
+        with self._naming(), _open(self.path) as file:
+            self.attributes = _read_header(file, self.path)
+            self.modalities = _read_modalities(file, self.path)
+            self.episodes = _read_episodes(file, self.modalities, self.path)
+
+    def read(self, episode: int, modality: str, start: int, stop: int) -> npt.NDArray[Any]:
+        """Samples of one modality, as stored.
+
+        Args:
+            episode: Position in `episodes`.
+            modality: Its name.
+            start: First sample.
+            stop: One past the last sample.
+
+        Returns:
+            Images (frames, height, width, channel) uint8; a series (steps, channel) float32 in
+            physical units, NaN possible only where `present` is false.
+
+        Raises:
+            LipfaultError: If the range does not lie in the episode, the data cannot be decoded, or
+                a sample that is not marked as missing is NaN or Inf.
+        """
+        info = self.episodes[episode]
+        where = f'{self.path}, episode {info.episode_id!r}, modality {modality!r}'
+        if not 0 <= start < stop <= info.lengths[modality]:
+            raise LipfaultError(
+                f'{where}: samples {start} to {stop} are not in 0 to {info.lengths[modality]}'
+            )
+        with self._naming(where):
+            samples: npt.NDArray[Any] = self._dataset(info.episode_id, modality)[start:stop]
+        if self.modalities[modality].kind == 'series':
+            present = self.present(episode, modality, start, stop)
+            require_finite(self.modalities[modality], samples, present, where, start)
+        return samples
+
+    def present(
+        self, episode: int, modality: str, start: int, stop: int
+    ) -> npt.NDArray[np.bool_] | None:
+        """(stop - start,) bool, false where a sample is truly missing; `None` if none is."""
+        info = self.episodes[episode]
+        if modality not in info.partial:
+            return None
+        with self._naming(f'{self.path}, episode {info.episode_id!r}, modality {modality!r}'):
+            mask = self._dataset(info.episode_id, modality + PRESENT_SUFFIX)[start:stop]
+        return np.asarray(mask, dtype=np.bool_)
+
+    def close(self) -> None:
+        """Close this process's handle; the next read opens the file again."""
+        if self._pid == os.getpid() and self._file is not None:
+            self._file.close()
+        self._file, self._datasets, self._pid = None, {}, -1
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the open handle."""
+        return {**self.__dict__, '_file': None, '_datasets': {}, '_pid': -1}
+
+    def _dataset(self, episode_id: str, name: str) -> h5py.Dataset:
+        """This process's handle of a dataset, kept so that its chunk cache is too."""
+        if self._pid != os.getpid():
+            # A forked worker inherits the handle; it must not be closed from there.
+            self._file, self._datasets, self._pid = None, {}, os.getpid()
+        if self._file is None:
+            self._file = _open(self.path, self._chunk_cache_bytes())
+        key = (episode_id, name)
+        if key not in self._datasets:
+            self._datasets[key] = self._file[f'episodes/{episode_id}/{name}']
+        return self._datasets[key]
+
+    def _chunk_cache_bytes(self) -> int:
+        """Two of the largest chunks at least: HDF5 bypasses a cache smaller than a chunk."""
+        sizes = (
+            int(np.prod(sample_shape(modality))) * dtype_of(modality).itemsize * 128
+            if modality.kind == 'series'
+            else int(np.prod(sample_shape(modality)))
+            for modality in self.modalities.values()
+        )
+        return max(1 << 20, 2 * max(sizes))
+
+    @contextmanager
+    def _naming(self, where: str | None = None) -> Iterator[None]:
+        """Turn HDF5's errors into one line that names the file."""
+        try:
+            yield
+        except (OSError, RuntimeError, KeyError) as error:
+            reason = str(error).strip('\'"').splitlines()[0]
+            raise LipfaultError(
+                f'{where or self.path}: cannot be read, the file is damaged or truncated: {reason}'
+            ) from error
+
+
+def _open(path: Path, chunk_cache_bytes: int = 1 << 20) -> h5py.File:
+    """The file, for reading, with a lock only where the file system offers one."""
+    if not path.is_file():
+        found = 'is a folder' if path.is_dir() else 'does not exist'
+        raise LipfaultError(f'recording {path} {found}; give an HDF5 file')
+    return h5py.File(path, 'r', locking='best-effort', rdcc_nbytes=chunk_cache_bytes)
+
+
+def _read_header(file: h5py.File, path: Path) -> dict[str, object]:
+    """Root attributes besides format and version; refuses other formats and versions."""
+    attributes = {key: _plain(value) for key, value in file.attrs.items()}
+    if attributes.pop('format', None) != FORMAT:
+        raise LipfaultError(
+            f'{path}: is HDF5 but no recording: root attribute format != {FORMAT!r}'
+        )
+    version = attributes.pop('format_version', None)
+    if version != FORMAT_VERSION:
+        raise LipfaultError(
+            f'{path}: format version {version!r} is not supported; this release reads version '
+            f'{FORMAT_VERSION}'
+        )
+    for group in ('modalities', 'episodes'):
+        if not isinstance(file.get(group), h5py.Group) or not len(file[group]):
+            raise LipfaultError(f'{path}: group /{group} is missing or empty')
+    return attributes
+
+
+def _read_modalities(file: h5py.File, path: Path) -> dict[str, Modality]:
+    """Description of each modality by name."""
+    return {
+        name: attrs_to_modality(
+            name, {key: _plain(value) for key, value in group.attrs.items()}, str(path)
+        )
+        for name, group in file['modalities'].items()
+    }
+
+
+def _read_episodes(
+    file: h5py.File, modalities: dict[str, Modality], path: Path
+) -> list[EpisodeInfo]:
+    """Description of each episode, checked against the modalities."""
+    return [
+        _read_episode(group, episode_id, modalities, f'{path}, episode {episode_id!r}')
+        for episode_id, group in sorted(file['episodes'].items())
+    ]
+
+
+def _read_episode(
+    group: h5py.Group, episode_id: str, modalities: dict[str, Modality], where: str
+) -> EpisodeInfo:
+    """Description of one episode from the shapes of its datasets."""
+    lengths = {}
+    for name, modality in modalities.items():
+        if name not in group:
+            raise LipfaultError(f'{where}: lacks the modality {name!r}')
+        dataset = group[name]
+        require_layout(modality, dataset.shape, dataset.dtype, f'{where}, modality {name!r}')
+        lengths[name] = dataset.shape[0]
+    partial = frozenset(name for name in modalities if name + PRESENT_SUFFIX in group)
+    for name in partial:
+        mask = group[name + PRESENT_SUFFIX]
+        if mask.shape != (lengths[name],) or mask.dtype != np.bool_:
+            raise LipfaultError(
+                f'{where}: {name + PRESENT_SUFFIX} must be ({lengths[name]},) bool, '
+                f'got {mask.shape} {mask.dtype}'
+            )
+    require_same_duration(modalities, lengths, where)
+    return EpisodeInfo(
+        episode_id=episode_id,
+        lengths=lengths,
+        duration_s=min(lengths[name] / modalities[name].rate_hz for name in modalities),
+        parameters=parse_parameters(str(group.attrs.get('parameters', '{}')), where),
+        partial=partial,
+    )
+
+
+def _plain(value: object) -> object:
+    """An HDF5 attribute as plain Python types."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value.item() if isinstance(value, np.generic) else value
