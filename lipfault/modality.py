@@ -43,6 +43,10 @@ class Modality:
 
     def __post_init__(self) -> None:
         """Refuse a description that contradicts itself."""
+        if not self.name.isidentifier():
+            raise LipfaultError(
+                f'modality {self.name!r}: the name must consist of letters, digits and underscores'
+            )
         if self.kind not in ('image', 'series'):
             raise LipfaultError(
                 f'modality {self.name!r}: kind must be "image" or "series", got {self.kind!r}'

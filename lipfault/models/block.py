@@ -1,0 +1,262 @@
+"""The compute block of stage 2: locate, detect, correct."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lipfault.modality import Modality
+from lipfault.models.autoencoder import Autoencoder, Signals
+from lipfault.models.corrector import Corrector
+from lipfault.models.detector import Detector
+from lipfault.models.locator import Locator
+
+
+@dataclass
+class BlockConfig:
+    """Sizes of the compute block.
+
+    Args:
+        corrector_width: Hidden units of the dense corrector.
+        detector_width: Hidden units of the dense detector.
+        embedding: Size of the detector's embedding.
+        locator_widths: Hidden channels of a locator, by kind of modality.
+        groups: Into how many groups the channels of a series are split; each group is inferred
+            from the others and from the other modalities, and the difference shown to the locator.
+    """
+
+    corrector_width: int = 768
+    detector_width: int = 256
+    embedding: int = 64
+    locator_widths: Mapping[str, int] | None = None
+    groups: int = 4
+
+
+@dataclass
+class BlockOutput:
+    """What the compute block says about a batch of M modalities.
+
+    Args:
+        logits: (batch, M), positive where a modality is faulty.
+        embedding: (batch, embedding), the detector's.
+        scaled: (batch, feature), the detector's input, unit root mean square on clean samples.
+        map_logits: Logits of the fault map of each modality: series (batch, channel, time), image
+            (batch, 1, height, width).
+        inferred: Standardized signals as inferred where they are hidden.
+        cleaned: Standardized signals: observed where no fault is found, inferred where one is.
+        latents: Latent that the corrector gives.
+    """
+
+    logits: Tensor
+    embedding: Tensor
+    scaled: Tensor
+    map_logits: Signals
+    inferred: Signals
+    cleaned: Signals
+    latents: Signals
+
+    @property
+    def score(self) -> Tensor:
+        """(batch,) anomaly score: the logit that at least one modality is faulty."""
+        return torch.logsumexp(self.logits, dim=1)
+
+
+class FaultMapBlock(nn.Module):
+    """Corrects only what it has located.
+
+    1. The corrector is asked what each part of the observed signals should look like, given the
+       rest: channel groups of a series, an image as a whole.
+    2. A locator per modality compares: observed signal, residual of the stage-1 reconstruction,
+       residual of step 1. Its output is a soft fault map over channel and time, or over place.
+    3. The detector embeds latent, residual energies and what the locators saw.
+    4. The corrector infers what the fault map hides, and the cleaned signal is the observed one
+       outside the map.
+
+    Args:
+        autoencoder: Stage 1; frozen, and not a part of this module.
+        modalities: What is known of each modality.
+        config: Sizes.
+    """
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        modalities: Mapping[str, Modality],
+        config: BlockConfig | None = None,
+    ) -> None:
+        """Build the parts for the latent shapes of the autoencoder."""
+        super().__init__()
+        config = config or BlockConfig()
+        self.kinds = {n: m.kind for n, m in modalities.items()}
+        self.channels = {n: len(m.channels) for n, m in modalities.items()}
+        self.groups = config.groups
+        shapes = {n: autoencoder.latent_shape(n) for n in modalities}
+        widths = config.locator_widths or {'series': 192, 'image': 48}
+        self.locators = nn.ModuleDict(
+            {n: Locator(m.kind, len(m.channels), 3, widths[m.kind]) for n, m in modalities.items()}
+        )
+        self.corrector = Corrector(
+            shapes,
+            {n: self._map_size(n, s) for n, s in shapes.items()},
+            config.corrector_width,
+        )
+        features = sum(
+            torch.Size(s).numel() + 2 * widths[self.kinds[n]] + 2 * self._map_size(n, s)
+            for n, s in shapes.items()
+        )
+        self.detector = Detector(
+            features, len(modalities), config.detector_width, config.embedding
+        )
+
+    def forward(
+        self,
+        autoencoder: Autoencoder,
+        observed: Signals,
+        clean: Tensor | None = None,
+        told: Signals | None = None,
+    ) -> BlockOutput:
+        """Locate, detect and correct the faults in a batch.
+
+        Args:
+            autoencoder: Stage 1, in evaluation mode.
+            observed: Standardized signals.
+            clean: (batch,) bool, in training the samples without a fault; they set the scales.
+            told: Fault maps to use instead of the located ones, for modalities named: the truth,
+                when the ceiling of the corrector is asked for.
+        """
+        with torch.no_grad():
+            latents = autoencoder.encode(observed)
+            residuals = self.residuals(autoencoder, observed, latents)
+        map_logits, pooled = self._locate(observed, residuals, clean)
+        features = self._features(latents, residuals, pooled)
+        scaled = self.detector.scaled(features, clean)
+        embedding = self.detector.embed(scaled)
+        maps = {n: m.sigmoid() for n, m in map_logits.items()} | (told or {})
+        corrected = self.infer(autoencoder, observed, maps, latents)
+        inferred = autoencoder.decode(corrected)
+        cleaned = {n: x + maps[n] * (inferred[n] - x) for n, x in observed.items()}
+        return BlockOutput(
+            self.detector(embedding), embedding, scaled, map_logits, inferred, cleaned, corrected
+        )
+
+    def infer(
+        self,
+        autoencoder: Autoencoder,
+        observed: Signals,
+        maps: Signals,
+        latents: Signals | None = None,
+        names: tuple[str, ...] | None = None,
+    ) -> Signals:
+        """Latent of the clean signals, given what the maps leave visible.
+
+        Gradients reach the corrector, not the maps.
+
+        Args:
+            autoencoder: Stage 1.
+            observed: Standardized signals.
+            maps: Fault maps in [0, 1], 1 hides.
+            latents: Latent of `observed`, computed if not given.
+            names: The modalities wanted, all by default.
+        """
+        with torch.no_grad():
+            hidden = {n: m.detach() for n, m in maps.items()}
+            kept = autoencoder.encode({n: observed[n] * (1 - hidden[n]) for n in observed})
+            seen = autoencoder.encode(observed) if latents is None else latents
+            summaries = {n: self._summary(n, hidden[n], kept[n]) for n in observed}
+        corrected: Signals = self.corrector(kept, seen, summaries, names)
+        return corrected
+
+    def residuals(
+        self, autoencoder: Autoencoder, observed: Signals, latents: Signals
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Observed minus reconstructed, and observed minus inferred from the rest.
+
+        Args:
+            autoencoder: Stage 1.
+            observed: Standardized signals.
+            latents: Latent of `observed`.
+
+        Returns:
+            For each modality two tensors shaped as its signal.
+        """
+        reconstructed = autoencoder.decode(latents)
+        inferred = {n: self._inferred_by_part(autoencoder, observed, latents, n) for n in observed}
+        return {n: (x - reconstructed[n], x - inferred[n]) for n, x in observed.items()}
+
+    def _inferred_by_part(
+        self, autoencoder: Autoencoder, observed: Signals, latents: Signals, name: str
+    ) -> Tensor:
+        """Each part of one modality inferred from all that is not in the part."""
+        signal, parts = observed[name], self.parts(name, observed[name].device)
+        batch, count = len(signal), len(parts)
+        hidden = parts.view(count, 1, -1, *[1] * (signal.dim() - 2))
+        kept_part = autoencoder.encode({name: (signal * (1 - hidden)).flatten(0, 1)})[name]
+        repeated = {n: z.repeat(count, *[1] * (z.dim() - 1)) for n, z in latents.items()}
+        summaries = {
+            n: z.new_zeros(count * batch, self._map_size(n, tuple(z.shape[1:])))
+            for n, z in latents.items()
+        }
+        mask = hidden[:, :, : self._map_shape(name, signal)[0]]
+        mask = mask.expand(count, batch, *self._map_shape(name, signal)).flatten(0, 1)
+        summaries[name] = self._summary(name, mask, kept_part)
+        latent = self.corrector(
+            repeated | {name: kept_part}, repeated, summaries, names=(name,)
+        )
+        inferred = autoencoder.decode(latent)[name].unflatten(0, (count, batch))
+        return (inferred * hidden).sum(dim=0)
+
+    def parts(self, name: str, device: torch.device) -> Tensor:
+        """Which channels are hidden together, (part, channel) float of zeros and ones.
+
+        The channels of a series are dealt to the groups in turn, so that neighbouring channels are
+        in different groups; an image is one part, with all its channels.
+        """
+        if self.kinds[name] == 'image':
+            return torch.ones(1, self.channels[name], device=device)
+        count = min(self.groups, self.channels[name])
+        group = torch.arange(self.channels[name], device=device) % count
+        return (group == torch.arange(count, device=device)[:, None]).float()
+
+    def _locate(
+        self,
+        observed: Signals,
+        residuals: dict[str, tuple[Tensor, Tensor]],
+        clean: Tensor | None,
+    ) -> tuple[Signals, Signals]:
+        logits, pooled = {}, {}
+        for name, signal in observed.items():
+            views = torch.cat([signal, *residuals[name]], dim=1)
+            logits[name], pooled[name] = self.locators[name](views, clean)
+        return logits, pooled
+
+    def _features(
+        self, latents: Signals, residuals: dict[str, tuple[Tensor, Tensor]], pooled: Signals
+    ) -> Tensor:
+        """What the detector gets, (batch, feature)."""
+        parts = []
+        for name, latent in latents.items():
+            energies = [self._energy(name, r, latent) for r in residuals[name]]
+            parts += [latent.flatten(1), *energies, pooled[name]]
+        return torch.cat(parts, dim=1).float()
+
+    def _energy(self, name: str, residual: Tensor, latent: Tensor) -> Tensor:
+        """Root mean square of a residual at the resolution of the summarized fault map."""
+        square = residual.square()
+        if self.kinds[name] == 'image':
+            square = square.mean(dim=1, keepdim=True)
+        return self._summary(name, square, latent).clamp_min(1e-12).sqrt()
+
+    def _summary(self, name: str, fault_map: Tensor, latent: Tensor) -> Tensor:
+        """Mean of a map over each latent position, (batch, map size)."""
+        if self.kinds[name] == 'image':
+            return nn.functional.adaptive_avg_pool2d(fault_map, latent.shape[2:]).flatten(1)
+        return nn.functional.adaptive_avg_pool1d(fault_map, latent.shape[2]).flatten(1)
+
+    def _map_size(self, name: str, latent_shape: tuple[int, ...]) -> int:
+        places = torch.Size(latent_shape[1:]).numel()
+        return places if self.kinds[name] == 'image' else self.channels[name] * places
+
+    def _map_shape(self, name: str, signal: Tensor) -> tuple[int, ...]:
+        channels = 1 if self.kinds[name] == 'image' else self.channels[name]
+        return (channels, *signal.shape[2:])

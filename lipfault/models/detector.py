@@ -1,0 +1,58 @@
+"""The detector: a dense embedding that faults move far and clean samples hardly at all."""
+
+import torch
+from torch import Tensor, nn
+
+from lipfault.models.running_scale import RunningScale, symlog
+
+
+class Detector(nn.Module):
+    """Dense layers from features to an embedding, and from there to one logit per modality.
+
+    Args:
+        features: Number of features.
+        modalities: Number of modalities.
+        width: Hidden units.
+        embedding: Size of the embedding.
+    """
+
+    def __init__(
+        self, features: int, modalities: int, width: int = 256, embedding: int = 64
+    ) -> None:
+        """Build the layers."""
+        super().__init__()
+        self.compress = RunningScale(features)
+        self.scale = RunningScale(features)
+        self.layers = nn.Sequential(
+            nn.Linear(features, width),
+            nn.GELU(),
+            nn.Linear(width, width),
+            nn.GELU(),
+            nn.Linear(width, embedding),
+        )
+        self.head = nn.Linear(embedding, modalities)
+
+    def scaled(self, features: Tensor, clean: Tensor | None = None) -> Tensor:
+        """Compressed features (batch, feature) with unit root mean square on clean samples.
+
+        Args:
+            features: (batch, feature).
+            clean: (batch,) bool, in training the samples without a fault: they set the scale.
+        """
+        if clean is not None:
+            self.compress.update(features, clean)
+        compressed = symlog(self.compress(features))
+        if clean is not None:
+            self.scale.update(compressed.detach(), clean)
+        scaled: Tensor = self.scale(compressed)
+        return scaled
+
+    def embed(self, scaled: Tensor) -> Tensor:
+        """Embedding (batch, embedding) of scaled features (batch, feature)."""
+        embedding: Tensor = self.layers(scaled)
+        return embedding
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """Logits (batch, modality), positive where a modality is faulty."""
+        logits: Tensor = self.head(embedding)
+        return logits

@@ -1,0 +1,74 @@
+"""Locators: where in a signal is the fault."""
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from lipfault.models.running_scale import RunningScale, symlog
+
+
+class _Residual(nn.Module):
+    """x + f(x) with a convolution along places and a broadcast of the mean over places."""
+
+    def __init__(self, width: int, conv: type[nn.Conv1d] | type[nn.Conv2d]) -> None:
+        super().__init__()
+        self.conv = conv(width, width, 3, padding=1)
+        self.everywhere = nn.Linear(width, width)
+        self.out = conv(width, width, 1)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        mean = self.everywhere(hidden.flatten(2).mean(dim=2))
+        mixed = nn.functional.gelu(self.conv(hidden) + mean.view(*mean.shape, *[1] * (hidden.dim() - 2)))
+        out: Tensor = hidden + self.out(mixed)
+        return out
+
+
+class Locator(nn.Module):
+    """Convolutional network from views of one modality to the logits of its fault map.
+
+    A view is a standardized signal or residual of the shape of the signal. Residual views are
+    brought to unit scale on clean samples and compressed (symlog), so that a fault of any size is
+    in reach of the network.
+
+    Args:
+        kind: `series` or `image`.
+        channels: Channels of the signal.
+        views: Number of views.
+        width: Hidden channels.
+        patch: Places (time steps, or pixels in each direction) that share a hidden position; the
+            map itself has the resolution of the signal.
+        depth: Residual layers.
+    """
+
+    def __init__(
+        self, kind: str, channels: int, views: int = 3, width: int = 64, patch: int = 4, depth: int = 3
+    ) -> None:
+        """Build the network for the kind of the modality."""
+        super().__init__()
+        conv: type[nn.Conv1d] | type[nn.Conv2d] = nn.Conv1d if kind == 'series' else nn.Conv2d
+        self.kind, self.patch, self.width = kind, patch, width
+        self.scale = RunningScale(views * channels)
+        self.start = conv(views * channels, width, patch, stride=patch)
+        self.body = nn.Sequential(*(_Residual(width, conv) for _ in range(depth)))
+        maps = channels * patch if kind == 'series' else patch**2
+        self.end = conv(width, maps, 1)
+
+    def forward(self, views: Tensor, clean: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Find the fault.
+
+        Args:
+            views: (batch, view x channel, time) or (batch, view x channel, height, width).
+            clean: (batch,) bool, in training the samples without a fault: they set the scale.
+
+        Returns:
+            Logits of the fault map, (batch, channel, time) or (batch, 1, height, width), and what
+            the network saw, pooled: (batch, 2 x width).
+        """
+        if clean is not None:
+            self.scale.update(views, clean)
+        hidden = self.body(nn.functional.gelu(self.start(symlog(self.scale(views)))))
+        places = hidden.flatten(2)
+        pooled = torch.cat([places.mean(dim=2), places.amax(dim=2)], dim=1)
+        pattern = 'b (c p) t -> b c (t p)' if self.kind == 'series' else 'b (p q) h w -> b 1 (h p) (w q)'
+        sizes = {'p': self.patch} if self.kind == 'series' else {'p': self.patch, 'q': self.patch}
+        return rearrange(self.end(hidden), pattern, **sizes), pooled
