@@ -3,49 +3,12 @@
 import json
 from typing import Any
 
-import numpy as np
-
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 
 FORMAT = 'lipfault-recording'
 FORMAT_VERSION = 1
 PRESENT_SUFFIX = '_present'
-
-
-def dtype_of(modality: Modality) -> np.dtype[Any]:
-    """Element type on disk: uint8 for images, float32 for series.
-
-    >>> dtype_of(Modality('imu', 'series', 100.0, ('ax',), ('m/s^2',), (-20.0,), (20.0,), (0.1,)))
-    dtype('float32')
-    """
-    return np.dtype(np.uint8 if modality.kind == 'image' else np.float32)
-
-
-def sample_shape(modality: Modality) -> tuple[int, ...]:
-    """Shape of one sample on disk: (height, width, channel) of a frame, (channel,) of a step."""
-    return (*(modality.size or ()), len(modality.channels))
-
-
-def quantum_of(modality: Modality) -> np.ndarray:
-    """Steps to which the writer rounds a series, (channel,) float32, in each channel's unit.
-
-    The largest power of two not above an eighth of the sensor's noise: rounding adds at most
-    0.07 % to the noise's variance, and the zeros it leaves at the end of each mantissa halve the
-    file.
-
-    >>> imu = Modality('imu', 'series', 100.0, ('ax',), ('m/s^2',), (-20.0,), (20.0,), (0.1,))
-    >>> quantum_of(imu)
-    array([0.0078125], dtype=float32)
-    """
-    noise = np.asarray(modality.noise, dtype=np.float64)
-    return np.exp2(np.floor(np.log2(noise / 8))).astype(np.float32)
-
-
-def chunk_of(modality: Modality, length: int) -> tuple[int, ...]:
-    """Chunk shape that fits shuffled window reads: one frame, or up to 128 steps of a series."""
-    steps = 1 if modality.kind == 'image' else max(1, min(128, length))
-    return (steps, *sample_shape(modality))
 
 
 def modality_to_attrs(modality: Modality) -> dict[str, Any]:

@@ -16,11 +16,15 @@ from lipfault.data.layout import (
     FORMAT_VERSION,
     PRESENT_SUFFIX,
     attrs_to_modality,
-    dtype_of,
     parse_parameters,
+)
+from lipfault.data.validation import (
+    dtype_of,
+    require_finite,
+    require_layout,
+    require_same_duration,
     sample_shape,
 )
-from lipfault.data.validation import require_finite, require_layout, require_same_duration
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 

@@ -1,13 +1,27 @@
 """What a recording must fulfil, the same for writing, reading and checking."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lipfault.data.layout import dtype_of, sample_shape
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
+
+
+def dtype_of(modality: Modality) -> np.dtype[Any]:
+    """Element type on disk: uint8 for images, float32 for series.
+
+    >>> dtype_of(Modality('imu', 'series', 100.0, ('ax',), ('m/s^2',), (-20.0,), (20.0,), (0.1,)))
+    dtype('float32')
+    """
+    return np.dtype(np.uint8 if modality.kind == 'image' else np.float32)
+
+
+def sample_shape(modality: Modality) -> tuple[int, ...]:
+    """Shape of one sample on disk: (height, width, channel) of a frame, (channel,) of a step."""
+    return (*(modality.size or ()), len(modality.channels))
 
 
 def require_layout(modality: Modality, shape: tuple[int, ...], dtype: np.dtype, where: str) -> None:

@@ -16,15 +16,14 @@ from lipfault.data.layout import (
     FORMAT,
     FORMAT_VERSION,
     PRESENT_SUFFIX,
-    chunk_of,
     modality_to_attrs,
-    quantum_of,
 )
 from lipfault.data.validation import (
     require_finite,
     require_layout,
     require_range,
     require_same_duration,
+    sample_shape,
 )
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
@@ -158,11 +157,32 @@ def _write_signal(
     group.create_dataset(
         modality.name,
         data=_rounded(signal, quantum_of(modality)) if is_series else signal,
-        chunks=chunk_of(modality, len(signal)),
+        chunks=_chunk_of(modality, len(signal)),
         compression=None if compression == 'none' else compression,
         compression_opts=9 if compression == 'gzip' else None,
         shuffle=is_series and compression != 'none',
     )
+
+
+def quantum_of(modality: Modality) -> npt.NDArray[np.float32]:
+    """Steps to which the writer rounds a series, (channel,) float32, in each channel's unit.
+
+    The largest power of two not above an eighth of the sensor's noise: rounding adds at most
+    0.07 % to the noise's variance, and the zeros it leaves at the end of each mantissa halve the
+    file.
+
+    >>> imu = Modality('imu', 'series', 100.0, ('ax',), ('m/s^2',), (-20.0,), (20.0,), (0.1,))
+    >>> quantum_of(imu)
+    array([0.0078125], dtype=float32)
+    """
+    noise = np.asarray(modality.noise, dtype=np.float64)
+    return np.exp2(np.floor(np.log2(noise / 8))).astype(np.float32)
+
+
+def _chunk_of(modality: Modality, length: int) -> tuple[int, ...]:
+    """Chunk shape that fits shuffled window reads: one frame, or up to 128 steps of a series."""
+    steps = 1 if modality.kind == 'image' else max(1, min(128, length))
+    return (steps, *sample_shape(modality))
 
 
 def _rounded(signal: npt.NDArray[Any], quantum: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -1,0 +1,188 @@
+"""The DataModule: windows of recordings in, batches with faults out."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+from torch.utils.data.distributed import DistributedSampler
+
+from lipfault.batch import Batch
+from lipfault.data.geometry import Geometry
+from lipfault.data.recording_set import RecordingSet
+from lipfault.data.splits import split_episodes
+from lipfault.data.unpack import shapes, unpack
+from lipfault.data.window_batch import Windows, join
+from lipfault.data.windows import CacheMode, WindowDataset
+from lipfault.errors import LipfaultError
+from lipfault.modality import Modality
+
+_DEFAULT_SPLITS = {'pretrain': 0.4, 'finetune': 0.36, 'calibration': 0.12, 'test': 0.12}
+# Keeps the orders of neighbouring seeds apart: the sampler adds the epoch to its seed.
+_SEED_STEP = 1_000_003
+
+
+class RecordingDataModule(LightningDataModule):
+    """Windows of recordings, split by episode, with faults injected on the device.
+
+    Which windows are in a training batch depends on (seed, epoch) only, and which faults they get
+    on (seed, epoch, sample id), whatever the number of workers or devices. Validation and test use
+    the faults of epoch 0.
+
+    Args:
+        path: The recording, one HDF5 file or several.
+        window_s: Length of a window in seconds.
+        stride_s: Distance between the ends of two windows in seconds.
+        history_s: Seconds before the window kept for faults that need them, such as delay.
+        splits: For each split its fraction of the episodes or the list of their ids.
+        split_seed: Seed of the assignment of episodes.
+        train_split: Split to train on.
+        val_split: Split to validate on.
+        test_split: Split to test on and to predict.
+        batch_size: Windows in a batch, on each device.
+        num_workers: Processes that load batches; 0 loads in the main process.
+        cache: What to keep in memory: `none`, the `series`, or `all`.
+        cache_limit_gb: Most memory that the cache of one split may take, in GB.
+        seed: Seed of the order of training windows and of the faults.
+
+    Raises:
+        LipfaultError: When the recording is first used, if it or the splits do not fit.
+    """
+
+    def __init__(
+        self,
+        path: str | list[str],
+        window_s: float = 1.0,
+        stride_s: float = 0.1,
+        history_s: float = 1.0,
+        splits: dict[str, float | list[str]] | None = None,
+        split_seed: int = 0,
+        train_split: str = 'pretrain',
+        val_split: str = 'calibration',
+        test_split: str = 'test',
+        batch_size: int = 128,
+        num_workers: int = 0,
+        cache: CacheMode = 'all',
+        cache_limit_gb: float = 8.0,
+        seed: int = 0,
+    ) -> None:
+        """Note what is wanted; nothing is opened yet."""
+        super().__init__()
+        self._paths = [path] if isinstance(path, str) else list(path)
+        self._lengths = (window_s, stride_s, history_s)
+        self._splits, self._split_seed = dict(splits or _DEFAULT_SPLITS), split_seed
+        self._split_of = {'fit': train_split, 'validate': val_split, 'test': test_split}
+        self._batch_size, self._num_workers = batch_size, num_workers
+        self._cache, self._cache_limit_gb = cache, cache_limit_gb
+        self._seed = seed
+        self._datasets: dict[str, WindowDataset] = {}
+
+    @cached_property
+    def recordings(self) -> RecordingSet:
+        """The recordings, opened on first use."""
+        return RecordingSet(self._paths)
+
+    @property
+    def modalities(self) -> dict[str, Modality]:
+        """Description of each modality by name."""
+        return dict(self.recordings.modalities)
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """Which samples make up a window."""
+        return Geometry(self.modalities, *self._lengths)
+
+    @property
+    def window_shape(self) -> dict[str, tuple[int, ...]]:
+        """Shape of one window's signal by modality: (channel, time) or (channel, height, width)."""
+        return dict(shapes(self.geometry))
+
+    @cached_property
+    def split_ids(self) -> dict[str, list[str]]:
+        """Ids of the episodes of each split."""
+        ids = [info.episode_id for info in self.recordings.episodes]
+        return split_episodes(ids, self._splits, self._split_seed)
+
+    def dataset(self, split: str) -> WindowDataset:
+        """Windows of one split, made on first use.
+
+        Raises:
+            LipfaultError: If there is no such split, or an episode does not fit.
+        """
+        if split not in self.split_ids:
+            raise LipfaultError(f'there is no split {split!r}; splits are {sorted(self.split_ids)}')
+        if split not in self._datasets:
+            wanted = set(self.split_ids[split])
+            episodes = enumerate(self.recordings.episodes)
+            positions = [place for place, info in episodes if info.episode_id in wanted]
+            self._datasets[split] = WindowDataset(
+                self.recordings, positions, self.geometry, self._cache, self._cache_limit_gb
+            )
+        return self._datasets[split]
+
+    def setup(self, stage: str) -> None:
+        """Read what the stage caches, before workers start."""
+        for step in ('fit', 'validate') if stage == 'fit' else (stage,):
+            self.dataset(self._split_of.get(step, self._split_of['test']))
+
+    def train_dataloader(self) -> DataLoader[Windows]:
+        """Shuffled batches of the training split, the same for the same (seed, epoch)."""
+        dataset = self.dataset(self._split_of['fit'])
+        sampler: DistributedSampler[Windows] = DistributedSampler(
+            dataset,
+            num_replicas=self.trainer.world_size if self.trainer else 1,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            shuffle=True,
+            seed=self._seed * _SEED_STEP,
+        )
+        if len(sampler) < self._batch_size:
+            raise LipfaultError(
+                f'split {self._split_of["fit"]!r} has {len(sampler)} windows for each device, '
+                f'fewer than batch_size={self._batch_size}; use a smaller batch or more episodes'
+            )
+        return self._loader(dataset, sampler=sampler, drop_last=True)
+
+    def val_dataloader(self) -> DataLoader[Windows]:
+        """Batches of the validation split in order."""
+        return self._loader(self.dataset(self._split_of['validate']))
+
+    def test_dataloader(self) -> DataLoader[Windows]:
+        """Batches of the test split in order."""
+        return self._loader(self.dataset(self._split_of['test']))
+
+    def predict_dataloader(self) -> DataLoader[Windows]:
+        """Batches of the test split in order, without faults."""
+        return self._loader(self.dataset(self._split_of['test']))
+
+    def clean_batches(self, split: str) -> Iterator[Batch]:
+        """All windows of a split in order, without faults, on the CPU."""
+        for windows in self._loader(self.dataset(split)):
+            yield self.clean_batch(windows)
+
+    def clean_batch(self, windows: Windows) -> Batch:
+        """The batch as recorded: observed and clean signals are the same tensors."""
+        signals, _ = unpack(windows, self.geometry)
+        return Batch(
+            clean=signals,
+            observed=signals,
+            present=windows.present,
+            sample_id=windows.sample_id,
+        )
+
+    def on_after_batch_transfer(self, batch: Windows, dataloader_idx: int) -> Batch:
+        """Unpack the windows on the device and inject faults."""
+        return self.clean_batch(batch)
+
+    def _loader(self, dataset: WindowDataset, **options: Any) -> DataLoader[Windows]:  # noqa: ANN401
+        """A loader that fetches whole batches."""
+        return DataLoader(
+            dataset,
+            batch_size=self._batch_size,
+            num_workers=self._num_workers,
+            collate_fn=join,
+            persistent_workers=self._num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            **options,
+        )

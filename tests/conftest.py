@@ -1,0 +1,108 @@
+"""A tiny recording for every test, and global state put back after each."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lipfault.data.episode import Episode
+from lipfault.data.writer import write_recording
+from lipfault.modality import Modality
+
+EPISODES = 6
+DURATION_S = 3.0
+
+
+@pytest.fixture(autouse=True)
+def _restore_torch() -> Iterator[None]:
+    """Give each test seed 0 and leave number of threads, default dtype and modes as they were."""
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    grad, deterministic = torch.is_grad_enabled(), torch.are_deterministic_algorithms_enabled()
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(dtype)
+    torch.set_grad_enabled(grad)
+    torch.use_deterministic_algorithms(deterministic)
+
+
+@pytest.fixture(scope='session')
+def tiny_modalities() -> dict[str, Modality]:
+    """A camera of 16 x 16 pixels at 10 Hz, four joints at 50 Hz, two forces at 100 Hz."""
+    camera = Modality(
+        'camera',
+        'image',
+        10.0,
+        ('red', 'green', 'blue'),
+        ('1',) * 3,
+        (0.0,) * 3,
+        (1.0,) * 3,
+        (0.01,) * 3,
+        (16, 16),
+    )
+    joints = Modality(
+        'joints',
+        'series',
+        50.0,
+        ('q0', 'q1', 'dq0', 'dq1'),
+        ('rad', 'rad', 'rad/s', 'rad/s'),
+        (-2.0, -2.0, -8.0, -8.0),
+        (2.0, 2.0, 8.0, 8.0),
+        (0.002, 0.002, 0.02, 0.02),
+    )
+    force = Modality(
+        'force', 'series', 100.0, ('fx', 'fy'), ('N',) * 2, (-60.0,) * 2, (60.0,) * 2, (0.2, 0.2)
+    )
+    return {modality.name: modality for modality in (camera, joints, force)}
+
+
+@pytest.fixture(scope='session')
+def tiny_episodes() -> list[Episode]:
+    """Six episodes of 3 s in which every modality shows the same two swinging joints."""
+    return [_swing(number) for number in range(EPISODES)]
+
+
+@pytest.fixture(scope='session')
+def tiny_recording(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_modalities: dict[str, Modality],
+    tiny_episodes: list[Episode],
+) -> Path:
+    """Path of an HDF5 file that holds `tiny_episodes`; treat it as read-only."""
+    path = tmp_path_factory.mktemp('recordings') / 'tiny.h5'
+    write_recording(path, list(tiny_modalities.values()), tiny_episodes, {'cell': 'tiny'})
+    return path
+
+
+def _swing(number: int) -> Episode:
+    """Two joints swing; the camera sees a spot at their angles, the force follows the second
+    derivative."""
+    rng = np.random.default_rng(number)
+    rate, phase = rng.uniform(0.3, 0.9, 2), rng.uniform(0, 2 * np.pi, 2)
+
+    def angle(rate_hz: float, derivative: int = 0) -> np.ndarray:
+        turns = np.arange(round(DURATION_S * rate_hz))[:, None] / rate_hz * rate
+        scale = (2 * np.pi * rate) ** derivative
+        return scale * np.sin(2 * np.pi * turns + phase + derivative * np.pi / 2)
+
+    joints = np.concatenate([angle(50.0), angle(50.0, 1)], axis=1)
+    joints += rng.normal(0, [0.002, 0.002, 0.02, 0.02], joints.shape)
+    force = angle(100.0, 2) + rng.normal(0, 0.2, (round(DURATION_S * 100), 2))
+    pixels = np.linspace(-1.5, 1.5, 16)
+    column, row = angle(10.0).T[:, :, None]
+    spot = (
+        np.exp(-8 * (pixels - row) ** 2)[:, :, None] * np.exp(-8 * (pixels - column) ** 2)[:, None]
+    )
+    frames = spot[..., None] * np.array([1.0, 0.7, 0.4]) * 0.8 + 0.1
+    frames += rng.normal(0, 0.01, frames.shape)
+    return Episode(
+        episode_id=f'swing-{number:02d}',
+        signals={
+            'camera': np.rint(255 * frames.clip(0, 1)).astype(np.uint8),
+            'joints': joints.astype(np.float32),
+            'force': force.astype(np.float32),
+        },
+        parameters={'rate_hz': float(rate[0]), 'kind': 'swing'},
+    )
