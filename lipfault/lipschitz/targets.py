@@ -1,0 +1,155 @@
+"""What a modulated layer is asked for: mode and target, fixed, scheduled or learned."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, get_args
+
+from lipfault.errors import LipfaultError
+
+Mode = Literal['cap', 'pin', 'floor', 'isometry', 'penalty']
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """A target that moves geometrically from start to end while training advances.
+
+    Args:
+        start: Target until `begin`.
+        end: Target from `finish` on.
+        begin: Share of the training at which it starts to move, in [0, 1].
+        finish: Share of the training at which it arrives.
+    """
+
+    start: float
+    end: float
+    begin: float = 0.0
+    finish: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse targets that are not positive and shares out of order."""
+        _require_positive('start', self.start)
+        _require_positive('end', self.end)
+        if not 0 <= self.begin < self.finish <= 1:
+            raise LipfaultError(
+                'target: needs 0 <= begin < finish <= 1, '
+                f'got begin {self.begin} and finish {self.finish}'
+            )
+
+    def at(self, progress: float) -> float:
+        """Target when the share `progress` of the training is done.
+
+        Example:
+            >>> Scheduled(start=8.0, end=2.0).at(0.5)
+            4.0
+        """
+        share = min(1.0, max(0.0, (progress - self.begin) / (self.finish - self.begin)))
+        return float(self.start * (self.end / self.start) ** share)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A target that training chooses between two limits.
+
+    Args:
+        low: Lower limit.
+        high: Upper limit.
+        start: First value; the geometric mean of the limits if not given.
+    """
+
+    low: float
+    high: float
+    start: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an empty range and a start outside of it."""
+        _require_positive('low', self.low)
+        if not self.low < self.high < math.inf:
+            raise LipfaultError(f'target: low must be below high, got [{self.low}, {self.high}]')
+        if self.start is not None and not self.low < self.start < self.high:
+            raise LipfaultError(
+                f'target: start must lie inside ({self.low}, {self.high}), got {self.start}'
+            )
+
+    @property
+    def first(self) -> float:
+        """The value to start from."""
+        return math.sqrt(self.low * self.high) if self.start is None else self.start
+
+
+Target = float | Scheduled | Learned
+Built = TypeVar('Built')
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How to modulate the layers that a pattern selects (THEORY 8).
+
+    Args:
+        mode: `cap` (norm at most κ), `pin` (equal), `floor` (at least), `isometry` (every
+            direction amplified by κ), `penalty` (a loss term, weights unchanged).
+        target: κ: a positive number, `Scheduled` or `Learned`.
+        weight: Weight of the loss term; `penalty` only.
+        side: `above` punishes norms above κ, `below` norms below; `penalty` only.
+        size: Spatial input size at which a convolution's norm is taken; without it the size of
+            the first forward pass counts.
+
+    Example:
+        >>> Rule.parse({'mode': 'cap', 'target': {'start': 8, 'end': 2}}).target
+        Scheduled(start=8, end=2, begin=0.0, finish=1.0)
+    """
+
+    mode: Mode
+    target: Target
+    weight: float = 1.0
+    side: Literal['above', 'below'] = 'above'
+    size: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse unknown modes and sides, and numbers that are not positive."""
+        if self.mode not in get_args(Mode):
+            raise LipfaultError(f'mode: must be one of {get_args(Mode)}, got {self.mode!r}')
+        if self.side not in ('above', 'below'):
+            raise LipfaultError(f'side: must be "above" or "below", got {self.side!r}')
+        if isinstance(self.target, int | float):
+            _require_positive('target', self.target)
+        _require_positive('weight', self.weight)
+
+    @staticmethod
+    def parse(fields: 'Rule | Mapping[str, Any]') -> 'Rule':
+        """Build a rule from plain types, as YAML and checkpoints hold it; a rule stays itself.
+
+        Raises:
+            LipfaultError: If a key is unknown or missing, naming it.
+        """
+        if isinstance(fields, Rule):
+            return fields
+        given = dict(fields)
+        if isinstance(given.get('target'), Mapping):
+            given['target'] = _parse_target(given['target'])
+        if given.get('size') is not None:
+            given['size'] = tuple(int(n) for n in given['size'])
+        return _build(Rule, given)
+
+
+def _parse_target(fields: Mapping[str, Any]) -> Target:
+    if 'low' in fields or 'high' in fields:
+        return _build(Learned, dict(fields))
+    return _build(Scheduled, dict(fields))
+
+
+def _build(cls: type[Built], fields: dict[str, Any]) -> Built:
+    try:
+        return cls(**fields)
+    except TypeError as error:
+        known = ', '.join(cls.__dataclass_fields__)  # type: ignore[attr-defined]
+        raise LipfaultError(
+            f'{cls.__name__.lower()} {fields}: keys must be among {known} ({error})'
+        ) from error
+
+
+def _require_positive(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise LipfaultError(f'{name}: must be a number, got {value!r}')
+    if not 0 < value < math.inf:
+        raise LipfaultError(f'{name}: must be positive and finite, got {value}')
