@@ -18,8 +18,9 @@ class FaultLabels:
             series (batch, channel, time), image (batch, 1, height, width).
         onset: (batch, M) float32, start of the fault in seconds from the start of the window,
             negative where it started before, NaN where there is none.
-        damage: (batch, M) float32, RMS change of the modality's signal over the elements touched,
-            in units of each channel's sensor noise; 0 where there is none.
+        damage: (batch, M) float32, RMS change over the touched channels of the window (series) or
+            over the whole frame (image), in units of each channel's sensor noise; a lost value
+            counts with the whole range; 0 where there is none.
     """
 
     modality: Tensor

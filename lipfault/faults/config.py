@@ -1,0 +1,141 @@
+"""What may go wrong, how often and how badly: the settings of the fault engine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lipfault.errors import LipfaultError
+from lipfault.faults.catalogue import CATALOGUE, AnyFault, load, unknown
+from lipfault.faults.fault import SEVERITIES
+
+
+@dataclass
+class FaultConfig:
+    """Settings of the fault engine; plain types, as they stand in a YAML file.
+
+    A name is a kind (`bias`), a group (`drift`: its weight is shared among its kinds), a family
+    (`series`), or the class path of a fault of your own (`package.module.ClassName`).
+
+    Args:
+        seed: Seed of all draws.
+        kinds: Weight of each kind to draw; all kinds alike if not given. A kind is drawn among
+            those that fit the modality.
+        held_out: Names kept out of training; `FaultEngine.only_held_out` draws these alone.
+        severities: Weight of each severity from 1 to 5.
+        clean_share: Share of the samples left clean, in [0, 1].
+        modality_weights: Weight of each modality; all alike if not given.
+        max_faulty: Most modalities faulty at once.
+        all_faulty: Whether all modalities may be faulty at once, where there are several.
+        largest_share: Largest share of a series' channels concerned, in (0, 1]; at least one
+            channel is.
+        whole_share: Share of the series faults that last for the whole window, in [0, 1]; the
+            others begin in it, and half of those end in it.
+        missing: Whether values may be missing (NaN in the observed signals).
+
+    Raises:
+        LipfaultError: If a value is out of its range; names it.
+    """
+
+    seed: int = 0
+    kinds: dict[str, float] | None = None
+    held_out: list[str] = field(default_factory=list)
+    severities: dict[int, float] = field(default_factory=lambda: dict.fromkeys(SEVERITIES, 1.0))
+    clean_share: float = 0.5
+    modality_weights: dict[str, float] | None = None
+    max_faulty: int = 1
+    all_faulty: bool = False
+    largest_share: float = 1 / 3
+    whole_share: float = 0.5
+    missing: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse settings that make no sense."""
+        for name in ('clean_share', 'whole_share', 'largest_share'):
+            if not 0 <= getattr(self, name) <= 1:
+                raise LipfaultError(f'faults: {name} must be in [0, 1], got {getattr(self, name)}')
+        if not self.largest_share > 0:
+            raise LipfaultError('faults: largest_share must be above 0, got 0')
+        if self.max_faulty < 1:
+            raise LipfaultError(f'faults: max_faulty must be at least 1, got {self.max_faulty}')
+        odd = [severity for severity in self.severities if severity not in SEVERITIES]
+        if odd:
+            raise LipfaultError(f'faults: severities must be 1 to 5, got {odd[0]!r}')
+        check_weights('severities', self.severities)
+        if self.kinds is not None:
+            check_weights('kinds', self.kinds)
+        if self.modality_weights is not None:
+            check_weights('modality_weights', self.modality_weights)
+
+
+def check_weights(key: str, weights: Mapping[str, float] | Mapping[int, float]) -> None:
+    """Refuse weights of which one is negative or not a number, or all are zero.
+
+    Raises:
+        LipfaultError: Names the key and the weight.
+    """
+    for name, weight in weights.items():
+        if not 0 <= weight < float('inf'):
+            raise LipfaultError(
+                f'faults: {key}: the weight of {name!r} must be 0 or more, got {weight}'
+            )
+    if not sum(weights.values()) > 0:
+        raise LipfaultError(f'faults: {key}: the weights must not sum to zero, got {dict(weights)}')
+
+
+def expand(name: str) -> list[AnyFault]:
+    """The faults that a name stands for: a kind, a group, a family or a class path.
+
+    Raises:
+        LipfaultError: If it stands for none; names the nearest.
+
+    Example:
+        >>> [fault.name for fault in expand('swap')]
+        ['channel_swap', 'colour_swap']
+    """
+    faults = [fault for fault in CATALOGUE.values() if name in (fault.group, fault.family)]
+    if faults:
+        return faults
+    if name in CATALOGUE or '.' in name:
+        return [load(name)]
+    known = {label for fault in CATALOGUE.values() for label in (fault.group, fault.family)}
+    raise unknown(name, sorted(known | set(CATALOGUE)))
+
+
+def weighted_kinds(config: FaultConfig, held_out: bool = False) -> dict[AnyFault, float]:
+    """The kinds to draw with their weights.
+
+    Args:
+        config: The settings.
+        held_out: Give the kinds held out instead of the others.
+
+    Raises:
+        LipfaultError: If no kind is left, a name is unknown, or a kind that loses values is asked
+            for while `missing` is false.
+    """
+    weights = _asked(config)
+    held = {fault.name: fault for name in config.held_out for fault in expand(name)}
+    if held_out:
+        named = {fault.name: weight for fault, weight in weights.items()}
+        weights = {fault: named.get(name, 1.0) for name, fault in held.items()}
+    else:
+        weights = {fault: weight for fault, weight in weights.items() if fault.name not in held}
+    if not config.missing:
+        weights = {fault: weight for fault, weight in weights.items() if not fault.missing}
+    if not sum(weights.values()) > 0:
+        left = 'held_out names no kind to draw' if held_out else 'held_out leaves no kind to draw'
+        raise LipfaultError(f'faults: {left}, got held_out {config.held_out}')
+    return weights
+
+
+def _asked(config: FaultConfig) -> dict[AnyFault, float]:
+    if config.kinds is None:
+        return {fault: 1.0 for fault in CATALOGUE.values() if fault.family != 'cross'}
+    weights: dict[AnyFault, float] = {}
+    for name, weight in config.kinds.items():
+        faults = expand(name)
+        if not config.missing and all(fault.missing for fault in faults):
+            raise LipfaultError(
+                f'faults: kinds: {name!r} makes values missing (NaN); set missing: true'
+            )
+        for fault in faults:
+            weights[fault] = weight / len(faults)
+    return weights

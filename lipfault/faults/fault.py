@@ -1,0 +1,117 @@
+"""The base of every fault, and the places where faults act."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from lipfault.faults.draws import Draws
+from lipfault.faults.sensor import Sensor
+from lipfault.modality import Modality
+
+Family = Literal['series', 'image', 'cross']
+SEVERITIES = (1, 2, 3, 4, 5)
+
+
+@lru_cache(maxsize=512)
+def _table(levels: tuple[float, ...], device: torch.device) -> Tensor:
+    return torch.tensor((0.0, *levels), dtype=torch.float32, device=device)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Samples of one modality on which one kind of fault acts; `n` samples, `C` channels.
+
+    Args:
+        sensor: Ranges and noise of the modality.
+        severity: (n,) int64, 1 to 5.
+        draws: Draws that stay the same for as long as the fault lasts.
+        signal: Clean signal, float32: series (n, C, T) in physical units, image (n, C, H, W) in
+            [0, 1].
+        past: What came directly before, of the same kind: series (n, C, steps), image
+            (n, frames, C, H, W); may hold zero steps or frames.
+    """
+
+    sensor: Sensor
+    severity: Tensor
+    draws: Draws
+    signal: Tensor
+    past: Tensor
+
+    def level(self, levels: Sequence[float]) -> Tensor:
+        """(n, 1, ...) float32, the entry of a five-entry table at each sample's severity."""
+        chosen = _table(tuple(levels), self.signal.device)[self.severity]
+        return chosen.reshape(-1, *[1] * (self.signal.ndim - 1))
+
+    def rows(self, start: int, stop: int) -> Self:
+        """The samples `start` to `stop`, without a copy."""
+        cut: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                cut[field.name] = value[start:stop]
+            elif isinstance(value, Draws):
+                cut[field.name] = value.rows(start, stop)
+        return replace(self, **cut)
+
+    def channelwise(self, values: Tensor) -> Tensor:
+        """Shape a (C,) tensor so that it broadcasts over the signal."""
+        return values.reshape(-1, *[1] * (self.signal.ndim - 2))
+
+
+SiteT = TypeVar('SiteT', bound=Site)
+
+
+class Fault(ABC, Generic[SiteT]):
+    """One way in which a sensor lies.
+
+    A subclass names itself, says what it does in a formula, and implements `apply` for one family.
+    It draws from `site.draws` only, so that a sample's fault depends on nothing but its key, and
+    computes each sample by itself (no sum over the batch), so that it does not depend on the batch.
+
+    Attributes:
+        name: Name in configurations, labels and logs.
+        family: `series`, `image` or `cross` (either kind of signal).
+        group: Kinds of a group can be weighted or held out together.
+        formula: What is read instead of the clean signal x.
+        reading: What happened to the sensor.
+        levels: The parameter at severities 1 to 5.
+        level_text: What the parameter is, with its unit.
+        source: Where the fault or its severities come from; empty where they are ours.
+        min_channels: Fewest channels that a modality needs.
+        missing: Whether values are lost (NaN) rather than wrong.
+    """
+
+    name: ClassVar[str]
+    family: ClassVar[Family]
+    group: ClassVar[str]
+    formula: ClassVar[str]
+    reading: ClassVar[str]
+    levels: ClassVar[tuple[float, ...]]
+    level_text: ClassVar[str]
+    source: ClassVar[str] = ''
+    min_channels: ClassVar[int] = 1
+    missing: ClassVar[bool] = False
+
+    def fits(self, modality: Modality) -> bool:
+        """Whether the fault can befall a modality."""
+        kinds = (modality.kind, 'cross')
+        return self.family in kinds and len(modality.channels) >= self.min_channels
+
+    @abstractmethod
+    def apply(self, site: SiteT) -> tuple[Tensor, Tensor]:
+        """Read the signal through the faulty sensor.
+
+        The engine clamps the result to the physical range and takes it inside the mask only.
+
+        Args:
+            site: The samples concerned.
+
+        Returns:
+            The faulty signal, of the clean signal's shape, and the bool mask of the places touched:
+            series (n, C, T), image (n, 1, H, W).
+        """

@@ -1,0 +1,92 @@
+"""The stream of frames is broken: frozen, cut off, torn, coarsely coded, missing."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from lipfault.faults.image.site import ImageFault, ImageSite
+
+
+def earlier_frame(site: ImageSite, share: Tensor) -> Tensor:
+    """(n, C, H, W) an earlier frame, the frame itself where none is known.
+
+    Args:
+        site: The samples concerned.
+        share: (n,) float32, how far back: 1 is the oldest frame known.
+    """
+    frames = site.past.shape[1]
+    if not frames:
+        return site.signal
+    back = (share * frames).ceil().long().clamp(1, frames)
+    return site.past[torch.arange(len(site.past), device=back.device), frames - back]
+
+
+class FrozenFrame(ImageFault):
+    """An earlier frame comes again; without history nothing changes, and the damage is zero."""
+
+    name = 'frozen_frame'
+    group = 'stream'
+    formula = "x' = the frame ⌈a F⌉ frames ago, F the frames of history"
+    reading = 'hung grabber repeats its buffer'
+    levels = (0.2, 0.4, 0.6, 0.8, 1.0)
+    level_text = 'a, age as a share of the history'
+
+    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
+        """Show the earlier frame."""
+        return earlier_frame(site, site.level(self.levels).flatten()), site.everywhere
+
+
+class Blackout(ImageFault):
+    """The lower part of the frame is black, all of it at severity 5."""
+
+    name = 'blackout'
+    group = 'stream'
+    formula = "x' = 0 on the last share a of the rows"
+    reading = 'transfer broken off, cable pulled, power lost'
+    levels = (0.1, 0.25, 0.5, 0.75, 1.0)
+    level_text = 'a, share of the rows, at least one'
+
+    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
+        """Blacken the rows not transferred."""
+        rows = (site.level(self.levels) * site.height).ceil()
+        lost = site.row >= site.height - rows
+        return torch.zeros_like(site.signal), lost.expand_as(site.everywhere)
+
+
+class Tear(ImageFault):
+    """Below a line the frame is shifted sideways and, where one is known, an older one."""
+
+    name = 'tear'
+    group = 'stream'
+    formula = "x'(r, c) = y(r, c − d) for r ≥ r₀, y the previous frame, cyclic in c"
+    reading = 'rolling tear: lost line synchronization'
+    levels = (0.03, 0.06, 0.12, 0.25, 0.5)
+    level_text = 'd, share of the width, at least one pixel × severity; r₀ in the upper 2/3'
+
+    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
+        """Shift the rows below the line."""
+        shift = (site.level(self.levels) * site.width).round().flatten()
+        shift = shift.maximum(site.severity).long() * site.draws.sign('side').long()
+        line = site.frame.uniform('line')[:, None, None, None] * site.height * 2 / 3
+        column = (site.column.long() - shift[:, None]) % site.width
+        previous = earlier_frame(site, torch.zeros_like(shift, dtype=torch.float32))
+        torn = previous.gather(3, column[:, None, None].expand_as(site.signal))
+        return torn, (site.row >= line).expand_as(site.everywhere)
+
+
+class MissingFrame(ImageFault):
+    """The frame is missing (NaN), whatever the severity."""
+
+    name = 'missing_frame'
+    group = 'stream'
+    formula = "x' = NaN on the last share a of the rows"
+    reading = 'frame dropped, and the driver says so; below severity 5 a part of it'
+    levels = (0.1, 0.25, 0.5, 0.75, 1.0)
+    level_text = 'a, share of the rows, at least one'
+    missing = True
+
+    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
+        """Mark the rows as missing."""
+        rows = (site.level(self.levels) * site.height).ceil()
+        lost = site.row >= site.height - rows
+        return torch.full_like(site.signal, torch.nan), lost.expand_as(site.everywhere)

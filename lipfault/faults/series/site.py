@@ -1,0 +1,132 @@
+"""Where and when a fault acts on a time series."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from lipfault.faults.fault import Fault, Site
+
+
+@dataclass(frozen=True)
+class SeriesSite(Site):
+    """Windows of one series on which one kind of fault acts: `n` samples, `C` channels, `T` steps.
+
+    Steps are counted from the start of the window; a negative step lies in the past.
+
+    Args:
+        channels: (n, C) bool, the channels concerned.
+        start: (n,) int64, first faulty step.
+        stop: (n,) int64, the step after the last faulty one.
+        horizon: (n,) int64, steps from `start` in which a slow fault develops fully, at least 1.
+        clock: (n,) int64, the recording's step at which the window starts; draws that vary in time
+            are tied to it, so that overlapping windows agree.
+        anchor: (n, C) the readings at `start` where they are remembered; `None` to look them up in
+            the window and its past.
+    """
+
+    channels: Tensor
+    start: Tensor
+    stop: Tensor
+    horizon: Tensor
+    clock: Tensor
+    anchor: Tensor | None = None
+
+    @cached_property
+    def time(self) -> Tensor:
+        """(1, T) int64 steps of the window."""
+        return torch.arange(self.signal.shape[-1], device=self.signal.device)[None]
+
+    @cached_property
+    def age(self) -> Tensor:
+        """(n, 1, T) int64 steps since the onset, negative before."""
+        return (self.time - self.start[:, None])[:, None]
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """(n, C, T) bool, the channels and steps concerned."""
+        active = (self.age >= 0) & (self.time < self.stop[:, None])[:, None]
+        return self.channels[:, :, None] & active
+
+    @cached_property
+    def progress(self) -> Tensor:
+        """(n, 1, T) float32, share of the horizon gone by, from above 0 to 1."""
+        return ((self.age + 1) / self.horizon[:, None, None]).clamp(0, 1)
+
+    @cached_property
+    def counter(self) -> Tensor:
+        """(n, C, T) int64, a number of its own for each channel and step of the recording."""
+        count = self.signal.shape[1]
+        channel = torch.arange(count, device=self.signal.device)[:, None]
+        return (self.clock[:, None] + self.time)[:, None] * count + channel
+
+    @cached_property
+    def tape(self) -> Tensor:
+        """(n, C, steps + T), the past and the window in one piece."""
+        return torch.cat([self.past, self.signal], dim=-1)
+
+    @cached_property
+    def onset_value(self) -> Tensor:
+        """(n, C, 1) readings at the onset, or the oldest ones known."""
+        if self.anchor is not None:
+            return self.anchor[:, :, None]
+        return self.at(self.start[:, None, None])
+
+    def at(self, step: Tensor) -> Tensor:
+        """Look readings up, holding the oldest one known before it and the newest one after it.
+
+        Args:
+            step: (n, 1 or C, steps) int64, counted from the start of the window.
+
+        Returns:
+            (n, C, steps) readings.
+        """
+        index = (step + self.past.shape[-1]).clamp(0, self.tape.shape[-1] - 1)
+        return self.tape.gather(-1, index.expand(-1, self.tape.shape[1], -1))
+
+    def between(self, step: Tensor) -> Tensor:
+        """Look readings up at fractional steps, linearly between neighbours; otherwise as `at`."""
+        whole = step.floor()
+        before, after = self.at(whole.long()), self.at(whole.long() + 1)
+        return before + (after - before) * (step - whole)
+
+    def amplitude(self, shares: Sequence[float]) -> Tensor:
+        """(n, C, 1) share of each channel's range by severity, at least 3 noises a severity step.
+
+        The floor keeps a fault of the lowest severity above what the sensor's noise hides.
+        """
+        floor = 3 * self.severity[:, None] * self.sensor.noise
+        return torch.maximum(self.level(shares) * self.sensor.span[:, None], floor[:, :, None])
+
+    def sign(self, name: str) -> Tensor:
+        """(n, C, 1) float32, -1 or 1 for each channel."""
+        return self.draws.sign(name, (self.signal.shape[1], 1))
+
+    def seconds(self, levels: Sequence[float]) -> Tensor:
+        """(n, 1, 1) int64 steps for a table of seconds, at least one a severity step."""
+        steps = (self.level(levels) * self.sensor.rate_hz).round().long()
+        return torch.maximum(steps, self.severity[:, None, None])
+
+    def lost(self, shares: Sequence[float], age: Tensor | None = None) -> Tensor:
+        """Draw an intermittent contact: blocks of 2 to 10 % of the horizon, each lost or not.
+
+        Args:
+            shares: Share of the time lost, by severity. The first block is always lost.
+            age: (n, 1, steps) int64 steps since the onset; the window's own if not given.
+
+        Returns:
+            (n, 1, steps) bool, true where the contact is lost; false before the onset.
+        """
+        age = self.age if age is None else age
+        length = (self.horizon * (0.02 + 0.08 * self.draws.uniform('block'))).long().clamp_min(1)
+        block = age.div(length[:, None, None], rounding_mode='floor')
+        lost = self.draws.uniform_at('lost', block) < self.level(shares)
+        return (lost | (block == 0)) & (age >= 0)
+
+
+class SeriesFault(Fault[SeriesSite]):
+    """A fault of a time series."""
+
+    family = 'series'
