@@ -177,9 +177,7 @@ def _read_header(file: h5py.File, path: Path) -> dict[str, object]:
     """Root attributes besides format and version; refuses other formats and versions."""
     attributes = {key: _plain(value) for key, value in file.attrs.items()}
     if attributes.pop('format', None) != FORMAT:
-        raise LipfaultError(
-            f'{path}: is HDF5 but no recording: root attribute format != {FORMAT!r}'
-        )
+        raise LipfaultError(f'{path}: is no recording: root attribute format must be {FORMAT!r}')
     version = attributes.pop('format_version', None)
     if version != FORMAT_VERSION:
         raise LipfaultError(
@@ -221,6 +219,8 @@ def _read_episode(
         if name not in group:
             raise LipfaultError(f'{where}: lacks the modality {name!r}')
         dataset = group[name]
+        if not isinstance(dataset, h5py.Dataset):
+            raise LipfaultError(f'{where}: modality {name!r} is no array')
         require_layout(modality, dataset.shape, dataset.dtype, f'{where}, modality {name!r}')
         lengths[name] = dataset.shape[0]
     partial = frozenset(name for name in modalities if name + PRESENT_SUFFIX in group)

@@ -9,6 +9,8 @@ import numpy.typing as npt
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 
+_NOISE_SIGMAS = 6.0
+
 
 def dtype_of(modality: Modality) -> np.dtype[Any]:
     """Element type on disk: uint8 for images, float32 for series.
@@ -76,28 +78,30 @@ def require_finite(
 
 
 def require_range(
-    modality: Modality, samples: npt.NDArray[np.float32], where: str, tolerance: float = 6.0
+    modality: Modality, samples: npt.NDArray[np.float32], where: str, first_step: int = 0
 ) -> None:
-    """Refuse samples of a series outside the sensor's physical range.
+    """Refuse samples of a series that lie outside the sensor's physical range.
+
+    A value may be outside by six standard deviations of the sensor's noise.
 
     Args:
         modality: The series.
         samples: (steps, channel) float32; NaN passes.
         where: File, episode and modality, for messages.
-        tolerance: How far outside a value may be, in standard deviations of the sensor's noise.
+        first_step: Step number of the first sample.
 
     Raises:
         LipfaultError: Naming the first such step, its channel, the value and the range.
     """
-    slack = tolerance * np.asarray(modality.noise)
+    slack = _NOISE_SIGMAS * np.asarray(modality.noise)
     low, high = np.asarray(modality.low) - slack, np.asarray(modality.high) + slack
     bad = (samples < low) | (samples > high)
     if bad.any():
         step, channel = (int(i) for i in np.argwhere(bad)[0])
         raise LipfaultError(
-            f'{where}: {samples[step, channel]:g} {modality.units[channel]} at step {step}, '
-            f'channel {modality.channels[channel]!r}, is outside '
-            f'[{modality.low[channel]:g}, {modality.high[channel]:g}]'
+            f'{where}: {samples[step, channel]:g} {modality.units[channel]} at step '
+            f'{first_step + step}, channel {modality.channels[channel]!r}, is outside the range '
+            f'{modality.low[channel]:g} to {modality.high[channel]:g}'
         )
 
 

@@ -1,0 +1,150 @@
+"""`lipfault data`: make, look at and check recordings."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from lipfault import __version__
+from lipfault.data.checking import missing_share, problems
+from lipfault.data.recording import Recording
+from lipfault.data.writer import Compression, write_recording
+from lipfault.errors import LipfaultError
+from lipfault.modality import Modality
+
+
+def simulate(
+    cell: str,
+    out: str,
+    episodes: int = 40,
+    seed: int = 0,
+    image_size: int = 64,
+    episode_s: float = 30.0,
+    compression: Compression = 'gzip',
+    overwrite: bool = False,
+) -> None:
+    """Simulate a robot cell and write its recording; needs the extra `simulate`.
+
+    Args:
+        cell: Name of the cell.
+        out: HDF5 file to make.
+        episodes: Number of episodes.
+        seed: Seed of everything drawn.
+        image_size: Height and width of the camera's frames in pixels.
+        episode_s: Length of an episode in seconds.
+        compression: `gzip` is smallest, `lzf` reads fastest.
+        overwrite: Whether an existing file may be replaced.
+
+    Raises:
+        LipfaultError: If there is no such cell, MuJoCo is missing, or the file cannot be written.
+    """
+    from lipfault.cells.registry import simulate as simulate_cell
+
+    console = Console()
+    modalities, stream = simulate_cell(
+        cell, episodes=episodes, seed=seed, image_size=image_size, episode_s=episode_s
+    )
+    attributes = {
+        'cell': cell,
+        'seed': seed,
+        'episode_s': episode_s,
+        'generator': f'lipfault {__version__}',
+    }
+    tracked = track(stream, f'Simulating {escape(cell)}', total=episodes, console=console)
+    count = write_recording(
+        out, modalities, tracked, attributes, compression=compression, overwrite=overwrite
+    )
+    size = Path(out).stat().st_size
+    console.print(
+        f'{escape(out)}: {count} episodes of {episode_s:g} s, {size / 1e6:.2f} MB, '
+        f'{size / count / episode_s / 1e3:.1f} kB for each second',
+        soft_wrap=True,
+    )
+
+
+def inspect(path: str) -> None:
+    """Show what a recording holds, without reading its signals.
+
+    Args:
+        path: The recording, an HDF5 file.
+    """
+    recording = Recording(path)
+    console = Console()
+    console.print(f'[bold]{escape(path)}[/bold]  {Path(path).stat().st_size / 1e6:.2f} MB')
+    for key, value in recording.attributes.items():
+        console.print(f'  {escape(str(key))}: {escape(str(value))}')
+    console.print(_modality_table(recording.modalities, missing_share(recording)))
+    for modality in recording.modalities.values():
+        console.print(_channel_table(modality))
+    console.print(_episode_table(recording))
+
+
+def check(path: str) -> None:
+    """Read a whole recording and name everything that is wrong with it.
+
+    Args:
+        path: The recording, an HDF5 file.
+
+    Raises:
+        LipfaultError: If anything is wrong.
+    """
+    console = Console()
+    recording = Recording(path)
+    found = []
+    for problem in problems(recording):
+        console.print(escape(problem), soft_wrap=True)
+        found.append(problem)
+    if found:
+        raise LipfaultError(f'{path}: {len(found)} signals are faulty; the first: {found[0]}')
+    seconds = sum(info.duration_s for info in recording.episodes)
+    console.print(
+        f'{escape(path)}: good, {len(recording.episodes)} episodes, {seconds:.1f} s, '
+        f'{len(recording.modalities)} modalities',
+        soft_wrap=True,
+    )
+
+
+def _modality_table(modalities: dict[str, Modality], missing: dict[str, float]) -> Table:
+    """One row for each modality."""
+    table = Table('modality', 'kind', 'rate', 'channels', 'size', 'missing', title='Modalities')
+    for name, modality in modalities.items():
+        size = '' if modality.size is None else f'{modality.size[0]} x {modality.size[1]}'
+        table.add_row(
+            escape(name),
+            modality.kind,
+            f'{modality.rate_hz:g} Hz',
+            str(len(modality.channels)),
+            size,
+            f'{missing[name]:.1%}',
+        )
+    return table
+
+
+def _channel_table(modality: Modality) -> Table:
+    """One row for each channel of a modality."""
+    table = Table('channel', 'unit', 'low', 'high', 'noise', title=escape(modality.name))
+    rows = zip(
+        modality.channels, modality.units, modality.low, modality.high, modality.noise, strict=True
+    )
+    for channel, unit, low, high, noise in rows:
+        table.add_row(escape(channel), escape(unit), f'{low:g}', f'{high:g}', f'{noise:.3g}')
+    return table
+
+
+def _episode_table(recording: Recording) -> Table:
+    """One row for each episode."""
+    table = Table('episode', 'seconds', *map(escape, recording.modalities), title='Episodes')
+    for info in recording.episodes:
+        lengths = [str(info.lengths[name]) for name in recording.modalities]
+        table.add_row(escape(info.episode_id), f'{info.duration_s:.2f}', *lengths)
+    return table
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    'simulate': simulate,
+    'inspect': inspect,
+    'check': check,
+}

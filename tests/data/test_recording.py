@@ -1,0 +1,147 @@
+"""What is written is read back, lazily and from any process."""
+
+import multiprocessing
+import os
+import pickle
+
+import h5py
+import numpy as np
+import pytest
+
+from lipfault.data.episode import Episode
+from lipfault.data.recording import Recording
+from lipfault.data.recording_set import RecordingSet
+from lipfault.data.writer import quantum_of, write_recording
+from lipfault.errors import LipfaultError
+from lipfault.modality import Modality
+
+
+@pytest.mark.parametrize('compression', ['none', 'lzf', 'gzip'])
+def test_round_trip(tmp_path, tiny_modalities, tiny_episodes, compression):
+    path = tmp_path / 'new' / 'folder' / 'a.h5'
+    count = write_recording(
+        path, list(tiny_modalities.values()), tiny_episodes, {'seed': 3}, compression=compression
+    )
+    recording = Recording(path)
+    assert count == len(recording.episodes) == len(tiny_episodes)
+    assert recording.modalities == tiny_modalities
+    assert recording.attributes == {'seed': 3}
+    for number, (info, episode) in enumerate(zip(recording.episodes, tiny_episodes, strict=True)):
+        assert info.episode_id == episode.episode_id
+        assert info.parameters == episode.parameters
+        assert info.duration_s == pytest.approx(3.0)
+        for name, modality in tiny_modalities.items():
+            read = recording.read(number, name, 0, info.lengths[name])
+            assert read.dtype == episode.signals[name].dtype
+            if modality.kind == 'image':
+                np.testing.assert_array_equal(read, episode.signals[name])
+            else:
+                error = np.abs(read - episode.signals[name]).max(axis=0)
+                assert (error <= np.asarray(modality.noise) / 16).all()
+
+
+def test_rounding_hardly_adds_to_the_noise(tiny_modalities):
+    for modality in tiny_modalities.values():
+        added = quantum_of(modality) ** 2 / 12
+        assert (added <= 0.0014 * np.square(modality.noise)).all()
+
+
+def test_chunks_fit_shuffled_reads(tiny_recording, tiny_modalities):
+    with h5py.File(tiny_recording) as file:
+        episode = file['episodes/swing-00']
+        assert episode['camera'].chunks == (1, 16, 16, 3)
+        assert episode['joints'].chunks == (128, 4)
+
+
+def test_parts_equal_the_whole(tiny_recording):
+    recording = Recording(tiny_recording)
+    whole = recording.read(2, 'force', 0, 300)
+    np.testing.assert_array_equal(recording.read(2, 'force', 117, 263), whole[117:263])
+
+
+def test_nothing_is_open_until_samples_are_read(tiny_recording):
+    def descriptors():
+        return [
+            link
+            for name in os.listdir('/proc/self/fd')
+            if (link := _target(name)).endswith('tiny.h5')
+        ]
+
+    recording = Recording(tiny_recording)
+    assert descriptors() == []
+    recording.read(0, 'camera', 0, 1)
+    assert len(descriptors()) == 1
+    recording.close()
+    assert descriptors() == []
+
+
+def _target(name):
+    try:
+        return os.readlink(f'/proc/self/fd/{name}')
+    except OSError:
+        return ''
+
+
+def test_pickling_leaves_the_handle_behind(tiny_recording):
+    recording = Recording(tiny_recording)
+    expected = recording.read(1, 'joints', 3, 9)
+    copy = pickle.loads(pickle.dumps(recording))
+    np.testing.assert_array_equal(copy.read(1, 'joints', 3, 9), expected)
+
+
+def _send(recording, queue):
+    queue.put(recording.read(1, 'joints', 3, 9))
+
+
+@pytest.mark.filterwarnings('ignore:.*multi-threaded.*fork:DeprecationWarning')
+@pytest.mark.parametrize('method', ['fork', 'spawn'])
+def test_a_child_reads_through_its_own_handle(tiny_recording, method):
+    recording = Recording(tiny_recording)
+    expected = recording.read(1, 'joints', 3, 9)
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    child = context.Process(target=_send, args=(recording, queue))
+    child.start()
+    np.testing.assert_array_equal(queue.get(timeout=30), expected)
+    child.join()
+    np.testing.assert_array_equal(recording.read(1, 'joints', 3, 9), expected)
+
+
+def test_read_only_file_in_read_only_folder(tmp_path, tiny_recording):
+    folder = tmp_path / 'sealed'
+    folder.mkdir()
+    copy = folder / 'a.h5'
+    copy.write_bytes(tiny_recording.read_bytes())
+    copy.chmod(0o444)
+    folder.chmod(0o555)
+    try:
+        assert Recording(copy).read(0, 'force', 0, 5).shape == (5, 2)
+    finally:
+        folder.chmod(0o755)
+
+
+@pytest.mark.parametrize(('start', 'stop'), [(-1, 5), (5, 5), (0, 301), (300, 301)])
+def test_samples_outside_the_episode_are_refused(tiny_recording, start, stop):
+    with pytest.raises(LipfaultError, match=f'samples {start} to {stop} are not in 0 to 300'):
+        Recording(tiny_recording).read(0, 'force', start, stop)
+
+
+def test_missing_samples_are_marked(tmp_path):
+    gauge = Modality('gauge', 'series', 10.0, ('p',), ('Pa',), (0.0,), (9.0,), (0.1,))
+    signal = np.ones((20, 1), dtype=np.float32)
+    signal[4:7] = np.nan
+    present = np.ones(20, dtype=bool)
+    present[4:7] = False
+    episode = Episode('only', {'gauge': signal}, present={'gauge': present})
+    write_recording(tmp_path / 'a.h5', [gauge], [episode])
+    recording = Recording(tmp_path / 'a.h5')
+    np.testing.assert_array_equal(recording.present(0, 'gauge', 2, 9), present[2:9])
+    assert np.isnan(recording.read(0, 'gauge', 2, 9)[2:5]).all()
+
+
+def test_several_files_read_as_one(tmp_path, tiny_recording):
+    other = tmp_path / 'other.h5'
+    other.write_bytes(tiny_recording.read_bytes())
+    both = RecordingSet([tiny_recording, other])
+    assert [info.episode_id for info in both.episodes][5:7] == ['tiny/swing-05', 'other/swing-00']
+    np.testing.assert_array_equal(both.read(7, 'force', 0, 9), both.read(1, 'force', 0, 9))
