@@ -47,7 +47,7 @@ def simulate(
     modalities, stream = simulate_cell(
         cell, episodes=episodes, seed=seed, image_size=image_size, episode_s=episode_s
     )
-    attributes = {
+    attributes: dict[str, str | int | float] = {
         'cell': cell,
         'seed': seed,
         'episode_s': episode_s,

@@ -9,7 +9,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
-from lipfault.batch import Batch
+from lipfault.batch import Batch, Signals
 from lipfault.data.geometry import Geometry
 from lipfault.data.recording_set import RecordingSet
 from lipfault.data.splits import split_episodes
@@ -17,6 +17,9 @@ from lipfault.data.unpack import shapes, unpack
 from lipfault.data.window_batch import Windows, join
 from lipfault.data.windows import CacheMode, WindowDataset
 from lipfault.errors import LipfaultError
+from lipfault.faults.config import FaultConfig
+from lipfault.faults.engine import FaultEngine
+from lipfault.faults.labels import FaultLabels
 from lipfault.modality import Modality
 
 _DEFAULT_SPLITS = {'pretrain': 0.4, 'finetune': 0.36, 'calibration': 0.12, 'test': 0.12}
@@ -27,9 +30,9 @@ _SEED_STEP = 1_000_003
 class RecordingDataModule(LightningDataModule):
     """Windows of recordings, split by episode, with faults injected on the device.
 
-    Which windows are in a training batch depends on (seed, epoch) only, and which faults they get
-    on (seed, epoch, sample id), whatever the number of workers or devices. Validation and test use
-    the faults of epoch 0.
+    The order of the training windows is a function of (seed, epoch), a window's faults are one of
+    (seed, epoch, sample id), whatever the number of workers or devices. Validation and test use the
+    faults of epoch 0; predictions are made from signals as recorded.
 
     Args:
         path: The recording, one HDF5 file or several.
@@ -45,7 +48,9 @@ class RecordingDataModule(LightningDataModule):
         num_workers: Processes that load batches; 0 loads in the main process.
         cache: What to keep in memory: `none`, the `series`, or `all`.
         cache_limit_gb: Most memory that the cache of one split may take, in GB.
-        seed: Seed of the order of training windows and of the faults.
+        faults: Faults to inject; none are if not given. Kinds held out of training get a second
+            test loader.
+        seed: Seed of the order of the training windows; the faults have their own.
 
     Raises:
         LipfaultError: When the recording is first used, if it or the splits do not fit.
@@ -66,6 +71,7 @@ class RecordingDataModule(LightningDataModule):
         num_workers: int = 0,
         cache: CacheMode = 'all',
         cache_limit_gb: float = 8.0,
+        faults: FaultConfig | None = None,
         seed: int = 0,
     ) -> None:
         """Note what is wanted; nothing is opened yet."""
@@ -76,7 +82,7 @@ class RecordingDataModule(LightningDataModule):
         self._split_of = {'fit': train_split, 'validate': val_split, 'test': test_split}
         self._batch_size, self._num_workers = batch_size, num_workers
         self._cache, self._cache_limit_gb = cache, cache_limit_gb
-        self._seed = seed
+        self._faults, self._seed = faults, seed
         self._datasets: dict[str, WindowDataset] = {}
 
     @cached_property
@@ -98,6 +104,26 @@ class RecordingDataModule(LightningDataModule):
     def window_shape(self) -> dict[str, tuple[int, ...]]:
         """Shape of one window's signal by modality: (channel, time) or (channel, height, width)."""
         return dict(shapes(self.geometry))
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What a task must know of the data, in plain types: modalities, and steps of a window."""
+        return {
+            'modalities': {name: m.to_dict() for name, m in self.modalities.items()},
+            'steps': {
+                name: shape[1] for name, shape in self.window_shape.items() if len(shape) == 2
+            },
+        }
+
+    @property
+    def train_split(self) -> str:
+        """Name of the split to train on."""
+        return self._split_of['fit']
+
+    @property
+    def test_split(self) -> str:
+        """Name of the split to test on."""
+        return self._split_of['test']
 
     @cached_property
     def split_ids(self) -> dict[str, list[str]]:
@@ -148,9 +174,15 @@ class RecordingDataModule(LightningDataModule):
         """Batches of the validation split in order."""
         return self._loader(self.dataset(self._split_of['validate']))
 
-    def test_dataloader(self) -> DataLoader[Windows]:
-        """Batches of the test split in order."""
-        return self._loader(self.dataset(self._split_of['test']))
+    @property
+    def test_names(self) -> tuple[str, ...]:
+        """Name of each test loader: `seen` kinds of faults and, if some are held out, `unseen`."""
+        held_out = self._faults is not None and self._faults.held_out
+        return ('seen', 'unseen') if held_out else ('seen',)
+
+    def test_dataloader(self) -> list[DataLoader[Windows]]:
+        """Batches of the test split in order, once for each of `test_names`."""
+        return [self._loader(self.dataset(self._split_of['test'])) for _ in self.test_names]
 
     def predict_dataloader(self) -> DataLoader[Windows]:
         """Batches of the test split in order, without faults."""
@@ -158,22 +190,47 @@ class RecordingDataModule(LightningDataModule):
 
     def clean_batches(self, split: str) -> Iterator[Batch]:
         """All windows of a split in order, without faults, on the CPU."""
-        for windows in self._loader(self.dataset(split)):
-            yield self.clean_batch(windows)
+        return map(self.clean_batch, self._loader(self.dataset(split)))
 
     def clean_batch(self, windows: Windows) -> Batch:
         """The batch as recorded: observed and clean signals are the same tensors."""
         signals, _ = unpack(windows, self.geometry)
-        return Batch(
-            clean=signals,
-            observed=signals,
-            present=windows.present,
-            sample_id=windows.sample_id,
-        )
+        return _batch(windows, signals, signals, None)
+
+    def faulty_batch(self, windows: Windows, epoch: int = 0, held_out: bool = False) -> Batch:
+        """The batch with the faults of an epoch.
+
+        Args:
+            windows: The batch, on any device.
+            epoch: Epoch of the draws.
+            held_out: Whether to draw the kinds held out of training instead of the others.
+
+        Raises:
+            LipfaultError: If no faults are configured, or `held_out` and none is held out.
+        """
+        signals, history = unpack(windows, self.geometry)
+        engine = self._held_out_engine if held_out else self._engine
+        observed, labels = engine.apply(signals, history, engine.plan(windows.sample_id, epoch))
+        return _batch(windows, signals, observed, labels)
 
     def on_after_batch_transfer(self, batch: Windows, dataloader_idx: int) -> Batch:
-        """Unpack the windows on the device and inject faults."""
-        return self.clean_batch(batch)
+        """Unpack the windows on the device and inject the faults of the stage."""
+        if self._faults is None or self.trainer is None or self.trainer.predicting:
+            return self.clean_batch(batch)
+        epoch = self.trainer.current_epoch if self.trainer.training else 0
+        return self.faulty_batch(batch, epoch, held_out=self.trainer.testing and dataloader_idx > 0)
+
+    @cached_property
+    def _engine(self) -> FaultEngine:
+        """Draws the kinds not held out."""
+        if self._faults is None:
+            raise LipfaultError('no faults are configured; set data.faults')
+        return FaultEngine(self.modalities, self._faults)
+
+    @cached_property
+    def _held_out_engine(self) -> FaultEngine:
+        """Draws the kinds held out."""
+        return self._engine.only_held_out()
 
     def _loader(self, dataset: WindowDataset, **options: Any) -> DataLoader[Windows]:  # noqa: ANN401
         """A loader that fetches whole batches."""
@@ -186,3 +243,12 @@ class RecordingDataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             **options,
         )
+
+
+def _batch(
+    windows: Windows, clean: Signals, observed: Signals, labels: FaultLabels | None
+) -> Batch:
+    """Put together what a task sees, all of it on the device of the signals."""
+    device = next(iter(clean.values())).device
+    sample_id = windows.sample_id.to(device, non_blocking=True)
+    return Batch(clean, observed, windows.present, sample_id, labels)

@@ -1,7 +1,7 @@
 """Windows as they lie on the disk: what a loader hands to the device."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -29,11 +29,23 @@ class Windows:
     episode: Tensor
     end_s: Tensor
 
+    def to(self, device: torch.device | str, non_blocking: bool = True) -> Self:
+        """The same with blocks and presence on a device; the trainer calls this.
+
+        The numbers of the samples stay on the CPU, where the faults are planned: reading them back
+        would make the host wait for the device.
+        """
+        return replace(
+            self,
+            blocks={n: b.to(device, non_blocking=non_blocking) for n, b in self.blocks.items()},
+            present={n: p.to(device, non_blocking=non_blocking) for n, p in self.present.items()},
+        )
+
     def pin_memory(self) -> Self:
         """The same in page-locked memory; the loader calls this."""
         return type(self)(
-            blocks={name: block.pin_memory() for name, block in self.blocks.items()},
-            present={name: present.pin_memory() for name, present in self.present.items()},
+            blocks={n: b.pin_memory() for n, b in self.blocks.items()},
+            present={n: p.pin_memory() for n, p in self.present.items()},
             sample_id=self.sample_id.pin_memory(),
             episode=self.episode.pin_memory(),
             end_s=self.end_s.pin_memory(),
