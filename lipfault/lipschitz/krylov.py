@@ -43,10 +43,15 @@ def normalize(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def power_step(apply: Map, adjoint: Map, right: Tensor) -> Triple:
-    """One power iteration from right (batch, *in_shape): an estimate of σ_max from below."""
+    """One power iteration from right (batch, *in_shape): an estimate of σ_max from below.
+
+    Where the operator takes `right` to zero it is kept, so that a weight that starts at zero can
+    be followed from its first change on.
+    """
     left, _ = normalize(apply(right))
-    right, sigma = normalize(adjoint(left))
-    return Triple(sigma, left, right)
+    pulled, sigma = normalize(adjoint(left))
+    grown = (sigma > 0).reshape(-1, *[1] * (right.ndim - 1))
+    return Triple(sigma, left, torch.where(grown, pulled, right))
 
 
 def lanczos(

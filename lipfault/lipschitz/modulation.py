@@ -66,11 +66,10 @@ def modulate(module: nn.Module, rules: Mapping[str, Rule | Mapping[str, Any]]) -
         ['2']
     """
     parsed = {pattern: Rule.parse(rule) for pattern, rule in rules.items()}
-    done = [
-        _modulate_layer(name, layer, parsed[pattern])
-        for name, layer, pattern in _select(module, parsed)
-    ]
-    return done
+    chosen = _select(module, parsed)
+    for name, layer, _ in chosen:
+        _refuse_tied(module, name, layer)
+    return [_modulate_layer(name, layer, parsed[pattern]) for name, layer, pattern in chosen]
 
 
 def modulated(module: nn.Module) -> Iterator[Modulated]:
@@ -115,6 +114,7 @@ def fold(module: nn.Module) -> nn.Module:
     for entry in list(modulated(module)):
         training = entry.layer.training
         entry.layer.eval()
+        _own_class(entry.layer)
         parametrize.remove_parametrizations(entry.layer, 'weight', leave_parametrized=True)
         entry.layer.train(training)
         _remove_hook(entry.layer)
@@ -188,6 +188,15 @@ def _select(module: nn.Module, rules: Mapping[str, Rule]) -> list[tuple[str, nn.
     return list(chosen.values())
 
 
+def _refuse_tied(module: nn.Module, name: str, layer: nn.Module) -> None:
+    for other, part in module.named_modules():
+        if part is not layer and any(p is layer.weight for p in part._parameters.values()):
+            raise LipfaultError(
+                f'layer {name!r}: its weight is tied to layer {other!r}; modulating one would '
+                'leave the other as it is'
+            )
+
+
 def _modulate_layer(name: str, layer: nn.Module, rule: Rule) -> Modulated:
     if parametrize.is_parametrized(layer, 'weight'):
         raise LipfaultError(f'layer {name!r}: its weight is already parametrized')
@@ -203,6 +212,16 @@ def _modulate_layer(name: str, layer: nn.Module, rule: Rule) -> Modulated:
     parametrize.register_parametrization(layer, 'weight', modulation, unsafe=True)
     layer.register_forward_pre_hook(_before_forward, with_kwargs=True)
     return Modulated(name, layer, modulation)
+
+
+def _own_class(layer: nn.Module) -> None:
+    """Unshare the layer's class, which a deep copy has in common with its original.
+
+    Removing a parametrization changes the class.
+    """
+    shared = type(layer)
+    attributes = {k: v for k, v in vars(shared).items() if k not in ('__dict__', '__weakref__')}
+    layer.__class__ = type(shared.__name__, shared.__bases__, attributes)
 
 
 def _remove_hook(layer: nn.Module) -> None:

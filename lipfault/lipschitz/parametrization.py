@@ -134,7 +134,8 @@ class Modulation(nn.Module):
                 operator = self._checked(weight.double(), self._size())
                 found = _spectrum(operator, exact_triple(operator))
                 narrow = (part.to(_wide(weight).dtype) for part in found)
-                self._exact = (_key(weight), Spectrum(*narrow))
+                # Inside a torch.func transform these are wrapped, and must not outlive it.
+                self._exact = (_key(weight), Spectrum(*map(torch.func.debug_unwrap, narrow)))
         return self._exact[1]
 
     def forward(self, weight: Tensor) -> Tensor:

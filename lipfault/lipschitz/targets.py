@@ -111,7 +111,7 @@ class Rule:
             raise LipfaultError(f'mode: must be one of {get_args(Mode)}, got {self.mode!r}')
         if self.side not in ('above', 'below'):
             raise LipfaultError(f'side: must be "above" or "below", got {self.side!r}')
-        if isinstance(self.target, int | float):
+        if not isinstance(self.target, Scheduled | Learned):
             _require_positive('target', self.target)
         _require_positive('weight', self.weight)
 
