@@ -1,0 +1,31 @@
+"""MuJoCo on first use: lipfault is importable without it."""
+
+import importlib
+import os
+import sys
+from functools import cache
+from typing import Any
+
+from lipfault.errors import LipfaultError
+
+
+@cache
+def load_mujoco() -> Any:  # noqa: ANN401 - mujoco ships no stubs
+    """The `mujoco` module, off-screen rendering through EGL on Linux unless `MUJOCO_GL` is set.
+
+    Raises:
+        LipfaultError: If mujoco is not installed or its OpenGL backend does not load.
+    """
+    if sys.platform.startswith('linux'):
+        os.environ.setdefault('MUJOCO_GL', 'egl')
+    try:
+        return importlib.import_module('mujoco')
+    except ModuleNotFoundError as error:
+        raise LipfaultError(
+            "robot cells need MuJoCo, which is not installed: pip install 'lipfault[simulate]'"
+        ) from error
+    except Exception as error:  # PyOpenGL raises whatever the missing driver provokes
+        raise LipfaultError(
+            f'MuJoCo found no OpenGL backend for MUJOCO_GL={os.environ.get("MUJOCO_GL")!r} '
+            f'({error}); install EGL (libegl1) or set MUJOCO_GL to egl, osmesa or glfw'
+        ) from error

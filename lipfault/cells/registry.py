@@ -1,0 +1,118 @@
+"""The robot cells by name, and how to simulate them."""
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from lipfault.cells import pick_place
+from lipfault.cells.camera import camera, expose
+from lipfault.cells.engine import load_mujoco
+from lipfault.cells.run import Task, run
+from lipfault.cells.sensors import Channel, read, series
+from lipfault.cells.sorting import Sorting
+from lipfault.data.episode import Episode
+from lipfault.errors import LipfaultError
+from lipfault.modality import Modality
+
+MAX_IMAGE_SIZE = 256
+"""Largest camera picture, pixels."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A robot cell.
+
+    Args:
+        name: Its name, the prefix of its episodes' ids.
+        summary: What happens in it, in one line.
+        series: Channels of each series, by modality name.
+        task: Makes the task of one episode from the episode's random generator.
+    """
+
+    name: str
+    summary: str
+    series: Mapping[str, list[Channel]]
+    task: Callable[[np.random.Generator], Task]
+
+    def modalities(self, image_size: int = 64) -> list[Modality]:
+        """The cell's modalities, camera first.
+
+        Args:
+            image_size: Height and width of the camera picture, pixels.
+        """
+        return [
+            camera(image_size),
+            *(series(name, channels) for name, channels in self.series.items()),
+        ]
+
+
+CELLS: dict[str, Cell] = {
+    cell.name: cell
+    for cell in (
+        Cell(
+            'ur5', 'a UR5 picks boxes and places them elsewhere',
+            {'kinematics': pick_place.channels()}, Sorting,
+        ),
+    )
+}  # fmt: skip
+"""All cells by name."""
+
+
+def simulate(
+    cell: str, episodes: int, seed: int, image_size: int = 64, episode_s: float = 20.0
+) -> tuple[list[Modality], Iterator[Episode]]:
+    """The modalities of a cell and its episodes, each simulated when the iterator reaches it.
+
+    An episode is a function of (cell, seed, its index, image_size, episode_s) alone: any subset in
+    any order gives the same arrays on the same machine. Another OpenGL driver may round a pixel
+    differently.
+
+    Args:
+        cell: A key of `CELLS`.
+        episodes: How many episodes.
+        seed: Seed of the data set, not negative.
+        image_size: Height and width of the camera picture, pixels, 16 to 256.
+        episode_s: Length of an episode, s.
+
+    Raises:
+        LipfaultError: If the cell is unknown, a number is out of its range, or MuJoCo is missing.
+    """
+    if cell not in CELLS:
+        raise LipfaultError(f'there is no cell {cell!r}; choose one of {", ".join(CELLS)}')
+    if episodes < 1 or seed < 0:
+        raise LipfaultError(
+            f'episodes must be at least 1 and seed not negative, got {episodes} and {seed}'
+        )
+    if not 16 <= image_size <= MAX_IMAGE_SIZE:
+        raise LipfaultError(f'image_size must be 16 to {MAX_IMAGE_SIZE}, got {image_size}')
+    if not episode_s >= 0.1:
+        raise LipfaultError(f'episode_s must be at least 0.1, got {episode_s}')
+    load_mujoco()
+    one = partial(simulate_episode, cell, seed, image_size=image_size, episode_s=episode_s)
+    return CELLS[cell].modalities(image_size), map(one, range(episodes))
+
+
+def simulate_episode(
+    cell: str, seed: int, index: int, *, image_size: int = 64, episode_s: float = 20.0
+) -> Episode:
+    """One episode of a data set, whatever the others; see `simulate` for the arguments.
+
+    Args:
+        cell: A key of `CELLS`.
+        seed: Seed of the data set.
+        index: Number of the episode, from 0.
+        image_size: Height and width of the camera picture, pixels.
+        episode_s: Length of the episode, s.
+    """
+    root = np.random.SeedSequence([seed, index, zlib.crc32(cell.encode())])
+    plan, noise = (np.random.default_rng(child) for child in root.spawn(2))
+    task = CELLS[cell].task(plan)
+    truth, pictures = run(task, episode_s, image_size)
+    signals = {'camera': expose(pictures, noise)}
+    readings = {
+        name: read(truth[name], channels, noise) for name, channels in CELLS[cell].series.items()
+    }
+    return Episode(f'{cell}-{index:04d}', {**signals, **readings}, task.parameters)
