@@ -7,7 +7,7 @@ from typing import Any
 
 from lipfault.errors import LipfaultError
 from lipfault.faults.fault import Fault
-from lipfault.faults.image import exposure, stream
+from lipfault.faults.image import blur, exposure, geometry, lens, stream
 from lipfault.faults.image import noise as image_noise
 from lipfault.faults.series import loss, noise, offset, timing
 from lipfault.faults.series import range as series_range
@@ -43,6 +43,15 @@ _KINDS: tuple[type[AnyFault], ...] = (
     image_noise.ImpulseNoise,
     image_noise.DeadPixels,
     image_noise.DeadLines,
+    blur.Defocus,
+    blur.MotionBlur,
+    lens.Occlusion,
+    lens.Dirt,
+    lens.Drops,
+    lens.Scratches,
+    lens.Dust,
+    lens.Fog,
+    lens.Glare,
     exposure.OverExposure,
     exposure.UnderExposure,
     exposure.ColourShift,
@@ -51,6 +60,8 @@ _KINDS: tuple[type[AnyFault], ...] = (
     stream.Blackout,
     stream.Tear,
     stream.MissingFrame,
+    geometry.Knock,
+    geometry.Blocking,
 )
 
 CATALOGUE: dict[str, AnyFault] = {

@@ -26,10 +26,12 @@ def mix(bits: Tensor) -> Tensor:
     Returns:
         int64 tensor of the same shape.
     """
-    bits = bits + _GAMMA
-    bits = (bits ^ (bits >> 30 & (1 << 34) - 1)) * _FIRST
-    bits = (bits ^ (bits >> 27 & (1 << 37) - 1)) * _SECOND
-    return bits ^ (bits >> 31 & (1 << 33) - 1)
+    # Masks turn torch's arithmetic shift into the logical one.
+    bits = (bits ^ (bits >> 30).bitwise_and_((1 << 34) - 1)).mul_(_FIRST)
+    bits ^= (bits >> 27).bitwise_and_((1 << 37) - 1)
+    bits *= _SECOND
+    bits ^= (bits >> 31).bitwise_and_((1 << 33) - 1)
+    return bits
 
 
 @lru_cache(maxsize=4096)
@@ -40,8 +42,8 @@ def _name_bits(name: str) -> int:
 
 
 @lru_cache(maxsize=64)
-def _arange(size: int, device: torch.device) -> Tensor:
-    return torch.arange(size, device=device)
+def _counters(size: int, device: torch.device) -> Tensor:
+    return torch.arange(size, device=device) * _GAMMA
 
 
 @lru_cache(maxsize=16)
@@ -79,8 +81,8 @@ class Draws:
             epoch: Epoch; 0 for validation and test, so that they see the same in every epoch.
             sample_id: (batch,) int64 on the device on which to draw.
         """
-        base = mix(torch.full_like(sample_id, seed))
-        return cls(mix(mix(base ^ epoch) ^ sample_id))
+        base = _name_bits(f'{seed} {epoch}')
+        return cls(mix(sample_id * _GAMMA + base))
 
     def stream(self, name: str) -> 'Draws':
         """Independent draws for the same samples."""
@@ -88,7 +90,7 @@ class Draws:
 
     def at(self, counter: Tensor) -> 'Draws':
         """Independent draws for each value of a (batch,) int64 counter, a frame number say."""
-        return Draws(mix(self.keys ^ mix(counter)))
+        return Draws(mix(self.keys + counter * _GAMMA))
 
     def take(self, rows: Tensor) -> 'Draws':
         """The draws of some of the samples; `rows` is a (rows,) int64 index."""
@@ -100,8 +102,8 @@ class Draws:
 
     def bits(self, name: str, count: int) -> Tensor:
         """(batch, count) int64, every bit fair."""
-        key = mix(self.keys ^ _name_bits(name))
-        return mix(key[:, None] ^ mix(_arange(count, key.device)))
+        key = self.keys ^ _name_bits(name)
+        return mix(key[:, None] + _counters(count, key.device))
 
     def uniform(self, name: str, shape: Sequence[int] = ()) -> Tensor:
         """(batch, *shape) float32 in [0, 1), multiples of 2^-24, bit-identical on every device."""
@@ -150,12 +152,13 @@ class Draws:
         return self._quantiles(self._bits_at(name, counter))
 
     def _bits_at(self, name: str, counter: Tensor) -> Tensor:
-        key = mix(self.keys ^ _name_bits(name))
-        return mix(key.reshape(-1, *[1] * (counter.ndim - 1)) ^ mix(counter))
+        key = self.keys ^ _name_bits(name)
+        return mix(key.reshape(-1, *[1] * (counter.ndim - 1)) + counter * _GAMMA)
 
     def _quantiles(self, words: Tensor) -> Tensor:
         table = _normal_quantiles(self.keys.device)
-        return table[words.to(torch.int64) & (_QUANTILES - 1)]
+        index = words.to(torch.int32) & (_QUANTILES - 1)
+        return table.index_select(0, index.flatten()).view(index.shape)
 
 
 def _size(shape: Sequence[int]) -> int:

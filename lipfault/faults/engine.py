@@ -125,7 +125,7 @@ class FaultEngine:
 
     def _groups(self, kinds: Tensor) -> list[tuple[AnyFault, int, int]]:
         """The runs of equal kinds: fault, first sample, sample after the last."""
-        values, counts = kinds.unique_consecutive(return_counts=True)
+        values, counts = kinds.unique(return_counts=True)
         groups, start = [], 0
         for kind, count in zip(values.tolist(), counts.tolist(), strict=True):
             groups.append((self.faults[self.names[kind]], start, start + count))

@@ -44,7 +44,8 @@ class Site:
 
     def level(self, levels: Sequence[float]) -> Tensor:
         """(n, 1, ...) float32, the entry of a five-entry table at each sample's severity."""
-        chosen = _table(tuple(levels), self.signal.device)[self.severity]
+        table = _table(tuple(levels), self.signal.device)
+        chosen = table.index_select(0, self.severity)
         return chosen.reshape(-1, *[1] * (self.signal.ndim - 1))
 
     def rows(self, start: int, stop: int) -> Self:

@@ -46,7 +46,7 @@ def inject(site: Site, groups: Sequence[tuple[AnyFault, int, int]]) -> Injected:
     faulty = faulty.clamp(site.channelwise(sensor.low), site.channelwise(sensor.high))
     lossy = [fault.missing for fault, _, _ in groups]
     change = faulty - site.signal
-    known = change.isfinite()
+    known = ~change.isnan()
     if any(lossy):
         lost = torch.cat([mask.new_full((b - a,), fault.missing) for fault, a, b in groups])
         lost = lost.reshape(-1, *[1] * (mask.ndim - 1)) & ~site.signal.isnan()
@@ -61,7 +61,7 @@ def inject(site: Site, groups: Sequence[tuple[AnyFault, int, int]]) -> Injected:
 def _damage(relative: Tensor, mask: Tensor) -> Tensor:
     """(n,) RMS over the touched channels of a window, or over a whole frame."""
     # In float64, so that the order of summation does not show in the float32 result.
-    energy = relative.double().square().flatten(2).sum(-1)
+    energy = relative.square_().flatten(2).sum(-1, dtype=torch.float64)
     touched = mask.flatten(2).any(-1).sum(1).clamp_min(1)
     channels = touched if mask.shape[1] == relative.shape[1] else relative.shape[1]
     places = relative[0, 0].numel() if len(relative) else 1

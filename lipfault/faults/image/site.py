@@ -76,10 +76,80 @@ class ImageSite(Site):
         index = (row * self.width + column).flatten(1)[:, None].expand(-1, self.channels, -1)
         return self.signal.flatten(2).gather(2, index).view_as(self.signal)
 
+    def look_between(self, row: Tensor, column: Tensor) -> Tensor:
+        """Look pixels up at fractional coordinates, bilinearly; otherwise as `look`.
+
+        Args:
+            row: (n, H, W) float32 rows.
+            column: (n, H, W) float32 columns.
+        """
+        top, left = row.floor(), column.floor()
+        down, right = (row - top)[:, None], (column - left)[:, None]
+        r, c = top.long(), left.long()
+        upper = self.look(r, c) * (1 - right) + self.look(r, c + 1) * right
+        lower = self.look(r + 1, c) * (1 - right) + self.look(r + 1, c + 1) * right
+        return upper * (1 - down) + lower * down
+
+    def smooth(self, name: str, cells: int) -> Tensor:
+        """Draw a smooth random field: (n, 1, H, W) float32 in [0, 1), mean about 1/2.
+
+        Args:
+            name: Name of the stream.
+            cells: Cells along each side between whose corners the field runs smoothly.
+        """
+        corner = self.draws.uniform(name, (1, cells + 1, cells + 1))
+        for axis, size in ((2, self.height), (3, self.width)):
+            place = (torch.arange(size, device=corner.device) + 0.5) * (cells / size)
+            cell = place.long()
+            share = place - cell
+            share = share * share * (3 - 2 * share)
+            share = share[:, None] if axis == 2 else share
+            before, after = corner.index_select(axis, cell), corner.index_select(axis, cell + 1)
+            corner = before + (after - before) * share
+        return corner
+
+    def bumps(self, name: str, cells: int, share: Tensor, radii: tuple[float, float]) -> 'Bumps':
+        """Draw round spots, at most one in each cell of a grid; at least one.
+
+        Args:
+            name: Name of the stream.
+            cells: Cells along each side of the frame.
+            share: (n, 1, 1, 1) share of the cells that hold a spot.
+            radii: Smallest and largest radius, in cells, below 1/2.
+        """
+        draw = self.draws.uniform(name, (4, cells, cells))
+        here = draw[:, 3:] <= share.maximum(draw[:, 3:].amin((2, 3), keepdim=True))
+        radius = radii[0] + (radii[1] - radii[0]) * draw[:, 2:3]
+        offset = radius + (1 - 2 * radius) * draw[:, :2]
+        table = torch.cat([offset, radius * here], dim=1)
+        rows = (self.row[:, 0] + 0.5) * (cells / self.height)
+        columns = (self.column[0] + 0.5) * (cells / self.width)
+        spot = table.index_select(2, rows.long()).index_select(3, columns.long())
+        down = rows[:, None] % 1 - spot[:, 0]
+        right = columns % 1 - spot[:, 1]
+        square = (down * down + right * right)[:, None]
+        profile = (1 - square / spot[:, 2:].square().clamp_min(1e-9)).clamp_min(0)
+        return Bumps(profile, down * (self.height / cells), right * (self.width / cells))
+
     def place(self, name: str, count: int = 1) -> tuple[Tensor, Tensor]:
         """Draw points on the frame: rows and columns, (n, count, 1, 1) float32 each."""
         point = self.draws.uniform(name, (2, count, 1, 1))
         return point[:, 0] * self.height, point[:, 1] * self.width
+
+
+@dataclass(frozen=True)
+class Bumps:
+    """Round spots on a frame.
+
+    Args:
+        profile: (n, 1, H, W) float32, 1 at the centre of a spot, 0 at its rim and outside.
+        down: (n, H, W) float32, rows from the centre of the cell's spot.
+        right: (n, H, W) float32, columns from the centre of the cell's spot.
+    """
+
+    profile: Tensor
+    down: Tensor
+    right: Tensor
 
 
 class ImageFault(Fault[ImageSite]):

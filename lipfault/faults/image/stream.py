@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from lipfault.faults.image.site import ImageFault, ImageSite
 

@@ -1,5 +1,6 @@
 """The reading is noisy: additive, multiplicative, signal-dependent noise, spikes."""
 
+import torch
 from torch import Tensor
 
 from lipfault.faults.series.site import SeriesFault, SeriesSite
@@ -56,21 +57,24 @@ class SignalNoise(SeriesFault):
 
 
 class Spikes(SeriesFault):
-    """Single readings far off; at least one in the window."""
+    """Single readings far off, on each channel one in every period."""
 
     name = 'spikes'
     group = 'spikes'
-    formula = "x' = x ± A (1 + v)/2 at a share of the steps, v ~ U(0, 1)"
+    formula = "x' = x ± A (1 + v)/2 at one step in each period P, v ~ U(0, 1)"
     reading = 'flipped bits, arcing brushes, electrostatic discharge'
     levels = (0.08, 0.16, 0.3, 0.5, 0.8)
-    level_text = 'A, share of the range; steps hit: 2, 3, 5, 8, 12 %'
-    _rates = (0.02, 0.03, 0.05, 0.08, 0.12)
+    level_text = 'A, share of the range; P: 50, 33, 20, 12, 8 steps, at most the horizon'
+    _periods = (50, 33, 20, 12, 8)
 
     def apply(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
         """Add the spikes where they hit."""
-        chance = site.draws.uniform_at('place', site.counter)
-        first = chance.masked_fill(~site.mask, 2).amin(-1, keepdim=True)
-        hit = site.mask & ((chance < site.level(self._rates)) | (chance == first))
-        size = 0.5 + 0.5 * site.draws.uniform_at('size', site.counter)
-        side = 2 * (site.draws.uniform_at('side', site.counter) < 0.5) - 1
+        count = site.signal.shape[1]
+        period = site.level(self._periods).long().minimum(site.horizon[:, None, None])
+        channel = torch.arange(count, device=site.signal.device)[:, None]
+        block = site.age.div(period, rounding_mode='floor') * count + channel
+        place = (site.draws.uniform_at('place', block) * period).long()
+        side = 2 * (site.draws.uniform_at('side', block) < 0.5) - 1
+        size = 0.5 + 0.5 * site.draws.uniform_at('size', block)
+        hit = site.mask & (site.age % period == place)
         return site.signal + side * size * site.amplitude(self.levels), hit

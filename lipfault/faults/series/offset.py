@@ -96,12 +96,13 @@ class WalkDrift(_Drift):
 
     def _grown(self, site: SeriesSite) -> Tensor:
         count = site.signal.shape[1]
-        walk = site.progress * site.draws.normal('end', (count, 1))
-        channel = torch.arange(count, device=site.signal.device)[:, None]
+        heights = site.draws.normal('heights', (count, 2**self._octaves))
+        walk = site.progress * heights[:, :, :1]
         for octave in range(self._octaves):
             place = site.progress * 2**octave
-            hat = 1 - (2 * (place - place.floor()) - 1).abs()
-            height = site.draws.normal_at(f'octave{octave}', place.long() * count + channel)
+            cell = place.long().clamp_max(2**octave - 1)
+            hat = 1 - (2 * (place - cell) - 1).abs()
+            height = heights.gather(2, (cell + 2**octave).expand(-1, count, -1))
             walk = walk + hat * height * 2 ** (-octave / 2 - 1)
         return walk
 

@@ -1,0 +1,89 @@
+"""The camera looks the wrong way, or its picture is coarsely coded."""
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from lipfault.faults.image.site import ImageFault, ImageSite
+
+
+class Knock(ImageFault):
+    """The view is turned and shifted; at the border the last pixels repeat."""
+
+    name = 'knock'
+    group = 'geometry'
+    formula = "x'(p) = x(m + Q (p − m) + d), Q a rotation by ±θ, |d| = θ/60° of the shorter side"
+    reading = 'knocked or sagging camera mount'
+    levels = (1, 2.5, 5, 10, 20)
+    level_text = 'θ in degrees'
+
+    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
+        """Turn and shift the view, bilinearly."""
+        degrees = site.level(self.levels)[:, 0]
+        angle = (degrees.double() * site.draws.sign('side')[:, None, None]).deg2rad()
+        sine, cosine = angle.sin().float(), angle.cos().float()
+        heading = 2 * math.pi * site.draws.uniform('heading')[:, None, None].double()
+        shift = degrees / 60 * site.scale
+        down = site.row - (site.height - 1) / 2
+        right = site.column - (site.width - 1) / 2
+        row = cosine * down - sine * right + heading.sin().float() * shift
+        column = sine * down + cosine * right + heading.cos().float() * shift
+        middle = (site.height - 1) / 2, (site.width - 1) / 2
+        return site.look_between(row + middle[0], column + middle[1]), site.everywhere
+
+
+class Blocking(ImageFault):
+    """Blocks of 8 × 8 pixels with coarse cosine coefficients, as in a starved JPEG stream."""
+
+    name = 'blocking'
+    group = 'stream'
+    formula = "x' = D⁻¹ (q (1 + u + v) round(D x / (q (1 + u + v)))), D the cosine transform"
+    reading = 'compression starved of bandwidth'
+    levels = (0.02, 0.05, 0.1, 0.2, 0.4)
+    level_text = 'q, coarseness'
+    source = (
+        'Wallace 1992, doi:10.1109/30.125072 (JPEG); a linear table of steps in place of its own'
+    )
+
+    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
+        """Round the coefficients."""
+        margin = (0, -site.width % 8, 0, -site.height % 8)
+        image = torch.nn.functional.pad(site.signal, margin, mode='replicate')
+        shape = image.shape
+        blocks = image.reshape(*shape[:2], shape[2] // 8, 8, shape[3] // 8, 8)
+        basis = _cosines(image.device)
+        coarse = site.level(self.levels)[:, :, :, :, None, None]
+        order = torch.arange(8, device=image.device)
+        step = coarse * (1 + order[:, None, None] + order)
+        coefficients = _along(_along(blocks, basis, 5), basis, 3)
+        coefficients = (coefficients / step).round() * step
+        blocks = _along(_along(coefficients, basis.T, 5), basis.T, 3)
+        return blocks.reshape(shape)[..., : site.height, : site.width], site.everywhere
+
+
+@lru_cache(maxsize=16)
+def _cosines(device: torch.device) -> Tensor:
+    """(8, 8) orthonormal cosine basis, a row for each frequency."""
+    place = torch.arange(8, dtype=torch.float64)
+    basis = torch.cos(math.pi / 8 * place[:, None] * (place + 0.5)) / 2
+    basis[0] /= math.sqrt(2)
+    return basis.float().to(device)
+
+
+def _along(blocks: Tensor, matrix: Tensor, axis: int) -> Tensor:
+    """Multiply a matrix with one axis of length 8, term by term.
+
+    A matrix product would round differently for different batch sizes.
+    """
+    shape = [1] * blocks.ndim
+    shape[axis] = 8
+    terms = [
+        part.unsqueeze(axis) * column.reshape(shape)
+        for part, column in zip(blocks.unbind(axis), matrix.unbind(1), strict=True)
+    ]
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
