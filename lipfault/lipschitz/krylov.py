@@ -43,15 +43,17 @@ def normalize(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def power_step(apply: Map, adjoint: Map, right: Tensor) -> Triple:
-    """One power iteration from right (batch, *in_shape): an estimate of σ_max from below.
+    """One power iteration from right (1, *in_shape): an estimate of σ_max from below.
 
     Where the operator takes `right` to zero it is kept, so that a weight that starts at zero can
     be followed from its first change on.
     """
-    left, _ = normalize(apply(right))
-    pulled, sigma = normalize(adjoint(left))
-    grown = (sigma > 0).reshape(-1, *[1] * (right.ndim - 1))
-    return Triple(sigma, left, torch.where(grown, pulled, right))
+    tiny = torch.finfo(right.dtype).tiny
+    pushed = apply(right)
+    left = pushed / torch.linalg.vector_norm(pushed).clamp_min(tiny)
+    pulled = adjoint(left)
+    sigma = torch.linalg.vector_norm(pulled)
+    return Triple(sigma.reshape(1), left, torch.where(sigma > tiny, pulled / sigma, right))
 
 
 def lanczos(

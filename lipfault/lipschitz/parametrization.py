@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.exact import exact_triple, require_finite
 from lipfault.lipschitz.isometry import isometry
-from lipfault.lipschitz.krylov import Triple, lanczos, power_step, start_vector
+from lipfault.lipschitz.krylov import Triple, lanczos, normalize, power_step, start_vector
 from lipfault.lipschitz.operators import LinearOperator, operator_of
 from lipfault.lipschitz.scaling import scale_by_autograd, scale_by_norm
 from lipfault.lipschitz.targets import Learned, Rule, Scheduled
@@ -46,7 +46,6 @@ class Modulation(nn.Module):
         LipfaultError: If the weight is empty, NaN or Inf, or zero where a scaling must lift it.
     """
 
-    left: Tensor
     right: Tensor
 
     def __init__(self, layer: nn.Module, rule: Rule, name: str) -> None:
@@ -58,8 +57,7 @@ class Modulation(nn.Module):
         self._exact: tuple[Key, Spectrum] | None = None
         weight: Tensor = layer.weight  # type: ignore[assignment]
         empty = _wide(weight.detach()).new_empty(0)
-        self.register_buffer('left', empty)
-        self.register_buffer('right', empty.clone())
+        self.register_buffer('right', empty)
         self._set_first_target(empty.new_zeros(()))
         if isinstance(layer, nn.Linear) or rule.size is not None:
             self.begin(weight, rule.size)
@@ -104,7 +102,7 @@ class Modulation(nn.Module):
                     f'layer {self.name!r}: its weight is zero, no scaling can give it a norm; '
                     'initialize it or use cap'
                 )
-            self.left, self.right = triple.left.clone(), triple.right.clone()
+            self.right = triple.right.clone()
             self._trained = (NEVER, _spectrum(operator, triple))
 
     def advance(self, weight: Tensor) -> None:
@@ -115,7 +113,6 @@ class Modulation(nn.Module):
             operator = self._operator(_wide(weight.detach()))
             start = self.right.to(operator.weight.dtype)
             triple = power_step(operator.apply, operator.adjoint, start)
-            self.left.copy_(triple.left)
             self.right.copy_(triple.right)
             self._trained = (_key(weight), _spectrum(operator, triple))
 
@@ -187,11 +184,11 @@ class Modulation(nn.Module):
             raise LipfaultError(f'layer {self.name!r}: {error}') from error
 
     def _estimate(self, weight: Tensor) -> Spectrum:
-        """The norm that the stored singular vectors give; they are not changed."""
+        """The norm that the stored singular vector gives; it is not changed."""
         with torch.no_grad():
             operator = self._operator(_wide(weight.detach()))
-            left, right = (part.to(operator.weight.dtype) for part in (self.left, self.right))
-            sigma = (left * operator.apply(right)).sum()[None]
+            right = self.right.to(operator.weight.dtype)
+            left, sigma = normalize(operator.apply(right))
             return _spectrum(operator, Triple(sigma, left, right))
 
     def _load_from_state_dict(
@@ -200,11 +197,10 @@ class Modulation(nn.Module):
         prefix: str,
         *args: Any,  # noqa: ANN401
     ) -> None:
-        """Take over the shapes of the singular vectors, which follow the input size."""
-        for name in ('left', 'right'):
-            saved = state_dict.get(prefix + name)
-            if saved is not None and saved.shape != getattr(self, name).shape:
-                setattr(self, name, getattr(self, name).new_empty(saved.shape))
+        """Take over the shape of the singular vector, which follows the input size."""
+        saved = state_dict.get(prefix + 'right')
+        if saved is not None and saved.shape != self.right.shape:
+            self.right = self.right.new_empty(saved.shape)
         super()._load_from_state_dict(state_dict, prefix, *args)
         self._trained = self._exact = None
 

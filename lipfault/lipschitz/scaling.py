@@ -83,6 +83,6 @@ class _ScaleByNorm(torch.autograd.Function):
         if ctx.mode != 'pin':
             to_target = torch.where(scale == 1, 0.0, to_target)
         to_weight = (full * scale).reshape(len(left), len(right))
-        to_weight.addr_(left * (-to_target * scale), right)
+        to_weight.addcmul_((left * (-to_target * scale)).unsqueeze(1), right)
         to_weight = to_weight.reshape(weight.shape).to(weight.dtype)
         return to_weight, to_target, None, None, None, None

@@ -239,7 +239,7 @@ def test_norm_is_right_under_autocast_and_in_half_precision(mode, dtype):
     for entry, record in zip(modulated(net.eval()), ledger(net), strict=True):
         assert norm_of(entry.layer) == pytest.approx(record.norm, rel=1e-5)
     net.to(dtype)
-    assert next(modulated(net)).modulation.left.dtype == torch.float32
+    assert next(modulated(net)).modulation.right.dtype == torch.float32
     for entry, record in zip(modulated(net), ledger(net), strict=True):
         assert norm_of(entry.layer) == pytest.approx(record.norm, rel=1e-2)
 
