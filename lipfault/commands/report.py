@@ -1,0 +1,23 @@
+"""`lipfault report`: figures and page of a finished run."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from lipfault.report.html import write_report
+
+
+def report(run: str) -> None:
+    """Make the figures and the `report.html` of a run again, from what its folder holds.
+
+    Args:
+        run: Run folder, with `metrics.json`, `metrics.csv` or both.
+
+    Raises:
+        LipfaultError: If the folder holds no metrics or a file in it is damaged.
+    """
+    Console().print(f'report: {write_report(Path(run))}', soft_wrap=True)
+
+
+COMMANDS = {'report': report}
+"""Commands of this module by name."""

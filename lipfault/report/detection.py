@@ -1,0 +1,109 @@
+"""Detection: the trade-off between alarms and misses, and the scores behind it."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lipfault.report.results import SPLIT_NAMES, Array, NothingToShow, Split
+from lipfault.report.run import Run
+from lipfault.report.style import BLUE, INK, SPLITS, VERMILION, logarithmic, new_figure
+
+LEAST_RATE = 1e-3
+
+
+def draw_detection(run: Run) -> Figure:
+    """ROC of both splits with a logarithmic axis of false alarms, and the scores of each split.
+
+    Args:
+        run: A run whose `results.npz` has scores.
+
+    Raises:
+        NothingToShow: If it has none.
+    """
+    splits = run.results.splits()
+    figure = new_figure(4.2 + 3.6 * len(splits), 3.5)
+    roc_axes, *score_axes = figure.subplots(1, 1 + len(splits))
+    draw_roc(roc_axes, run)
+    for axes, (name, split) in zip(score_axes, splits.items(), strict=True):
+        draw_scores(axes, split, run.results.threshold)
+        axes.set_title(f'scores, {SPLIT_NAMES[name]}', fontsize=9)
+    return figure
+
+
+def draw_roc(axes: Axes, run: Run) -> None:
+    """Recall against the rate of false alarms, with the working point of the threshold.
+
+    Args:
+        axes: Where to draw.
+        run: A run whose `results.npz` has scores.
+
+    Raises:
+        NothingToShow: If it has none, or a split without clean or without faulty samples.
+    """
+    lowest = 1.0
+    for name, split in run.results.splits().items():
+        false_alarms, recall = roc(split.score, split.faulty)
+        label = f'{name} kinds, AUROC {np.trapezoid(recall, false_alarms):.3f}'
+        axes.plot(np.maximum(false_alarms, LEAST_RATE), recall, color=SPLITS[name], label=label)
+        alarm = split.score > run.results.threshold
+        at = max(float(alarm[~split.faulty].mean()), LEAST_RATE)
+        axes.plot(at, alarm[split.faulty].mean(), 'o', color=SPLITS[name], mec=INK, ms=7)
+        lowest = min(lowest, float(recall[false_alarms <= LEAST_RATE].max()))
+    axes.set(xlim=(LEAST_RATE, 1), ylim=(0.0 if lowest < 0.55 else 0.5, 1.02))
+    axes.set(title='detection (ROC)', xlabel='false-alarm rate', ylabel='recall')
+    logarithmic(axes, 'x')
+    axes.legend(loc='lower right')
+
+
+def roc(score: Array, faulty: Array) -> tuple[Array, Array]:
+    """Exact ROC curve, ties counted as one step.
+
+    Args:
+        score: (sample,) anomaly scores.
+        faulty: (sample,) bool truth.
+
+    Returns:
+        False-alarm rate and recall, from (0, 0) to (1, 1).
+
+    Raises:
+        NothingToShow: If there are no clean or no faulty samples, since a rate would be undefined.
+
+    Example:
+        >>> roc(np.array([3.0, 2.0, 1.0]), np.array([True, False, False]))
+        (array([0. , 0. , 0.5, 1. ]), array([0., 1., 1., 1.]))
+    """
+    if faulty.all() or not faulty.any():
+        missing = 'clean' if faulty.all() else 'faulty'
+        raise NothingToShow(f'A test split has no {missing} samples, so there is no ROC curve.')
+    order = np.argsort(-score, kind='stable')
+    last_of_tie = np.append(np.diff(score[order]) != 0, True)
+    truth = faulty[order]
+    recall = np.cumsum(truth)[last_of_tie] / truth.sum()
+    false_alarms = np.cumsum(~truth)[last_of_tie] / (~truth).sum()
+    return np.append(0.0, false_alarms), np.append(0.0, recall)
+
+
+def draw_scores(axes: Axes, split: Split, threshold: float) -> None:
+    """Histograms of clean and faulty scores; what lies outside counts to the outermost bin.
+
+    Args:
+        axes: Where to draw.
+        split: A test split.
+        threshold: Anomaly score above which there is an alarm.
+    """
+    low, high = np.quantile(split.score, [0.002, 0.98])
+    low, high = min(low, threshold), max(high, threshold)
+    wide = low > 0 and high > 30 * low
+    space = np.geomspace if wide else np.linspace
+    bins = space(low, high + 1e-9, 45)
+    groups = {'clean': (~split.faulty, BLUE), 'faulty': (split.faulty, VERMILION)}
+    for label, (truth, colour) in groups.items():
+        if truth.any():
+            scores = np.clip(split.score[truth], bins[0], bins[-1])
+            weights = np.full(len(scores), 1 / len(scores))
+            axes.hist(scores, bins.tolist(), weights=weights, color=colour, alpha=0.55, label=label)
+    axes.axvline(threshold, color=INK, lw=1.2, ls='--', label='threshold')
+    axes.set(xlabel='anomaly score', ylabel='share of samples')
+    if wide:
+        logarithmic(axes, 'x')
+    axes.legend(loc='upper right')
