@@ -1,5 +1,6 @@
 """Read a recording file lazily, from any number of processes."""
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +20,9 @@ from lipfault.data.layout import (
     parse_parameters,
 )
 from lipfault.data.validation import (
-    dtype_of,
     require_finite,
     require_layout,
     require_same_duration,
-    sample_shape,
 )
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
@@ -79,6 +78,8 @@ class Recording:
             self.attributes = _read_header(file, self.path)
             self.modalities = _read_modalities(file, self.path)
             self.episodes = _read_episodes(file, self.modalities, self.path)
+            # HDF5 bypasses a cache smaller than a chunk.
+            self._chunk_cache_bytes = max(1 << 20, 2 * _largest_chunk(file, self.episodes[0]))
 
     def read(self, episode: int, modality: str, start: int, stop: int) -> npt.NDArray[Any]:
         """Samples of one modality, as stored.
@@ -137,21 +138,11 @@ class Recording:
             # A forked worker inherits the handle; it must not be closed from there.
             self._file, self._datasets, self._pid = None, {}, os.getpid()
         if self._file is None:
-            self._file = _open(self.path, self._chunk_cache_bytes())
+            self._file = _open(self.path, self._chunk_cache_bytes)
         key = (episode_id, name)
         if key not in self._datasets:
             self._datasets[key] = self._file[f'episodes/{episode_id}/{name}']
         return self._datasets[key]
-
-    def _chunk_cache_bytes(self) -> int:
-        """Two of the largest chunks at least: HDF5 bypasses a cache smaller than a chunk."""
-        sizes = (
-            int(np.prod(sample_shape(modality))) * dtype_of(modality).itemsize * 128
-            if modality.kind == 'series'
-            else int(np.prod(sample_shape(modality)))
-            for modality in self.modalities.values()
-        )
-        return max(1 << 20, 2 * max(sizes))
 
     @contextmanager
     def _naming(self, where: str | None = None) -> Iterator[None]:
@@ -239,6 +230,15 @@ def _read_episode(
         parameters=parse_parameters(str(group.attrs.get('parameters', '{}')), where),
         partial=partial,
     )
+
+
+def _largest_chunk(file: h5py.File, episode: EpisodeInfo) -> int:
+    """Bytes of the largest chunk of an episode; the others are cut alike."""
+    group = file['episodes'][episode.episode_id]
+    chunks = [
+        (group[name].chunks or group[name].shape, group[name].dtype) for name in episode.lengths
+    ]
+    return max(math.prod(map(int, shape)) * int(dtype.itemsize) for shape, dtype in chunks)
 
 
 def _plain(value: object) -> object:

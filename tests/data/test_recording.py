@@ -46,11 +46,25 @@ def test_rounding_hardly_adds_to_the_noise(tiny_modalities):
         assert (added <= 0.0014 * np.square(modality.noise)).all()
 
 
-def test_chunks_fit_shuffled_reads(tiny_recording, tiny_modalities):
-    with h5py.File(tiny_recording) as file:
+@pytest.mark.parametrize(('compression', 'frames'), [('none', 1), ('lzf', 1), ('gzip', 10)])
+def test_chunks_fit_shuffled_reads(tmp_path, tiny_modalities, tiny_episodes, compression, frames):
+    path = tmp_path / 'a.h5'
+    write_recording(path, list(tiny_modalities.values()), tiny_episodes, compression=compression)
+    with h5py.File(path) as file:
         episode = file['episodes/swing-00']
-        assert episode['camera'].chunks == (1, 16, 16, 3)
+        assert episode['camera'].chunks == (frames, 16, 16, 3)
         assert episode['joints'].chunks == (128, 4)
+        assert episode['camera'].compression == (None if compression == 'none' else compression)
+
+
+def test_chunks_of_large_frames_stay_small(tmp_path):
+    camera = Modality('eye', 'image', 50.0, ('grey',), ('1',), (0.0,), (1.0,), (0.1,), (256, 256))
+    frames = np.zeros((60, 256, 256, 1), dtype=np.uint8)
+    write_recording(
+        tmp_path / 'a.h5', [camera], [Episode('a', {'eye': frames})], compression='gzip'
+    )
+    with h5py.File(tmp_path / 'a.h5') as file:
+        assert file['episodes/a/eye'].chunks == (2, 256, 256, 1)
 
 
 def test_parts_equal_the_whole(tiny_recording):

@@ -1,0 +1,227 @@
+"""Batches depend on (seed, epoch, sample id), not on workers, caches or ranks."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+
+from lipfault.batch import Batch
+from lipfault.data.datamodule import RecordingDataModule
+from lipfault.errors import LipfaultError
+from lipfault.faults.config import FaultConfig
+
+SPLITS = {'pretrain': 0.5, 'calibration': 0.2, 'test': 0.3}
+PER_EPISODE = 15
+
+
+def datamodule(path, **options):
+    options = {'history_s': 0.5, 'splits': SPLITS, 'batch_size': 8, **options}
+    return RecordingDataModule(str(path), **options)
+
+
+class Probe(LightningModule):
+    """Notes every batch it sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen: dict[str, list[Batch]] = {}
+
+    def _note(self, key, batch):
+        self.seen.setdefault(key, []).append(batch)
+
+    def training_step(self, batch, _):
+        self._note(f'train {self.current_epoch}', batch)
+        return self.weight * 0
+
+    def validation_step(self, batch, _):
+        self._note('sanity' if self.trainer.sanity_checking else f'val {self.current_epoch}', batch)
+
+    def test_step(self, batch, _, dataloader_idx=0):
+        self._note(f'test {dataloader_idx}', batch)
+
+    def predict_step(self, batch, _):
+        self._note('predict', batch)
+        return batch.sample_id
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def trainer(**options):
+    return Trainer(
+        accelerator='cpu',
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **options,
+    )
+
+
+def ids(batches):
+    return [batch.sample_id.tolist() for batch in batches]
+
+
+pytestmark = [
+    pytest.mark.filterwarnings('ignore:.*does not have many workers'),
+    pytest.mark.filterwarnings('ignore:.*number of training batches'),
+    pytest.mark.filterwarnings('ignore:.*LeafSpec.*is deprecated'),
+    pytest.mark.filterwarnings('ignore:.*multi-threaded.*fork:DeprecationWarning'),
+]
+
+
+def test_description_for_models(tiny_recording, tiny_modalities):
+    data = datamodule(tiny_recording)
+    assert data.modalities == tiny_modalities
+    assert data.window_shape == {'camera': (3, 16, 16), 'force': (2, 100), 'joints': (4, 50)}
+
+
+def test_no_window_is_in_two_splits(tiny_recording):
+    data = datamodule(tiny_recording)
+    parts = [set(data.dataset(name).sample_id.tolist()) for name in SPLITS]
+    assert [len(part) for part in parts] == [3 * PER_EPISODE, PER_EPISODE, 2 * PER_EPISODE]
+    assert set().union(*parts) == set(range(6 * PER_EPISODE))
+
+
+@pytest.fixture(scope='module')
+def run(tiny_recording):
+    probe = Probe()
+    data = datamodule(tiny_recording, faults=FaultConfig(seed=1, held_out=['drift']))
+    fit = trainer(max_epochs=2)
+    with pytest.MonkeyPatch.context():
+        fit.fit(probe, data)
+        fit.test(probe, data, verbose=False)
+        fit.predict(probe, data)
+    return probe.seen, data
+
+
+def test_training_order_is_shuffled_anew_each_epoch(run):
+    seen, data = run
+    first, second = ids(seen['train 0']), ids(seen['train 1'])
+    assert [len(batch) for batch in first] == [8] * 5
+    assert first != second
+    assert set(sum(first, [])) <= set(data.dataset('pretrain').sample_id.tolist())
+    assert len(set(sum(first, []))) == 40
+
+
+def test_validation_is_the_same_in_every_epoch(run):
+    seen, _ = run
+    assert sum(ids(seen['val 0']), []) == sorted(sum(ids(seen['val 1']), []))
+    for early, late in zip(seen['val 0'], seen['val 1'], strict=True):
+        for name in early.observed:
+            assert torch.equal(early.observed[name], late.observed[name])
+
+
+def test_training_faults_change_with_the_epoch(run):
+    seen, _ = run
+    kinds = [
+        {
+            sample: tuple(kind)
+            for batch in seen[f'train {epoch}']
+            for sample, kind in zip(
+                batch.sample_id.tolist(), batch.labels.kind.tolist(), strict=True
+            )
+        }
+        for epoch in (0, 1)
+    ]
+    common = set(kinds[0]) & set(kinds[1])
+    assert any(kinds[0][sample] != kinds[1][sample] for sample in common)
+
+
+def test_seen_and_unseen_kinds_are_tested_apart(run):
+    seen, data = run
+    assert data.test_names == ('seen', 'unseen')
+    assert ids(seen['test 0']) == ids(seen['test 1'])
+    assert sum(ids(seen['test 0']), []) == data.dataset('test').sample_id.tolist()
+    kinds = [torch.cat([batch.labels.kind for batch in seen[f'test {i}']]) for i in (0, 1)]
+    assert not set(kinds[0].unique().tolist()) & set(kinds[1].unique().tolist()) - {-1}
+
+
+def test_predictions_see_signals_as_recorded(run):
+    seen, _ = run
+    for batch in seen['predict']:
+        assert batch.labels is None
+        assert all(batch.observed[name] is batch.clean[name] for name in batch.clean)
+
+
+@pytest.mark.parametrize('options', [{'num_workers': 2}, {'cache': 'none'}, {'cache': 'series'}])
+def test_workers_and_caches_change_nothing(run, tiny_recording, options):
+    seen, _ = run
+    probe = Probe()
+    faults = FaultConfig(seed=1, held_out=['drift'])
+    trainer(max_epochs=1, num_sanity_val_steps=0).fit(
+        probe, datamodule(tiny_recording, faults=faults, **options)
+    )
+    assert ids(probe.seen['train 0']) == ids(seen['train 0'])
+    for here, there in zip(probe.seen['train 0'], seen['train 0'], strict=True):
+        for name in here.observed:
+            assert torch.equal(here.observed[name], there.observed[name])
+
+
+def _order(path, seed, epoch, rank=0, world=1):
+    data = datamodule(path, seed=seed, batch_size=4)
+    data.trainer = SimpleNamespace(world_size=world, global_rank=rank)
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(epoch)
+    return [windows.sample_id.tolist() for windows in loader]
+
+
+def test_the_order_is_a_function_of_seed_and_epoch(tiny_recording):
+    assert _order(tiny_recording, 3, 5) == _order(tiny_recording, 3, 5)
+    orders = [_order(tiny_recording, *key) for key in [(3, 5), (3, 6), (4, 4), (4, 5)]]
+    assert all(a != b for i, a in enumerate(orders) for b in orders[:i])
+
+
+def test_two_ranks_share_the_epoch(tiny_recording):
+    ranks = [_order(tiny_recording, 0, 0, rank, world=2) for rank in (0, 1)]
+    assert [len(order) for order in ranks] == [5, 5]
+    together = [sum(order, []) for order in ranks]
+    assert not set(together[0]) & set(together[1])
+    interleaved = [sample for pair in zip(*together, strict=True) for sample in pair]
+    assert interleaved == sum(_order(tiny_recording, 0, 0), [])[:40]
+
+
+def test_clean_batches_cover_a_split(tiny_recording):
+    data = datamodule(tiny_recording)
+    batches = list(data.clean_batches('test'))
+    assert sum(ids(batches), []) == data.dataset('test').sample_id.tolist()
+    assert batches[0].clean['camera'].max() <= 1
+
+
+def test_several_files(tmp_path, tiny_recording):
+    other = tmp_path / 'other.h5'
+    other.write_bytes(tiny_recording.read_bytes())
+    splits = {'pretrain': 0.5, 'test': ['tiny/swing-00', 'other/swing-05']}
+    data = RecordingDataModule([str(tiny_recording), str(other)], history_s=0.5, splits=splits)
+    last = 11 * PER_EPISODE
+    assert data.dataset('test').sample_id.tolist() == [*range(15), *range(last, last + 15)]
+
+
+@pytest.mark.parametrize(
+    ('options', 'use', 'message'),
+    [
+        ({'train_split': 'practice'}, 'train_dataloader', "no split 'practice'; splits are"),
+        ({'batch_size': 64}, 'train_dataloader', "'pretrain' has 45 windows .* batch_size=64"),
+        ({'window_s': 9.0}, 'train_dataloader', r"'swing-\d\d' lasts 3.000 s, too short"),
+        ({'splits': {'pretrain': 1.0, 'test': 0.01}}, 'test_dataloader', "'test' has no episode"),
+        ({'cache_limit_gb': 1e-9}, 'test_dataloader', "cache='all' needs"),
+    ],
+)
+def test_mistakes_are_named(tiny_recording, options, use, message):
+    data = datamodule(tiny_recording, **options)
+    with pytest.raises(LipfaultError, match=message):
+        getattr(data, use)()
+
+
+def test_a_missing_file_is_named_on_first_use(tmp_path):
+    data = datamodule(tmp_path / 'gone.h5')
+    with pytest.raises(LipfaultError, match=r'gone\.h5 does not exist'):
+        data.setup('fit')
+
+
+def test_faults_need_a_configuration(tiny_recording):
+    data = datamodule(tiny_recording)
+    with pytest.raises(LipfaultError, match='no faults are configured'):
+        data.faulty_batch(data.dataset('test').fetch([0]))
