@@ -34,6 +34,11 @@ class RecordingDataModule(LightningDataModule):
     (seed, epoch, sample id), whatever the number of workers or devices. Validation and test use the
     faults of epoch 0; predictions are made from signals as recorded.
 
+    Attributes:
+        train_split: Split to train on.
+        val_split: Split to validate on.
+        test_split: Split to test on and to predict.
+
     Args:
         path: The recording, one HDF5 file or several.
         window_s: Length of a window in seconds.
@@ -79,7 +84,7 @@ class RecordingDataModule(LightningDataModule):
         self._paths = [path] if isinstance(path, str) else list(path)
         self._lengths = (window_s, stride_s, history_s)
         self._splits, self._split_seed = dict(splits or _DEFAULT_SPLITS), split_seed
-        self._split_of = {'fit': train_split, 'validate': val_split, 'test': test_split}
+        self.train_split, self.val_split, self.test_split = train_split, val_split, test_split
         self._batch_size, self._num_workers = batch_size, num_workers
         self._cache, self._cache_limit_gb = cache, cache_limit_gb
         self._faults, self._seed = faults, seed
@@ -118,12 +123,27 @@ class RecordingDataModule(LightningDataModule):
     @property
     def train_split(self) -> str:
         """Name of the split to train on."""
-        return self._split_of['fit']
+        return self.train_split
 
     @property
     def test_split(self) -> str:
         """Name of the split to test on."""
-        return self._split_of['test']
+        return self.test_split
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What a task must know of the data, in plain types, for checkpoints.
+
+        `modalities` by name as of `Modality.to_dict`, and `steps`, the samples in a window of each
+        series.
+        """
+        steps = {
+            name: self.geometry.span(name).window
+            for name, modality in self.modalities.items()
+            if modality.kind == 'series'
+        }
+        fields = {name: modality.to_dict() for name, modality in self.modalities.items()}
+        return {'modalities': fields, 'steps': steps}
 
     @cached_property
     def split_ids(self) -> dict[str, list[str]]:
@@ -150,12 +170,13 @@ class RecordingDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Read what the stage caches, before workers start."""
-        for step in ('fit', 'validate') if stage == 'fit' else (stage,):
-            self.dataset(self._split_of.get(step, self._split_of['test']))
+        used = {'fit': (self.train_split, self.val_split), 'validate': (self.val_split,)}
+        for split in used.get(stage, (self.test_split,)):
+            self.dataset(split)
 
     def train_dataloader(self) -> DataLoader[Windows]:
         """Shuffled batches of the training split, the same for the same (seed, epoch)."""
-        dataset = self.dataset(self._split_of['fit'])
+        dataset = self.dataset(self.train_split)
         sampler: DistributedSampler[Windows] = DistributedSampler(
             dataset,
             num_replicas=self.trainer.world_size if self.trainer else 1,
@@ -165,14 +186,14 @@ class RecordingDataModule(LightningDataModule):
         )
         if len(sampler) < self._batch_size:
             raise LipfaultError(
-                f'split {self._split_of["fit"]!r} has {len(sampler)} windows for each device, '
+                f'split {self.train_split!r} has {len(sampler)} windows for each device, '
                 f'fewer than batch_size={self._batch_size}; use a smaller batch or more episodes'
             )
         return self._loader(dataset, sampler=sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Windows]:
         """Batches of the validation split in order."""
-        return self._loader(self.dataset(self._split_of['validate']))
+        return self._loader(self.dataset(self.val_split))
 
     @property
     def test_names(self) -> tuple[str, ...]:
@@ -182,15 +203,18 @@ class RecordingDataModule(LightningDataModule):
 
     def test_dataloader(self) -> list[DataLoader[Windows]]:
         """Batches of the test split in order, once for each of `test_names`."""
-        return [self._loader(self.dataset(self._split_of['test'])) for _ in self.test_names]
+        return [self._loader(self.dataset(self.test_split)) for _ in self.test_names]
 
     def predict_dataloader(self) -> DataLoader[Windows]:
         """Batches of the test split in order, without faults."""
-        return self._loader(self.dataset(self._split_of['test']))
+        return self._loader(self.dataset(self.test_split))
 
     def clean_batches(self, split: str) -> Iterator[Batch]:
-        """All windows of a split in order, without faults, on the CPU."""
-        return map(self.clean_batch, self._loader(self.dataset(split)))
+        """All windows of a split in order, without faults, on the CPU, loaded by this process."""
+        dataset = self.dataset(split)
+        for start in range(0, len(dataset), self._batch_size):
+            stop = min(start + self._batch_size, len(dataset))
+            yield self.clean_batch(dataset.fetch(range(start, stop)))
 
     def clean_batch(self, windows: Windows) -> Batch:
         """The batch as recorded: observed and clean signals are the same tensors."""

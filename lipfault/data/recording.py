@@ -235,10 +235,9 @@ def _read_episode(
 def _largest_chunk(file: h5py.File, episode: EpisodeInfo) -> int:
     """Bytes of the largest chunk of an episode; the others are cut alike."""
     group = file['episodes'][episode.episode_id]
-    chunks = [
-        (group[name].chunks or group[name].shape, group[name].dtype) for name in episode.lengths
-    ]
-    return max(math.prod(map(int, shape)) * int(dtype.itemsize) for shape, dtype in chunks)
+    datasets = [group[name] for name in episode.lengths]
+    sizes = [math.prod(data.chunks or data.shape) * data.dtype.itemsize for data in datasets]
+    return int(max(sizes))
 
 
 def _plain(value: object) -> object:

@@ -73,15 +73,18 @@ def test_parts_equal_the_whole(tiny_recording):
     np.testing.assert_array_equal(recording.read(2, 'force', 117, 263), whole[117:263])
 
 
-def test_nothing_is_open_until_samples_are_read(tiny_recording):
+def test_nothing_is_open_until_samples_are_read(tmp_path, tiny_recording):
+    path = tmp_path / 'lonely.h5'
+    path.write_bytes(tiny_recording.read_bytes())
+
     def descriptors():
         return [
             link
             for name in os.listdir('/proc/self/fd')
-            if (link := _target(name)).endswith('tiny.h5')
+            if (link := _target(name)).endswith('lonely.h5')
         ]
 
-    recording = Recording(tiny_recording)
+    recording = Recording(path)
     assert descriptors() == []
     recording.read(0, 'camera', 0, 1)
     assert len(descriptors()) == 1
