@@ -112,26 +112,6 @@ class RecordingDataModule(LightningDataModule):
 
     @property
     def description(self) -> dict[str, Any]:
-        """What a task must know of the data, in plain types: modalities, and steps of a window."""
-        return {
-            'modalities': {name: m.to_dict() for name, m in self.modalities.items()},
-            'steps': {
-                name: shape[1] for name, shape in self.window_shape.items() if len(shape) == 2
-            },
-        }
-
-    @property
-    def train_split(self) -> str:
-        """Name of the split to train on."""
-        return self.train_split
-
-    @property
-    def test_split(self) -> str:
-        """Name of the split to test on."""
-        return self.test_split
-
-    @property
-    def description(self) -> dict[str, Any]:
         """What a task must know of the data, in plain types, for checkpoints.
 
         `modalities` by name as of `Modality.to_dict`, and `steps`, the samples in a window of each
