@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from lipfault.errors import LipfaultError
+from lipfault.faults.cross import Desynchronization, SensorSwap
 from lipfault.faults.fault import Fault
 from lipfault.faults.image import blur, exposure, geometry, lens, stream
 from lipfault.faults.image import noise as image_noise
@@ -62,6 +63,8 @@ _KINDS: tuple[type[AnyFault], ...] = (
     stream.MissingFrame,
     geometry.Knock,
     geometry.Blocking,
+    Desynchronization,
+    SensorSwap,
 )
 
 CATALOGUE: dict[str, AnyFault] = {

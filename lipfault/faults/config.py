@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from lipfault.errors import LipfaultError
 from lipfault.faults.catalogue import CATALOGUE, AnyFault, load, unknown
 from lipfault.faults.fault import SEVERITIES
+from lipfault.faults.patterns import PATTERNS
 
 
 @dataclass
@@ -30,6 +31,11 @@ class FaultConfig:
         whole_share: Share of the series faults that last for the whole window, in [0, 1]; the
             others begin in it, and half of those end in it.
         missing: Whether values may be missing (NaN in the observed signals).
+        pattern_share: Share of the faulty samples in which several modalities are hit together.
+        patterns: Weight of each pattern in `lipfault.faults.patterns`; all possible ones alike if
+            not given. Names of patterns may be held out too.
+        cabinets: Modalities that share a cabinet, by its name, for the common cause; all in one if
+            not given.
 
     Raises:
         LipfaultError: If a value is out of its range; names it.
@@ -46,10 +52,13 @@ class FaultConfig:
     largest_share: float = 1 / 3
     whole_share: float = 0.5
     missing: bool = False
+    pattern_share: float = 0.0
+    patterns: dict[str, float] | None = None
+    cabinets: dict[str, list[str]] | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings that make no sense."""
-        for name in ('clean_share', 'whole_share', 'largest_share'):
+        for name in ('clean_share', 'whole_share', 'largest_share', 'pattern_share'):
             if not 0 <= getattr(self, name) <= 1:
                 raise LipfaultError(f'faults: {name} must be in [0, 1], got {getattr(self, name)}')
         if not self.largest_share > 0:
@@ -60,10 +69,17 @@ class FaultConfig:
         if odd:
             raise LipfaultError(f'faults: severities must be 1 to 5, got {odd[0]!r}')
         check_weights('severities', self.severities)
-        if self.kinds is not None:
-            check_weights('kinds', self.kinds)
-        if self.modality_weights is not None:
-            check_weights('modality_weights', self.modality_weights)
+        for name in ('kinds', 'modality_weights', 'patterns'):
+            if getattr(self, name) is not None:
+                check_weights(name, getattr(self, name))
+
+    def held_out_faults(self) -> list[AnyFault]:
+        """The faults that `held_out` stands for, names of patterns aside.
+
+        Raises:
+            LipfaultError: If it names something unknown.
+        """
+        return [fault for name in self.held_out if name not in PATTERNS for fault in expand(name)]
 
 
 def check_weights(key: str, weights: Mapping[str, float] | Mapping[int, float]) -> None:
@@ -111,9 +127,11 @@ def weighted_kinds(config: FaultConfig, held_out: bool = False) -> dict[AnyFault
         LipfaultError: If no kind is left, a name is unknown, or a kind that loses values is asked
             for while `missing` is false.
     """
+    if held_out and not config.held_out:
+        raise LipfaultError('faults: held_out names nothing, so there is nothing held out to draw')
     weights = _asked(config)
-    held = {fault.name: fault for name in config.held_out for fault in expand(name)}
-    if held_out:
+    held = {fault.name: fault for fault in config.held_out_faults()}
+    if held_out and held:
         named = {fault.name: weight for fault, weight in weights.items()}
         weights = {fault: named.get(name, 1.0) for name, fault in held.items()}
     else:

@@ -43,7 +43,8 @@ def _name_bits(name: str) -> int:
 
 @lru_cache(maxsize=64)
 def _counters(size: int, device: torch.device) -> Tensor:
-    return torch.arange(size, device=device) * _GAMMA
+    counters: Tensor = torch.arange(size, device=device) * _GAMMA
+    return counters
 
 
 @lru_cache(maxsize=16)
@@ -122,22 +123,23 @@ class Draws:
 
     def integers(self, name: str, low: int, high: Tensor | int) -> Tensor:
         """(batch,) int64, uniform from `low` to `high` inclusive; `high` may differ by sample."""
-        span = high - low + 1
-        return low + (self.uniform(name) * span).long()
+        return low + (self.uniform(name) * (high - low + 1)).long()
 
     def sign(self, name: str, shape: Sequence[int] = ()) -> Tensor:
         """(batch, *shape) float32, -1 or 1 with equal chance."""
         return torch.where(self.uniform(name, shape) < 0.5, -1.0, 1.0)
 
-    def choice(self, name: str, weights: Tensor) -> Tensor:
-        """(batch,) int64 index drawn with the given chances.
+    def choice(self, name: str, weights: Tensor, shape: Sequence[int] = ()) -> Tensor:
+        """(batch, *shape) int64 indices drawn with the given chances.
 
         Args:
             name: Name of the stream.
-            weights: (choice,) or (batch, choice) float64, not negative, with a positive sum.
+            weights: (..., choice) float64, not negative, with positive sums; `...` broadcasts to
+                `shape`.
+            shape: Shape of one sample's draw.
         """
         edges = weights.cumsum(-1)
-        point = self.uniform(name)[:, None].double() * edges[..., -1:]
+        point = self.uniform(name, shape)[..., None].double() * edges[..., -1:]
         return (point >= edges).sum(-1).clamp_max(weights.shape[-1] - 1)
 
     def uniform_at(self, name: str, counter: Tensor) -> Tensor:

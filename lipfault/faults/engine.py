@@ -1,6 +1,7 @@
 """Batched, seeded, labelled injection of sensor faults."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -8,12 +9,13 @@ from torch import Tensor
 from lipfault.errors import LipfaultError
 from lipfault.faults.catalogue import CATALOGUE, AnyFault
 from lipfault.faults.config import FaultConfig, weighted_kinds
-from lipfault.faults.draws import Draws
-from lipfault.faults.fault import Site
-from lipfault.faults.inject import Injected, image_site, inject, series_site
+from lipfault.faults.inject import Injected, inject
+from lipfault.faults.labelling import blank, fill
 from lipfault.faults.labels import FaultLabels
+from lipfault.faults.patterns import PATTERNS
 from lipfault.faults.plan import Plan, Planner
 from lipfault.faults.sensor import Sensor
+from lipfault.faults.sites import Source, gather
 from lipfault.modality import Modality
 
 
@@ -23,7 +25,11 @@ class FaultEngine:
     Args:
         modalities: The modalities by name.
         config: The settings.
-        held_out: Draw the kinds held out instead of the others.
+        held_out: Draw the kinds and patterns held out instead of the others; half of the faults
+            are patterns where both are held out.
+
+    Attributes:
+        names: The kinds that the labels' indices stand for.
 
     Raises:
         LipfaultError: If the settings leave nothing to draw or name something unknown.
@@ -32,17 +38,18 @@ class FaultEngine:
     def __init__(
         self, modalities: Mapping[str, Modality], config: FaultConfig, held_out: bool = False
     ) -> None:
+        """Check the settings and work the weights out."""
         self.modalities = dict(modalities)
-        self.config = config
-        kinds = weighted_kinds(config, held_out)
+        self.config = _of_held_out(config) if held_out else config
+        kinds = weighted_kinds(self.config, held_out)
         own = {fault.name: fault for fault in kinds if fault.name not in CATALOGUE}
-        self.faults: dict[str, AnyFault] = CATALOGUE | own
-        self.names = tuple(self.faults)
-        self._planner = Planner(self.modalities, config, kinds, self.names)
+        self._faults: tuple[AnyFault, ...] = (*CATALOGUE.values(), *own.values())
+        self.names = tuple(fault.name for fault in self._faults)
+        self._planner = Planner(self.modalities, self.config, kinds, self.names, held_out)
         self._sensors: dict[tuple[str, torch.device], Sensor] = {}
 
     def only_held_out(self) -> 'FaultEngine':
-        """The engine that draws only the kinds held out of this one's configuration."""
+        """The engine that draws only what is held out of this one's configuration."""
         return FaultEngine(self.modalities, self.config, held_out=True)
 
     def __call__(
@@ -54,14 +61,13 @@ class FaultEngine:
     ) -> tuple[dict[str, Tensor], FaultLabels]:
         """Inject faults into a batch.
 
-        On a GPU, `sample_id` is copied to the CPU, for which the host waits; to avoid that, call
-        `plan` with the sample ids on the CPU, before the transfer, and then `apply`.
+        If `sample_id` is on a GPU, the host waits for it; keep it on the CPU to avoid that.
 
         Args:
             signals: Clean signals by modality, see `lipfault.batch.Signals`; uint8 images are
                 taken as 255 times their value.
             history: What came directly before: series (batch, channel, steps), images
-                (batch, frame, channel, height, width); modalities may be absent.
+                (batch, frame, channel, height, width), float32 or uint8; modalities may be absent.
             sample_id: (batch,) int64.
             epoch: Epoch; 0 for validation and test.
 
@@ -83,59 +89,22 @@ class FaultEngine:
     ) -> tuple[dict[str, Tensor], FaultLabels]:
         """Apply a plan to a batch, without the host waiting for the device."""
         self._check(signals, plan)
-        device = next(iter(signals.values())).device
-        labels = _blank(self.modalities, signals, plan, self._seconds(signals), device)
-        observed = dict(signals)
-        for index, (name, modality) in enumerate(self.modalities.items()):
-            order = _order(plan.kind[:, index])
-            if not len(order):
-                continue
-            past = (history or {}).get(name)
-            rows, site, groups = self._site(modality, index, signals[name], past, plan, order)
-            injected = inject(site, groups)
-            observed[name] = _put(signals[name], rows, injected.observed)
-            _label(labels, name, index, rows, injected)
+        observed = {name: signals[name] for name in self.modalities}
+        labels = blank(observed, plan, self._seconds(signals))
+        for index, (name, signal) in enumerate(tuple(observed.items())):
+            source = Source(name, index, self._sensor(name, signal), (history or {}).get(name))
+            share = self.config.largest_share
+            found = gather(source, signals, plan, self._faults, self.config.seed, share)
+            if found is not None:
+                injected = inject(found.site, found.groups)
+                observed[name] = put(signal, found.rows, injected)
+                fill(labels, name, index, found.rows, injected)
         return observed, labels
 
-    def _site(
-        self,
-        modality: Modality,
-        index: int,
-        signal: Tensor,
-        past: Tensor | None,
-        plan: Plan,
-        order: Tensor,
-    ) -> tuple[Tensor, Site, list[tuple[AnyFault, int, int]]]:
-        """Gather the faulty samples of a modality, sorted by kind, on the signal's device."""
-        groups = self._groups(plan.kind[order, index])
-        fewest = [fault.min_channels for fault, a, b in groups for _ in range(a, b)]
-        when = _steps(plan, index, order, signal.shape[-1])
-        packed = torch.stack([order, plan.sample_id[order], torch.tensor(fewest), *when])
-        packed = send(packed, signal.device)
-        rows, sample_id = packed[0], packed[1]
-        draws = Draws.of(self.config.seed, plan.epoch, sample_id).stream(modality.name)
-        sensor = self._sensor(modality, signal.device)
-        clean = _float(signal.index_select(0, rows))
-        before = _past(clean, None if past is None else past.index_select(0, rows))
-        if modality.kind == 'image':
-            return rows, image_site(sensor, clean, before, draws, packed[3]), groups
-        share = self.config.largest_share
-        site = series_site(sensor, clean, before, draws, packed[3:], share, packed[2])
-        return rows, site, groups
-
-    def _groups(self, kinds: Tensor) -> list[tuple[AnyFault, int, int]]:
-        """The runs of equal kinds: fault, first sample, sample after the last."""
-        values, counts = kinds.unique(return_counts=True)
-        groups, start = [], 0
-        for kind, count in zip(values.tolist(), counts.tolist(), strict=True):
-            groups.append((self.faults[self.names[kind]], start, start + count))
-            start += count
-        return groups
-
-    def _sensor(self, modality: Modality, device: torch.device) -> Sensor:
-        key = (modality.name, device)
+    def _sensor(self, name: str, signal: Tensor) -> Sensor:
+        key = (name, signal.device)
         if key not in self._sensors:
-            self._sensors[key] = Sensor.of(modality, device)
+            self._sensors[key] = Sensor.of(self.modalities[name], signal.device)
         return self._sensors[key]
 
     def _seconds(self, signals: Mapping[str, Tensor]) -> float:
@@ -164,74 +133,27 @@ class FaultEngine:
                 )
 
 
-def send(values: Tensor, device: torch.device) -> Tensor:
-    """Copy a CPU tensor to a device without the host waiting for it."""
-    if device.type == 'cuda':
-        return values.pin_memory().to(device, non_blocking=True)
-    return values.to(device)
+def put(signal: Tensor, rows: Tensor, injected: Injected) -> Tensor:
+    """A copy of a signal with faulty samples in some rows, in the signal's dtype.
 
-
-def _order(kind: Tensor) -> Tensor:
-    """(n,) int64 rows of the faulty samples, sorted by kind, then by row."""
-    order = kind.argsort(stable=True)
-    return order[int((kind < 0).sum()) :]
-
-
-def _steps(plan: Plan, index: int, order: Tensor, steps: int) -> tuple[Tensor, ...]:
-    """Severity, start, stop and horizon in steps; (n,) int64 each."""
-    begin, end = plan.begin[order, index], plan.end[order, index]
-    start = (begin * steps).floor().long()
-    stop = (end * steps).ceil().long().maximum(start + 1)
-    horizon = (stop.clamp_max(steps) - start).clamp_min(1)
-    return plan.severity[order, index], start, stop, horizon
-
-
-def _float(signal: Tensor) -> Tensor:
-    return signal.float() / 255 if signal.dtype == torch.uint8 else signal.float()
-
-
-def _past(clean: Tensor, past: Tensor | None) -> Tensor:
-    if past is not None:
-        return _float(past)
-    if clean.ndim == 3:
-        return clean[..., :0]
-    return clean[:, None][:, :0]
-
-
-def _put(signal: Tensor, rows: Tensor, faulty: Tensor) -> Tensor:
-    """A copy of the signal with the faulty samples in their rows, in the signal's dtype."""
+    Args:
+        signal: (batch, ...) any dtype; uint8 holds 255 times the value.
+        rows: (n,) int64.
+        injected: What became of the rows.
+    """
+    faulty = injected.observed
     if signal.dtype == torch.uint8:
         faulty = (faulty * 255).round()
-    return signal.index_copy(0, rows, faulty.to(signal.dtype))
+    faulty = faulty.to(signal.dtype)
+    if signal.dtype == torch.float64:  # float32 does not hold the bits outside the mask
+        faulty = torch.where(injected.mask, faulty, signal.index_select(0, rows))
+    return signal.index_copy(0, rows, faulty)
 
 
-def _blank(
-    modalities: Mapping[str, Modality],
-    signals: Mapping[str, Tensor],
-    plan: Plan,
-    seconds: float,
-    device: torch.device,
-) -> FaultLabels:
-    """Labels with the plan filled in, and nothing touched yet."""
-    faulty = plan.kind >= 0
-    onset = torch.where(faulty, plan.begin * seconds, torch.nan)
-    kind, severity = send(torch.stack([plan.kind, plan.severity]), device)
-    channels, mask = {}, {}
-    for name, modality in modalities.items():
-        shape = list(signals[name].shape)
-        channels[name] = torch.zeros(shape[:2], dtype=torch.bool, device=device)
-        if modality.kind == 'image':
-            shape[1] = 1
-        mask[name] = torch.zeros(shape, dtype=torch.bool, device=device)
-    damage = torch.zeros(plan.kind.shape, device=device)
-    return FaultLabels(
-        kind >= 0, kind, severity, channels, mask, send(onset.float(), device), damage
-    )
-
-
-def _label(labels: FaultLabels, name: str, index: int, rows: Tensor, injected: Injected) -> None:
-    """Fill in what the injection touched."""
-    channels = injected.mask.flatten(2).any(-1).expand(-1, labels.channels[name].shape[1])
-    labels.channels[name].index_copy_(0, rows, channels)
-    labels.mask[name].index_copy_(0, rows, injected.mask)
-    labels.damage[:, index].index_copy_(0, rows, injected.damage)
+def _of_held_out(config: FaultConfig) -> FaultConfig:
+    """The settings with the share of patterns that fits what is held out."""
+    patterns = [name for name in config.held_out if name in PATTERNS]
+    if not patterns:
+        return replace(config, pattern_share=0.0)
+    share = 1.0 if len(patterns) == len(config.held_out) else 0.5
+    return replace(config, pattern_share=share, patterns=None)

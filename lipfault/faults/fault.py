@@ -2,9 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from copy import copy
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import ClassVar, Generic, Literal, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -32,15 +33,15 @@ class Site:
         draws: Draws that stay the same for as long as the fault lasts.
         signal: Clean signal, float32: series (n, C, T) in physical units, image (n, C, H, W) in
             [0, 1].
-        past: What came directly before, of the same kind: series (n, C, steps), image
-            (n, frames, C, H, W); may hold zero steps or frames.
+        other: (n, ...) float32, signals of the sensor that a swap exchanges these with; `None`
+            unless there is a swap.
     """
 
     sensor: Sensor
     severity: Tensor
     draws: Draws
     signal: Tensor
-    past: Tensor
+    other: Tensor | None
 
     def level(self, levels: Sequence[float]) -> Tensor:
         """(n, 1, ...) float32, the entry of a five-entry table at each sample's severity."""
@@ -49,15 +50,15 @@ class Site:
         return chosen.reshape(-1, *[1] * (self.signal.ndim - 1))
 
     def rows(self, start: int, stop: int) -> Self:
-        """The samples `start` to `stop`, without a copy."""
-        cut: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
+        """The samples `start` to `stop` of a fresh site, without a copy."""
+        cut = copy(self)
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
             if isinstance(value, Tensor):
-                cut[field.name] = value[start:stop]
-            elif isinstance(value, Draws):
-                cut[field.name] = value.rows(start, stop)
-        return replace(self, **cut)
+                cut.__dict__[name] = value[start:stop]
+            elif hasattr(value, 'rows'):
+                cut.__dict__[name] = value.rows(start, stop)
+        return cut
 
     def channelwise(self, values: Tensor) -> Tensor:
         """Shape a (C,) tensor so that it broadcasts over the signal."""
@@ -84,6 +85,7 @@ class Fault(ABC, Generic[SiteT]):
         level_text: What the parameter is, with its unit.
         source: Where the fault or its severities come from; empty where they are ours.
         min_channels: Fewest channels that a modality needs.
+        all_channels: Whether a series fault always concerns all channels.
         missing: Whether values are lost (NaN) rather than wrong.
     """
 
@@ -96,6 +98,7 @@ class Fault(ABC, Generic[SiteT]):
     level_text: ClassVar[str]
     source: ClassVar[str] = ''
     min_channels: ClassVar[int] = 1
+    all_channels: ClassVar[bool] = False
     missing: ClassVar[bool] = False
 
     def fits(self, modality: Modality) -> bool:

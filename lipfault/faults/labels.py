@@ -1,6 +1,6 @@
 """The truth about injected faults, as tensors beside the batch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -21,6 +21,10 @@ class FaultLabels:
         damage: (batch, M) float32, RMS change over the touched channels of the window (series) or
             over the whole frame (image), in units of each channel's sensor noise; a lost value
             counts with the whole range; 0 where there is none.
+        pattern: (batch,) int64, place among `lipfault.faults.patterns.PATTERNS` of what befell
+            several modalities together, -1 where nothing did.
+        present: For each modality (batch,) bool, false where faults left no value at all; a signal
+            of which only a part is missing is NaN there.
     """
 
     modality: Tensor
@@ -30,6 +34,8 @@ class FaultLabels:
     mask: dict[str, Tensor]
     onset: Tensor
     damage: Tensor
+    pattern: Tensor | None = None
+    present: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def faulty(self) -> Tensor:

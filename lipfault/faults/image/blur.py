@@ -15,7 +15,9 @@ class Defocus(ImageFault):
 
     name = 'defocus'
     group = 'blur'
-    formula = "x' = b_w ∗ b̄_w ∗ x, b_w the mean over w × w pixels (those in the frame), b̄_w mirrored"
+    formula = (
+        "x' = b_w ∗ b̄_w ∗ x, b_w the mean over w × w pixels (those in the frame), b̄_w mirrored"
+    )
     reading = 'lens ring moved, condensation, fingerprint on the lens'
     levels = (0.03, 0.05, 0.08, 0.13, 0.22)
     level_text = 'w, share of the shorter side, at least a pixel × (severity + 1)'

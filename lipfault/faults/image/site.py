@@ -11,14 +11,53 @@ from lipfault.faults.fault import Fault, Site
 
 
 @dataclass(frozen=True)
+class Frames:
+    """Earlier frames of some samples, looked up in the batch's when they are asked for.
+
+    Args:
+        batch: (batch, frame, C, H, W) float32 in [0, 1] or uint8, the oldest first; may hold zero
+            frames.
+        samples: (n,) int64, rows of the batch.
+    """
+
+    batch: Tensor
+    samples: Tensor
+
+    def __len__(self) -> int:
+        """Frames known of each sample."""
+        return self.batch.shape[1]
+
+    def rows(self, start: int, stop: int) -> 'Frames':
+        """The frames of the samples `start` to `stop`."""
+        return Frames(self.batch, self.samples[start:stop])
+
+    def back(self, count: Tensor) -> Tensor:
+        """The frame some frames ago: (n, C, H, W) float32.
+
+        Args:
+            count: (n,) int64, 1 for the frame just before; the oldest one known stands for those
+                before it.
+        """
+        index = len(self) - count.clamp(1, len(self))
+        return unit_range(self.batch[self.samples, index])
+
+
+def unit_range(image: Tensor) -> Tensor:
+    """Float32 in [0, 1] from that or from uint8."""
+    return image.float() / 255 if image.dtype == torch.uint8 else image.float()
+
+
+@dataclass(frozen=True)
 class ImageSite(Site):
     """Frames of one camera on which one kind of fault acts: `n` samples, `C` channels, H × W.
 
     Args:
+        past: Earlier frames.
         frame: Draws that differ from frame to frame, where `draws` stay for as long as the fault
             lasts: noise against dirt.
     """
 
+    past: Frames
     frame: Draws
 
     @property

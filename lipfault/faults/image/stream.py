@@ -6,18 +6,9 @@ from torch import Tensor
 from lipfault.faults.image.site import ImageFault, ImageSite
 
 
-def earlier_frame(site: ImageSite, share: Tensor) -> Tensor:
-    """(n, C, H, W) an earlier frame, the frame itself where none is known.
-
-    Args:
-        site: The samples concerned.
-        share: (n,) float32, how far back: 1 is the oldest frame known.
-    """
-    frames = site.past.shape[1]
-    if not frames:
-        return site.signal
-    back = (share * frames).ceil().long().clamp(1, frames)
-    return site.past[torch.arange(len(site.past), device=back.device), frames - back]
+def earlier(site: ImageSite, count: Tensor) -> Tensor:
+    """(n, C, H, W) the frame `count` frames ago, the frame itself where none is known."""
+    return site.past.back(count) if len(site.past) else site.signal
 
 
 class FrozenFrame(ImageFault):
@@ -32,7 +23,8 @@ class FrozenFrame(ImageFault):
 
     def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         """Show the earlier frame."""
-        return earlier_frame(site, site.level(self.levels).flatten()), site.everywhere
+        count = (site.level(self.levels).flatten() * len(site.past)).ceil().long()
+        return earlier(site, count), site.everywhere
 
 
 class Blackout(ImageFault):
@@ -68,7 +60,7 @@ class Tear(ImageFault):
         shift = shift.maximum(site.severity).long() * site.draws.sign('side').long()
         line = site.frame.uniform('line')[:, None, None, None] * site.height * 2 / 3
         column = (site.column.long() - shift[:, None]) % site.width
-        previous = earlier_frame(site, torch.zeros_like(shift, dtype=torch.float32))
+        previous = earlier(site, torch.ones_like(shift))
         torn = previous.gather(3, column[:, None, None].expand_as(site.signal))
         return torn, (site.row >= line).expand_as(site.everywhere)
 

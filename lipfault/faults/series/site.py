@@ -17,6 +17,7 @@ class SeriesSite(Site):
     Steps are counted from the start of the window; a negative step lies in the past.
 
     Args:
+        past: (n, C, steps) float32, what came directly before; may hold zero steps.
         channels: (n, C) bool, the channels concerned.
         start: (n,) int64, first faulty step.
         stop: (n,) int64, the step after the last faulty one.
@@ -27,6 +28,7 @@ class SeriesSite(Site):
             the window and its past.
     """
 
+    past: Tensor
     channels: Tensor
     start: Tensor
     stop: Tensor

@@ -1,0 +1,156 @@
+"""Put the faulty samples of a batch together, sorted by kind."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lipfault.faults.catalogue import AnyFault
+from lipfault.faults.columns import Columns
+from lipfault.faults.draws import Draws
+from lipfault.faults.fault import Site
+from lipfault.faults.image.site import Frames, ImageSite, unit_range
+from lipfault.faults.plan import Plan
+from lipfault.faults.sensor import Sensor
+from lipfault.faults.series.site import SeriesSite
+
+Groups = list[tuple[AnyFault, int, int]]
+"""For each kind the fault, its first sample, and the sample after its last."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The faulty samples of one modality.
+
+    Args:
+        rows: (n,) int64, their rows in the batch, on the signals' device.
+        site: The samples.
+        groups: Which kind befalls which of them.
+    """
+
+    rows: Tensor
+    site: Site
+    groups: Groups
+
+
+@dataclass(frozen=True)
+class Source:
+    """One modality of a batch.
+
+    Args:
+        name: Name of the modality.
+        index: Its place in the plan.
+        sensor: Its ranges and noise.
+        past: What came directly before: series (batch, C, steps), image (batch, frame, C, H, W).
+    """
+
+    name: str
+    index: int
+    sensor: Sensor
+    past: Tensor | None
+
+
+def send(values: Tensor, device: torch.device) -> Tensor:
+    """Copy a CPU tensor to a device without the host waiting for it."""
+    if device.type == 'cuda':
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
+
+
+def gather(
+    source: Source,
+    signals: Mapping[str, Tensor],
+    plan: Plan,
+    faults: tuple[AnyFault, ...],
+    seed: int,
+    largest_share: float,
+) -> Gathered | None:
+    """Gather the faulty samples of a modality on its signal's device, sorted by kind.
+
+    Args:
+        source: The modality.
+        signals: Clean signals of the batch.
+        plan: What befalls the batch.
+        faults: The faults that the plan's indices stand for.
+        seed: Seed of all draws.
+        largest_share: Largest share of a series' channels concerned.
+
+    Returns:
+        The samples, `None` where there are none.
+    """
+    kind = plan.columns.kind[:, source.index]
+    order = kind.argsort(stable=True)[int((kind < 0).sum()) :]
+    if not len(order):
+        return None
+    signal, groups = signals[source.name], _groups(kind[order], faults)
+    count = signal.shape[1]
+    fewest = [
+        count if f.all_channels else f.min_channels for f, a, b in groups for _ in range(a, b)
+    ]
+    when = _steps(plan.columns, source.index, order, signal.shape[-1])
+    packed = torch.stack([order, plan.sample_id[order], torch.tensor(fewest), *when])
+    rows, sample_id, fewest_channels, severity, start, stop, horizon = send(packed, signal.device)
+    draws = Draws.of(seed, plan.epoch, sample_id).stream(source.name)
+    clean = unit_range(signal.index_select(0, rows))
+    other = _others(plan, source.index, order, signals, clean)
+    if clean.ndim == 4:
+        past = clean[:, None][:, :0] if source.past is None else source.past
+        frames = Frames(past, rows)
+        site: Site = ImageSite(
+            source.sensor, severity, draws, clean, other, frames, draws.stream('frame')
+        )
+        return Gathered(rows, site, groups)
+    past = clean[..., :0] if source.past is None else source.past.index_select(0, rows).float()
+    channels = _channels(draws, count, largest_share, fewest_channels)
+    clock = torch.zeros_like(start)
+    site = SeriesSite(
+        source.sensor, severity, draws, clean, other, past, channels, start, stop, horizon, clock
+    )
+    return Gathered(rows, site, groups)
+
+
+def _groups(kinds: Tensor, faults: tuple[AnyFault, ...]) -> Groups:
+    """The runs of equal kinds."""
+    groups: Groups = []
+    for place, kind in enumerate(kinds.tolist()):
+        if groups and groups[-1][0] is faults[kind]:
+            groups[-1] = (faults[kind], groups[-1][1], place + 1)
+        else:
+            groups.append((faults[kind], place, place + 1))
+    return groups
+
+
+def _steps(columns: Columns, index: int, order: Tensor, steps: int) -> tuple[Tensor, ...]:
+    """Severity, start, stop and horizon in steps; (n,) int64 each."""
+    begin, end = columns.begin[order, index], columns.end[order, index]
+    start = (begin * steps).floor().long()
+    stop = (end * steps).ceil().long().maximum(start + 1)
+    horizon = (stop.clamp_max(steps) - start).clamp_min(1)
+    return columns.severity[order, index], start, stop, horizon
+
+
+def _channels(draws: Draws, count: int, largest_share: float, fewest: Tensor) -> Tensor:
+    """(n, C) bool, the channels concerned: from one to the largest share of them."""
+    most = max(1, math.ceil(count * largest_share))
+    number = draws.integers('channel count', 1, most).maximum(fewest)
+    rank = draws.uniform('channels', (count,)).argsort(dim=1, stable=True).argsort(1)
+    return rank < number[:, None]
+
+
+def _others(
+    plan: Plan, index: int, order: Tensor, signals: Mapping[str, Tensor], clean: Tensor
+) -> Tensor | None:
+    """(n, ...) signals of the modality with which each sample is swapped; its own if with none."""
+    partner = plan.columns.partner[order, index]
+    if bool((partner < 0).all()):
+        return None
+    other = clean
+    for place, signal in enumerate(signals.values()):
+        chosen = (partner == place).nonzero()[:, 0]
+        if len(chosen):
+            rows = send(order[chosen], signal.device)
+            taken = unit_range(signal.index_select(0, rows))
+            other = other.index_copy(0, send(chosen, signal.device), taken)
+    return other
