@@ -2,7 +2,7 @@
 
 import base64
 import io
-import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,11 +107,14 @@ def _render(run: Run, drawn: list[Drawn]) -> str:
         drawn=drawn,
         metrics=run.metrics,
         config=run.config,
-        environment=json.dumps(run.environment, indent=2) if run.environment else '',
-        facts={key: str(value) for key, value in run.environment.items() if _is_plain(value)},
+        facts={key: _in_words(value) for key, value in run.environment.items()},
     )
 
 
-def _is_plain(value: object) -> bool:
-    """Whether a fact about the environment is short enough for the head of the page."""
-    return isinstance(value, str | int | float)
+def _in_words(value: object) -> str:
+    """A value of `environment.json` on one line: a command as in a shell, versions in a row."""
+    if isinstance(value, list):
+        return shlex.join(map(str, value))
+    if isinstance(value, dict):
+        return ', '.join(f'{key} {version}' for key, version in value.items())
+    return str(value)

@@ -41,13 +41,13 @@ def draw_overview(run: Run) -> Figure:
     Raises:
         NothingToShow: If it has no samples.
     """
-    names = run.results.modalities[:MOST_MODALITIES]
-    rows = 2 if len(names) < MOST_MODALITIES else 1
+    shown = _with_examples(run)[:MOST_MODALITIES]
+    rows = 2 if len(shown) < MOST_MODALITIES else 1
     figure = new_figure(10.0, 5.8)
     left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[1, 1.1])[0]
-    parts = left.subfigures(len(names), 1, squeeze=False)[:, 0]
-    for part, name in zip(parts, names, strict=True):
-        _draw_modality(part, run, run.results.examples(name), rows)
+    parts = left.subfigures(len(shown), 1, squeeze=False)[:, 0]
+    for part, examples in zip(parts, shown, strict=True):
+        _draw_modality(part, run, examples, rows)
     panels = (draw_loss_panel, draw_unexplained) if run.stage == 1 else _STAGE_2
     columns = len(panels) // 2
     for axes, panel in zip(np.ravel(right.subplots(2, columns)), panels, strict=True):
@@ -68,6 +68,19 @@ def most_changed(examples: Examples, count: int) -> list[int]:
     order = change.reshape(len(change), -1).sum(axis=1).argsort()[::-1]
     first_of_kind = {int(examples.kind[place]): int(place) for place in order[::-1]}
     return [int(place) for place in order if int(place) in first_of_kind.values()][:count]
+
+
+def _with_examples(run: Run) -> list[Examples]:
+    """The samples of all modalities that have any; `NothingToShow` where none has."""
+    found, reason = [], NothingToShow('The run has no modalities.')
+    for name in run.results.modalities:
+        try:
+            found.append(run.results.examples(name))
+        except NothingToShow as missing:
+            reason = missing
+    if not found:
+        raise reason
+    return found
 
 
 def _draw_panel(axes: Axes, panel: Panel, run: Run) -> None:

@@ -116,7 +116,7 @@ class Results:
         if not path.exists():
             return cls({})
         try:
-            with np.load(path, allow_pickle=False) as content:
+            with path.open('rb') as file, np.load(file, allow_pickle=False) as content:
                 return cls({key: content[key] for key in content.files})
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
             raise LipfaultError(f'{path}: damaged results: {error}') from error
@@ -159,6 +159,8 @@ class Results:
     def examples(self, modality: str) -> Examples:
         """The samples of one modality to look at; `NothingToShow` where there are none."""
         clean = self[f'examples/{modality}/clean']
+        if not len(clean):
+            raise NothingToShow(f'results.npz holds no example of {modality!r}.')
         optional = {
             key: self.arrays.get(f'examples/{modality}/{key}')
             for key in ('faulty', 'uncorrected', 'cleaned', 'true_map', 'fault_map')

@@ -1,7 +1,7 @@
 """The headline numbers of a run, each with its formula."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lipfault.report.run import Run
 
@@ -71,8 +71,11 @@ TILES = (
     Tile('Correction', 'energy left', 'corrector/energy_left',
          'Σ‖x̂ - x‖² / Σ‖x̃ - x‖² of the faulty modality: x̂ cleaned, x true, x̃ faulty; '
          'no rescaling can change it; best: 0'),
+    Tile('Correction', 'energy left, unseen kinds', 'corrector/energy_left_unseen',
+         'the same on fault kinds kept out of training; best: 0'),
     Tile('Correction', 'clean input made worse', 'clean/degradation',
-         'relative growth of the error on clean input by correction; best: 0', percent=True),
+         'relative rise of the reconstruction error when the autoencoder is fed with the cleaned '
+         'instead of the clean signal; best: 0', percent=True),
     Tile('Sensitivity', 'corrector, fault gain', 'corrector/fault_gain', f'{_GAIN}; wanted: 0'),
     Tile('Sensitivity', 'corrector, clean gain', 'corrector/clean_gain',
          f'{_CLEAN_GAIN}; wanted: about 1'),
@@ -82,6 +85,8 @@ TILES = (
          f'{_GAIN}, input scaled to unit RMS on clean data; wanted: above 2'),
     Tile('Sensitivity', 'detector, clean gain', 'detector/clean_gain',
          f'{_CLEAN_GAIN}, input scaled to unit RMS on clean data; wanted: small'),
+    Tile('Sensitivity', 'detector, selectivity', 'detector/selectivity',
+         'fault gain / clean gain; high is good'),
 )  # fmt: skip
 """The head of the page in order."""
 
@@ -105,7 +110,7 @@ def tiles(run: Run) -> dict[str, list[Tile]]:
     groups: dict[str, list[Tile]] = {}
     for tile in (*TILES, *_skills(run)):
         if tile.key in run.metrics:
-            shown = Tile(**{**vars(tile), 'value': run.metrics[tile.key]})
+            shown = replace(tile, value=run.metrics[tile.key])
             groups.setdefault(tile.group, []).append(shown)
     return groups
 

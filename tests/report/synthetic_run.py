@@ -13,13 +13,15 @@ TWO = {'camera': 'image', 'kinematics': 'series'}
 FOUR = {'camera': 'image', 'arm_left': 'series', 'arm_right': 'series', 'wrench': 'series'}
 
 
-def write_run(folder: Path, modalities: dict[str, str] = TWO, stage: int = 2) -> Path:
-    """A complete run folder of the stage."""
+def write_run(
+    folder: Path, modalities: dict[str, str] = TWO, stage: int = 2, samples: int = 8
+) -> Path:
+    """A complete run folder of the stage, with so many samples of each modality to look at."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     results = {'modalities': np.array(list(modalities)), 'kinds': np.array(KINDS)}
     for name, form in modalities.items():
-        examples = image_examples(rng) if form == 'image' else series_examples(rng)
+        examples = EXAMPLES[form](rng, samples)
         if stage == 1:
             examples = {key: examples[key] for key in ('clean', 'corrected')}
         results |= {f'examples/{name}/{key}': value for key, value in examples.items()}
@@ -164,7 +166,7 @@ def image_examples(
     }
 
 
-def series_examples(rng: np.random.Generator, count: int = 8) -> dict[str, np.ndarray]:
+def series_examples(rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
     """Smooth joint motions; a fault is an offset on a span of two channels."""
     channels, steps = 24, 100
     time = np.linspace(0, 1, steps)
@@ -187,3 +189,6 @@ def series_examples(rng: np.random.Generator, count: int = 8) -> dict[str, np.nd
         'kind': rng.integers(0, len(KINDS), count),
         'severity': rng.integers(1, 6, count),
     }
+
+
+EXAMPLES = {'image': image_examples, 'series': series_examples}
