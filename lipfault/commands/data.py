@@ -9,6 +9,7 @@ from rich.progress import track
 from rich.table import Table
 
 from lipfault import __version__
+from lipfault.cells.registry import simulate as simulate_cell
 from lipfault.data.checking import missing_share, problems
 from lipfault.data.recording import Recording
 from lipfault.data.writer import Compression, write_recording
@@ -41,8 +42,6 @@ def simulate(
     Raises:
         LipfaultError: If there is no such cell, MuJoCo is missing, or the file cannot be written.
     """
-    from lipfault.cells.registry import simulate as simulate_cell
-
     console = Console()
     modalities, stream = simulate_cell(
         cell, episodes=episodes, seed=seed, image_size=image_size, episode_s=episode_s

@@ -169,7 +169,7 @@ def quantum_of(modality: Modality) -> npt.NDArray[np.float32]:
     """Steps to which the writer rounds a series, (channel,) float32, in each channel's unit.
 
     The largest power of two not above an eighth of the sensor's noise: rounding adds at most
-    0.07 % to the noise's variance, and the zeros it leaves at the end of each mantissa halve the
+    0.13 % to the noise's variance, and the zeros it leaves at the end of each mantissa halve the
     file.
 
     >>> imu = Modality('imu', 'series', 100.0, ('ax',), ('m/s^2',), (-20.0,), (20.0,), (0.1,))
