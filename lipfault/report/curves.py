@@ -85,6 +85,9 @@ def _names_of(run: Run) -> list[str]:
 def panel_names(history: dict[str, Curve]) -> list[str]:
     """Quantities of training or validation that deserve a panel; losses first.
 
+    Args:
+        history: Columns of `metrics.csv`.
+
     Example:
         >>> nothing = Curve(np.zeros(0), np.zeros(0))
         >>> panel_names(dict.fromkeys(['val/f1', 'train/loss_step', 'val/loss'], nothing))

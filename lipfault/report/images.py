@@ -59,7 +59,13 @@ def picture(image: Array) -> Array:
 
 
 def show_map(axes: Axes, fault_map: Array, aspect: Literal['equal', 'auto'] = 'equal') -> None:
-    """Draw a fault map (row, column) in [0, 1] on axes of its own, white where there is none."""
+    """Draw a fault map on axes of its own, white where there is no fault.
+
+    Args:
+        axes: Where to draw.
+        fault_map: (row, column) in [0, 1].
+        aspect: `equal` keeps pixels square, `auto` fills the axes.
+    """
     axes.imshow(fault_map, cmap=MAP, vmin=0, vmax=1, aspect=aspect)
     framed(axes)
 

@@ -73,7 +73,12 @@ def draw_norm_history(axes: Axes, run: Run) -> None:
 
 
 def draw_gain_history(axes: Axes, run: Run) -> None:
-    """Gain along faults and between clean samples, for both modules, over training."""
+    """Gain along faults and between clean samples, for both modules, over training.
+
+    Args:
+        axes: Where to draw.
+        run: A run that logged gains.
+    """
     for module, colour in COLOURS.items():
         for gain, style in _GAINS.items():
             label = f'{module}, {gain.replace("_", " ")}'
@@ -85,7 +90,12 @@ def draw_gain_history(axes: Axes, run: Run) -> None:
 
 
 def draw_layers(axes: Axes, run: Run) -> None:
-    """Spectral norm of every layer of both modules after training, as dots."""
+    """Spectral norm of every layer of both modules after training, as dots.
+
+    Args:
+        axes: Where to draw.
+        run: Its `metrics.json` has `norm/<module>/<layer>`.
+    """
     norms = layer_norms(run)
     places = np.arange(len(norms))[::-1]
     for place, ((module, _), value) in zip(places, norms.items(), strict=True):
@@ -99,7 +109,11 @@ def draw_layers(axes: Axes, run: Run) -> None:
 
 
 def layer_norms(run: Run) -> dict[tuple[str, str], float]:
-    """Norms after training by (module, layer); without those that are not positive."""
+    """Norms after training by (module, layer); without those that are not positive.
+
+    Args:
+        run: A run.
+    """
     found = {key: re.fullmatch(r'norm/(corrector|detector)/(.+)', key) for key in run.metrics}
     return {
         (match[1], match[2]): run.metrics[key]
@@ -109,7 +123,15 @@ def layer_norms(run: Run) -> dict[tuple[str, str], float]:
 
 
 def history_of(run: Run, key: str) -> Curve | None:
-    """The curve of a quantity, logged while training, validating or under its own name."""
+    """The curve of a quantity, logged while training, validating or under its own name.
+
+    Args:
+        run: A run.
+        key: Key of the quantity in `metrics.json`.
+
+    Returns:
+        The curve, `None` where nothing of the name was logged.
+    """
     for prefix in ('val/', '', 'train/'):
         for suffix in ('', '_epoch', '_step'):
             if f'{prefix}{key}{suffix}' in run.history:

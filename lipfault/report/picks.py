@@ -29,7 +29,13 @@ def pick(kind: Array, severity: Array, count: int) -> list[int]:
 
 
 def sample_name(examples: Examples, place: int, kinds: Sequence[str]) -> str:
-    """The kind and the severity of a sample's fault, on two lines; without one, its number."""
+    """The kind and the severity of a sample's fault, on two lines; without one, its number.
+
+    Args:
+        examples: Samples of one modality.
+        place: Index of the sample.
+        kinds: Names of the fault kinds.
+    """
     kind = int(examples.kind[place])
     if kind < 0:
         return f'sample {place + 1}'

@@ -94,12 +94,23 @@ def recall_table(split: Split, threshold: float, kinds: Sequence[int]) -> tuple[
 
 
 def kinds_in(split: Split) -> list[int]:
-    """Indices of the fault kinds that a split holds, sorted."""
+    """Indices of the fault kinds that a split holds, sorted.
+
+    Args:
+        split: A test split.
+    """
     return [int(kind) for kind in np.unique(split.kind[split.faulty]) if kind >= 0]
 
 
 def with_faults(splits: dict[str, Split]) -> dict[str, Split]:
-    """The splits that hold a fault; `NothingToShow` where none does."""
+    """The splits that hold a fault.
+
+    Args:
+        splits: Test splits by name.
+
+    Raises:
+        NothingToShow: If none does.
+    """
     found = {name: split for name, split in splits.items() if split.faulty.any()}
     if not found:
         raise NothingToShow('No test split has a faulty sample.')

@@ -110,6 +110,9 @@ class Results:
     def load(cls, path: Path) -> Self:
         """Read all arrays into memory; pickled objects are refused.
 
+        Args:
+            path: The `.npz` file.
+
         Raises:
             LipfaultError: If the file is damaged.
         """
@@ -145,19 +148,33 @@ class Results:
         return float(self['threshold'])
 
     def split(self, name: str) -> Split:
-        """The samples of one test split; `NothingToShow` where a key or a score is missing."""
+        """The samples of one test split.
+
+        Args:
+            name: `seen` or `unseen`.
+
+        Raises:
+            NothingToShow: If an array of it is missing, or a score is no number.
+        """
         arrays = {field.name: self[f'{name}/{field.name}'] for field in fields(Split)}
         if not np.isfinite(arrays['score']).all():
             raise NothingToShow(f'{name}/score in results.npz holds NaN or infinite scores.')
         return Split(**arrays)
 
     def splits(self) -> dict[str, Split]:
-        """The splits that the run has; `NothingToShow` where it has none."""
+        """The splits that the run has by name; `NothingToShow` where it has none."""
         found = {name: self.split(name) for name in SPLIT_NAMES if f'{name}/score' in self.arrays}
         return found or {'seen': self.split('seen')}
 
     def examples(self, modality: str) -> Examples:
-        """The samples of one modality to look at; `NothingToShow` where there are none."""
+        """The samples of one modality to look at.
+
+        Args:
+            modality: Its name.
+
+        Raises:
+            NothingToShow: If there are none.
+        """
         clean = self[f'examples/{modality}/clean']
         if not len(clean):
             raise NothingToShow(f'results.npz holds no example of {modality!r}.')

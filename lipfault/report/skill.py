@@ -53,6 +53,10 @@ def draw_unexplained(axes: Axes, run: Run) -> None:
 
 
 def skilled(run: Run) -> list[str]:
-    """The modalities that the run has a skill for."""
+    """The modalities that the run has a skill for.
+
+    Args:
+        run: A run.
+    """
     prefix = 'skill/'
     return [key.removeprefix(prefix) for key in run.metrics if key.startswith(prefix)]

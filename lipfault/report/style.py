@@ -73,12 +73,23 @@ RC: Any = {
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of the given size in inches that makes room for its labels by itself."""
+    """An empty figure that makes room for its labels by itself.
+
+    Args:
+        width: In inches.
+        height: In inches.
+    """
     return Figure(figsize=(width, height), layout='constrained')
 
 
 def grid_of(figure: Figure, count: int, columns: int) -> Iterator[Axes]:
-    """`count` axes in rows of at most `columns`; places left over stay empty."""
+    """New axes row by row; places left over in the last row stay empty.
+
+    Args:
+        figure: Where they go.
+        count: How many.
+        columns: At most so many in a row.
+    """
     columns = min(columns, count)
     rows = -(-count // columns)
     grid = figure.add_gridspec(rows, columns)
@@ -87,17 +98,29 @@ def grid_of(figure: Figure, count: int, columns: int) -> Iterator[Axes]:
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
-    """A colour for each name, by its place; after seven they repeat."""
+    """A colour for each name, by its place; after seven they repeat.
+
+    Args:
+        names: What to tell apart.
+    """
     return {name: _CYCLE[place % len(_CYCLE)] for place, name in enumerate(names)}
 
 
 def markers(names: Sequence[str]) -> dict[str, str]:
-    """A marker for each name, so that colour is never the only difference."""
+    """A marker for each name, so that colour is never the only difference.
+
+    Args:
+        names: What to tell apart.
+    """
     return {name: _MARKERS[place % len(_MARKERS)] for place, name in enumerate(names)}
 
 
 def bare(axes: Axes) -> None:
-    """Take ticks, frame and grid away: for images."""
+    """Take ticks, frame and grid away: for images.
+
+    Args:
+        axes: Changed in place.
+    """
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(visible=False)
@@ -105,20 +128,35 @@ def bare(axes: Axes) -> None:
 
 
 def framed(axes: Axes) -> None:
-    """Take ticks and grid away and draw a thin frame: for maps that are mostly white."""
+    """Take ticks and grid away and draw a thin frame: for maps that are mostly white.
+
+    Args:
+        axes: Changed in place.
+    """
     bare(axes)
     axes.spines[:].set(visible=True, color=GRID)
 
 
 def log_if_wide(axes: Axes, values: np.ndarray[Any, Any], ratio: float = 20.0) -> None:
-    """A logarithmic y axis where the values are positive and span more than `ratio`."""
+    """A logarithmic y axis where the values are positive and span much.
+
+    Args:
+        axes: Changed in place.
+        values: What was drawn, any shape.
+        ratio: Largest over smallest value above which the axis is logarithmic.
+    """
     finite = values[np.isfinite(values)]
     if finite.size and finite.min() > 0 and finite.max() > ratio * finite.min():
         logarithmic(axes, 'y')
 
 
 def logarithmic(axes: Axes, which: Literal['x', 'y']) -> None:
-    """A logarithmic axis with plain numbers, at 1, 2 and 5 where it is short; limits last."""
+    """A logarithmic axis with plain numbers, at 1, 2 and 5 where it is short.
+
+    Args:
+        axes: Changed in place, after its limits are known.
+        which: The axis.
+    """
     getattr(axes, f'set_{which}scale')('log')
     low, high = getattr(axes, f'get_{which}lim')()
     axis = getattr(axes, f'{which}axis')
