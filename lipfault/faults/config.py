@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lipfault.errors import LipfaultError
-from lipfault.faults.catalogue import CATALOGUE, AnyFault, load, unknown
-from lipfault.faults.fault import SEVERITIES
-from lipfault.faults.patterns import PATTERNS
+
+SEVERITIES = (1, 2, 3, 4, 5)
 
 
 @dataclass
@@ -73,14 +72,6 @@ class FaultConfig:
             if getattr(self, name) is not None:
                 check_weights(name, getattr(self, name))
 
-    def held_out_faults(self) -> list[AnyFault]:
-        """The faults that `held_out` stands for, names of patterns aside.
-
-        Raises:
-            LipfaultError: If it names something unknown.
-        """
-        return [fault for name in self.held_out if name not in PATTERNS for fault in expand(name)]
-
 
 def check_weights(key: str, weights: Mapping[str, float] | Mapping[int, float]) -> None:
     """Refuse weights of which one is negative or not a number, or all are zero.
@@ -95,65 +86,3 @@ def check_weights(key: str, weights: Mapping[str, float] | Mapping[int, float]) 
             )
     if not sum(weights.values()) > 0:
         raise LipfaultError(f'faults: {key}: the weights must not sum to zero, got {dict(weights)}')
-
-
-def expand(name: str) -> list[AnyFault]:
-    """The faults that a name stands for: a kind, a group, a family or a class path.
-
-    Raises:
-        LipfaultError: If it stands for none; names the nearest.
-
-    Example:
-        >>> [fault.name for fault in expand('swap')]
-        ['channel_swap', 'colour_swap']
-    """
-    faults = [fault for fault in CATALOGUE.values() if name in (fault.group, fault.family)]
-    if faults:
-        return faults
-    if name in CATALOGUE or '.' in name:
-        return [load(name)]
-    known = {label for fault in CATALOGUE.values() for label in (fault.group, fault.family)}
-    raise unknown(name, sorted(known | set(CATALOGUE)))
-
-
-def weighted_kinds(config: FaultConfig, held_out: bool = False) -> dict[AnyFault, float]:
-    """The kinds to draw with their weights.
-
-    Args:
-        config: The settings.
-        held_out: Give the kinds held out instead of the others.
-
-    Raises:
-        LipfaultError: If no kind is left, a name is unknown, or a kind that loses values is asked
-            for while `missing` is false.
-    """
-    if held_out and not config.held_out:
-        raise LipfaultError('faults: held_out names nothing, so there is nothing held out to draw')
-    weights = _asked(config)
-    held = {fault.name: fault for fault in config.held_out_faults()}
-    if held_out and held:
-        named = {fault.name: weight for fault, weight in weights.items()}
-        weights = {fault: named.get(name, 1.0) for name, fault in held.items()}
-    else:
-        weights = {fault: weight for fault, weight in weights.items() if fault.name not in held}
-    if not config.missing:
-        weights = {fault: weight for fault, weight in weights.items() if not fault.missing}
-    if not sum(weights.values()) > 0:
-        left = 'held_out names no kind to draw' if held_out else 'held_out leaves no kind to draw'
-        raise LipfaultError(f'faults: {left}, got held_out {config.held_out}')
-    return weights
-
-
-def _asked(config: FaultConfig) -> dict[AnyFault, float]:
-    if config.kinds is None:
-        return {fault: 1.0 for fault in CATALOGUE.values() if fault.family != 'cross'}
-    weights: dict[AnyFault, float] = {}
-    for name, weight in config.kinds.items():
-        faults = expand(name)
-        if not config.missing and all(fault.missing for fault in faults):
-            raise LipfaultError(
-                f'faults: kinds: {name!r} makes values missing (NaN); set missing: true'
-            )
-        for fault in faults:
-            weights[fault] = weight / len(faults)
-    return weights

@@ -43,15 +43,15 @@ def _name_bits(name: str) -> int:
 
 @lru_cache(maxsize=64)
 def _counters(size: int, device: torch.device) -> Tensor:
-    counters: Tensor = torch.arange(size, device=device) * _GAMMA
-    return counters
+    return torch.arange(size, device=device) * _GAMMA
 
 
 @lru_cache(maxsize=16)
 def _normal_quantiles(device: torch.device) -> Tensor:
     """Tabulate the standard normal's quantiles at the midpoints of 2^16 equal shares."""
     share = (torch.arange(_QUANTILES, dtype=torch.float64) + 0.5) / _QUANTILES
-    return torch.special.ndtri(share).to(torch.float32).to(device)
+    quantiles: Tensor = torch.special.ndtri(share)
+    return quantiles.to(device, torch.float32)
 
 
 @dataclass(frozen=True)

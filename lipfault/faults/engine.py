@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from lipfault.errors import LipfaultError
-from lipfault.faults.catalogue import CATALOGUE, AnyFault
-from lipfault.faults.config import FaultConfig, weighted_kinds
+from lipfault.faults.catalogue import catalogue, held_out_faults, weighted_kinds
+from lipfault.faults.config import FaultConfig
+from lipfault.faults.fault import AnyFault, Sensor
 from lipfault.faults.inject import Injected, inject
 from lipfault.faults.labelling import blank, fill
 from lipfault.faults.labels import FaultLabels
 from lipfault.faults.patterns import PATTERNS
 from lipfault.faults.plan import Plan, Planner
-from lipfault.faults.sensor import Sensor
 from lipfault.faults.sites import Source, gather
 from lipfault.modality import Modality
 
@@ -42,10 +42,14 @@ class FaultEngine:
         self.modalities = dict(modalities)
         self.config = _of_held_out(config) if held_out else config
         kinds = weighted_kinds(self.config, held_out)
-        own = {fault.name: fault for fault in kinds if fault.name not in CATALOGUE}
-        self._faults: tuple[AnyFault, ...] = (*CATALOGUE.values(), *own.values())
+        own = {fault.name: fault for fault in kinds if fault.name not in catalogue()}
+        self._faults: tuple[AnyFault, ...] = (*catalogue().values(), *own.values())
         self.names = tuple(fault.name for fault in self._faults)
-        self._planner = Planner(self.modalities, self.config, kinds, self.names, held_out)
+        held = [] if held_out else held_out_faults(config)
+        forbidden = frozenset(fault.name for fault in held)
+        self._planner = Planner(
+            self.modalities, self.config, kinds, self.names, held_out, forbidden
+        )
         self._sensors: dict[tuple[str, torch.device], Sensor] = {}
 
     def only_held_out(self) -> 'FaultEngine':

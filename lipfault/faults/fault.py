@@ -5,22 +5,58 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, Generic, Literal, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from lipfault.faults.draws import Draws
-from lipfault.faults.sensor import Sensor
-from lipfault.modality import Modality
+from lipfault.modality import Kind, Modality
 
 Family = Literal['series', 'image', 'cross']
-SEVERITIES = (1, 2, 3, 4, 5)
 
 
 @lru_cache(maxsize=512)
 def _table(levels: tuple[float, ...], device: torch.device) -> Tensor:
     return torch.tensor((0.0, *levels), dtype=torch.float32, device=device)
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """One modality's channels on one device.
+
+    Args:
+        kind: `series` or `image`.
+        rate_hz: Samples or frames per second.
+        low: (channel,) float32, lower end of the physical range in the channel's unit.
+        high: (channel,) float32, upper end.
+        noise: (channel,) float32, standard deviation of the sensor noise.
+    """
+
+    kind: Kind
+    rate_hz: float
+    low: Tensor
+    high: Tensor
+    noise: Tensor
+
+    @classmethod
+    def of(cls, modality: Modality, device: torch.device) -> 'Sensor':
+        """Put a modality's ranges and noise on a device."""
+        low, high, noise = (
+            torch.tensor(values, dtype=torch.float32, device=device)
+            for values in (modality.low, modality.high, modality.noise)
+        )
+        return cls(modality.kind, modality.rate_hz, low, high, noise)
+
+    @property
+    def span(self) -> Tensor:
+        """(channel,) width of the physical range."""
+        return self.high - self.low
+
+    @property
+    def rest(self) -> Tensor:
+        """(channel,) the value nearest to zero inside the physical range."""
+        return torch.zeros_like(self.low).clamp(self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -119,3 +155,9 @@ class Fault(ABC, Generic[SiteT]):
             The faulty signal, of the clean signal's shape, and the bool mask of the places touched:
             series (n, C, T), image (n, 1, H, W).
         """
+
+
+AnyFault = Fault[Any]
+Groups = list[tuple[AnyFault, int, int]]
+"""For each kind of fault among samples sorted by kind: its first sample, and the one after its
+last."""

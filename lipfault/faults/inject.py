@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lipfault.faults.fault import Site
-from lipfault.faults.sites import Groups
+from lipfault.faults.fault import Groups, Site
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from lipfault.faults.device import send
 from lipfault.faults.inject import Injected
 from lipfault.faults.labels import FaultLabels
 from lipfault.faults.plan import Plan
-from lipfault.faults.sites import send
 
 
 def blank(signals: Mapping[str, Tensor], plan: Plan, seconds: float) -> FaultLabels:

@@ -183,9 +183,8 @@ def weighted_patterns(
     """
     for name in asked or {}:
         if name not in PATTERNS:
-            raise LipfaultError(
-                f'faults: unknown pattern {name!r}, known are {", ".join(PATTERNS)}'
-            )
+            known = ', '.join(PATTERNS)
+            raise LipfaultError(f'faults: unknown pattern {name!r}, known are {known}')
     weights = dict.fromkeys(PATTERNS, 1.0) if asked is None else asked
     return {
         name: weight

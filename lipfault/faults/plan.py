@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 
 from lipfault.errors import LipfaultError
-from lipfault.faults.catalogue import AnyFault
 from lipfault.faults.columns import Columns
-from lipfault.faults.config import FaultConfig
+from lipfault.faults.config import SEVERITIES, FaultConfig
 from lipfault.faults.draws import Draws
-from lipfault.faults.fault import SEVERITIES
+from lipfault.faults.fault import AnyFault
 from lipfault.faults.patterns import PATTERNS, Cell, weighted_patterns
 from lipfault.modality import Modality
 
@@ -42,6 +41,7 @@ class Planner:
         kinds: The kinds to draw with their weights.
         names: All names that a plan's indices stand for.
         held_out: Draw the patterns held out instead of the others.
+        forbidden: Kinds that patterns must not show: in training those held out.
 
     Raises:
         LipfaultError: If a weight is given for an unknown modality, no kind fits any of them, or
@@ -55,6 +55,7 @@ class Planner:
         kinds: Mapping[AnyFault, float],
         names: tuple[str, ...],
         held_out: bool,
+        forbidden: frozenset[str],
     ) -> None:
         """Work the weights out."""
         self._config = config
@@ -68,9 +69,7 @@ class Planner:
         )
         most = len(each) if config.all_faulty else max(1, len(each) - 1)
         self._most = min(config.max_faulty, int((weights > 0).sum()), most)
-        self._cell = Cell(
-            each, names, weights, most, _cabinets(config, modalities), _forbidden(config, held_out)
-        )
+        self._cell = Cell(each, names, weights, most, _cabinets(config, modalities), forbidden)
         self._patterns = weighted_patterns(config.patterns, config.held_out, held_out, self._cell)
         if config.pattern_share > 0 and not self._patterns and not held_out:
             raise LipfaultError(
@@ -172,10 +171,3 @@ def _cabinets(config: FaultConfig, modalities: Mapping[str, Modality]) -> list[l
                     f'{", ".join(modalities)}'
                 )
     return list(config.cabinets.values())
-
-
-def _forbidden(config: FaultConfig, held_out: bool) -> frozenset[str]:
-    """Kinds that patterns must not show: in training those held out."""
-    if held_out:
-        return frozenset()
-    return frozenset(fault.name for fault in config.held_out_faults())

@@ -7,17 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lipfault.faults.catalogue import AnyFault
 from lipfault.faults.columns import Columns
+from lipfault.faults.device import send
 from lipfault.faults.draws import Draws
-from lipfault.faults.fault import Site
+from lipfault.faults.fault import AnyFault, Groups, Sensor, Site
 from lipfault.faults.image.site import Frames, ImageSite, unit_range
 from lipfault.faults.plan import Plan
-from lipfault.faults.sensor import Sensor
 from lipfault.faults.series.site import SeriesSite
-
-Groups = list[tuple[AnyFault, int, int]]
-"""For each kind the fault, its first sample, and the sample after its last."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +46,6 @@ class Source:
     index: int
     sensor: Sensor
     past: Tensor | None
-
-
-def send(values: Tensor, device: torch.device) -> Tensor:
-    """Copy a CPU tensor to a device without the host waiting for it."""
-    if device.type == 'cuda':
-        return values.pin_memory().to(device, non_blocking=True)
-    return values.to(device)
 
 
 def gather(
