@@ -10,6 +10,8 @@ FORMAT = 'lipfault-recording'
 FORMAT_VERSION = 1
 PRESENT_SUFFIX = '_present'
 
+_LISTS = ('channels', 'units', 'low', 'high', 'noise')
+
 
 def modality_to_attrs(modality: Modality) -> dict[str, Any]:
     """HDF5 attributes of `/modalities/<name>`; `attrs_to_modality` is the inverse."""
@@ -32,10 +34,14 @@ def attrs_to_modality(name: str, attrs: dict[str, Any], where: str) -> Modality:
         LipfaultError: If an attribute is missing or has the wrong type, or the description
             contradicts itself.
     """
-    required = ('kind', 'rate_hz', 'channels', 'units', 'low', 'high', 'noise')
-    missing = [key for key in required if key not in attrs]
-    if missing:
-        raise LipfaultError(f'{where}: /modalities/{name} lacks the attribute {missing[0]!r}')
+    for key in ('kind', 'rate_hz', *_LISTS):
+        if key not in attrs:
+            raise LipfaultError(f'{where}: /modalities/{name} lacks the attribute {key!r}')
+        if key in _LISTS and not isinstance(attrs[key], list):
+            raise LipfaultError(
+                f'{where}: /modalities/{name}: {key!r} must be a list with one entry for each '
+                f'channel, got {attrs[key]!r}'
+            )
     try:
         return Modality.from_dict({'size': None, **attrs, 'name': name})
     except (TypeError, ValueError, IndexError) as error:

@@ -1,5 +1,6 @@
 """Read a recording file lazily, from any number of processes."""
 
+import errno
 import math
 import os
 from collections.abc import Iterator
@@ -52,7 +53,7 @@ class Recording:
 
     The file is opened when samples are first read, once in each process, so that a forked worker
     never shares a handle; pickling leaves the handle behind. It is opened for reading only and
-    without insisting on a lock, so that read-only network file systems do.
+    with a shared lock where the file system has locks; some network file systems have none.
 
     Args:
         path: The file.
@@ -150,18 +151,32 @@ class Recording:
         try:
             yield
         except (OSError, RuntimeError, KeyError) as error:
-            reason = str(error).strip('\'"').splitlines()[0]
             raise LipfaultError(
-                f'{where or self.path}: cannot be read, the file is damaged or truncated: {reason}'
+                f'{where or self.path}: cannot be read: {_reason(error)}'
             ) from error
 
 
+def _reason(error: Exception) -> str:
+    """One line: what the system says, or that the content is at fault."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EAGAIN:
+        return 'another program is writing it'
+    if number:
+        return os.strerror(number)
+    return 'the file is damaged or truncated: ' + str(error).strip('\'"').splitlines()[0]
+
+
 def _open(path: Path, chunk_cache_bytes: int = 1 << 20) -> h5py.File:
-    """The file, for reading, with a lock only where the file system offers one."""
+    """The file, for reading, with a lock only where there are locks."""
     if not path.is_file():
         found = 'is a folder' if path.is_dir() else 'does not exist'
         raise LipfaultError(f'recording {path} {found}; give an HDF5 file')
-    return h5py.File(path, 'r', locking='best-effort', rdcc_nbytes=chunk_cache_bytes)
+    try:
+        return h5py.File(path, 'r', locking='best-effort', rdcc_nbytes=chunk_cache_bytes)
+    except OSError as error:
+        if error.errno != errno.ENOLCK:
+            raise
+    return h5py.File(path, 'r', locking=False, rdcc_nbytes=chunk_cache_bytes)
 
 
 def _read_header(file: h5py.File, path: Path) -> dict[str, object]:
@@ -205,6 +220,8 @@ def _read_episode(
     group: h5py.Group, episode_id: str, modalities: dict[str, Modality], where: str
 ) -> EpisodeInfo:
     """Description of one episode from the shapes of its datasets."""
+    if not isinstance(group, h5py.Group):
+        raise LipfaultError(f'{where}: is no group of arrays')
     lengths = {}
     for name, modality in modalities.items():
         if name not in group:
@@ -241,7 +258,9 @@ def _largest_chunk(file: h5py.File, episode: EpisodeInfo) -> int:
 
 
 def _plain(value: object) -> object:
-    """An HDF5 attribute as plain Python types."""
+    """An HDF5 attribute as plain Python types; text of fixed length comes as bytes."""
     if isinstance(value, np.ndarray):
-        return value.tolist()
+        return [_plain(entry) for entry in value.tolist()]
+    if isinstance(value, bytes):
+        return value.decode(errors='replace')
     return value.item() if isinstance(value, np.generic) else value

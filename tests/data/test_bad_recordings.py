@@ -1,5 +1,7 @@
 """Bad input gives one message that names the culprit, and damages nothing that existed."""
 
+import errno
+import fcntl
 import json
 import os
 import subprocess
@@ -73,6 +75,8 @@ SPOILS = {
     'negative rate': (_attribute('modalities/force', 'rate_hz', -1.0), "'force': rate_hz must"),
     'text as rate': (_attribute('modalities/force', 'rate_hz', 'fast'), 'force has .* wrong type'),
     'units too few': (_attribute('modalities/force', 'units', ['N']), "'force': units must have"),
+    'text, no list': (_attribute('modalities/force', 'channels', 'xy'), "'channels' must be a lis"),
+    'array, no episode': (_dataset('episodes/x', np.zeros(3)), "episode 'x': is no group of arr"),
     'other kind': (_attribute('modalities/force', 'kind', 'sound'), "'force': kind must be"),
     'parameters': (_attribute('episodes/swing-01', 'parameters', '{'), "'swing-01': .* not JSON"),
     'parameter list': (_attribute('episodes/swing-01', 'parameters', '[]'), 'a JSON object'),
@@ -136,6 +140,24 @@ def test_a_path_that_is_no_file_is_refused(tmp_path, make, message):
         path.mkdir()
     with pytest.raises(LipfaultError, match=f'recording .*x.h5 {message}'):
         Recording(path)
+
+
+def test_a_file_that_is_being_written_is_refused(copy):
+    with copy.open('rb') as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(LipfaultError, match=r'copy\.h5: cannot be read: another program'):
+            Recording(copy)
+
+
+def test_a_file_system_without_locks_is_no_obstacle(copy, monkeypatch):
+    def file(path, mode, *, locking, **options):
+        if locking:
+            raise OSError(errno.ENOLCK, 'No locks available')
+        return opened(path, mode, locking=False, **options)
+
+    opened = h5py.File
+    monkeypatch.setattr(h5py, 'File', file)
+    assert len(Recording(copy).episodes) == 6
 
 
 def test_a_text_file_is_refused(tmp_path):
@@ -278,5 +300,7 @@ def test_a_full_disk_is_reported_and_harms_nothing(tmp_path, tiny_recording):
         [sys.executable, '-c', FULL_DISK, *arguments], capture_output=True, text=True, check=False
     )
     assert (run.returncode, run.stderr) == (0, '')
-    assert run.stdout.splitlines() == [f'cannot write {path}: {os.strerror(27)}'] * len(limits)
+    assert run.stdout.splitlines() == [f'cannot write {path}: {os.strerror(errno.EFBIG)}'] * len(
+        limits
+    )
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [('a.h5', 'precious')]

@@ -7,6 +7,8 @@ import pickle
 import h5py
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lipfault.data.episode import Episode
 from lipfault.data.recording import Recording
@@ -65,6 +67,39 @@ def test_chunks_of_large_frames_stay_small(tmp_path):
     )
     with h5py.File(tmp_path / 'a.h5') as file:
         assert file['episodes/a/eye'].chunks == (2, 256, 256, 1)
+
+
+def test_text_of_fixed_length_is_read(tmp_path, tiny_recording):
+    """Writers in other languages store text so."""
+    path = tmp_path / 'a.h5'
+    path.write_bytes(tiny_recording.read_bytes())
+    with h5py.File(path, 'r+') as file:
+        file.attrs['format'] = np.bytes_('lipfault-recording')
+        file['modalities/force'].attrs['kind'] = np.bytes_('series')
+        file['modalities/force'].attrs['channels'] = np.array(['fx', 'fy'], dtype='S4')
+    assert Recording(path).modalities == Recording(tiny_recording).modalities
+
+
+@given(
+    rate_hz=st.floats(0.5, 2000),
+    noise=st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=5),
+    steps=st.integers(1, 400),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_series_survives_to_a_sixteenth_of_its_noise(tmp_path, rate_hz, noise, steps, seed):
+    names = tuple(f'c{number}' for number in range(len(noise)))
+    wide = np.array(noise) * 1000
+    modality = Modality(
+        'any', 'series', rate_hz, names, names, tuple(-wide), tuple(wide), tuple(noise)
+    )
+    signal = (np.random.default_rng(seed).uniform(-1, 1, (steps, len(noise))) * wide).astype('f4')
+    path = tmp_path / 'any.h5'
+    write_recording(path, [modality], [Episode('e', {'any': signal})], overwrite=True)
+    recording = Recording(path)
+    assert recording.modalities['any'].to_dict() == modality.to_dict()
+    error = np.abs(recording.read(0, 'any', 0, steps) - signal.astype(float))
+    assert (error <= np.array(noise) / 16).all()
 
 
 def test_parts_equal_the_whole(tiny_recording):
