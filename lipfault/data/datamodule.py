@@ -255,4 +255,7 @@ def _batch(
     """Put together what a task sees, all of it on the device of the signals."""
     device = next(iter(clean.values())).device
     sample_id = windows.sample_id.to(device, non_blocking=True)
-    return Batch(clean, observed, windows.present, sample_id, labels)
+    present = windows.present
+    if labels is not None:
+        present = {name: here & labels.present[name] for name, here in present.items()}
+    return Batch(clean, observed, present, sample_id, labels)
