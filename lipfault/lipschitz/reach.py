@@ -1,0 +1,250 @@
+"""How far a change of the inputs can reach: certified gains of any path through a model.
+
+`propagate` runs the model's own forward code on `Reach` tensors. Each carries an interval for
+every entry and, for every source (a modality), a bound on its change per unit of change of that
+source. Every operation needs a rule; one without is an error that names it, never a factor of 1.
+
+Bounds hold for exact arithmetic of the network; they are computed in float64.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lipfault.errors import LipfaultError
+
+Rule = Callable[..., Any]
+RULES: dict[str, Rule] = {}
+
+_MODULES: list[str] = []
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input whose change is followed.
+
+    Args:
+        low: Smallest value of each entry, shaped as the input with a batch axis of 1; `None` if
+            no range is known.
+        high: Largest value of each entry.
+        shape: Shape of the input with a batch axis of 1; needed where no range is given.
+    """
+
+    low: Tensor | None = None
+    high: Tensor | None = None
+    shape: tuple[int, ...] | None = None
+
+
+@dataclass
+class Sensitivity:
+    """What is known of a tensor's change, per unit of change of each source.
+
+    Args:
+        gains: Bound of the Euclidean norm of the change.
+        spreads: Positive semidefinite P (n, n) for tensors of shape (1, n): the change stays in
+            the ellipsoid {P^½ u, ‖u‖ ≤ 1}. Never worse than the gain, if kept.
+    """
+
+    gains: dict[str, float]
+    spreads: dict[str, Tensor] = field(default_factory=dict)
+
+    def scaled(self, factor: float) -> 'Sensitivity':
+        """All bounds times a factor."""
+        return Sensitivity(
+            {s: g * factor for s, g in self.gains.items()},
+            {s: p * factor**2 for s, p in self.spreads.items()},
+        )
+
+    def scalar(self, factor: float = 1.0) -> 'Sensitivity':
+        """The gains times a factor, without spreads."""
+        return Sensitivity({s: g * factor for s, g in self.gains.items()})
+
+
+class Reach(Tensor):
+    """A tensor whose values lie between `low` and `high` and whose change is bounded.
+
+    Its own values are zeros; they only carry the shape.
+    """
+
+    low: Tensor | None
+    high: Tensor | None
+    change: Sensitivity
+    tags: dict[str, Any]
+
+    @staticmethod
+    def build(
+        shape: torch.Size, low: Tensor | None, high: Tensor | None, change: Sensitivity
+    ) -> 'Reach':
+        """Put the parts together; an interval that is not finite counts as unknown."""
+        known = low is not None and high is not None
+        if known and not bool((low.isfinite() & high.isfinite()).all()):  # type: ignore[union-attr]
+            low = high = None
+        middle = torch.zeros(shape)
+        reach: Reach = middle.as_subclass(Reach)
+        reach.low, reach.high, reach.change, reach.tags = low, high, change, {}
+        return reach
+
+    def __repr__(self, *, tensor_contents: object = None) -> str:
+        """Shape and gains."""
+        del tensor_contents
+        return f'Reach(shape={tuple(self.as_subclass(Tensor).shape)}, gains={self.gains})'
+
+    @property
+    def gains(self) -> dict[str, float]:
+        """Certified gain from each source."""
+        return dict(self.change.gains)
+
+    @classmethod
+    def __torch_function__(
+        cls,
+        func: Callable[..., Any],
+        types: Any,  # noqa: ANN401
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Apply the rule of an operation."""
+        del types
+        name = _name_of(func)
+        rule = RULES.get(name)
+        if rule is None:
+            raise LipfaultError(f'{_place()} operation {name!r} has no rule for a certified bound')
+        with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
+            return rule(func, *args, **(kwargs or {}))
+
+
+def rule(*names: str) -> Callable[[Rule], Rule]:
+    """Register a rule for operations by the names of their functions.
+
+    The rule is called with the function and its arguments, tensors among them `Reach` or plain.
+    """
+
+    def register(function: Rule) -> Rule:
+        RULES.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+def propagate(
+    function: Callable[[dict[str, Tensor]], Any],
+    sources: Mapping[str, Source],
+    module: nn.Module | None = None,
+) -> Any:  # noqa: ANN401
+    """Run a function on bounded inputs and get its outputs with certified gains.
+
+    Args:
+        function: Takes the inputs by name and returns tensors in any structure: the forward of a
+            model in evaluation mode.
+        sources: The inputs by name.
+        module: Module whose submodules are named in errors.
+
+    Returns:
+        What the function returns, with `Reach` tensors: `.gains[source]` is the bound.
+
+    Raises:
+        LipfaultError: If an operation has no rule, or needs a range that is not known.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(3, 3, bias=False), nn.ReLU())
+        >>> _ = net[0].weight.data.copy_(torch.diag(torch.tensor([1.0, 2.0, 3.0])))
+        >>> out = propagate(lambda x: net(x['imu']), {'imu': Source(shape=(1, 3))})
+        >>> round(out.gains['imu'], 3)
+        3.0
+    """
+    inputs: dict[str, Tensor] = {n: _start(n, s, list(sources)) for n, s in sources.items()}
+    with _named(module):
+        return function(inputs)
+
+
+def _start(name: str, source: Source, names: list[str]) -> Reach:
+    ends = (source.low, source.high)
+    if source.low is None or source.high is None:
+        if source.shape is None:
+            raise LipfaultError(f'source {name!r}: needs a range (low and high) or a shape')
+        shape = torch.Size(source.shape)
+        ends = (None, None)
+    else:
+        shape = common_shape(source.low.shape, source.high.shape)
+    if len(shape) == 0 or shape[0] != 1:
+        raise LipfaultError(f'source {name!r}: the batch axis must be 1, got {tuple(shape)}')
+    low, high = (None if end is None else end.double().expand(shape) for end in ends)
+    return Reach.build(shape, low, high, Sensitivity({n: float(n == name) for n in names}))
+
+
+def module_gain(module: nn.Module, shape: tuple[int, ...]) -> float:
+    """Lipschitz constant from above of one module for inputs of shape (1, ...), at every input.
+
+    Raises:
+        LipfaultError: If a part of it has no rule.
+
+    Example:
+        >>> round(module_gain(nn.AvgPool2d(2), (1, 3, 4, 4)), 3)
+        0.5
+    """
+    training = module.training
+    module.eval()
+    try:
+        out = propagate(lambda x: module(x['input']), {'input': Source(shape=shape)}, module)
+    finally:
+        module.train(training)
+    if not isinstance(out, Reach):
+        raise LipfaultError(f'{type(module).__name__}: must return one tensor, got {type(out)}')
+    return out.gains['input']
+
+
+def require_range(reach: Reach, why: str) -> tuple[Tensor, Tensor]:
+    """The interval of a tensor; a LipfaultError where none is known."""
+    if reach.low is None or reach.high is None:
+        raise LipfaultError(
+            f'{_place()} {why} needs the range of its operand; give every source a finite range'
+        )
+    return reach.low, reach.high
+
+
+def largest_gain(spread: Tensor) -> float:
+    """√λ_max of a spread, from above by a hair."""
+    top = float(torch.linalg.eigvalsh(spread)[-1])
+    return math.sqrt(max(0.0, top)) * (1 + 1e-9)
+
+
+def common_shape(*shapes: torch.Size) -> torch.Size:
+    """The shape that all shapes broadcast to."""
+    return torch.Size(np.broadcast_shapes(*shapes))
+
+
+def _name_of(func: Callable[..., Any]) -> str:
+    name: str = getattr(func, '__name__', repr(func))
+    if name == '__get__':
+        name = func.__self__.__name__  # type: ignore[attr-defined]
+    return name
+
+
+def _place() -> str:
+    return f'module {_MODULES[-1]}:' if _MODULES else 'outside of any module:'
+
+
+@contextmanager
+def _named(module: nn.Module | None) -> Iterator[None]:
+    """Keep the name of the submodule that is running."""
+    handles = []
+    for name, part in [] if module is None else module.named_modules():
+        label = f'{name!r} ({type(part).__name__})'
+        handles.append(part.register_forward_pre_hook(lambda *_, n=label: _MODULES.append(n)))
+        handles.append(part.register_forward_hook(lambda *_: _leave(), always_call=True))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        _MODULES.clear()
+
+
+def _leave() -> None:
+    if _MODULES:
+        _MODULES.pop()
