@@ -1,6 +1,7 @@
 """Windows of recordings as a torch data set that fetches whole batches."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Literal
 
 import numpy as np
@@ -51,7 +52,7 @@ class WindowDataset(Dataset[Windows]):
     ) -> None:
         """Number the windows and fill the cache."""
         self.geometry = geometry
-        self._recordings = recordings
+        self._recordings, self._positions = recordings, list(positions)
         self._number_windows(positions)
         self._present = {name: self._presence(name) for name in recordings.modalities}
         cached = [
@@ -60,7 +61,7 @@ class WindowDataset(Dataset[Windows]):
             if cache == 'all' or (cache == 'series' and modality.kind == 'series')
         ]
         _require_memory(recordings, positions, cached, cache, cache_limit_gb)
-        self._cache = {name: self._load(name, positions) for name in cached}
+        self._cache = {name: self._load(name) for name in cached}
         # Workers open the files themselves.
         recordings.close()
 
@@ -123,31 +124,38 @@ class WindowDataset(Dataset[Windows]):
             whole[mine] = missing_before[stop] == missing_before[start]
         return torch.from_numpy(whole)
 
-    def _load(self, name: str, positions: Sequence[int]) -> dict[int, Tensor]:
-        """Whole signals of one modality by the position of the episode.
+    def _load(self, name: str) -> Tensor:
+        """Whole signals of one modality, one episode after the other.
 
-        Tensors rather than arrays, because a loader shares them with spawned workers.
+        One tensor rather than arrays: a loader shares its memory with spawned workers.
         """
-        return {
-            position: torch.from_numpy(
-                self._read(name, position, 0, self._recordings.episodes[position].lengths[name])
-            )
-            for position in positions
-        }
+        modality = self._recordings.modalities[name]
+        total = sum(self._recordings.episodes[p].lengths[name] for p in self._positions)
+        signals = np.empty((total, *sample_shape(modality)), dtype_of(modality))
+        for position, start in self._starts(name).items():
+            length = self._recordings.episodes[position].lengths[name]
+            signals[start : start + length] = self._read(name, position, 0, length)
+        return torch.from_numpy(signals)
+
+    def _starts(self, name: str) -> dict[int, int]:
+        """First sample of each episode in the cached signals of one modality."""
+        lengths = [self._recordings.episodes[p].lengths[name] for p in self._positions]
+        return dict(zip(self._positions, accumulate(lengths, initial=0), strict=False))
 
     def _fetch(
         self, name: str, episode: npt.NDArray[np.int64], window: npt.NDArray[np.int64]
     ) -> Tensor:
         """(batch, history + window, ...) samples of one modality, from memory or disk."""
         modality, total = self._recordings.modalities[name], self.geometry.span(name).total
-        stops = self.geometry.stop(name, window)
+        firsts = (self.geometry.stop(name, window) - total).tolist()
         block = np.empty((len(window), total, *sample_shape(modality)), dtype_of(modality))
-        signals = self._cache.get(name)
-        for row, position, stop in zip(block, episode.tolist(), stops.tolist(), strict=True):
-            if signals is None:
-                row[:] = self._read(name, position, stop - total, stop)
-            else:
-                row[:] = signals[position].numpy()[stop - total : stop]
+        if name in self._cache:
+            signals, starts = self._cache[name].numpy(), self._starts(name)
+            for row, position, first in zip(block, episode.tolist(), firsts, strict=True):
+                row[:] = signals[starts[position] + first :][:total]
+        else:
+            for row, position, first in zip(block, episode.tolist(), firsts, strict=True):
+                row[:] = self._read(name, position, first, first + total)
         return torch.from_numpy(block)
 
     def _read(self, name: str, position: int, start: int, stop: int) -> npt.NDArray[Any]:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
 
 from lipfault.batch import Batch
@@ -233,3 +234,21 @@ def test_faults_need_a_configuration(tiny_recording):
     data = datamodule(tiny_recording)
     with pytest.raises(LipfaultError, match='no faults are configured'):
         data.faulty_batch(data.dataset('test').fetch([0]))
+
+
+def test_settings_stand_in_a_config(tiny_recording):
+    parser = ArgumentParser()
+    parser.add_class_arguments(RecordingDataModule, 'data')
+    text = f"""
+    data:
+      path: [{tiny_recording}]
+      history_s: 0.5
+      splits: {{pretrain: 1, calibration: 0.5, test: [swing-03]}}
+      faults: {{held_out: [drift], severities: {{5: 1.0}}}}
+    """
+    settings = parser.parse_string(text)
+    data = parser.instantiate(settings).data
+    assert data.split_ids['test'] == ['swing-03']
+    assert data.test_names == ('seen', 'unseen')
+    again = parser.instantiate(parser.parse_string(parser.dump(settings))).data
+    assert again.split_ids == data.split_ids
