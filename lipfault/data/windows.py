@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lipfault.data.geometry import Geometry
-from lipfault.data.recording_set import RecordingSet
 from lipfault.data.validation import dtype_of, sample_shape
 from lipfault.data.window_batch import Windows
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
+
+if TYPE_CHECKING:
+    from lipfault.data.recording_set import RecordingSet
 
 CacheMode = Literal['none', 'series', 'all']
 
@@ -44,7 +46,7 @@ class WindowDataset(Dataset[Windows]):
 
     def __init__(
         self,
-        recordings: RecordingSet,
+        recordings: 'RecordingSet',
         positions: Sequence[int],
         geometry: Geometry,
         cache: CacheMode = 'none',
@@ -176,7 +178,7 @@ def _middle(modality: Modality) -> npt.NDArray[np.float32]:
 
 
 def _require_memory(
-    recordings: RecordingSet,
+    recordings: 'RecordingSet',
     positions: Sequence[int],
     names: Sequence[str],
     cache: CacheMode,
