@@ -36,20 +36,34 @@ def inject(site: Site, groups: Groups) -> Injected:
         groups: Which kind befalls which of them.
     """
     results = [fault.apply(site.rows(start, stop)) for fault, start, stop in groups]
+    faulty = torch.cat([value for value, _ in results])
+    touched = torch.cat([mask for _, mask in results])
+    lossy = any(fault.missing for fault, _, _ in groups)
+    return settle(site, faulty, touched, _of_missing_kind(groups, site) if lossy else None)
+
+
+def settle(site: Site, faulty: Tensor, touched: Tensor, lost: Tensor | None) -> Injected:
+    """Take faulty signals inside a mask, in the physical range, and work the damage out.
+
+    Args:
+        site: The samples.
+        faulty: What the faults give, of the signal's shape.
+        touched: Where they act, bool, broadcastable to the signal.
+        lost: (n, 1, ...) bool, samples whose values are lost rather than wrong, if there are any.
+    """
     low, high = site.channelwise(site.sensor.low), site.channelwise(site.sensor.high)
-    faulty = torch.cat([value for value, _ in results]).clamp(low, high)
+    faulty = faulty.clamp(low, high)
     change = faulty - site.signal
     known = ~change.isnan()
-    lossy = any(fault.missing for fault, _, _ in groups)
-    if lossy:
-        lost = _of_missing_kind(groups, site) & ~site.signal.isnan()
+    if lost is not None:
+        lost = lost & ~site.signal.isnan()
         known, change = known | lost, torch.where(lost, high - low, change)
-    taken = torch.cat([touched for _, touched in results]) & known
+    taken = touched & known
     observed = torch.where(taken, faulty, site.signal)
     relative = torch.where(taken, change / site.channelwise(site.sensor.noise), 0)
     mask = taken if site.signal.ndim == 3 else taken.any(1, keepdim=True)
     present = site.severity > 0
-    if lossy:
+    if lost is not None:
         present = ~observed.flatten(1).isnan().all(1)
     return Injected(observed, mask, _damage(relative, mask), present)
 

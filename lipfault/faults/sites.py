@@ -92,7 +92,7 @@ def gather(
         )
         return Gathered(rows, site, groups)
     past = clean[..., :0] if source.past is None else source.past.index_select(0, rows).float()
-    channels = _channels(draws, count, largest_share, fewest_channels)
+    channels = draw_channels(draws, count, largest_share, fewest_channels)
     clock = torch.zeros_like(start)
     site = SeriesSite(
         source.sensor, severity, draws, clean, other, past, channels, start, stop, horizon, clock
@@ -120,10 +120,20 @@ def _steps(columns: Columns, index: int, order: Tensor, steps: int) -> tuple[Ten
     return columns.severity[order, index], start, stop, horizon
 
 
-def _channels(draws: Draws, count: int, largest_share: float, fewest: Tensor) -> Tensor:
-    """(n, C) bool, the channels concerned: from one to the largest share of them."""
+def draw_channels(draws: Draws, count: int, largest_share: float, fewest: Tensor | int) -> Tensor:
+    """Draw the channels concerned: from one to the largest share of them, at least the fewest.
+
+    Args:
+        draws: Draws of the samples.
+        count: Channels that there are.
+        largest_share: Largest share of them.
+        fewest: (n,) int64 or one number for all samples.
+
+    Returns:
+        (n, C) bool.
+    """
     most = max(1, math.ceil(count * largest_share))
-    number = draws.integers('channel count', 1, most).maximum(fewest)
+    number = draws.integers('channel count', 1, most).clamp_min(fewest)
     rank = draws.uniform('channels', (count,)).argsort(dim=1, stable=True).argsort(1)
     return rank < number[:, None]
 

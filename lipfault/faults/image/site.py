@@ -55,10 +55,12 @@ class ImageSite(Site):
         past: Earlier frames.
         frame: Draws that differ from frame to frame, where `draws` stay for as long as the fault
             lasts: noise against dirt.
+        anchor: (n, C, H, W) the frame at the onset where it is remembered.
     """
 
     past: Frames
     frame: Draws
+    anchor: Tensor | None = None
 
     @property
     def height(self) -> int:

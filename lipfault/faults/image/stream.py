@@ -16,13 +16,17 @@ class FrozenFrame(ImageFault):
 
     name = 'frozen_frame'
     group = 'stream'
-    formula = "x' = the frame ⌈a F⌉ frames ago, F the frames of history"
+    formula = (
+        "x' = the frame ⌈a F⌉ frames ago, F the frames of history; in a schedule that of the onset"
+    )
     reading = 'hung grabber repeats its buffer'
     levels = (0.2, 0.4, 0.6, 0.8, 1.0)
     level_text = 'a, age as a share of the history'
 
     def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Show the earlier frame."""
+        """Show the earlier frame, or the one remembered from the onset."""
+        if site.anchor is not None:
+            return site.anchor, site.everywhere
         count = (site.level(self.levels).flatten() * len(site.past)).ceil().long()
         return earlier(site, count), site.everywhere
 

@@ -1,5 +1,7 @@
 """The reading stops or is lost: stuck, dropouts."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -19,14 +21,14 @@ class Stuck(SeriesFault):
     group = 'hold'
     formula = "x'(t) = x(t₀ + ⌊(t − t₀)/h⌋ h), t₀ the onset"
     reading = 'frozen register, jammed encoder; below severity 5 one that sticks and slips'
-    levels = (0.25, 0.35, 0.5, 0.75, 1e6)
-    level_text = 'h, time held, in horizons; severity 5: for ever'
+    levels = (0.2, 0.35, 0.5, 0.8, math.inf)
+    level_text = 'h, time held in seconds, at least two steps'
     source = 'Dunia et al. 1996, doi:10.1002/aic.690421011 (complete failure)'
 
     def apply(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
         """Hold the reading of the last catch-up."""
-        period = site.level(self.levels) * site.horizon[:, None, None]
-        period = period.long().clamp_min(1)
+        seconds = site.level(self.levels).clamp_max(1e6)
+        period = (seconds * site.sensor.rate_hz).round().long().clamp_min(2)
         held = site.age.clamp_min(0).div(period, rounding_mode='floor') * period
         caught_up = site.at(site.start[:, None, None] + held)
         return torch.where(held == 0, site.onset_value, caught_up), site.mask
