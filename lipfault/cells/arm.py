@@ -49,6 +49,15 @@ class Arm:
         self._mujoco.mj_kinematics(self.model, data)
         return data.site_xpos[self.site].copy(), data.site_xmat[self.site].reshape(3, 3).copy()
 
+    def touches(self, angles: Array) -> bool:
+        """Whether any solid part of the scene touches another at joint angles (joint,), rad.
+
+        Everything but the arm is where the scene's tables put it.
+        """
+        self._scratch.qpos[self.qpos] = angles
+        self._mujoco.mj_fwdPosition(self.model, self._scratch)
+        return bool(self._scratch.ncon > 0)
+
     def solve(self, position: Array, rotation: Array, start: Array, steps: int = 100) -> Array:
         """Joint angles (joint,) that bring the tool to a pose; as close as damping and limits let.
 

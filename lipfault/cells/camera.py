@@ -18,17 +18,18 @@ _SHOT_NOISE = 0.005
 """Variance of the shot noise per grey level, so that the noise at mid grey is 1 level."""
 _BITS = (5, 5, 5)
 """Bits of red, green and blue: RGB555, a usual output of embedded camera modules."""
-_NOISE = (0.0048, 0.0048, 0.0048)
-"""Standard deviation of a recorded pixel's error in [0, 1], measured against the noise-free
-pictures of the cells. Below both 1/31/√12 = 0.0093, the error of quantization alone, and what an
-ideal sensor would have, since large faces of one colour lie near the middle of a step."""
 
 
-def camera(size: int) -> Modality:
-    """The modality of a square camera of `size` pixels."""
+def camera(size: int, noise: float) -> Modality:
+    """The modality of a square camera.
+
+    Args:
+        size: Height and width of a picture, pixels.
+        noise: Standard deviation of a recorded pixel's error, quantization included, in [0, 1].
+    """
     return Modality(
         name='camera', kind='image', rate_hz=CAMERA_HZ, channels=('red', 'green', 'blue'),
-        units=('1',) * 3, low=(0.0,) * 3, high=(1.0,) * 3, noise=_NOISE, size=(size, size),
+        units=('1',) * 3, low=(0.0,) * 3, high=(1.0,) * 3, noise=(noise,) * 3, size=(size, size),
     )  # fmt: skip
 
 

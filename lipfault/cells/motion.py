@@ -12,18 +12,17 @@ Array = npt.NDArray[np.float64]
 class Motion:
     """Quintic pieces through way-points: angle, speed and acceleration are continuous.
 
-    Starts and ends at rest. At a way-point the acceleration is zero and the speed the
-    monotonicity-preserving (harmonic) mean of both sides' slopes, so no joint overshoots.
-
     Args:
         times: (point,) instants of the way-points, s, increasing.
         points: (point, joint) way-points, rad.
         speeds: (point, joint) speeds there, rad/s.
+        accelerations: (point, joint) accelerations there, rad/s².
     """
 
     times: Array
     points: Array
     speeds: Array
+    accelerations: Array
 
     @property
     def end(self) -> float:
@@ -31,35 +30,50 @@ class Motion:
         return float(self.times[-1])
 
     def at(self, time: float) -> tuple[Array, Array, Array]:
-        """Angles, speeds and accelerations (joint,) at an instant; at rest outside the motion."""
+        """Angles, speeds and accelerations (joint,) at an instant, clipped to the motion's."""
         time = min(max(time, float(self.times[0])), self.end)
         piece = min(int(np.searchsorted(self.times, time, side='right')), len(self.times) - 1) - 1
         span = float(self.times[piece + 1] - self.times[piece])
         s = (time - float(self.times[piece])) / span
-        start, v0 = self.points[piece], self.speeds[piece] * span
-        v1 = self.speeds[piece + 1] * span
-        way = self.points[piece + 1] - start
-        # Quintic Hermite with zero acceleration at both ends, in s in [0, 1].
-        c3, c4, c5 = (
-            10 * way - 6 * v0 - 4 * v1,
-            -15 * way + 8 * v0 + 7 * v1,
-            6 * way - 3 * (v0 + v1),
-        )
-        angle = start + s * (v0 + s * s * (c3 + s * (c4 + s * c5)))
-        speed = v0 + s * s * (3 * c3 + s * (4 * c4 + s * 5 * c5))
-        acceleration = s * (6 * c3 + s * (12 * c4 + s * 20 * c5))
+        start, way = self.points[piece], self.points[piece + 1] - self.points[piece]
+        v0, v1 = self.speeds[piece : piece + 2] * span
+        a0, a1 = self.accelerations[piece : piece + 2] * span**2
+        # Coefficients of the quintic Hermite polynomial in s in [0, 1].
+        c3 = 10 * way - 6 * v0 - 4 * v1 - 1.5 * a0 + 0.5 * a1
+        c4 = -15 * way + 8 * v0 + 7 * v1 + 1.5 * a0 - a1
+        c5 = 6 * way - 3 * (v0 + v1) - 0.5 * (a0 - a1)
+        angle = start + s * (v0 + s * (a0 / 2 + s * (c3 + s * (c4 + s * c5))))
+        speed = v0 + s * (a0 + s * (3 * c3 + s * (4 * c4 + s * 5 * c5)))
+        acceleration = a0 + s * (6 * c3 + s * (12 * c4 + s * 20 * c5))
         return angle, speed / span, acceleration / span**2
 
 
 def hold(angles: Array, start: float, wait: float) -> Motion:
     """Rest at joint angles (joint,) for `wait` seconds."""
-    return Motion(
-        np.array([start, start + wait]), np.stack([angles] * 2), np.zeros((2, len(angles)))
-    )
+    still = np.zeros((2, len(angles)))
+    return Motion(np.array([start, start + wait]), np.stack([angles] * 2), still, still)
+
+
+def follow(points: Array, start: float, step: float) -> Motion:
+    """The motion through densely sampled joint angles, derivatives by central differences.
+
+    Args:
+        points: (point, joint) angles, rad, at least three; at rest at both ends.
+        start: Instant of the first one, s.
+        step: Time between two, s.
+    """
+    speeds: Array = np.gradient(points, step, axis=0)
+    speeds[[0, -1]] = 0.0
+    times: Array = start + step * np.arange(len(points), dtype=np.float64)
+    accelerations: Array = np.gradient(speeds, step, axis=0)
+    return Motion(times, points, speeds, accelerations)
 
 
 def plan(points: Array, limits: Array, start: float, pace: float) -> Motion:
-    """The motion through way-points that stays within a share of the speed limits.
+    """The motion through way-points at about a share of the speed limits, from rest to rest.
+
+    At a way-point the acceleration is zero and the speed the monotonicity-preserving (harmonic)
+    mean of both sides' slopes, so no joint overshoots.
 
     Args:
         points: (point, joint) way-points, rad, at least two.
@@ -86,7 +100,7 @@ def plan(points: Array, limits: Array, start: float, pace: float) -> Motion:
     total = np.where(same, before + after, 1.0)
     speeds[1:-1] = np.where(same, 2 * before * after / total, 0.0)
     times = start + np.concatenate([[0.0], np.cumsum(spans)])
-    return Motion(times, points, speeds)
+    return Motion(times, points, speeds, np.zeros_like(points))
 
 
 _SHORTEST = 0.12

@@ -28,8 +28,13 @@ class Task(Protocol):
     def control(self) -> None:
         """Set all motors for the coming step."""
 
-    def measure(self, forces: Array) -> dict[str, Array]:
-        """True values of each series now, given the mean motor forces since the last sample."""
+    def measure(self, forces: Array, sensors: Array) -> dict[str, Array]:
+        """True values of each series now.
+
+        Args:
+            forces: (motor,) mean motor forces since the last sample, N m or N.
+            sensors: Mean of MuJoCo's sensors since the last sample.
+        """
 
 
 def run(task: Task, seconds: float, size: int) -> tuple[dict[str, Array], npt.NDArray[np.float32]]:
@@ -48,24 +53,25 @@ def run(task: Task, seconds: float, size: int) -> tuple[dict[str, Array], npt.ND
         for _ in range(round(WARM_UP_S * SERIES_HZ)):
             _advance(task)
         for step in range(steps):
-            samples.append(task.measure(_advance(task)))
+            samples.append(task.measure(*_advance(task)))
             if step % every == 0:
                 pictures.append(renderer.render(task.data))
     truth = {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
     return truth, np.stack(pictures)
 
 
-def _advance(task: Task) -> Array:
-    """Simulate to the next sample; the mean motor forces (motor,) on the way."""
+def _advance(task: Task) -> tuple[Array, Array]:
+    """Simulate to the next sample; means of the motor forces and of the sensors on the way."""
     mujoco = load_mujoco()
     substeps = round(1 / (SERIES_HZ * task.model.opt.timestep))
     forces: Array = np.zeros(task.model.nu)
+    sensors: Array = np.zeros(task.model.nsensordata)
     for _ in range(substeps):
         mujoco.mj_step1(task.model, task.data)
         task.control()
         mujoco.mj_step2(task.model, task.data)
         forces += task.data.actuator_force
+        sensors += task.data.sensordata
     mujoco.mj_kinematics(task.model, task.data)
     mujoco.mj_comPos(task.model, task.data)
-    mean: Array = forces / substeps
-    return mean
+    return forces / substeps, sensors / substeps

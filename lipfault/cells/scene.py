@@ -7,22 +7,22 @@ from math import cos, sin
 from lipfault.cells.design import ArmDesign, Link, Shape
 
 COLOURS = {
-    'white': (0.95, 0.95, 0.95),
-    'black': (0.06, 0.06, 0.06),
-    'grey': (0.45, 0.45, 0.45),
-    'red': (0.95, 0.10, 0.08),
-    'orange': (1.0, 0.50, 0.0),
-    'yellow': (1.0, 0.90, 0.05),
-    'green': (0.10, 0.85, 0.20),
-    'cyan': (0.05, 0.85, 0.95),
-    'blue': (0.10, 0.25, 0.95),
-    'magenta': (0.95, 0.10, 0.85),
-    'floor': (0.0966, 0.1264, 0.1605),
-    'table': (0.1605, 0.2225, 0.2888),
-    'steel': (0.55, 0.60, 0.65),
+    'white': (29, 29, 29),
+    'black': (2, 2, 2),
+    'grey': (14, 14, 14),
+    'red': (29, 3, 2),
+    'orange': (31, 16, 0),
+    'yellow': (31, 28, 2),
+    'green': (3, 26, 6),
+    'cyan': (2, 26, 29),
+    'blue': (3, 8, 29),
+    'magenta': (29, 3, 26),
+    'floor': (3, 4, 5),
+    'table': (5, 7, 9),
+    'steel': (9, 10, 11),
 }
-"""Colour of each material, (red, green, blue) in [0, 1]; saturated, so that each link of an arm
-can be told apart in a small picture."""
+"""Colour of each material, (red, green, blue) of 31, so that faces keep clear of the steps of a
+camera with 5 bits a colour; saturated, so that each link can be told apart in a small picture."""
 
 
 def numbers(values: Iterable[float]) -> str:
@@ -51,17 +51,17 @@ def new_scene(timestep: float) -> tuple[ET.Element, ET.Element]:
     ET.SubElement(visual, 'global', offwidth='1024', offheight='1024')
     ET.SubElement(visual, 'quality', shadowsize='0', offsamples='0')
     ET.SubElement(visual, 'map', znear='0.05', zfar='20')
-    ET.SubElement(visual, 'headlight', ambient='.04 .04 .04', diffuse='0 0 0', specular='0 0 0')
+    ET.SubElement(visual, 'headlight', ambient='.035 .035 .035', diffuse='0 0 0', specular='0 0 0')
     asset = ET.SubElement(root, 'asset')
     for name, rgb in COLOURS.items():
         ET.SubElement(
-            asset, 'material', name=name, rgba=numbers((*rgb, 1.0)), emission='0.86', specular='0',
+            asset, 'material', name=name, rgba=numbers((*(part / 31 for part in rgb), 1.0)),
+            emission='0.95', specular='0',
         )  # fmt: skip
-    ET.SubElement(asset, 'material', name='arc', rgba='1 1 1 1', emission='1', specular='0')
     world = ET.SubElement(root, 'worldbody')
     ET.SubElement(
         world, 'light', directional='true', castshadow='false', pos='0 0 3', dir='-0.5 0.3 -1',
-        diffuse='.116 .116 .116', specular='0 0 0',
+        diffuse='.03 .03 .03', specular='0 0 0',
     )  # fmt: skip
     ET.SubElement(root, 'equality')
     ET.SubElement(root, 'actuator')

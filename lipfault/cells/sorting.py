@@ -76,12 +76,8 @@ class Sorting:
         force = 6000.0 * (self._opening - position) - 120.0 * speed
         self.data.ctrl[self._motor] = 2 * np.clip(force, -self.grip, self.grip)
 
-    def measure(self, forces: Array) -> dict[str, Array]:
-        """True values of all channels now.
-
-        Args:
-            forces: (motor,) mean motor forces since the last sample, N m or N.
-        """
+    def measure(self, forces: Array, sensors: Array) -> dict[str, Array]:
+        """True values of all channels now; see `lipfault.cells.run.Task`."""
         opening = 2 * self.data.qpos[self._finger[0]]
         arm = self.arm.measure(self.data, forces)
         return {'kinematics': np.array([*arm, opening, -0.5 * forces[self._motor]])}
