@@ -18,7 +18,7 @@ Family = Literal['series', 'image', 'cross']
 
 @lru_cache(maxsize=512)
 def _table(levels: tuple[float, ...], device: torch.device) -> Tensor:
-    return torch.tensor((0.0, *levels), dtype=torch.float32, device=device)
+    return torch.tensor((levels[0], *levels), dtype=torch.float32, device=device)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Site:
     other: Tensor | None
 
     def level(self, levels: Sequence[float]) -> Tensor:
-        """(n, 1, ...) float32, the entry of a five-entry table at each sample's severity."""
+        """(n, 1, ...) float32, the entry of a five-entry table at each severity (0 as 1)."""
         table = _table(tuple(levels), self.signal.device)
         chosen = table.index_select(0, self.severity)
         return chosen.reshape(-1, *[1] * (self.signal.ndim - 1))

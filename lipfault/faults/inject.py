@@ -58,7 +58,8 @@ def settle(site: Site, faulty: Tensor, touched: Tensor, lost: Tensor | None) -> 
     if lost is not None:
         lost = lost & ~site.signal.isnan()
         known, change = known | lost, torch.where(lost, high - low, change)
-    taken = touched & known
+    faulty_at_all = (site.severity > 0).reshape(-1, *[1] * (site.signal.ndim - 1))
+    taken = touched & known & faulty_at_all
     observed = torch.where(taken, faulty, site.signal)
     relative = torch.where(taken, change / site.channelwise(site.sensor.noise), 0)
     mask = taken if site.signal.ndim == 3 else taken.any(1, keepdim=True)

@@ -55,14 +55,15 @@ class Tear(ImageFault):
     group = 'stream'
     formula = "x'(r, c) = y(r, c − d) for r ≥ r₀, y the previous frame, cyclic in c"
     reading = 'rolling tear: lost line synchronization'
-    levels = (0.03, 0.06, 0.12, 0.25, 0.5)
-    level_text = 'd, share of the width, at least one pixel × severity; r₀ in the upper 2/3'
+    levels = (0.03, 0.06, 0.11, 0.18, 0.3)
+    level_text = 'd, share of the width, at least one pixel × severity; r₀ ~ U(0, 1 − severity/6) H'
 
     def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         """Shift the rows below the line."""
         shift = (site.level(self.levels) * site.width).round().flatten()
         shift = shift.maximum(site.severity).long() * site.draws.sign('side').long()
-        line = site.frame.uniform('line')[:, None, None, None] * site.height * 2 / 3
+        upper = site.height * (1 - site.severity / 6)
+        line = (site.frame.uniform('line') * upper)[:, None, None, None]
         column = (site.column.long() - shift[:, None]) % site.width
         previous = earlier(site, torch.ones_like(shift))
         torn = previous.gather(3, column[:, None, None].expand_as(site.signal))

@@ -1,0 +1,195 @@
+"""What every fault must keep to: check your own here before you train with it."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from lipfault.errors import LipfaultError
+from lipfault.faults.config import SEVERITIES
+from lipfault.faults.draws import Draws
+from lipfault.faults.fault import AnyFault, Sensor, Site
+from lipfault.faults.image.site import Frames, ImageSite
+from lipfault.faults.inject import Injected, inject
+from lipfault.faults.series.site import SeriesSite
+from lipfault.modality import Modality
+
+SAMPLES = 200
+_STEPS, _RATE_HZ = 60, 60.0
+_FRAMES, _HEIGHT, _WIDTH = 5, 24, 20
+
+SERIES = Modality(
+    'probe_series',
+    'series',
+    _RATE_HZ,
+    ('position', 'velocity', 'torque', 'pressure', 'current', 'level'),
+    ('rad', 'rad/s', 'N m', 'bar', 'A', '1'),
+    (-3.0, -8.0, -50.0, 0.0, -20.0, 0.0),
+    (3.0, 8.0, 50.0, 10.0, 20.0, 1.0),
+    (0.002, 0.01, 0.2, 0.01, 0.02, 0.001),
+)
+"""Six slow channels of different ranges, two of them never negative."""
+
+IMAGE = Modality(
+    'probe_image',
+    'image',
+    10.0,
+    ('red', 'green', 'blue'),
+    ('1',) * 3,
+    (0.0,) * 3,
+    (1.0,) * 3,
+    (0.005,) * 3,
+    (_HEIGHT, _WIDTH),
+)
+"""A colour camera that sees moving stripes."""
+
+
+def check_fault(fault: AnyFault) -> None:
+    """Refuse a fault that breaks the contract.
+
+    Checked on 200 made-up samples of each kind of signal that the fault is for: severity 0 changes
+    nothing; outside the mask nothing changes, bit for bit; shapes and dtypes are kept; values stay
+    in the physical range; only a missing kind makes values missing; the damage grows with the
+    severity in the median; a sample's result does not depend on the batch that it is in.
+
+    Args:
+        fault: The fault.
+
+    Raises:
+        LipfaultError: Names the fault and what it breaks.
+    """
+    if len(fault.levels) != len(SEVERITIES):
+        raise LipfaultError(
+            f'fault {fault.name!r}: levels must have {len(SEVERITIES)} entries, got {fault.levels}'
+        )
+    sites = probes(fault)
+    if not sites:
+        raise LipfaultError(
+            f'fault {fault.name!r}: family must be series, image or cross, got {fault.family!r}'
+        )
+    for site in sites:
+        for complaint in _complaints(fault, site):
+            raise LipfaultError(f'fault {fault.name!r} on {site.sensor.kind} signals: {complaint}')
+
+
+def probes(fault: AnyFault) -> list[Site]:
+    """The made-up samples on which a fault is checked, of severity 1; the same in every run.
+
+    Args:
+        fault: The fault, whose family says of which kinds.
+    """
+    found: list[Site] = []
+    if fault.family in ('series', 'cross'):
+        found.append(_series(fault))
+    if fault.family in ('image', 'cross'):
+        found.append(_image())
+    return found
+
+
+def at_severity(site: Site, severity: int) -> Site:
+    """The same samples with another severity, 0 to 5, the same for all."""
+    return replace(site, severity=torch.full_like(site.severity, severity))
+
+
+def _series(fault: AnyFault) -> SeriesSite:
+    draws = Draws.of(0, 0, torch.arange(SAMPLES))
+    sensor, count = Sensor.of(SERIES, draws.keys.device), len(SERIES.channels)
+    time = torch.arange(-_STEPS, _STEPS) / _RATE_HZ
+    turns = (0.1 + 0.4 * draws.uniform('rate', (count, 1))) * time + draws.uniform(
+        'phase', (count, 1)
+    )
+    noise = sensor.noise[:, None] * draws.normal('noise', (count, 2 * _STEPS))
+    wave = 0.5 + 0.4 * torch.sin(2 * math.pi * turns)
+    tape = (sensor.low[:, None] + wave * sensor.span[:, None] + noise).clamp(
+        sensor.low[:, None], sensor.high[:, None]
+    )
+    signal = tape[..., _STEPS:]
+    channels = draws.uniform('channels', (count,)) < 0.5
+    channels[:, : count if fault.all_channels else max(1, fault.min_channels)] = True
+    start = draws.integers('start', -_STEPS, _STEPS // 2)
+    stop = torch.where(draws.uniform('ends') < 0.5, _STEPS, start + 90).clamp(1, _STEPS)
+    zero, horizon = torch.zeros_like(start), (stop - start).clamp_min(1)
+    severity, past = torch.ones_like(start), tape[..., :_STEPS]
+    return SeriesSite(
+        sensor, severity, draws, signal, signal.flip(0), past, channels, start, stop, horizon, zero
+    )
+
+
+def _image() -> ImageSite:
+    draws = Draws.of(0, 0, torch.arange(SAMPLES))
+    sensor = Sensor.of(IMAGE, draws.keys.device)
+    place = draws.uniform('stripes', (4, 3, 1, 1)) - 0.5
+    row, column = torch.arange(_HEIGHT)[:, None], torch.arange(_WIDTH)
+    frame = torch.arange(_FRAMES + 1)[:, None, None, None]
+    turns = place[:, 0] * row / 4 + place[:, 1] * column / 4 + place[:, 2]
+    frames = 0.5 + 0.4 * torch.sin(2 * math.pi * (turns[:, None] + place[:, None, 3] * frame / 12))
+    signal = frames[:, -1]
+    severity = torch.ones(SAMPLES, dtype=torch.int64)
+    past = Frames(frames[:, :-1], torch.arange(SAMPLES))
+    return ImageSite(sensor, severity, draws, signal, signal.flip(0), past, draws.stream('frame'))
+
+
+def _complaints(fault: AnyFault, site: Site) -> Iterator[str]:
+    """What a fault breaks on some samples, one sentence each."""
+    nothing = _apply(fault, at_severity(site, 0))
+    if not _same(nothing.observed, site.signal) or bool(nothing.mask.any()):
+        yield 'severity 0 changes the signal'
+    medians = []
+    for severity in SEVERITIES:
+        harmed = at_severity(site, severity)
+        yield from _wrong_result(fault, harmed)
+        injected = _apply(fault, harmed)
+        medians.append(float(injected.damage.median()))
+        yield from _wrong_values(fault, harmed, injected)
+    if sorted(medians) != medians or not medians[0] < medians[-1]:
+        yield f'the damage must grow with the severity, got medians {medians}'
+    yield from _depends_on_batch(fault, at_severity(site, 3))
+
+
+def _apply(fault: AnyFault, site: Site) -> Injected:
+    return inject(site, [(fault, 0, len(site.signal))])
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return torch.equal(one.nan_to_num(nan=-1e9), other.nan_to_num(nan=-1e9))
+
+
+def _wrong_result(fault: AnyFault, site: Site) -> Iterator[str]:
+    value, mask = fault.apply(site)
+    shape = tuple(site.signal.shape)
+    flat = shape if site.signal.ndim == 3 else (shape[0], 1, *shape[2:])
+    if tuple(value.shape) != shape or value.dtype != site.signal.dtype:
+        yield f'the signal must be float32 {shape}, got {value.dtype} {tuple(value.shape)}'
+    if tuple(mask.shape) != flat or mask.dtype != torch.bool:
+        yield f'the mask must be bool {flat}, got {mask.dtype} {tuple(mask.shape)}'
+    if bool(value.isnan().any()) != fault.missing:
+        yield f'missing is {fault.missing}, but there are {int(value.isnan().sum())} NaN'
+
+
+def _wrong_values(fault: AnyFault, site: Site, injected: Injected) -> Iterator[str]:
+    observed, outside = injected.observed, ~injected.mask.expand_as(site.signal)
+    if not _same(observed[outside], site.signal[outside]):
+        yield 'the signal changes outside the mask'
+    if isinstance(site, SeriesSite) and bool((injected.mask & ~site.mask).any()):
+        yield 'the mask must stay within site.mask'
+    low, high = site.channelwise(site.sensor.low), site.channelwise(site.sensor.high)
+    if bool(((observed < low) | (observed > high)).any()):
+        yield 'values leave the physical range'
+    if not bool(injected.damage.isfinite().all()):
+        yield 'the damage must be finite'
+
+
+def _depends_on_batch(fault: AnyFault, site: Site) -> Iterator[str]:
+    whole = _apply(fault, site)
+    for size in (1, 7, 64):
+        for start in range(0, min(2 * size, SAMPLES - size), size):
+            part = _apply(fault, site.rows(start, start + size))
+            stop = start + size
+            if not (
+                _same(part.observed, whole.observed[start:stop])
+                and torch.equal(part.mask, whole.mask[start:stop])
+                and torch.equal(part.damage, whole.damage[start:stop])
+            ):
+                yield f'a sample comes out otherwise in a batch of {size} than in one of {SAMPLES}'
