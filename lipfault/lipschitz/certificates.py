@@ -62,7 +62,7 @@ def certify_matrix(matrix: Tensor) -> float:
     wide = wide / largest
     operator = DenseOperator(wide)
     start = start_vector(operator.in_shape, wide)
-    estimate = float(lanczos(operator.apply, operator.adjoint, start, 60, 1e-5).sigma)
+    estimate = float(lanczos(operator.apply, operator.adjoint, start, 60, 1e-7).sigma)
     return largest * _verified(wide, estimate)
 
 

@@ -61,53 +61,75 @@ def lanczos(
 ) -> Triple:
     """Estimate σ_max from below by Golub-Kahan-Lanczos bidiagonalization, batched.
 
-    Full reorthogonalization; it stops when the Ritz residual, which bounds the distance to *some*
-    singular value, is below `tolerance` times the estimate, for every sample of the batch. That
-    the singular value is the largest one holds for almost every start vector.
+    Full reorthogonalization. It stops when, for every sample of the batch, the estimate has grown
+    by less than the tolerance in the last 8 to 16 steps, or the Ritz residual, which
+    bounds the distance to *some* singular value, is below it. That the singular value found is
+    the largest one holds for almost every start vector.
 
     Args:
         apply: The operator, (batch, *in_shape) to (batch, *out_shape).
         adjoint: Its adjoint.
         start: (batch, *in_shape), where to start; a previous right vector makes it warm.
         steps: Most products with the operator.
-        tolerance: Relative residual to stop at.
+        tolerance: Relative growth or residual to stop at.
 
     Source:
         Golub & Kahan, SIAM J. Numer. Anal. 2 (1965); Golub & Van Loan, Matrix Computations, 10.4.
     """
     batch, in_shape = start.shape[0], start.shape[1:]
-    v, _ = normalize(start)
-    rights: list[Tensor] = [v.flatten(1)]
-    lefts: list[Tensor] = []
+    steps = min(steps, start[0].numel())
+    rights = _Basis(normalize(start)[0].flatten(1), steps + 1)
+    lefts: _Basis | None = None
     alphas: list[Tensor] = []
     betas: list[Tensor] = []
-    shape: torch.Size | None = None
-    for step in range(min(steps, v[0].numel())):
-        pushed = apply(rights[-1].reshape(batch, *in_shape))
-        shape = pushed.shape
-        u, alpha = normalize(_orthogonal(pushed.flatten(1), lefts))
-        lefts.append(u)
+    checks: list[Triple] = []
+    shape = start.shape
+    for step in range(steps):
+        pushed = apply(rights.newest.reshape(batch, *in_shape))
+        shape, flat = pushed.shape, pushed.flatten(1)
+        u, alpha = normalize(flat if lefts is None else lefts.remove_from(flat))
+        lefts = _Basis(u, steps) if lefts is None else lefts.add(u)
+        w, beta = normalize(rights.remove_from(adjoint(u.reshape(shape)).flatten(1)))
+        rights.add(w)
         alphas.append(alpha)
-        pulled = adjoint(u.reshape(shape)).flatten(1)
-        w, beta = normalize(_orthogonal(pulled, rights))
-        rights.append(w)
         betas.append(beta)
-        if step % 2 == 1 and _converged(alphas, betas, tolerance):
-            break
+        if step % (2 if step < 16 else 4) == 1:
+            checks.append(_ritz(alphas, betas[:-1]))
+            if _settled(checks, beta, tolerance):
+                break
     sigma, p, q = _ritz(alphas, betas[:-1])
-    left = torch.einsum('kbn,bk->bn', torch.stack(lefts), p)
-    right = torch.einsum('kbn,bk->bn', torch.stack(rights[:-1]), q)
-    return Triple(sigma, left.reshape(shape or (batch,)), right.reshape(start.shape))
+    left = p.unsqueeze(1) @ (rights if lefts is None else lefts).vectors
+    right = q.unsqueeze(1) @ rights.vectors[:, :-1]
+    return Triple(sigma, left.reshape(shape), right.reshape(start.shape))
 
 
-def _orthogonal(x: Tensor, basis: list[Tensor]) -> Tensor:
-    """Remove from x (batch, n) what lies in the basis, twice for rounding."""
-    if not basis:
+class _Basis:
+    """Orthonormal vectors (batch, count, n) in a buffer that is filled step by step."""
+
+    def __init__(self, first: Tensor, room: int) -> None:
+        self.buffer = first.new_empty(first.shape[0], room, first.shape[1])
+        self.count = 0
+        self.add(first)
+
+    @property
+    def vectors(self) -> Tensor:
+        return self.buffer[:, : self.count]
+
+    @property
+    def newest(self) -> Tensor:
+        return self.buffer[:, self.count - 1]
+
+    def add(self, vector: Tensor) -> '_Basis':
+        self.buffer[:, self.count] = vector
+        self.count += 1
+        return self
+
+    def remove_from(self, x: Tensor) -> Tensor:
+        """Take from x (batch, n) what lies in the basis, twice for rounding."""
+        frame = self.vectors
+        for _ in range(2):
+            x = x - torch.bmm(torch.bmm(frame, x.unsqueeze(2)).mT, frame).squeeze(1)
         return x
-    frame = torch.stack(basis, dim=1)
-    for _ in range(2):
-        x = x - torch.einsum('bk,bkn->bn', torch.einsum('bkn,bn->bk', frame, x), frame)
-    return x
 
 
 def _bidiagonal(alphas: list[Tensor], betas: list[Tensor]) -> Tensor:
@@ -122,7 +144,9 @@ def _ritz(alphas: list[Tensor], betas: list[Tensor]) -> Triple:
     return Triple(s[:, 0], u[:, :, 0], vh[:, 0])
 
 
-def _converged(alphas: list[Tensor], betas: list[Tensor], tolerance: float) -> bool:
-    sigma, left, _ = _ritz(alphas, betas[:-1])
-    residual = betas[-1] * left[:, -1].abs()
-    return bool((residual <= tolerance * sigma).all())
+def _settled(checks: list[Triple], beta: Tensor, tolerance: float) -> bool:
+    sigma, left, _ = checks[-1]
+    settled = beta * left[:, -1].abs() <= tolerance * sigma
+    if len(checks) > 4:
+        settled |= sigma - checks[-5].sigma <= tolerance * sigma
+    return bool(settled.all())

@@ -90,7 +90,7 @@ class Reach(Tensor):
         reach.low, reach.high, reach.change, reach.tags = low, high, change, {}
         return reach
 
-    def __repr__(self, *, tensor_contents: object = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]  # noqa: ANN401
         """Shape and gains."""
         del tensor_contents
         return f'Reach(shape={tuple(self.as_subclass(Tensor).shape)}, gains={self.gains})'

@@ -19,6 +19,7 @@ def seed():
 
 
 def convolutions():
+    torch.manual_seed(1)
     for stride, dilation, groups, mode in itertools.product(
         (1, 2, 3), (1, 2), (1, 2), ('zeros', 'circular', 'replicate', 'reflect')
     ):
@@ -57,7 +58,7 @@ def test_estimate_exact_and_certificate_sandwich_the_norm(layer, size, monkeypat
     operator = operator_of(layer, size)
     norm = float(torch.linalg.matrix_norm(operator.matrix(), 2))
     start = start_vector(operator.in_shape, operator.weight)
-    estimate = float(lanczos(operator.apply, operator.adjoint, start, 60, 1e-3).sigma)
+    estimate = float(lanczos(operator.apply, operator.adjoint, start, 60, 2e-4).sigma)
     assert norm * (1 - 1e-3) <= estimate <= norm * (1 + 1e-12)
     assert float(exact_triple(operator).sigma) == pytest.approx(norm, rel=1e-6)
     assert norm <= certify_layer(layer, size) <= 1.001 * norm

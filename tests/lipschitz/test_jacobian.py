@@ -1,0 +1,184 @@
+"""Jacobian tools and criteria against the explicit Jacobian (THEORY 9.4, 9.5)."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from lipfault.errors import LipfaultError
+from lipfault.lipschitz.criteria import jacobian_criterion, lipschitz_criterion, word_for
+from lipfault.lipschitz.jacobian import (
+    directional_gain,
+    largest_gain,
+    linearize,
+    mean_gain,
+    smallest_gain,
+    squared_frobenius,
+)
+from lipfault.lipschitz.sectors import Sector
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+def dense() -> nn.Module:
+    return nn.Sequential(nn.Linear(12, 20), nn.GELU(), nn.Linear(20, 15), nn.ReLU()).double()
+
+
+def convolutional() -> nn.Module:
+    return nn.Sequential(
+        nn.Unflatten(1, (2, 6)), nn.Conv1d(2, 8, 3, padding=1), nn.SiLU(), nn.Flatten()
+    ).double()
+
+
+def explicit(net, x):
+    return torch.func.vmap(torch.func.jacrev(lambda v: net(v[None])[0]))(x)
+
+
+NETS = pytest.mark.parametrize('build', [dense, convolutional])
+SUPPORTS = pytest.mark.parametrize('columns', [slice(0, 12), slice(0, 3), slice(5, 6)])
+
+
+def mask_of(columns):
+    mask = torch.zeros(12)
+    mask[columns] = 1
+    return mask
+
+
+@NETS
+@SUPPORTS
+def test_largest_smallest_and_mean_gain_on_a_support(build, columns):
+    net, x = build(), torch.randn(7, 12).double()
+    part = explicit(net, x)[:, :, columns]
+    values = torch.linalg.svdvals(part)
+    mask = mask_of(columns)
+    triple = largest_gain(net, x, mask, steps=50, tolerance=1e-6)
+    torch.testing.assert_close(triple.sigma, values[:, 0], rtol=1e-6, atol=0)
+    assert (triple.right * (1 - mask)).abs().max() < 1e-12
+    pushed = torch.einsum('bij,bj->bi', explicit(net, x), triple.right)
+    torch.testing.assert_close(pushed, triple.sigma[:, None] * triple.left, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(smallest_gain(net, x, mask), values[:, -1], atol=1e-10, rtol=1e-6)
+    mean = (part.square().sum(dim=(1, 2)) / part.shape[2]).sqrt()
+    torch.testing.assert_close(mean_gain(net, x, mask, probes=4000), mean, rtol=0.05, atol=0)
+
+
+@NETS
+def test_default_settings_are_within_a_percent(build):
+    net, x = build(), torch.randn(7, 12).double()
+    values = torch.linalg.matrix_norm(explicit(net, x), 2)
+    found = largest_gain(net, x).sigma
+    assert (found <= values * (1 + 1e-12)).all()
+    torch.testing.assert_close(found, values, rtol=0.01, atol=0)
+
+
+def test_float32_agrees_with_float64():
+    net, x = dense(), torch.randn(3, 12).double()
+    wide = largest_gain(net, x, steps=50, tolerance=1e-6).sigma
+    narrow = largest_gain(net.float(), x.float(), steps=50, tolerance=1e-3).sigma
+    assert narrow.dtype == torch.float32
+    torch.testing.assert_close(narrow.double(), wide, rtol=1e-4, atol=0)
+
+
+@NETS
+def test_hutchinson_is_unbiased(build):
+    net, x = build(), torch.randn(1, 12).double()
+    right = explicit(net, x).square().sum()
+    rows = squared_frobenius(net, x, probes=3000)[:, 0]
+    error = rows.std() / math.sqrt(len(rows))
+    assert (rows.mean() - right).abs() < 3 * error
+
+
+def test_gain_along_given_faults():
+    net, x = dense(), torch.randn(4, 12).double()
+    fault = torch.randn(4, 12).double()
+    fault[2] = 0
+    pushed = torch.einsum('bij,bj->bi', explicit(net, x), fault)
+    right = pushed.norm(dim=1) / fault.norm(dim=1)
+    found = directional_gain(net, x, fault)
+    torch.testing.assert_close(found[[0, 1, 3]], right[[0, 1, 3]])
+    assert found[2].isnan()
+
+
+def test_fewer_outputs_than_support_have_no_smallest_gain():
+    net, x = nn.Linear(12, 4).double(), torch.randn(2, 12).double()
+    assert smallest_gain(net, x, torch.ones(12)).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize('outputs', [5, 40])
+def test_isotropic_faults_on_a_default_dense_layer(outputs):
+    """THEORY 3: E g² = p / (3 n) before the activation."""
+    inputs, draws = 30, []
+    for _ in range(2000):
+        weight = nn.Linear(inputs, outputs).weight.detach()
+        fault = torch.randn(inputs)
+        draws.append(float((weight @ fault).square().sum() / fault.square().sum()))
+    gains = torch.tensor(draws)
+    error = gains.std() / math.sqrt(len(gains))
+    assert (gains.mean() - outputs / (3 * inputs)).abs() < 3 * error
+
+
+def test_isotropic_faults_on_a_support():
+    """THEORY 2: E g² = ‖J P_S‖_F² / |S|."""
+    weight = torch.randn(8, 12).double()
+    columns = slice(2, 7)
+    fault = torch.zeros(20000, 12).double()
+    fault[:, columns] = torch.randn(20000, 5).double()
+    gains = (fault @ weight.T).square().sum(dim=1) / fault.square().sum(dim=1)
+    right = weight[:, columns].square().sum() / 5
+    assert (gains.mean() - right).abs() < 3 * gains.std() / math.sqrt(len(gains))
+    found = mean_gain(lambda v: v @ weight.T, fault[:1], mask_of(columns), probes=5000) ** 2
+    assert float(found) == pytest.approx(float(right), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ('scale', 'word'), [(0.9, 'attenuates'), (1.2, 'amplifies'), (1.0, 'depends')]
+)
+def test_verdicts_of_both_criteria_agree_on_a_linear_map(scale, word):
+    layer = nn.Linear(4, 6, bias=False).double()
+    nn.init.orthogonal_(layer.weight, gain=scale if word != 'depends' else 1.0)
+    if word == 'depends':
+        with torch.no_grad():
+            layer.weight[:, 0] *= 2
+            layer.weight[:, 1] *= 0.5
+    supports = {'camera': slice(0, 2), 'imu': slice(2, 4)}
+    verdict = lipschitz_criterion(layer, Sector(1, 1), supports)['camera']
+    masks = {'camera': torch.tensor([1, 1, 0, 0])}
+    local = jacobian_criterion(layer, torch.zeros(3, 4).double(), masks)['camera']
+    assert verdict.word == local.word == word
+    assert verdict.largest == pytest.approx(local.largest, rel=1e-3)
+    if word == 'amplifies':
+        assert verdict.smallest == pytest.approx(local.smallest, rel=1e-3)
+    assert local.mean == pytest.approx(verdict.mean, rel=0.2)
+
+
+def test_verdict_is_per_modality():
+    layer = nn.Linear(4, 4)
+    with torch.no_grad():
+        layer.weight.copy_(torch.diag(torch.tensor([0.1, 0.1, 9.0, 9.0])))
+    verdicts = lipschitz_criterion(layer, Sector(0, 1), {'a': slice(0, 2), 'b': slice(2, 4)})
+    assert [v.word for v in verdicts.values()] == ['attenuates', 'depends']
+
+
+@pytest.mark.parametrize(('range_', 'word'), [((0.9, 0), 'attenuates'), ((9, 1.1), 'amplifies')])
+def test_words(range_, word):
+    assert word_for(*range_) == word
+
+
+@pytest.mark.parametrize('x', [torch.zeros(0, 3), torch.zeros(3)])
+def test_inputs_without_samples_are_refused(x):
+    with pytest.raises(LipfaultError, match='sample'):
+        linearize(nn.Identity(), x)
+
+
+def test_map_that_mixes_samples_away_is_refused():
+    with pytest.raises(LipfaultError, match='3 samples apart'):
+        linearize(lambda v: v.mean(dim=0), torch.zeros(3, 2))
+
+
+@pytest.mark.parametrize('support', [torch.zeros(12), torch.ones(12)])
+def test_supports_of_a_wrong_size_are_refused(support):
+    with pytest.raises(LipfaultError, match='1 to 5 entries'):
+        smallest_gain(dense(), torch.zeros(1, 12).double(), support, limit=5)

@@ -1,0 +1,73 @@
+"""A convolution keeps a fault where it is, exactly; a dense layer does not (THEORY 9.3)."""
+
+import pytest
+import torch
+from torch import nn
+
+from lipfault.errors import LipfaultError
+from lipfault.lipschitz.locality import receptive_image, spread_of
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize(
+    ('layer', 'first', 'last'),
+    [
+        (nn.Conv1d(2, 3, 3, padding=1), 9, 13),
+        (nn.Conv1d(2, 3, 5, padding=4, dilation=2), 6, 16),
+        (nn.Conv1d(2, 3, 4, stride=2, padding=1), 4, 6),
+        (nn.ConvTranspose1d(2, 3, 4, stride=2, padding=1), 19, 26),
+    ],
+)
+@pytest.mark.parametrize('depth', [nn.Identity(), nn.GELU()])
+def test_change_is_exactly_zero_outside_the_receptive_field(layer, first, last, depth):
+    net = nn.Sequential(layer, depth)
+    support = torch.zeros(2, 24, dtype=torch.bool)
+    support[:, 10:13] = True
+    x = torch.randn(6, 2, 24)
+    faulty = torch.where(support, x + 100 * torch.randn_like(x), x)
+    with torch.no_grad():
+        change = net(faulty) - net(x)
+    inside = torch.zeros_like(change[0], dtype=torch.bool)
+    inside[:, first : last + 1] = True
+    assert not change[:, ~inside].any()
+    image = receptive_image(net, x, support)
+    assert not (image & ~inside).any()
+    assert spread_of(change, image).locality == 1.0
+    assert spread_of(change, inside).locality == 1.0
+
+
+def test_dense_layer_smears_what_a_convolution_keeps():
+    x, fault = torch.randn(50, 1, 40), torch.zeros(50, 1, 40)
+    fault[:, :, 20] = 1.0
+    conv = nn.Conv1d(1, 1, 3, padding=1)
+    dense = nn.Linear(40, 40)
+    with torch.no_grad():
+        kept = spread_of(conv(x + fault) - conv(x))
+        smeared = spread_of(dense(x + fault) - dense(x))
+    assert kept.participation < 0.1 < 0.4 < smeared.participation
+    assert kept.contrast > 3 * smeared.contrast
+
+
+@pytest.mark.parametrize(
+    ('change', 'participation', 'contrast'),
+    [([1.0, 1.0, -1.0, 1.0], 1.0, 1.0), ([0.0, 3.0, 0.0, 0.0], 0.25, 4.0)],
+)
+def test_known_values(change, participation, contrast):
+    spread = spread_of(torch.tensor([change, [0.0] * 4]))
+    assert spread.participation == pytest.approx(participation)
+    assert spread.contrast == pytest.approx(contrast)
+    assert spread.samples == 1
+
+
+def test_locality_counts_energy_outside():
+    change = torch.tensor([[3.0, 4.0]])
+    assert spread_of(change, torch.tensor([True, False])).locality == pytest.approx(9 / 25)
+
+
+def test_no_change_is_an_error():
+    with pytest.raises(LipfaultError, match='no sample changed'):
+        spread_of(torch.zeros(2, 3))
