@@ -36,11 +36,12 @@ GRID = 16
 
 
 def certify_matrix(matrix: Tensor) -> float:
-    """Spectral norm from above, at most 0.1 % too large unless the matrix is huge.
+    """Spectral norm from above, at most 0.01 % too large.
 
-    With an estimate s from below, s²(1+δ)² I − WᵀW is factorized by Cholesky in float64 for
-    growing δ. That it succeeds proves it positive semidefinite up to rounding (Higham, Accuracy
-    and Stability of Numerical Algorithms, theorem 10.3), which is added to the result.
+    With an estimate s from below, s²(1 + δ) I − WᵀW is factorized by Cholesky in float64. That it
+    succeeds proves it positive semidefinite up to rounding (Higham, Accuracy and Stability of
+    Numerical Algorithms, theorem 10.3), which is added to the result. If it fails for small δ,
+    eigenvalues are computed.
 
     Args:
         matrix: (rows, columns), any floating dtype, contiguous or not.
@@ -60,25 +61,26 @@ def certify_matrix(matrix: Tensor) -> float:
     if largest == 0:
         return 0.0
     wide = wide / largest
-    operator = DenseOperator(wide)
-    start = start_vector(operator.in_shape, wide)
-    estimate = float(lanczos(operator.apply, operator.adjoint, start, 60, 1e-7).sigma)
-    return largest * _verified(wide, estimate)
-
-
-def _verified(matrix: Tensor, estimate: float) -> float:
-    gram = matrix.T @ matrix
-    rounding = 4 * sum(matrix.shape) * torch.finfo(gram.dtype).eps
+    gram = wide.T @ wide
+    rounding = 4 * sum(wide.shape) * torch.finfo(gram.dtype).eps
     slack = rounding * float(gram.diagonal().sum())
-    excess = 1e-6
-    while excess < 1:
-        bound = (estimate * (1 + excess)) ** 2
+    return largest * math.sqrt(_verified(gram, _candidate(wide)) + slack)
+
+
+def _candidate(matrix: Tensor) -> float:
+    operator = DenseOperator(matrix)
+    start = start_vector(operator.in_shape, matrix)
+    return float(lanczos(operator.apply, operator.adjoint, start, 80, 1e-7).sigma) ** 2
+
+
+def _verified(gram: Tensor, candidate: float) -> float:
+    """Largest eigenvalue from above by at most 0.02 %, rounding aside."""
+    for excess in (2e-6, 2e-4):
         shifted = -gram
-        shifted.diagonal().add_(bound)
+        shifted.diagonal().add_(candidate * (1 + excess))
         if int(torch.linalg.cholesky_ex(shifted).info) == 0:
-            return math.sqrt(bound + slack)
-        excess *= 10
-    return float(torch.linalg.matrix_norm(matrix))
+            return candidate * (1 + excess)
+    return float(torch.linalg.eigvalsh(gram)[-1]) * (1 + 1e-9)
 
 
 def certify_layer(layer: nn.Module, size: Sequence[int] | None = None) -> float:
