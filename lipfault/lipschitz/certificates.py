@@ -107,15 +107,12 @@ def certify_operator(operator: LinearOperator) -> float:
     require_finite(operator.weight)
     if isinstance(operator, DenseOperator):
         return certify_matrix(operator.weight)
+    shapes = [math.prod(operator.in_shape), math.prod(operator.out_shape)]
+    if min(shapes) <= EXPLICIT and math.prod(shapes) <= ENTRIES:
+        return certify_matrix(operator.double().matrix())
     inner = operator.inner if isinstance(operator, TransposedOperator) else operator
     if not isinstance(inner, ConvolutionOperator):
         raise LipfaultError(f'{type(operator).__name__} has no certificate')
-    shapes = [math.prod(inner.in_shape), math.prod(inner.out_shape)]
-    if min(shapes) <= EXPLICIT and math.prod(shapes) <= ENTRIES:
-        wide = ConvolutionOperator(
-            inner.weight.detach().double(), inner.geometry, inner.in_shape[1:]
-        )
-        return certify_matrix(wide.matrix())
     geometry, size = inner.geometry, inner.in_shape[1:]
     uneven = any(n % s for n, s in zip(size, geometry.stride, strict=True))
     if geometry.mode == 'circular' and uneven:

@@ -78,9 +78,7 @@ def exact_norm(layer: nn.Module, size: Sequence[int] | None = None) -> Norm:
         LipfaultError: If the weight is empty, NaN or Inf, or the layer is of another type.
     """
     with torch.no_grad():
-        plain = operator_of(layer, size)
-        operator = operator_of(layer, size, plain.weight.double())
-        return Norm(float(exact_triple(operator).sigma), 'exact')
+        return Norm(float(exact_triple(operator_of(layer, size).double()).sigma), 'exact')
 
 
 def certified_norm(layer: nn.Module, size: Sequence[int] | None = None) -> Norm:

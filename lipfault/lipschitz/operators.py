@@ -55,6 +55,10 @@ class LinearOperator(ABC):
             Two vectors; their outer product, reshaped to the weight's shape, is the gradient.
         """
 
+    @abstractmethod
+    def double(self) -> 'LinearOperator':
+        """The same operator in float64, without gradients."""
+
     def matrix(self) -> Tensor:
         """The explicit matrix (outputs, inputs), built from the action on the unit vectors."""
         count = 1
@@ -83,6 +87,10 @@ class DenseOperator(LinearOperator):
     def slope(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         """See `LinearOperator`."""
         return left.reshape(-1), right.reshape(-1)
+
+    def double(self) -> 'DenseOperator':
+        """See `LinearOperator`."""
+        return DenseOperator(self.weight.detach().double())
 
 
 @dataclass(frozen=True)
@@ -142,6 +150,11 @@ class ConvolutionOperator(LinearOperator):
         """See `LinearOperator`."""
         gradient = self._backward(left, self._pad(right), 1)
         return gradient.reshape(-1), gradient.new_ones(1)
+
+    def double(self) -> 'ConvolutionOperator':
+        """See `LinearOperator`."""
+        wide = self.weight.detach().double()
+        return ConvolutionOperator(wide, self.geometry, self.in_shape[1:])
 
     def _backward(self, y: Tensor, padded: Tensor, which: int) -> Tensor:
         """Gradient of ⟨y, convolution of padded⟩: to the input (which 0) or the weight (1)."""
@@ -207,6 +220,10 @@ class TransposedOperator(LinearOperator):
     def slope(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         """See `LinearOperator`."""
         return self.inner.slope(self._grow(right), left)
+
+    def double(self) -> 'TransposedOperator':
+        """See `LinearOperator`."""
+        return TransposedOperator(self.inner.double(), self.in_shape[1:])
 
     def _grow(self, x: Tensor) -> Tensor:
         """Fill up with zeros where an output padding as large as the stride asks for more."""
