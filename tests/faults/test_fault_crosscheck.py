@@ -1,0 +1,326 @@
+"""Faults against a second implementation: plain NumPy loops written from the formulas.
+
+Only the draws are shared; everything computed from them is independent.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import fft, ndimage
+
+from lipfault.faults.catalogue import catalogue
+from lipfault.faults.contract import at_severity, probes
+
+N = 4
+SEVERITIES = (1, 3, 5)
+
+
+def site_of(name, severity, which=0):
+    return at_severity(probes(catalogue()[name])[which].rows(0, N), severity)
+
+
+def arrays(site):
+    """(signal, past, low, span, noise) as float64 arrays."""
+    sensor = site.sensor
+    past = site.past.batch[site.past.samples] if site.signal.ndim == 4 else site.past
+    return [
+        np.asarray(each, dtype=np.float64)
+        for each in (site.signal, past, sensor.low, sensor.span, sensor.noise)
+    ]
+
+
+def compare(name, severity, expected, which=0):
+    """The fault inside its mask equals the expected (n, ...) array."""
+    site = site_of(name, severity, which)
+    value, mask = catalogue()[name].apply(site)
+    mask = mask.expand_as(value).numpy()
+    assert mask.any()
+    scale = np.ptp(site.signal.numpy(), axis=(0, *range(2, value.ndim)), keepdims=True)
+    error = (np.abs(value.numpy() - expected) / scale)[mask]
+    assert error.max() < 2e-5
+
+
+def amplitude(shares, severity, span, noise):
+    return np.maximum(shares[severity - 1] * span, 3 * severity * noise)
+
+
+@pytest.mark.parametrize('severity', SEVERITIES)
+def test_bias(severity):
+    site = site_of('bias', severity)
+    x, _, _, span, noise = arrays(site)
+    size = amplitude((0.01, 0.03, 0.07, 0.15, 0.3), severity, span, noise)
+    sign = site.draws.sign('sign', (6, 1)).numpy()
+    compare('bias', severity, x + sign * size[:, None])
+
+
+@pytest.mark.parametrize('severity', SEVERITIES)
+@pytest.mark.parametrize(
+    ('name', 'shape'),
+    [
+        ('drift_linear', lambda u: u),
+        ('drift_exponential', lambda u: (math.exp(4 * u) - 1) / (math.exp(4) - 1)),
+        ('drift_logarithmic', lambda u: math.log(1 + 20 * u) / math.log(21)),
+    ],
+)
+def test_drift(name, shape, severity):
+    site = site_of(name, severity)
+    x, _, _, span, noise = arrays(site)
+    size = amplitude((0.01, 0.03, 0.07, 0.15, 0.3), severity, span, noise)
+    sign = site.draws.sign('sign', (6, 1)).numpy()[:, :, 0]
+    expected = x.copy()
+    for n in range(N):
+        for t in range(x.shape[2]):
+            gone = (t - int(site.start[n]) + 1) / int(site.horizon[n])
+            expected[n, :, t] += sign[n] * size * shape(min(max(gone, 0), 1))
+    compare(name, severity, expected)
+
+
+@pytest.mark.parametrize('severity', SEVERITIES)
+def test_gain(severity):
+    site = site_of('gain', severity)
+    x = arrays(site)[0]
+    up = site.draws.sign('side', (6, 1)).numpy() > 0
+    factor = 1 + (0.05, 0.15, 0.3, 0.6, 1.0)[severity - 1]
+    compare('gain', severity, np.where(up, x * factor, x / factor))
+
+
+@pytest.mark.parametrize('severity', SEVERITIES)
+def test_low_pass(severity):
+    site = site_of('low_pass', severity)
+    x, past, *_ = arrays(site)
+    steps = max(round((0.05, 0.1, 0.2, 0.4, 0.8)[severity - 1] * 60), severity)
+    tape, earlier = np.concatenate([past, x], axis=2), past.shape[2]
+    expected = x.copy()
+    for n in range(N):
+        first = max(int(site.start[n]) + earlier, 0)
+        state = tape[n, :, first]
+        for t in range(first, tape.shape[2]):
+            state = state + (1 - math.exp(-1 / steps)) * (tape[n, :, t] - state)
+            if t >= earlier:
+                expected[n, :, t - earlier] = state
+    compare('low_pass', severity, expected)
+
+
+@pytest.mark.parametrize('severity', SEVERITIES)
+def test_delay(severity):
+    x, past, *_ = arrays(site_of('delay', severity))
+    late = max(round((0.05, 0.1, 0.2, 0.4, 0.8)[severity - 1] * 60), severity)
+    tape = np.concatenate([past, x], axis=2)
+    compare('delay', severity, tape[:, :, 60 - late : 120 - late])
+
+
+@pytest.mark.parametrize('severity', SEVERITIES)
+def test_stuck(severity):
+    site = site_of('stuck', severity)
+    x, past, *_ = arrays(site)
+    tape = np.concatenate([past, x], axis=2)
+    held = (0.2, 0.35, 0.5, 0.8, 1e6)[severity - 1] * 60
+    expected = x.copy()
+    for n in range(N):
+        start = int(site.start[n])
+        for t in range(max(start, 0), x.shape[2]):
+            last = start + int((t - start) // round(held)) * round(held)
+            expected[n, :, t] = tape[n, :, 60 + last]
+    compare('stuck', severity, expected)
+
+
+@pytest.mark.parametrize('severity', SEVERITIES)
+def test_channel_swap(severity):
+    site = site_of('channel_swap', severity)
+    x, _, low, span, _ = arrays(site)
+    share = (0.1, 0.25, 0.5, 0.75, 1.0)[severity - 1]
+    expected = x.copy()
+    for n in range(N):
+        chosen = [c for c in range(6) if site.channels[n, c]]
+        for place, c in enumerate(chosen):
+            other = chosen[(place + 1) % len(chosen)]
+            counts = (x[n, other] - low[other]) / span[other]
+            expected[n, c] = (1 - share) * x[n, c] + share * (low[c] + span[c] * counts)
+    compare('channel_swap', severity, expected)
+
+
+@pytest.mark.parametrize('severity', SEVERITIES)
+def test_quantization(severity):
+    site = site_of('quantization', severity)
+    x, _, _, span, noise = arrays(site)
+    step = amplitude((0.02, 0.05, 0.1, 0.2, 0.4), severity, span, noise)[:, None]
+    shift = site.draws.uniform('shift', (6, 1)).numpy()
+    value, mask = catalogue()['quantization'].apply(site)
+    off = (np.abs(value.numpy() - step * (np.rint(x / step + shift) - shift)) / step)[mask.numpy()]
+    assert np.minimum(off, np.abs(off - 1)).max() < 1e-4  # float32 may round the other way
+    assert (off > 0.5).mean() < 0.01
+
+
+@pytest.mark.parametrize('severity', SEVERITIES)
+def test_dropout_hold(severity):
+    site = site_of('dropout_hold', severity)
+    x, past, *_ = arrays(site)
+    tape = np.concatenate([past, x], axis=2)
+    length = (site.horizon * (0.02 + 0.08 * site.draws.uniform('block'))).long().clamp_min(1)
+    block = np.arange(-60, 60)[None, None] - site.start[:, None, None].numpy()
+    block = block // length[:, None, None].numpy()
+    chance = site.draws.uniform_at('lost', site.age.new_tensor(block)).numpy()
+    lost = (chance < (0.1, 0.25, 0.5, 0.75, 1.0)[severity - 1]) | (block == 0)
+    lost = lost[:, 0] & (np.arange(-60, 60) >= site.start[:, None].numpy())
+    expected = x.copy()
+    for n in range(N):
+        for t in range(60):
+            good = t + 60
+            while good >= 0 and lost[n, good]:
+                good -= 1
+            oldest = int(site.start[n]) + 60
+            expected[n, :, t] = tape[n, :, good if good >= 0 else oldest]
+    compare('dropout_hold', severity, expected)
+
+
+@pytest.mark.parametrize('severity', SEVERITIES)
+def test_aliasing(severity):
+    site = site_of('aliasing', severity)
+    x, past, *_ = arrays(site)
+    period = max(round((0.1, 0.2, 0.3, 0.5, 0.8)[severity - 1] * 60), severity + 1)
+    tape = np.concatenate([past, x], axis=2)
+    expected = x.copy()
+    for n in range(N):
+        start = int(site.start[n])
+        for t in range(max(start, 0), 60):
+            newest = t - (t - start) % period
+            kept = [max(60 + newest - period, 0), 60 + newest]
+            share = (t - newest) / period
+            expected[n, :, t] = tape[n, :, kept[0]] * (1 - share) + tape[n, :, kept[1]] * share
+    compare('aliasing', severity, expected)
+
+
+@pytest.mark.parametrize('severity', SEVERITIES)
+def test_defocus(severity):
+    x = arrays(site_of('defocus', severity))[0]
+    width = max(round((0.03, 0.05, 0.08, 0.13, 0.22)[severity - 1] * 20), severity + 1)
+    before = width // 2
+    expected = x
+    for axis in (2, 3):
+        for back, ahead in ((before, width - before), (width - before - 1, before + 1)):
+            size = x.shape[axis]
+            columns = [
+                expected.take(range(max(c - back, 0), min(c + ahead, size)), axis).mean(axis)
+                for c in range(size)
+            ]
+            expected = np.stack(columns, axis)
+    compare('defocus', severity, expected)
+
+
+@pytest.mark.parametrize('severity', SEVERITIES)
+def test_blocking(severity):
+    x = arrays(site_of('blocking', severity))[0]
+    coarse = (0.02, 0.05, 0.1, 0.2, 0.4)[severity - 1]
+    padded = np.pad(x, ((0, 0), (0, 0), (0, 0), (0, 4)), mode='edge')
+    expected = padded.copy()
+    step = coarse * (1 + np.arange(8)[:, None] + np.arange(8))
+    for row in range(0, 24, 8):
+        for column in range(0, 24, 8):
+            block = padded[:, :, row : row + 8, column : column + 8]
+            kept = np.rint(fft.dctn(block, axes=(2, 3), norm='ortho') / step) * step
+            back = fft.idctn(kept, axes=(2, 3), norm='ortho')
+            expected[:, :, row : row + 8, column : column + 8] = back
+    compare('blocking', severity, expected[..., :20])
+
+
+@pytest.mark.parametrize('severity', SEVERITIES)
+def test_knock(severity):
+    site = site_of('knock', severity)
+    x = arrays(site)[0]
+    degrees = (1, 2.5, 5, 10, 20)[severity - 1]
+    side = site.draws.sign('side').numpy()
+    heading = 2 * np.pi * site.draws.uniform('heading').numpy()
+    expected = x.copy()
+    for n in range(N):
+        angle = np.deg2rad(degrees) * side[n]
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        shift = degrees / 60 * 20 * np.array([np.sin(heading[n]), np.cos(heading[n])])
+        middle = np.array([11.5, 9.5])
+        for c in range(3):
+            expected[n, c] = ndimage.affine_transform(
+                x[n, c], turn, middle - turn @ middle + shift, order=1, mode='nearest'
+            )
+    compare('knock', severity, expected)
+
+
+@pytest.mark.parametrize('severity', SEVERITIES)
+def test_motion_blur(severity):
+    site = site_of('motion_blur', severity)
+    x = arrays(site)[0]
+    length = max((0.03, 0.06, 0.1, 0.17, 0.3)[severity - 1] * 20, severity)
+    angle = np.pi * site.draws.uniform('angle').double().numpy()
+    expected = np.zeros_like(x)
+    for n in range(N):
+        for tap in range(9):
+            down = np.rint(length * np.sin(angle[n]) * (tap / 8 - 0.5))
+            right = np.rint(length * np.cos(angle[n]) * (tap / 8 - 0.5))
+            rows = np.clip(np.arange(24) + int(down), 0, 23)
+            columns = np.clip(np.arange(20) + int(right), 0, 19)
+            expected[n] += x[n][:, rows][:, :, columns] / 9
+    compare('motion_blur', severity, expected)
+
+
+@pytest.mark.parametrize('severity', SEVERITIES)
+def test_tear(severity):
+    site = site_of('tear', severity)
+    past = arrays(site)[1]
+    shift = max(round((0.03, 0.06, 0.11, 0.18, 0.3)[severity - 1] * 20), severity)
+    side = site.draws.sign('side').numpy().astype(int)
+    expected = np.stack([np.roll(past[n, -1], shift * side[n], axis=2) for n in range(N)])
+    compare('tear', severity, expected)
+    line = site.frame.uniform('line').numpy() * (1 - severity / 6) * 24
+    _, mask = catalogue()['tear'].apply(site)
+    torn = np.arange(24)[None] >= line[:, None]
+    assert (mask[:, 0, :, 0].numpy() == torn).all()
+
+
+@pytest.mark.parametrize('severity', SEVERITIES)
+def test_shot_noise(severity):
+    site = site_of('shot_noise', severity)
+    x = arrays(site)[0]
+    noise = site.frame.normal('noise', x.shape[1:]).numpy()
+    photons = (300, 100, 35, 12, 4)[severity - 1]
+    compare('shot_noise', severity, x + np.sqrt(x / photons) * noise)
+
+
+@pytest.mark.parametrize('severity', SEVERITIES)
+@pytest.mark.parametrize('which', [0, 1], ids=['series', 'image'])
+def test_desynchronization(severity, which):
+    site = site_of('desynchronization', severity, which)
+    x, past, *_ = arrays(site)
+    seconds = (0.05, 0.1, 0.2, 0.4, 0.8)[severity - 1]
+    if which == 0:
+        tape, late = np.concatenate([past, x], axis=2), max(round(seconds * 60), severity)
+        expected = tape[:, :, 60 - late : 120 - late]
+    else:
+        expected = past[:, -min(max(round(seconds * 10), severity), 5)]
+    compare('desynchronization', severity, expected, which)
+
+
+@pytest.mark.parametrize('which', [0, 1], ids=['series', 'image'])
+def test_sensor_swap(which):
+    site = site_of('sensor_swap', 5, which)
+    compare('sensor_swap', 5, site.other.double().numpy(), which)
+
+
+def test_brownian_drift_has_brownian_variance():
+    fault = catalogue()['drift_walk']
+    (site,) = probes(fault)
+    n = len(site.signal)
+    zero = site.start * 0
+    site = replace(
+        site,
+        signal=site.signal * 0,
+        start=zero,
+        stop=zero + 60,
+        horizon=zero + 60,
+        severity=zero + 3,
+    )
+    walk = fault.apply(site)[0] / site.amplitude(fault.levels)
+    for step in (14, 29, 59):
+        spread = walk[:, :, step].square().mean().item()
+        assert spread == pytest.approx((step + 1) / 60, rel=4 * math.sqrt(2 / (6 * n)))
+    ends = walk[:, :, 29] * (walk[:, :, 59] - walk[:, :, 29])  # increments are independent
+    assert abs(ends.mean().item()) < 4 * 0.5 / math.sqrt(6 * n)
