@@ -51,16 +51,16 @@ def run(task: Task, seconds: float, size: int) -> tuple[dict[str, Array], npt.ND
     pictures = []
     with Renderer(task.model, size) as renderer:
         for _ in range(round(WARM_UP_S * SERIES_HZ)):
-            _advance(task)
+            advance(task)
         for step in range(steps):
-            samples.append(task.measure(*_advance(task)))
+            samples.append(task.measure(*advance(task)))
             if step % every == 0:
                 pictures.append(renderer.render(task.data))
     truth = {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
     return truth, np.stack(pictures)
 
 
-def _advance(task: Task) -> tuple[Array, Array]:
+def advance(task: Task) -> tuple[Array, Array]:
     """Simulate to the next sample; means of the motor forces and of the sensors on the way."""
     mujoco = load_mujoco()
     substeps = round(1 / (SERIES_HZ * task.model.opt.timestep))
