@@ -79,9 +79,14 @@ def gather(
         count if f.all_channels else f.min_channels for f, a, b in groups for _ in range(a, b)
     ]
     when = _steps(plan.columns, source.index, order, signal.shape[-1])
-    packed = torch.stack([order, plan.sample_id[order], torch.tensor(fewest), *when])
-    rows, sample_id, fewest_channels, severity, start, stop, horizon = send(packed, signal.device)
-    draws = Draws.of(seed, plan.epoch, sample_id).stream(source.name)
+    partner = plan.columns.partner[order, source.index]
+    packed = torch.stack([order, plan.sample_id[order], partner, torch.tensor(fewest), *when])
+    packed = send(packed, signal.device)
+    rows, sample_id, partner, fewest_channels, severity, start, stop, horizon = packed
+    common = Draws.of(seed, plan.epoch, sample_id)
+    # Swapped sensors must agree on the instants at which they are swapped.
+    own, shared = common.stream(source.name), common.stream('swapped')
+    draws = Draws(torch.where(partner < 0, own.keys, shared.keys))
     clean = unit_range(signal.index_select(0, rows))
     other = _others(plan, source.index, order, signals, clean)
     if clean.ndim == 4:
