@@ -34,8 +34,8 @@ class BlockConfig:
 
 
 @dataclass
-class BlockOutput:
-    """What the compute block says about a batch of M modalities.
+class Detection:
+    """What the compute block finds in a batch of M modalities.
 
     Args:
         logits: (batch, M), positive where a modality is faulty.
@@ -43,23 +43,39 @@ class BlockOutput:
         scaled: (batch, feature), the detector's input, unit root mean square on clean samples.
         map_logits: Logits of the fault map of each modality: series (batch, channel, time), image
             (batch, 1, height, width).
-        inferred: Standardized signals as inferred where they are hidden.
-        cleaned: Standardized signals: observed where no fault is found, inferred where one is.
-        latents: Latent that the corrector gives.
+        latents: Latent of the observed signals.
     """
 
     logits: Tensor
     embedding: Tensor
     scaled: Tensor
     map_logits: Signals
-    inferred: Signals
-    cleaned: Signals
     latents: Signals
 
     @property
     def score(self) -> Tensor:
-        """(batch,) anomaly score: the logit that at least one modality is faulty."""
-        return torch.logsumexp(self.logits, dim=1)
+        """(batch,) anomaly score: the logit that at least one modality is faulty, float32."""
+        return torch.logsumexp(self.logits.float(), dim=1)
+
+    @property
+    def maps(self) -> Signals:
+        """Fault maps in [0, 1]."""
+        return {n: m.float().sigmoid() for n, m in self.map_logits.items()}
+
+
+@dataclass
+class Correction:
+    """What the compute block makes of a batch.
+
+    Args:
+        latents: Latent that the corrector gives.
+        inferred: Standardized signals decoded from it.
+        cleaned: Standardized signals: observed where no fault is found, inferred where one is.
+    """
+
+    latents: Signals
+    inferred: Signals
+    cleaned: Signals
 
 
 class FaultMapBlock(nn.Module):
@@ -105,67 +121,68 @@ class FaultMapBlock(nn.Module):
             torch.Size(s).numel() + 2 * widths[self.kinds[n]] + 2 * self._map_size(n, s)
             for n, s in shapes.items()
         )
-        self.detector = Detector(
-            features, len(modalities), config.detector_width, config.embedding
-        )
+        self.detector = Detector(features, len(modalities), config.detector_width, config.embedding)
 
     def forward(
-        self,
-        autoencoder: Autoencoder,
-        observed: Signals,
-        clean: Tensor | None = None,
-        told: Signals | None = None,
-    ) -> BlockOutput:
+        self, autoencoder: Autoencoder, observed: Signals, told: Signals | None = None
+    ) -> tuple[Detection, Correction]:
         """Locate, detect and correct the faults in a batch.
 
         Args:
             autoencoder: Stage 1, in evaluation mode.
             observed: Standardized signals.
+            told: Fault maps to use instead of the located ones: the truth, when the ceiling of
+                the corrector is asked for.
+        """
+        found = self.detect(autoencoder, observed)
+        maps = told or found.maps
+        return found, self.correct(autoencoder, observed, found.latents, maps, maps)
+
+    def detect(
+        self, autoencoder: Autoencoder, observed: Signals, clean: Tensor | None = None
+    ) -> Detection:
+        """Say whether there is a fault, in which modality, and where.
+
+        Args:
+            autoencoder: Stage 1, in evaluation mode.
+            observed: Standardized signals.
             clean: (batch,) bool, in training the samples without a fault; they set the scales.
-            told: Fault maps to use instead of the located ones, for modalities named: the truth,
-                when the ceiling of the corrector is asked for.
         """
         with torch.no_grad():
             latents = autoencoder.encode(observed)
             residuals = self.residuals(autoencoder, observed, latents)
         map_logits, pooled = self._locate(observed, residuals, clean)
-        features = self._features(latents, residuals, pooled)
-        scaled = self.detector.scaled(features, clean)
+        scaled = self.detector.scaled(self._features(latents, residuals, pooled), clean)
         embedding = self.detector.embed(scaled)
-        maps = {n: m.sigmoid() for n, m in map_logits.items()} | (told or {})
-        corrected = self.infer(autoencoder, observed, maps, latents)
-        inferred = autoencoder.decode(corrected)
-        cleaned = {n: x + maps[n] * (inferred[n] - x) for n, x in observed.items()}
-        return BlockOutput(
-            self.detector(embedding), embedding, scaled, map_logits, inferred, cleaned, corrected
-        )
+        return Detection(self.detector(embedding), embedding, scaled, map_logits, latents)
 
-    def infer(
+    def correct(
         self,
         autoencoder: Autoencoder,
         observed: Signals,
-        maps: Signals,
-        latents: Signals | None = None,
-        names: tuple[str, ...] | None = None,
-    ) -> Signals:
-        """Latent of the clean signals, given what the maps leave visible.
+        latents: Signals,
+        hide: Signals,
+        replace: Signals,
+    ) -> Correction:
+        """Infer what is hidden, and put it where it is wanted.
 
-        Gradients reach the corrector, not the maps.
+        Gradients reach the corrector, and the maps of `replace`, not those of `hide`.
 
         Args:
             autoencoder: Stage 1.
             observed: Standardized signals.
-            maps: Fault maps in [0, 1], 1 hides.
-            latents: Latent of `observed`, computed if not given.
-            names: The modalities wanted, all by default.
+            latents: Latent of `observed`.
+            hide: Maps in [0, 1] of what the corrector may not rely on, 1 hides.
+            replace: Maps in [0, 1] of what is replaced by what it infers.
         """
         with torch.no_grad():
-            hidden = {n: m.detach() for n, m in maps.items()}
-            kept = autoencoder.encode({n: observed[n] * (1 - hidden[n]) for n in observed})
-            seen = autoencoder.encode(observed) if latents is None else latents
+            hidden = {n: m.detach() for n, m in hide.items()}
+            kept = autoencoder.encode({n: x * (1 - hidden[n]) for n, x in observed.items()})
             summaries = {n: self._summary(n, hidden[n], kept[n]) for n in observed}
-        corrected: Signals = self.corrector(kept, seen, summaries, names)
-        return corrected
+        corrected = self.corrector(kept, latents, summaries)
+        inferred = autoencoder.decode(corrected)
+        cleaned = {n: x + replace[n] * (inferred[n].float() - x) for n, x in observed.items()}
+        return Correction(corrected, inferred, cleaned)
 
     def residuals(
         self, autoencoder: Autoencoder, observed: Signals, latents: Signals
@@ -200,11 +217,9 @@ class FaultMapBlock(nn.Module):
         mask = hidden[:, :, : self._map_shape(name, signal)[0]]
         mask = mask.expand(count, batch, *self._map_shape(name, signal)).flatten(0, 1)
         summaries[name] = self._summary(name, mask, kept_part)
-        latent = self.corrector(
-            repeated | {name: kept_part}, repeated, summaries, names=(name,)
-        )
-        inferred = autoencoder.decode(latent)[name].unflatten(0, (count, batch))
-        return (inferred * hidden).sum(dim=0)
+        latent = self.corrector(repeated | {name: kept_part}, repeated, summaries, names=(name,))
+        inferred = autoencoder.decode(latent)[name].reshape(count, *signal.shape)
+        return torch.sum(inferred * hidden, dim=0)
 
     def parts(self, name: str, device: torch.device) -> Tensor:
         """Which channels are hidden together, (part, channel) float of zeros and ones.
@@ -250,7 +265,8 @@ class FaultMapBlock(nn.Module):
     def _summary(self, name: str, fault_map: Tensor, latent: Tensor) -> Tensor:
         """Mean of a map over each latent position, (batch, map size)."""
         if self.kinds[name] == 'image':
-            return nn.functional.adaptive_avg_pool2d(fault_map, latent.shape[2:]).flatten(1)
+            rows, columns = latent.shape[2:]
+            return nn.functional.adaptive_avg_pool2d(fault_map, (rows, columns)).flatten(1)
         return nn.functional.adaptive_avg_pool1d(fault_map, latent.shape[2]).flatten(1)
 
     def _map_size(self, name: str, latent_shape: tuple[int, ...]) -> int:

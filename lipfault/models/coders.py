@@ -46,9 +46,7 @@ class ImageCoder(nn.Module):
         self.patch = 2 ** len(widths)
         self.latent_shape = (latent_channels, size[0] // self.patch, size[1] // self.patch)
         self.linear_encoder = nn.Conv2d(channels, latent_channels, self.patch, self.patch)
-        self.linear_decoder = nn.ConvTranspose2d(
-            latent_channels, channels, self.patch, self.patch
-        )
+        self.linear_decoder = nn.ConvTranspose2d(latent_channels, channels, self.patch, self.patch)
         halvings: list[nn.Module] = []
         for before, after in pairwise((channels, *widths)):
             halvings += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GELU()]
@@ -84,10 +82,14 @@ class ImageCoder(nn.Module):
 
         Latent channels are scaled to unit variance.
         """
-        patches = rearrange(images, 'n c (h p) (w q) -> (n h w) (c p q)', p=self.patch, q=self.patch)
+        patches = rearrange(
+            images, 'n c (h p) (w q) -> (n h w) (c p q)', p=self.patch, q=self.patch
+        )
         pca = fit_pca(patches, self.latent_shape[0])
         spread = pca.encode(patches).std(dim=0).clamp_min(1e-4)
-        self._set_linear(pca.components / spread[:, None], pca.components * spread[:, None], pca.mean)
+        self._set_linear(
+            pca.components / spread[:, None], pca.components * spread[:, None], pca.mean
+        )
 
     def _set_linear(self, analysis: Tensor, synthesis: Tensor, mean: Tensor) -> None:
         encoder, decoder = self.linear_encoder, self.linear_decoder
@@ -120,11 +122,12 @@ class SeriesCoder(nn.Module):
         super().__init__()
         self.patch = patch
         self.latent_shape = (latent_channels, steps // patch)
-        lap = {'kernel_size': 2 * patch, 'stride': patch, 'padding': patch // 2}
         self.linear_encoder = nn.Conv1d(
             channels, latent_channels, 2 * patch, stride=patch, padding=patch // 2
         )
-        self.linear_decoder = nn.ConvTranspose1d(latent_channels, channels, **lap)
+        self.linear_decoder = nn.ConvTranspose1d(
+            latent_channels, channels, 2 * patch, stride=patch, padding=patch // 2
+        )
         self.encoder = nn.Sequential(
             nn.Conv1d(channels, width, 2 * patch, stride=patch, padding=patch // 2),
             nn.GELU(),

@@ -1,6 +1,5 @@
 """The detector: a dense embedding that faults move far and clean samples hardly at all."""
 
-import torch
 from torch import Tensor, nn
 
 from lipfault.models.running_scale import RunningScale, symlog

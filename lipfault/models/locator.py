@@ -18,7 +18,9 @@ class _Residual(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         mean = self.everywhere(hidden.flatten(2).mean(dim=2))
-        mixed = nn.functional.gelu(self.conv(hidden) + mean.view(*mean.shape, *[1] * (hidden.dim() - 2)))
+        mixed = nn.functional.gelu(
+            self.conv(hidden) + mean.view(*mean.shape, *[1] * (hidden.dim() - 2))
+        )
         out: Tensor = hidden + self.out(mixed)
         return out
 
@@ -41,7 +43,13 @@ class Locator(nn.Module):
     """
 
     def __init__(
-        self, kind: str, channels: int, views: int = 3, width: int = 64, patch: int = 4, depth: int = 3
+        self,
+        kind: str,
+        channels: int,
+        views: int = 3,
+        width: int = 64,
+        patch: int = 4,
+        depth: int = 3,
     ) -> None:
         """Build the network for the kind of the modality."""
         super().__init__()
@@ -69,6 +77,8 @@ class Locator(nn.Module):
         hidden = self.body(nn.functional.gelu(self.start(symlog(self.scale(views)))))
         places = hidden.flatten(2)
         pooled = torch.cat([places.mean(dim=2), places.amax(dim=2)], dim=1)
-        pattern = 'b (c p) t -> b c (t p)' if self.kind == 'series' else 'b (p q) h w -> b 1 (h p) (w q)'
+        pattern = (
+            'b (c p) t -> b c (t p)' if self.kind == 'series' else 'b (p q) h w -> b 1 (h p) (w q)'
+        )
         sizes = {'p': self.patch} if self.kind == 'series' else {'p': self.patch, 'q': self.patch}
         return rearrange(self.end(hidden), pattern, **sizes), pooled

@@ -36,12 +36,12 @@ class Standardize(nn.Module):
         Args:
             signals: (sample, channel, time) or (sample, channel, height, width), float32.
         """
-        dims = (0, 2) if self.kind == 'series' else (0,)
-        mean = signals.mean(dim=dims)
+        series = self.kind == 'series'
+        mean = signals.mean(dim=(0, 2) if series else 0)
         self.mean.copy_(mean.view_as(self.mean))
-        change = signals - self.mean
-        dims = (0, 2) if self.kind == 'series' else (0, 1, 2, 3)
-        deviation = change.square().mean(dim=dims).sqrt().view(-1, *self.scale.shape[1:])
+        square = (signals - self.mean).square()
+        deviation = (square.mean(dim=(0, 2)) if series else square.mean()).sqrt()
+        deviation = deviation.view(-1, *self.scale.shape[1:])
         self.scale.copy_(deviation.expand_as(self.scale).clamp_min(self.get_buffer('floor')))
 
     def forward(self, signals: Tensor) -> Tensor:

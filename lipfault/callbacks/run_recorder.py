@@ -1,0 +1,79 @@
+"""Writes what a run found into its folder."""
+
+import json
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+from lightning.pytorch.utilities import rank_zero_only
+
+from lipfault.faults.catalogue import NAMES
+
+_PACKAGES = ('lipfault', 'torch', 'lightning', 'torchmetrics', 'numpy', 'h5py', 'jsonargparse')
+
+
+class RunRecorder(lightning.Callback):
+    """Writes `environment.json` when a run starts, `metrics.json` and `results.npz` after a test.
+
+    Args:
+        run: The run's folder.
+        seed: The run's seed, for the record.
+    """
+
+    def __init__(self, run: Path, seed: int | None) -> None:
+        """Nothing is written yet."""
+        self.run, self.seed = run, seed
+
+    @rank_zero_only
+    def on_fit_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Versions, seed and command line."""
+        environment = {
+            'command': sys.argv,
+            'seed': self.seed,
+            'python': platform.python_version(),
+            'platform': platform.platform(),
+            'processors': os.cpu_count(),
+            'packages': {name: _version(name) for name in _PACKAGES},
+        }
+        write_json(self.run / 'environment.json', environment)
+
+    @rank_zero_only
+    def on_test_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Metrics as flat JSON, arrays for the report."""
+        results: dict[str, Any] = getattr(pl_module, 'test_results', {})
+        if not results:
+            return
+        modalities = results['modalities']
+        arrays: dict[str, Any] = {
+            'modalities': np.array(list(modalities)),
+            'kinds': np.array(NAMES),
+        }
+        for name, modality in modalities.items():
+            arrays[f'channels/{name}'] = np.array(modality.channels)
+            arrays[f'units/{name}'] = np.array(modality.units)
+        arrays |= {key: np.asarray(value) for key, value in results['arrays'].items()}
+        temporary = self.run / 'results.tmp.npz'
+        np.savez_compressed(temporary, **arrays)
+        temporary.replace(self.run / 'results.npz')
+        write_json(self.run / 'metrics.json', results['metrics'])
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write plain values as JSON, all or nothing."""
+    temporary = path.with_suffix('.tmp')
+    temporary.write_text(json.dumps(values, indent=2, sort_keys=True) + '\n')
+    temporary.replace(path)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return 'not installed'

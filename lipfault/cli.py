@@ -1,0 +1,152 @@
+"""The command line of both stages: LightningCLI, with one folder for each run."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+
+from lipfault.callbacks.run_recorder import RunRecorder
+from lipfault.data.datamodule import RecordingDataModule
+from lipfault.errors import LipfaultError
+from lipfault.tasks.base import BaseTask
+from lipfault.tasks.checkpoints import find_checkpoint
+
+CONFIG_NAME = 'lipfault_config.yaml'
+"""Name of the complete configuration in a run's folder."""
+
+ExtraLogger = Literal['tensorboard', 'wandb']
+
+
+class LipfaultCLI(LightningCLI):
+    """Fit, validate, test and predict, each in the folder of its run."""
+
+    run_folder: Path
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what belongs to a run, and tell the model about the data."""
+        parser.add_argument(
+            '--run', type=str | None, default=None, help='Folder of the run, new for every fit.'
+        )
+        parser.add_argument(
+            '--loggers',
+            type=list[ExtraLogger],
+            default=[],
+            help='Loggers beside metrics.csv: tensorboard, wandb (offline without a key).',
+        )
+        parser.link_arguments(
+            'data.description', 'model.init_args.description', apply_on='instantiate'
+        )
+
+    def before_instantiate_classes(self) -> None:
+        """Settle checkpoint and folder of the run before anything is built."""
+        name = str(self.subcommand)
+        config = self.config[name]
+        if name == 'fit':
+            self._settle_fit(config)
+        else:
+            self._settle_evaluation(config, name)
+        config.trainer.default_root_dir = str(self.run_folder)
+        config.trainer.callbacks = config.trainer.callbacks or []
+
+    def instantiate_trainer(self, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Give the trainer the callbacks and loggers of the run."""
+        config = self.config[str(self.subcommand)]
+        fit = self.subcommand == 'fit'
+        self.parser_kwargs = self.parser_kwargs or {}
+        extra = [RunRecorder(self.run_folder, config.seed_everything)]
+        callbacks = extra + ([checkpointing(self.run_folder)] if fit else [])
+        trainer_config = self._get(self.config_init, 'trainer', default={})
+        trainer_config['callbacks'] = [*(trainer_config.get('callbacks') or []), *callbacks]
+        trainer_config['logger'] = run_loggers(self.run_folder, config.loggers) if fit else False
+        return self._instantiate_trainer(trainer_config, [self._config_callback()] if fit else [])
+
+    def _config_callback(self) -> Any:  # noqa: ANN401
+        if self.save_config_callback is None:
+            raise ValueError('a run without its configuration cannot be repeated')
+        return self.save_config_callback(
+            self._parser(self.subcommand),
+            self.config.get(str(self.subcommand), self.config),
+            **self.save_config_kwargs,
+        )
+
+    def _settle_fit(self, config: Any) -> None:  # noqa: ANN401
+        stage = config.model.class_path.rsplit('.', 1)[-1].removesuffix('Task').lower()
+        self.run_folder = Path(config.run or f'runs/{stage}-{time.strftime("%Y%m%d-%H%M%S")}')
+        if config.ckpt_path is None:
+            if self.run_folder.exists() and any(self.run_folder.iterdir()):
+                raise LipfaultError(
+                    f'run folder {self.run_folder} is not empty: choose another --run, or resume '
+                    f'it with --ckpt_path last'
+                )
+        else:
+            if config.ckpt_path in ('last', 'best'):
+                file = find_checkpoint(self.run_folder, config.ckpt_path)
+            else:
+                file = find_checkpoint(config.ckpt_path, 'last')
+            config.ckpt_path = str(file)
+            keep_metrics(self.run_folder)
+
+    def _settle_evaluation(self, config: Any, name: str) -> None:  # noqa: ANN401
+        if config.ckpt_path is None:
+            raise LipfaultError(
+                f'{name} needs trained weights: give --ckpt_path a run folder or a checkpoint file'
+            )
+        if config.ckpt_path in ('last', 'best') and config.run:
+            file = find_checkpoint(config.run, config.ckpt_path)
+        else:
+            file = find_checkpoint(config.ckpt_path)
+        config.ckpt_path = str(file)
+        owner = file.parent.parent if file.parent.name == 'checkpoints' else file.parent
+        self.run_folder = Path(config.run) if config.run else owner
+        if 'pretrained' in config.model.init_args:
+            config.model.init_args.pretrained = str(file)
+
+
+def checkpointing(run: Path) -> ModelCheckpoint:
+    """Keeps `best.ckpt` by `val/loss`, and `last.ckpt`."""
+    return ModelCheckpoint(
+        dirpath=run / 'checkpoints',
+        filename='best',
+        monitor='val/loss',
+        save_last=True,
+        enable_version_counter=False,
+    )
+
+
+def run_loggers(run: Path, extra: list[ExtraLogger]) -> list[Logger]:
+    """`metrics.csv` always, TensorBoard and W&B where asked for."""
+    loggers: list[Logger] = [CSVLogger(run, name='', version='')]
+    if 'tensorboard' in extra:
+        loggers.append(TensorBoardLogger(run, name='tensorboard', version=''))
+    if 'wandb' in extra:
+        offline = not os.environ.get('WANDB_API_KEY')
+        loggers.append(
+            WandbLogger(name=run.name, save_dir=run, project='lipfault', offline=offline)
+        )
+    return loggers
+
+
+def keep_metrics(run: Path) -> None:
+    """Put the metrics of the interrupted part aside; the CSV logger starts a new file."""
+    metrics = run / 'metrics.csv'
+    if metrics.exists():
+        parts = len(list(run.glob('metrics.part*.csv')))
+        metrics.rename(run / f'metrics.part{parts + 1}.csv')
+
+
+def build(args: list[str]) -> LipfaultCLI:
+    """Parse the arguments and run the subcommand."""
+    return LipfaultCLI(
+        BaseTask,
+        RecordingDataModule,
+        subclass_mode_model=True,
+        seed_everything_default=0,
+        auto_configure_optimizers=False,
+        save_config_kwargs={'config_filename': CONFIG_NAME, 'overwrite': True},
+        parser_kwargs={'parser_mode': 'yaml', 'description': 'Fault-tolerant multimodal learning.'},
+        args=args,
+    )

@@ -1,0 +1,72 @@
+"""The entry point: `lipfault fit|validate|test|predict` and the other commands."""
+
+import itertools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonargparse
+from rich.console import Console
+
+from lipfault.errors import LipfaultError
+
+EVALUATIONS = ('validate', 'test', 'predict')
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run a command; a mistake that the user can mend is one line and exit status 1."""
+    args = list(sys.argv[1:] if args is None else args)
+    try:
+        _dispatch(args)
+    except LipfaultError as error:
+        Console(stderr=True).print(f'[bold red]lipfault: error:[/] {error}', highlight=False)
+        raise SystemExit(1) from error
+
+
+def _dispatch(args: list[str]) -> None:
+    commands = _commands(args[0]) if args else None
+    if commands is not None:
+        jsonargparse.auto_cli(commands, args=args[1:], as_positional=False)  # type: ignore[arg-type]
+        return
+    from lipfault.cli import build
+
+    cli = build(_with_config_of_run(args))
+    if cli.subcommand in ('fit', 'test') and cli.trainer.is_global_zero:
+        from lipfault.report.html import write_report
+
+        report = write_report(cli.run_folder)
+        Console().print(f'run folder {cli.run_folder}, report {report}', highlight=False)
+
+
+def _commands(name: str) -> dict[str, Callable[..., Any]] | Callable[..., Any] | None:
+    """Functions behind a command beside those of Lightning, imported only when asked for."""
+    if name == 'data':
+        from lipfault.commands import data
+
+        return data.COMMANDS
+    if name == 'faults':
+        from lipfault.commands import faults
+
+        return faults.COMMANDS
+    if name == 'report':
+        from lipfault.commands.report import report
+
+        return report
+    return None
+
+
+def _with_config_of_run(args: list[str]) -> list[str]:
+    """Let an evaluation without `--config` use the configuration of the run it evaluates."""
+    from lipfault.cli import CONFIG_NAME
+
+    given = {a.split('=')[0] for a in args}
+    if not args or args[0] not in EVALUATIONS or given & {'--config', '-c'}:
+        return args
+    paths = [b for a, b in itertools.pairwise(args) if a in ('--ckpt_path', '--run')]
+    paths += [a.split('=', 1)[1] for a in args if a.startswith(('--ckpt_path=', '--run='))]
+    for path in map(Path, paths):
+        for folder in (path, path.parent.parent):
+            if (folder / CONFIG_NAME).is_file():
+                return [args[0], '--config', str(folder / CONFIG_NAME), *args[1:]]
+    return args

@@ -1,0 +1,1 @@
+"""Detection, recovery and reconstruction in numbers: tensors in, plain numbers out."""

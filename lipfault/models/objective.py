@@ -1,0 +1,70 @@
+"""Terms of the stage-2 objective: tensors in, scalars out."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+Signals = dict[str, Tensor]
+
+
+def reconstruction(estimate: Signals, clean: Signals) -> Tensor:
+    """Mean squared error of standardized signals, averaged over the modalities."""
+    errors = [(estimate[n].float() - x).square().mean() for n, x in clean.items()]
+    return torch.stack(errors).mean()
+
+
+def hidden_reconstruction(inferred: Signals, clean: Signals, hidden: Signals) -> Tensor:
+    """Mean squared error over the hidden places only, averaged over the modalities.
+
+    Args:
+        inferred: Standardized signals.
+        clean: The truth.
+        hidden: Maps in [0, 1], broadcastable to the signals; 1 is hidden.
+    """
+    errors = []
+    for name, truth in clean.items():
+        weight = hidden[name].expand_as(truth)
+        error = weight * (inferred[name].float() - truth).square()
+        errors.append(error.sum() / weight.sum().clamp_min(1))
+    return torch.stack(errors).mean()
+
+
+def similarity(latents: Signals, clean: Signals) -> Tensor:
+    """Mean squared distance of corrected latents from clean ones (the paper's λ_sim term)."""
+    errors = [(latents[n].float() - z).square().mean() for n, z in clean.items()]
+    return torch.stack(errors).mean()
+
+
+def contrastive(embedding: Tensor, faulty: Tensor, margin: float) -> Tensor:
+    """Clean embeddings pulled together, faulty ones pushed beyond a margin from the clean ones.
+
+    The margin form of Hadsell, Chopra and LeCun 2006 over all pairs of a batch that have a clean
+    sample in them (the paper's λ_con term).
+
+    Args:
+        embedding: (batch, embedding).
+        faulty: (batch,) bool.
+        margin: Distance wanted between a faulty and a clean sample.
+    """
+    embedding = embedding.float()
+    clean, moved = embedding[~faulty], embedding[faulty]
+    if len(clean) < 2 or len(moved) == 0:
+        return embedding.sum() * 0
+    center = clean.mean(dim=0)
+    pull = (clean - center).square().sum(dim=1).mean()
+    distance = (moved - center).square().sum(dim=1).add(1e-12).sqrt()
+    return pull + (margin - distance).relu().square().mean()
+
+
+def detection(logits: Tensor, modality: Tensor) -> Tensor:
+    """Binary cross entropy of (batch, M) logits against (batch, M) faulty modalities."""
+    return binary_cross_entropy_with_logits(logits.float(), modality.float())
+
+
+def location(map_logits: Signals, masks: Signals) -> Tensor:
+    """Binary cross entropy of the fault maps, averaged over the modalities."""
+    terms = [
+        binary_cross_entropy_with_logits(logits.float(), masks[n].expand_as(logits).float())
+        for n, logits in map_logits.items()
+    ]
+    return torch.stack(terms).mean()

@@ -1,0 +1,176 @@
+"""What both stages share: the description of the data, the optimizer, the checkpoint's card."""
+
+from abc import ABC
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
+
+from lipfault.errors import LipfaultError
+from lipfault.modality import Modality
+
+CARD = 'lipfault'
+"""Key of a checkpoint under which a task writes what it is, in plain types."""
+
+
+@dataclass
+class Description:
+    """What a task must know of the data.
+
+    Args:
+        modalities: What is known of each modality.
+        steps: Length of the window of each series, in samples.
+    """
+
+    modalities: dict[str, Modality]
+    steps: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only; `from_dict` is the inverse."""
+        return {
+            'modalities': {n: m.to_dict() for n, m in self.modalities.items()},
+            'steps': dict(self.steps),
+        }
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> 'Description':
+        """Rebuild a description from the plain types of `to_dict`."""
+        modalities = {n: Modality.from_dict(m) for n, m in fields['modalities'].items()}
+        return cls(modalities, {n: int(s) for n, s in fields['steps'].items()})
+
+
+@dataclass
+class OptimizerConfig:
+    """AdamW with a one-cycle learning rate.
+
+    Args:
+        lr: Highest learning rate.
+        weight_decay: Decoupled weight decay of matrices and kernels.
+        warmup: Share of the steps in which the rate rises.
+    """
+
+    lr: float = 1e-3
+    weight_decay: float = 1e-4
+    warmup: float = 0.1
+
+
+class BaseTask(lightning.LightningModule, ABC):
+    """A stage of the training.
+
+    Args:
+        description: What the DataModule says of its data, in plain types.
+        optimizer: Optimizer settings.
+    """
+
+    stage: str
+
+    def __init__(self, description: dict[str, Any], optimizer: OptimizerConfig | None) -> None:
+        """Keep the description; parts are built by the stages."""
+        super().__init__()
+        self.description = Description.from_dict(description)
+        self.optimizer_config = optimizer or OptimizerConfig()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the modalities, in the order of the batch."""
+        return tuple(self.description.modalities)
+
+    def card(self) -> dict[str, Any]:
+        """What this task is, in plain types, for the checkpoint."""
+        return {'stage': self.stage, 'description': self.description.to_dict()}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write the card into the checkpoint."""
+        checkpoint[CARD] = self.card()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another stage or of other modalities, before any tensor is set.
+
+        Raises:
+            LipfaultError: Naming what differs.
+        """
+        check_card(checkpoint.get(CARD), self.card(), 'the checkpoint')
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW over what is trained, one cycle over all steps."""
+        config = self.optimizer_config
+        trained = [p for p in self.parameters() if p.requires_grad]
+        groups = [
+            {'params': [p for p in trained if p.dim() > 1], 'weight_decay': config.weight_decay},
+            {'params': [p for p in trained if p.dim() <= 1], 'weight_decay': 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=config.lr)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = OneCycleLR(
+            optimizer, config.lr, total_steps=max(steps, 2), pct_start=config.warmup
+        )
+        return {
+            'optimizer': optimizer,
+            'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
+        }
+
+    def results(self, metrics: dict[str, float], arrays: dict[str, Any]) -> dict[str, Any]:
+        """What a test leaves behind: flat metrics, arrays, and the modalities they are of."""
+        return {
+            'metrics': metrics,
+            'arrays': arrays,
+            'modalities': self.description.modalities,
+        }
+
+    def log_all(self, values: dict[str, Any], prefix: str, batch_size: int | None = None) -> None:
+        """Log values under `prefix/key`; means over ranks and, outside training, over the epoch."""
+        self.log_dict(
+            {f'{prefix}/{key}': value for key, value in values.items()},
+            on_step=prefix == 'train',
+            on_epoch=prefix != 'train',
+            sync_dist=prefix != 'train',
+            batch_size=batch_size,
+            add_dataloader_idx=False,
+        )
+
+
+def check_card(found: dict[str, Any] | None, wanted: dict[str, Any], where: str) -> None:
+    """Compare the card of a checkpoint with what is wanted.
+
+    Raises:
+        LipfaultError: If there is no card, or stage, modalities or window differ.
+    """
+    if found is None:
+        raise LipfaultError(f'{where} was not written by lipfault: it has no {CARD!r} entry')
+    if found['stage'] != wanted['stage']:
+        raise LipfaultError(
+            f'{where} is of stage {found["stage"]!r}, wanted one of stage {wanted["stage"]!r}'
+        )
+    have, want = found['description'], wanted['description']
+    if list(have['modalities']) != list(want['modalities']):
+        raise LipfaultError(
+            f'{where} was trained with the modalities {list(have["modalities"])}, '
+            f'the data have {list(want["modalities"])}'
+        )
+    for name, modality in want['modalities'].items():
+        for field in ('kind', 'channels', 'size', 'rate_hz'):
+            if have['modalities'][name][field] != modality[field]:
+                raise LipfaultError(
+                    f'{where} was trained with {name}.{field} = '
+                    f'{have["modalities"][name][field]}, the data have {modality[field]}'
+                )
+    if have['steps'] != want['steps']:
+        raise LipfaultError(
+            f'{where} was trained with windows of {have["steps"]} samples, '
+            f'the data give {want["steps"]}; set data.window_s alike'
+        )
+
+
+def channels_last(module: nn.Module) -> None:
+    """Store the kernels of 2-d convolutions channels last, which CPUs and GPUs compute faster."""
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def mean_over(values: Iterable[Tensor]) -> Tensor:
+    """Mean of scalars."""
+    return torch.stack(list(values)).mean()

@@ -1,0 +1,77 @@
+"""Clean windows in one piece, and the linear floor fitted on them."""
+
+from typing import cast
+
+import lightning
+import torch
+
+from lipfault.batch import Signals
+from lipfault.data.datamodule import RecordingDataModule
+from lipfault.errors import LipfaultError
+from lipfault.metrics.recovery import error_per_sample, skill
+from lipfault.models.autoencoder import Autoencoder
+from lipfault.models.pca import fit_pca
+
+FIT_LIMIT = 6000
+"""Windows from which standardization and PCA are taken, evenly spread over the split."""
+
+
+def recording_data(trainer: lightning.Trainer) -> RecordingDataModule:
+    """The DataModule of a trainer.
+
+    Raises:
+        LipfaultError: If the trainer runs without one.
+    """
+    datamodule = cast(object, getattr(trainer, 'datamodule', None))
+    if not isinstance(datamodule, RecordingDataModule):
+        raise LipfaultError('the tasks of lipfault need a RecordingDataModule, pass datamodule=...')
+    return datamodule
+
+
+def clean_signals(datamodule: RecordingDataModule, split: str, limit: int) -> Signals:
+    """Clean windows of a split, on the CPU, in physical units.
+
+    Args:
+        datamodule: Where they come from.
+        split: Name of the split.
+        limit: At most so many windows, evenly spread.
+
+    Returns:
+        For each modality (window, channel, time) or (window, channel, height, width), float32.
+    """
+    count = len(datamodule.dataset(split))
+    wanted = torch.zeros(count, dtype=torch.bool)
+    wanted[torch.linspace(0, count - 1, min(limit, count)).long()] = True
+    kept: dict[str, list[torch.Tensor]] = {n: [] for n in datamodule.modalities}
+    start = 0
+    for batch in datamodule.clean_batches(split):
+        rows = wanted[start : start + len(batch.sample_id)]
+        start += len(rows)
+        for name, signals in batch.clean.items():
+            kept[name].append(signals[rows])
+    return {n: torch.cat(parts) for n, parts in kept.items()}
+
+
+@torch.no_grad()
+def pca_floor(
+    autoencoder: Autoencoder, datamodule: RecordingDataModule, train_split: str
+) -> dict[str, float]:
+    """`skill_pca/<modality>`: a PCA of whole windows with a latent of the same size.
+
+    Args:
+        autoencoder: Decides the units and the size of the latent.
+        datamodule: Where the windows come from.
+        train_split: The split on which the autoencoder was trained; the PCA is fitted on it and
+            measured on the test split.
+    """
+    device = next(autoencoder.parameters()).device
+    train = clean_signals(datamodule, train_split, FIT_LIMIT)
+    test = clean_signals(datamodule, datamodule.test_split, FIT_LIMIT)
+    metrics = {}
+    for name in tuple(train):
+        fitted = autoencoder.standardized({name: train.pop(name).to(device)})[name].flatten(1)
+        tested = autoencoder.standardized({name: test.pop(name).to(device)})[name].flatten(1)
+        size = min(torch.Size(autoencoder.latent_shape(name)).numel(), *fitted.shape)
+        error = error_per_sample(fit_pca(fitted, size).reconstruct(tested), tested)
+        metrics[f'skill_pca/{name}'] = skill(error, tested.square().mean(dim=1))
+    return metrics

@@ -1,0 +1,77 @@
+"""A few test windows kept whole, for people to look at."""
+
+from typing import Any
+
+import torch
+
+from lipfault.batch import Batch
+from lipfault.faults.labels import FaultLabels
+from lipfault.models.autoencoder import Autoencoder
+from lipfault.models.block import FaultMapBlock
+from lipfault.tasks.evaluation import fault_masks, first_faulty
+
+COUNT = 8
+"""Examples kept of each modality."""
+
+
+@torch.no_grad()
+def fault_examples(
+    kept: dict[str, Any], autoencoder: Autoencoder, block: FaultMapBlock, batch: Batch
+) -> None:
+    """Add the first faulty windows of each modality to what is kept, kinds not repeated.
+
+    Args:
+        kept: For `examples/<modality>/<what>` a list of arrays; changed in place.
+        autoencoder: Stage 1.
+        block: The compute block.
+        batch: A test batch with labels.
+    """
+    labels = batch.labels
+    if labels is None:
+        return
+    for index, name in enumerate(batch.clean):
+        kinds = kept.setdefault(f'examples/{name}/kind', [])
+        rows = _new_kinds(labels, index, kinds)
+        if len(rows):
+            _keep(kept, name, index, rows, autoencoder, block, batch)
+
+
+def _new_kinds(labels: FaultLabels, index: int, kinds: list[int]) -> torch.Tensor:
+    """Rows of the batch with a visible fault of this modality and a kind not kept yet."""
+    rows, seen = [], set(kinds)
+    wanted = (first_faulty(labels) == index) & (labels.severity[:, index] >= 3)
+    for row in wanted.nonzero()[:, 0].tolist():
+        kind = int(labels.kind[row, index])
+        if kind not in seen and len(seen) < COUNT:
+            seen.add(kind)
+            rows.append(row)
+    return torch.tensor(rows, dtype=torch.long)
+
+
+def _keep(
+    kept: dict[str, Any],
+    name: str,
+    index: int,
+    rows: torch.Tensor,
+    autoencoder: Autoencoder,
+    block: FaultMapBlock,
+    batch: Batch,
+) -> None:
+    labels = batch.labels
+    if labels is None:
+        return
+    observed = autoencoder.standardized({n: x[rows] for n, x in batch.observed.items()})
+    found, corrected = block(autoencoder, observed)
+    physical = {
+        'clean': batch.clean[name][rows],
+        'faulty': batch.observed[name][rows],
+        'uncorrected': autoencoder.physical(autoencoder.decode(found.latents))[name],
+        'corrected': autoencoder.physical(autoencoder(corrected.cleaned))[name],
+        'cleaned': autoencoder.physical(corrected.cleaned)[name],
+        'true_map': fault_masks(labels)[name][rows],
+        'fault_map': found.maps[name],
+    }
+    for what, values in physical.items():
+        kept.setdefault(f'examples/{name}/{what}', []).extend(values.float().cpu().numpy())
+    kept[f'examples/{name}/kind'] += labels.kind[rows, index].tolist()
+    kept.setdefault(f'examples/{name}/severity', []).extend(labels.severity[rows, index].tolist())

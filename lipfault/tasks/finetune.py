@@ -1,0 +1,310 @@
+"""Stage 2: the compute block, trained on faults injected on the fly."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+import torch
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor, nn
+
+from lipfault.batch import Batch, Signals
+from lipfault.errors import LipfaultError
+from lipfault.faults.draws import Draws
+from lipfault.lipschitz.modulation import modulate, penalty, set_progress
+from lipfault.models import objective
+from lipfault.models.autoencoder import Autoencoder
+from lipfault.models.block import BlockConfig, Correction, Detection, FaultMapBlock
+from lipfault.tasks.base import CARD, BaseTask, OptimizerConfig, channels_last, check_card
+from lipfault.tasks.baseline import pca_floor, recording_data
+from lipfault.tasks.checkpoints import autoencoder_from, find_checkpoint, read_checkpoint
+from lipfault.tasks.evaluation import (
+    PerSample,
+    fault_masks,
+    measure_clean,
+    measure_correction,
+    measure_detection,
+    measure_gains,
+)
+from lipfault.tasks.examples import fault_examples
+from lipfault.tasks.hiding import training_hiding
+from lipfault.tasks.summary import (
+    calibrate,
+    summarize_clean,
+    summarize_detection,
+    summarize_faults,
+    summarize_skill,
+)
+
+SPLITS = ('seen', 'unseen')
+"""Names of the test loaders: fault kinds of the training, and kinds held out."""
+
+
+@dataclass
+class LossWeights:
+    """Weights of the terms of the objective, and what belongs to them.
+
+    Args:
+        rec: λ_rec, error of the cleaned signals.
+        sim: λ_sim, distance of the corrected latent from the clean one.
+        con: λ_con, contrastive term of the detector.
+        det: Binary cross entropy of the faulty modality.
+        map: Binary cross entropy of the fault maps.
+        inf: Error of what the corrector infers where something is hidden.
+        margin: Distance wanted between faulty and clean embeddings.
+    """
+
+    rec: float = 1.0
+    sim: float = 0.1
+    con: float = 0.1
+    det: float = 1.0
+    map: float = 1.0
+    inf: float = 1.0
+    margin: float = 10.0
+
+
+@dataclass
+class FinetuneConfig:
+    """What the stage does beside its losses.
+
+    Args:
+        false_alarm_rate: Share of clean validation windows above the threshold.
+        seed: Seed of what is hidden from the corrector in training.
+        clip: Largest gradient norm by module of the task (`block.detector`, ...); the unclipped
+            norms are logged.
+        modulation: Layers and their rules, see `lipfault.lipschitz.modulation`; patterns on the
+            names of the block's layers (`corrector.trunk.*`, ...).
+    """
+
+    false_alarm_rate: float = 0.01
+    seed: int = 0
+    clip: dict[str, float] = field(default_factory=dict)
+    modulation: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class FinetuneTask(BaseTask):
+    """Trains the compute block on the latent of a frozen autoencoder.
+
+    Args:
+        description: What the DataModule says of its data; linked by the command line.
+        pretrained: Checkpoint or run folder with the autoencoder of stage 1.
+        block: Sizes of the compute block.
+        losses: Weights of the objective.
+        config: Threshold, modulation, clipping.
+        optimizer: Optimizer settings.
+
+    Raises:
+        LipfaultError: If there is no pretrained autoencoder, or it was trained on other modalities.
+    """
+
+    stage = 'finetune'
+    threshold: Tensor
+
+    def __init__(
+        self,
+        description: dict[str, Any],
+        pretrained: str | None = None,
+        block: BlockConfig | None = None,
+        losses: LossWeights | None = None,
+        config: FinetuneConfig | None = None,
+        optimizer: OptimizerConfig | None = None,
+    ) -> None:
+        """Load the autoencoder, freeze it, and add the compute block."""
+        super().__init__(description, optimizer)
+        self.losses, self.config = losses or LossWeights(), config or FinetuneConfig()
+        self.autoencoder, self.origin = self._pretrained(pretrained)
+        self.block = FaultMapBlock(self.autoencoder, self.description.modalities, block)
+        self.block_config = block or BlockConfig()
+        self.autoencoder.requires_grad_(False)
+        channels_last(self.autoencoder)
+        channels_last(self.block)
+        if self.config.modulation:
+            modulate(self.block, self.config.modulation)
+        self.register_buffer('threshold', torch.tensor(float('nan')))
+        self.test_results: dict[str, Any] = {}
+        self._collected: dict[str, list[PerSample]] = {}
+        self._examples: dict[str, Any] = {}
+
+    def _pretrained(self, path: str | None) -> tuple[Autoencoder, dict[str, Any]]:
+        if path is None:
+            raise LipfaultError(
+                'stage 2 needs an autoencoder: give --model.pretrained a stage-1 checkpoint or run '
+                'folder'
+            )
+        file = find_checkpoint(path)
+        checkpoint = read_checkpoint(file)
+        card = checkpoint[CARD]
+        wanted = {'stage': card['stage'], 'description': self.description.to_dict()}
+        check_card(card, wanted, str(file))
+        autoencoder, _ = autoencoder_from(checkpoint)
+        count = len(autoencoder.state_dict())
+        rest = sorted({k.split('.')[0] for k in checkpoint['state_dict']} - {'autoencoder'})
+        rank_zero_info(
+            f'loaded autoencoder ({count} tensors) from {file}; not loaded: {rest or "nothing"}; '
+            'the compute block starts afresh'
+        )
+        return autoencoder, {'coder': card['coder'], 'train_split': card['train_split']}
+
+    def card(self) -> dict[str, Any]:
+        """Stage, description and sizes, from which both parts can be rebuilt."""
+        return super().card() | self.origin | {'block': asdict(self.block_config)}
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for the block only: the autoencoder stays as it is."""
+        super().train(mode)
+        self.autoencoder.eval()
+        return self
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Detect with the faults as they come, correct what is hidden, and weigh the terms."""
+        labels = _labels(batch)
+        set_progress(self.block, self.global_step / max(1, self.trainer.estimated_stepping_batches))
+        clean = self.autoencoder.standardized(batch.clean)
+        observed = self.autoencoder.standardized(batch.observed)
+        masks = fault_masks(labels)
+        found = self.block.detect(self.autoencoder, observed, ~labels.faulty)
+        hide = self._hide(batch, observed, masks, found.maps)
+        corrected = self.block.correct(self.autoencoder, observed, found.latents, hide, found.maps)
+        terms = self._terms(clean, found, corrected, masks, hide, batch)
+        total = torch.stack([getattr(self.losses, key) * term for key, term in terms.items()]).sum()
+        total = total + penalty(self.block)
+        self.log('train/loss', total, prog_bar=True)
+        self.log_all({f'loss_{key}': term.detach() for key, term in terms.items()}, 'train')
+        return total
+
+    def _hide(self, batch: Batch, observed: Signals, masks: Signals, maps: Signals) -> Signals:
+        """The true place in half of the faulty samples, the located one in the others."""
+        draws = Draws.of(self.config.seed, self.current_epoch, batch.sample_id).stream('hide')
+        faulty = _labels(batch).faulty
+        told = training_hiding(self.block, observed, masks, faulty, draws)
+        trust = faulty & (draws.uniform('trust') < 0.5)
+        return {
+            n: torch.where(trust.view(-1, *[1] * (m.dim() - 1)), m.detach(), told[n])
+            for n, m in maps.items()
+        }
+
+    def _terms(
+        self,
+        clean: Signals,
+        found: Detection,
+        corrected: Correction,
+        masks: Signals,
+        hide: Signals,
+        batch: Batch,
+    ) -> dict[str, Tensor]:
+        """The terms of the objective, unweighted."""
+        labels = _labels(batch)
+        with torch.no_grad():
+            wanted = self.autoencoder.encode(clean)
+        return {
+            'rec': objective.reconstruction(corrected.cleaned, clean),
+            'sim': objective.similarity(corrected.latents, wanted),
+            'con': objective.contrastive(found.embedding, labels.faulty, self.losses.margin),
+            'det': objective.detection(found.logits, labels.modality),
+            'map': objective.location(found.map_logits, masks),
+            'inf': objective.hidden_reconstruction(corrected.inferred, clean, hide),
+        }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip each module named in `config.clip` by its own norm; log the norms before."""
+        norms = {}
+        for name, limit in self.config.clip.items():
+            parameters = [p for p in self.get_submodule(name).parameters() if p.requires_grad]
+            norms[name] = nn.utils.clip_grad_norm_(parameters, limit)
+        if norms:
+            self.log_all(norms, 'grad_norm')
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget earlier results."""
+        self._collected = {'seen': []}
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Collect what is measured on each window."""
+        self._collected['seen'].append(self._measure(batch, oracle=False))
+
+    def on_validation_epoch_end(self) -> None:
+        """Calibrate the threshold on the clean windows and log how well faults are met."""
+        seen = self._gathered('seen')
+        self.threshold.fill_(calibrate(seen, self.config.false_alarm_rate))
+        metrics = summarize_detection(seen, float(self.threshold))
+        metrics = {f'detection/{k}': v for k, v in metrics.items()} | summarize_clean(seen)
+        metrics |= summarize_faults(seen)
+        self.log_dict({f'val/{k}': v for k, v in metrics.items()})
+        loss = 1 - metrics['detection/f1'] + metrics['corrector/energy_left']
+        self.log('val/loss', loss, prog_bar=True)
+
+    def on_test_epoch_start(self) -> None:
+        """Forget earlier results; refuse to judge without a threshold."""
+        if torch.isnan(self.threshold):
+            raise LipfaultError(
+                'the checkpoint has no threshold: stage 2 must have been validated once'
+            )
+        self._collected = {split: [] for split in SPLITS}
+        self._examples = {}
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Collect what is measured on each window."""
+        split = SPLITS[dataloader_idx]
+        self._collected[split].append(self._measure(batch, oracle=True))
+        if split == 'seen':
+            fault_examples(self._examples, self.autoencoder, self.block, batch)
+
+    def on_test_epoch_end(self) -> None:
+        """All figures of the stage, and the arrays that the report draws."""
+        collected = {s: self._gathered(s) for s in SPLITS if self._collected[s]}
+        threshold = float(self.threshold)
+        metrics: dict[str, float] = {'detection/threshold': threshold}
+        for split, values in collected.items():
+            prefix = 'detection' if split == 'seen' else 'detection_unseen'
+            found = summarize_detection(values, threshold)
+            metrics |= {f'{prefix}/{k}': v for k, v in found.items()}
+            metrics |= summarize_faults(values, split)
+        metrics |= summarize_clean(collected['seen'])
+        metrics |= summarize_skill(collected['seen'], self.names)
+        metrics |= pca_floor(
+            self.autoencoder, recording_data(self.trainer), self.origin['train_split']
+        )
+        arrays: dict[str, Any] = {'threshold': threshold, **self._examples}
+        arrays |= {f'{s}/{k}': v.numpy() for s, vs in collected.items() for k, v in vs.items()}
+        self.test_results = self.results(metrics, arrays)
+        self.log_dict(metrics)
+
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """Score, alarm, blamed modality, fault maps and cleaned signals in physical units."""
+        found, corrected = self.block(
+            self.autoencoder, self.autoencoder.standardized(batch.observed)
+        )
+        return {
+            'sample_id': batch.sample_id,
+            'score': found.score,
+            'alarm': found.score > self.threshold,
+            'modality': found.logits.argmax(dim=1),
+            'maps': found.maps,
+            'cleaned': self.autoencoder.physical(corrected.cleaned),
+        }
+
+    def _measure(self, batch: Batch, oracle: bool) -> PerSample:
+        autoencoder, block = self.autoencoder, self.block
+        found, corrected = block(autoencoder, autoencoder.standardized(batch.observed))
+        values, clean_found, clean_corrected = measure_clean(autoencoder, block, batch)
+        values |= measure_detection(found, _labels(batch))
+        values |= measure_correction(autoencoder, block, batch, found, corrected)
+        values |= measure_gains(autoencoder, (found, corrected), (clean_found, clean_corrected))
+        values['sample_id'] = batch.sample_id
+        return {k: v.detach().cpu() for k, v in values.items()}
+
+    def _gathered(self, split: str) -> PerSample:
+        parts = self._collected[split]
+        return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+
+
+def _labels(batch: Batch) -> Any:  # noqa: ANN401
+    if batch.labels is None:
+        raise LipfaultError(
+            'stage 2 needs faults: switch them on with data.faults (configs/faults/*.yaml)'
+        )
+    return batch.labels

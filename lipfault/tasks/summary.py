@@ -1,0 +1,85 @@
+"""From one number per sample to one number per run."""
+
+from torch import Tensor
+
+from lipfault.lipschitz.gains import summarize
+from lipfault.metrics.detection import clean_threshold, detection_summary
+from lipfault.metrics.recovery import energy_left, recovery, relative_change, skill
+
+PerSample = dict[str, Tensor]
+
+
+def calibrate(values: PerSample, false_alarm_rate: float) -> float:
+    """Threshold from the scores of the clean signals of all windows."""
+    return clean_threshold(values['score_clean'], false_alarm_rate)
+
+
+def summarize_detection(values: PerSample, threshold: float) -> dict[str, float]:
+    """Detection at a threshold, see `lipfault.metrics.detection`."""
+    return detection_summary(
+        values['score'],
+        values['faulty'],
+        values['modality'],
+        values['predicted_modality'],
+        threshold,
+    )
+
+
+def summarize_faults(values: PerSample, split: str = 'seen') -> dict[str, float]:
+    """Recovery, energy left and gains along the faults of a split.
+
+    Args:
+        values: Per sample, from `lipfault.tasks.evaluation`.
+        split: `seen` or `unseen`, part of the key of what is reported for both.
+    """
+    faulty = {k: v[values['faulty']] for k, v in values.items()}
+    if not len(faulty['score']):
+        return {}
+    clean, before = faulty['error_clean'], faulty['error_uncorrected']
+    metrics = {f'recovery/{split}': recovery(clean, before, faulty['error_corrected'])}
+    left = energy_left(faulty['energy_injected'], faulty['energy_left'])
+    if split != 'seen':
+        ceiling = recovery(clean, before, faulty['error_oracle'])
+        return metrics | {'recovery/oracle_unseen': ceiling, f'corrector/energy_left_{split}': left}
+    metrics |= {
+        'recovery/oracle': recovery(clean, before, faulty['error_oracle']),
+        'corrector/energy_left': left,
+    }
+    return metrics | _gains(values)
+
+
+def summarize_clean(values: PerSample) -> dict[str, float]:
+    """What the block does to clean input.
+
+    `clean/degradation` is the relative rise of the autoencoder's reconstruction error when it is
+    fed with the cleaned instead of the clean signal; `clean/touch` the mean squared change itself.
+    """
+    return {
+        'clean/degradation': relative_change(values['harm_before'], values['harm_after']),
+        'clean/touch': float(values['touch'].mean()),
+    }
+
+
+def summarize_skill(values: PerSample, names: tuple[str, ...]) -> dict[str, float]:
+    """`skill/<modality>` of the stage-1 autoencoder on the clean windows."""
+    return {
+        f'skill/{n}': skill(values[f'skill_error/{n}'], values[f'skill_spread/{n}']) for n in names
+    }
+
+
+def _gains(values: PerSample) -> dict[str, float]:
+    metrics = {}
+    for module in ('corrector', 'detector'):
+        fault = summarize(values[f'{module}_fault_gain'][values['faulty']])
+        clean = summarize(values[f'{module}_clean_gain'])
+        metrics[f'{module}/fault_gain'] = fault.mean
+        metrics[f'{module}/fault_gain_median'] = fault.median
+        metrics[f'{module}/fault_gain_p95'] = fault.p95
+        metrics[f'{module}/clean_gain'] = clean.mean
+    metrics['corrector/selectivity'] = (
+        metrics['corrector/clean_gain'] / metrics['corrector/fault_gain']
+    )
+    metrics['detector/selectivity'] = (
+        metrics['detector/fault_gain'] / metrics['detector/clean_gain']
+    )
+    return metrics
