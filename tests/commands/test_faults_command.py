@@ -1,0 +1,54 @@
+"""`lipfault faults` lists every kind and draws the gallery."""
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from lipfault.commands.faults import COMMANDS
+from lipfault.errors import LipfaultError
+from lipfault.faults.catalogue import NAMES
+from lipfault.faults.patterns import PATTERNS
+from lipfault.main import main
+
+
+def test_list_names_every_kind(capsys, monkeypatch):
+    monkeypatch.setenv('COLUMNS', '200')
+    main(['faults', 'list'])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in (*NAMES, *PATTERNS))
+
+
+def test_list_of_one_family(capsys):
+    COMMANDS['list'](family='image')
+    shown = capsys.readouterr().out
+    assert 'fog' in shown
+    assert 'bias' not in shown
+
+
+def test_unknown_family_is_named():
+    with pytest.raises(LipfaultError, match="unknown family 'taste', known are cross, image"):
+        COMMANDS['list'](family='taste')
+
+
+def test_gallery_draws_each_modality(tiny_recording, tmp_path):
+    main(
+        ['faults', 'gallery', '--data', str(tiny_recording), '--out', str(tmp_path / 'all.png'), '--window_s', '0.8', '--history_s', '0.4']
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        'all-camera.png',
+        'all-force.png',
+        'all-joints.png',
+    ]
+    for path in tmp_path.iterdir():
+        picture = imread(path)
+        assert min(picture.shape[:2]) > 500
+        assert np.ptp(picture[..., :3]) > 0.9
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [({'episode': 99}, 'episode must be from 0 to 5'), ({'end_s': 50.0}, 'end_s must be from')],
+)
+def test_gallery_needs_a_window_of_the_recording(options, message, tiny_recording, tmp_path):
+    with pytest.raises(LipfaultError, match=message):
+        COMMANDS['gallery'](data=str(tiny_recording), out=str(tmp_path / 'x.png'), **options)

@@ -1,0 +1,175 @@
+"""Bad settings are named in one sentence; bad signals get a right answer."""
+
+import jsonargparse
+import pytest
+import torch
+from fault_cell import CELL, batch, series
+
+from lipfault.errors import LipfaultError
+from lipfault.faults.catalogue import catalogue, expand, load
+from lipfault.faults.config import FaultConfig
+from lipfault.faults.engine import FaultEngine
+from lipfault.modality import Modality
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        ({'kinds': {'bais': 1.0}}, "unknown fault 'bais': did you mean 'bias'"),
+        ({'kinds': {'gausian_noise': 1.0}}, "did you mean 'gaussian_noise'"),
+        ({'kinds': {'qqq': 1.0}}, "unknown fault 'qqq': known are"),
+        ({'kinds': {'bias': 0.0}}, 'kinds: the weights must not sum to zero'),
+        ({'kinds': {}}, 'kinds: the weights must not sum to zero'),
+        ({'kinds': {'bias': -1.0}}, "kinds: the weight of 'bias' must be 0 or more, got -1.0"),
+        ({'kinds': {'bias': float('nan')}}, "the weight of 'bias' must be 0 or more, got nan"),
+        ({'kinds': {'dropout_nan': 1.0}}, 'set missing: true'),
+        ({'kinds': {'sensor_swap': 1.0}}, 'none of the kinds to draw fits'),
+        ({'kinds': {'math.pi': 1.0}}, "'math.pi' must be a subclass of lipfault.faults.fault"),
+        ({'kinds': {'no.such.Fault': 1.0}}, "'no.such.Fault' cannot be imported"),
+        ({'held_out': ['drfit']}, "did you mean 'drift'"),
+        ({'held_out': ['series', 'image']}, 'held_out leaves no kind to draw'),
+        ({'kinds': {'bias': 1.0}, 'held_out': ['bias']}, 'held_out leaves no kind to draw'),
+        ({'severities': {0: 1.0}}, 'severities must be 1 to 5, got 0'),
+        ({'severities': {6: 1.0}}, 'severities must be 1 to 5, got 6'),
+        ({'severities': {3: 0.0}}, 'severities: the weights must not sum to zero'),
+        ({'clean_share': 1.5}, r'clean_share must be in \[0, 1\], got 1.5'),
+        ({'largest_share': 0.0}, 'largest_share must be above 0'),
+        ({'max_faulty': 0}, 'max_faulty must be at least 1, got 0'),
+        ({'modality_weights': {'fornt': 1.0}}, "unknown modality 'fornt', known are front, arm"),
+        ({'modality_weights': {'arm': 0.0}}, 'modality_weights: the weights must not sum to zero'),
+        ({'modality_weights': {'front': 1.0}, 'kinds': {'bias': 1.0}}, 'none of the kinds to draw'),
+        ({'cabinets': {'left': ['arms']}}, "'left' holds an unknown modality 'arms'"),
+        ({'patterns': {'flood': 1.0}}, "unknown pattern 'flood', known are common_cause"),
+    ],
+)
+def test_bad_settings_are_named(settings, message):
+    with pytest.raises(LipfaultError, match=message):
+        FaultEngine(CELL, FaultConfig(**settings))
+
+
+def test_nothing_held_out_is_named():
+    with pytest.raises(LipfaultError, match='nothing held out'):
+        FaultEngine(CELL, FaultConfig()).only_held_out()
+
+
+def test_patterns_need_company():
+    with pytest.raises(LipfaultError, match='no pattern is possible with the modalities arm'):
+        FaultEngine({'arm': CELL['arm']}, FaultConfig(pattern_share=0.5))
+
+
+def test_settings_come_from_yaml():
+    parser = jsonargparse.ArgumentParser()
+    parser.add_argument('--faults', type=FaultConfig)
+    text = (
+        '{kinds: {drift: 2, bias: 1}, held_out: [fog], severities: {1: 1, 5: 0.5},'
+        ' cabinets: {left: [arm, front]}, missing: true}'
+    )
+    config = parser.instantiate(parser.parse_args(['--faults', text])).faults
+    assert config.severities == {1: 1.0, 5: 0.5}
+    assert config.kinds == {'drift': 2.0, 'bias': 1.0}
+    FaultEngine(CELL, config)
+
+
+def test_names_expand():
+    assert [fault.name for fault in expand('drift')] == [
+        'drift_exponential',
+        'drift_linear',
+        'drift_logarithmic',
+        'drift_walk',
+    ]
+    assert len(expand('series')) + len(expand('image')) + len(expand('cross')) == len(catalogue())
+    assert load('lipfault.faults.series.offset.Bias').name == 'bias'
+
+
+def everything(modality: Modality) -> FaultEngine:
+    family = modality.kind
+    return FaultEngine(
+        {modality.name: modality},
+        FaultConfig(kinds={family: 1.0, 'desynchronization': 0.05}, clean_share=0.0),
+    )
+
+
+@pytest.mark.parametrize('part', ['signals', 'history'])
+@pytest.mark.parametrize('name', ['arm', 'front'])
+def test_missing_values_in_the_data_stay_missing_and_do_not_spread(name, part):
+    signals, history, ids = batch(torch.arange(300), {name: CELL[name]})
+    given = signals if part == 'signals' else history
+    given[name][:, ..., 3:5] = torch.nan
+    observed, labels = everything(CELL[name])(signals, history, ids)
+    assert torch.equal(observed[name].isnan(), signals[name].isnan())
+    assert bool(labels.damage.isfinite().all())
+    assert not bool((labels.mask[name].expand_as(signals[name]) & signals[name].isnan()).any())
+    assert labels.faulty.all()
+
+
+def test_a_channel_that_is_all_missing_stays_so():
+    signals, history, ids = batch(torch.arange(200), {'arm': CELL['arm']})
+    signals['arm'][:, 2], history['arm'][:, 2] = torch.nan, torch.nan
+    observed, labels = everything(CELL['arm'])(signals, history, ids)
+    assert torch.equal(observed['arm'].isnan(), signals['arm'].isnan())
+    assert bool(labels.damage.isfinite().all())
+
+
+@pytest.mark.parametrize('value', [0.0, 1.0, 3.0])
+def test_constant_channels(value):
+    signals, history, ids = batch(torch.arange(200), {'arm': CELL['arm']})
+    signals['arm'].fill_(value)
+    history['arm'].fill_(value)
+    observed, labels = everything(CELL['arm'])(signals, history, ids)
+    assert bool(observed['arm'].isfinite().all())
+    idle = {'stuck', 'delay', 'jitter', 'low_pass', 'aliasing', 'dropout_hold', 'desynchronization'}
+    names = list(catalogue())
+    still = torch.tensor([names[kind] in idle for kind in labels.kind[:, 0].tolist()])
+    assert still.any()
+    assert bool((labels.damage[still, 0] == 0).all())
+
+
+@pytest.mark.parametrize('steps', [1, 2])
+@pytest.mark.parametrize('earlier', [0, 1, 5])
+def test_windows_of_one_step(steps, earlier):
+    modality = {'arm': series('arm', 4)}
+    signals, history, ids = batch(torch.arange(300), modality)
+    signals = {'arm': signals['arm'][..., :steps]}
+    history = {'arm': history['arm'][..., -earlier:] if earlier else history['arm'][..., :0]}
+    observed, labels = everything(modality['arm'])(signals, history, ids)
+    assert observed['arm'].shape == (300, 4, steps)
+    assert bool(observed['arm'].isfinite().all())
+    assert labels.faulty.all()
+
+
+@pytest.mark.parametrize(('size', 'channels'), [((1, 1), 1), ((1, 1), 3), ((1, 9), 1), ((9, 1), 4)])
+def test_tiny_images(size, channels):
+    names = tuple(f'c{place}' for place in range(channels))
+    ones = (1.0,) * channels
+    modality = Modality(
+        'eye',
+        'image',
+        10.0,
+        names,
+        ('1',) * channels,
+        (0.0,) * channels,
+        ones,
+        (0.01,) * channels,
+        size,
+    )
+    image = torch.rand(300, channels, *size)
+    past = torch.rand(300, 2, channels, *size)
+    observed, labels = everything(modality)({'eye': image}, {'eye': past}, torch.arange(300))
+    assert observed['eye'].shape == image.shape
+    assert bool(((observed['eye'] >= 0) & (observed['eye'] <= 1)).all())
+    assert labels.faulty.all()
+
+
+def test_values_beyond_the_range_are_kept_where_no_fault_is():
+    signals, history, ids = batch(torch.arange(200), {'arm': CELL['arm']})
+    signals['arm'] *= 5
+    observed, labels = everything(CELL['arm'])(signals, history, ids)
+    mask = labels.mask['arm']
+    assert torch.equal(observed['arm'][~mask], signals['arm'][~mask])
+    assert observed['arm'][mask].abs().max() <= 3
+
+
+def test_an_empty_batch():
+    observed, labels = FaultEngine(CELL, FaultConfig())(*batch(torch.arange(0)))
+    assert observed['arm'].shape == (0, 7, 50)
+    assert labels.faulty.shape == (0,)
