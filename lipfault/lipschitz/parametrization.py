@@ -52,7 +52,7 @@ class Modulation(nn.Module):
         """Set the first target and, where the input size is known, find the singular vectors."""
         super().__init__()
         self.rule, self.name = rule, name
-        self._plain = _bare(layer)
+        self._geometry = (_bare(layer),)
         self._trained: tuple[Key, Spectrum] | None = None
         self._exact: tuple[Key, Spectrum] | None = None
         weight: Tensor = layer.weight  # type: ignore[assignment]
@@ -173,13 +173,13 @@ class Modulation(nn.Module):
         return tuple(self.right.shape[2:])
 
     def _operator(self, weight: Tensor) -> LinearOperator:
-        return operator_of(self._plain, self._size(), weight)
+        return operator_of(self._geometry[0], self._size(), weight)
 
     def _checked(self, weight: Tensor, size: Sequence[int] | None) -> LinearOperator:
         """Operator of a weight that is known to be finite; errors name the layer."""
         try:
             require_finite(weight)
-            return operator_of(self._plain, size, _wide(weight.detach()))
+            return operator_of(self._geometry[0], size, _wide(weight.detach()))
         except LipfaultError as error:
             raise LipfaultError(f'layer {self.name!r}: {error}') from error
 
@@ -224,7 +224,7 @@ def _full_precision(weight: Tensor) -> AbstractContextManager[object]:
 
 
 def _bare(layer: nn.Module) -> nn.Module:
-    """A layer of the same geometry without weight, buffers and hooks."""
+    """A layer of the same geometry without weight, buffers and hooks; never a submodule."""
     bare = nn.Module.__new__(type(layer))
     bare.__dict__.update(layer.__dict__)
     for name, value in layer.__dict__.items():

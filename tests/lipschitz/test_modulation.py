@@ -75,7 +75,7 @@ def test_norm_of_convolutions_is_that_of_the_true_operator(mode):
     train(net, torch.randn(4, 2, 6, 8))
     net.eval()
     for entry, size in zip(modulated(net), [(6, 8), (3, 4)], strict=True):
-        raw = operator_of(entry.modulation._plain, size, entry.raw.detach().double()).matrix()
+        raw = operator_of(entry.modulation._geometry[0], size, entry.raw.detach().double()).matrix()
         norm = float(torch.linalg.matrix_norm(raw, 2))
         assert norm_of(entry.layer, size) == pytest.approx(expected(mode, norm, 0.7), rel=1e-5)
 
