@@ -13,24 +13,19 @@ from torch import Tensor
 from lipfault.data.recording import Recording
 from lipfault.errors import LipfaultError
 from lipfault.faults.catalogue import catalogue
+from lipfault.faults.fault import FAMILIES, Family
 from lipfault.faults.image.site import unit_range
 from lipfault.faults.patterns import PATTERNS
 
 
-def list_faults(family: str | None = None) -> None:
+def list_faults(family: Family | None = None) -> None:
     """List the kinds of faults with their formulas and severities.
 
     Args:
-        family: Show this family only: `series`, `image` or `cross`.
-
-    Raises:
-        LipfaultError: If there is no such family.
+        family: Show this family only.
     """
-    families = sorted({fault.family for fault in catalogue().values()})
-    if family is not None and family not in families:
-        raise LipfaultError(f'unknown family {family!r}, known are {", ".join(families)}')
     console = Console()
-    for each in families if family is None else [family]:
+    for each in FAMILIES if family is None else (family,):
         table = Table('kind', 'group', 'what is read', 'severity 1 to 5', 'what happened')
         table.title = f'{each} faults'
         for fault in catalogue().values():
@@ -77,7 +72,7 @@ def gallery(
     for moment in moments(recording.modalities, signals, window_s):
         several = len(recording.modalities) > 1
         name = f'{path.stem}-{moment.modality.name}{path.suffix}' if several else path.name
-        draw_moment(moment, seed).savefig(path.with_name(name), dpi=110)
+        draw_moment(moment, seed).savefig(path.with_name(name), dpi=90)
         Console().print(f'{path.with_name(name)}', soft_wrap=True)
 
 
@@ -105,4 +100,22 @@ def _stretch(
     return found
 
 
-COMMANDS: dict[str, Callable[..., None]] = {'list': list_faults, 'gallery': gallery}
+def table(family: Family = 'series') -> None:
+    """Print the Markdown tables of a documentation page.
+
+    Args:
+        family: `series`, `image` or `cross`.
+    """
+    from lipfault.commands.fault_tables import family_table, pattern_table
+
+    text = family_table(family)
+    if family == 'cross':
+        text += '\n\n' + pattern_table()
+    Console().file.write(text + '\n')
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    'list': list_faults,
+    'gallery': gallery,
+    'table': table,
+}

@@ -14,6 +14,7 @@ from lipfault.faults.draws import Draws
 from lipfault.modality import Kind, Modality
 
 Family = Literal['series', 'image', 'cross']
+FAMILIES: tuple[Family, ...] = ('series', 'image', 'cross')
 
 
 @lru_cache(maxsize=512)

@@ -1,5 +1,7 @@
 """`lipfault faults` lists every kind and draws the gallery."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from matplotlib.image import imread
@@ -7,6 +9,7 @@ from matplotlib.image import imread
 from lipfault.commands.faults import COMMANDS
 from lipfault.errors import LipfaultError
 from lipfault.faults.catalogue import NAMES
+from lipfault.faults.fault import FAMILIES
 from lipfault.faults.patterns import PATTERNS
 from lipfault.main import main
 
@@ -25,15 +28,26 @@ def test_list_of_one_family(capsys):
     assert 'bias' not in shown
 
 
-def test_unknown_family_is_named():
-    with pytest.raises(LipfaultError, match="unknown family 'taste', known are cross, image"):
-        COMMANDS['list'](family='taste')
+def test_unknown_family_is_named(capsys):
+    with pytest.raises(SystemExit):
+        main(['faults', 'list', '--family', 'taste'])
+    assert "'series','image','cross'" in capsys.readouterr().err.replace(' ', '')
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_pages_of_the_documentation_hold_the_catalogue(family, capsys):
+    main(['faults', 'table', '--family', family])
+    tables = capsys.readouterr().out
+    assert tables.count('\n| `') >= 2
+    page = (Path(__file__).parents[2] / f'docs/faults/{family}.md').read_text()
+    for table in tables.strip().split('\n\n'):
+        assert table in page, f'put the output of "lipfault faults table --family {family}" there'
 
 
 def test_gallery_draws_each_modality(tiny_recording, tmp_path):
-    main(
-        ['faults', 'gallery', '--data', str(tiny_recording), '--out', str(tmp_path / 'all.png'), '--window_s', '0.8', '--history_s', '0.4']
-    )
+    out = str(tmp_path / 'all.png')
+    spans = ['--window_s', '0.8', '--history_s', '0.4']
+    main(['faults', 'gallery', '--data', str(tiny_recording), '--out', out, *spans])
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         'all-camera.png',
         'all-force.png',
