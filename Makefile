@@ -9,7 +9,6 @@ LIPFAULT := $(BIN)/python -m lipfault
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 # What the demo and the smoke runs read, and where they leave their runs.
-DEMO_DATA := data/ur5
 DEMO_RUNS := runs/demo
 SMOKE_RUNS := runs/smoke
 
@@ -34,7 +33,12 @@ install-simulate: install ## Add MuJoCo, to simulate the robot cells again
 	$(PIP) --editable '.[simulate]'
 
 demo: install ## Train and test both stages on the shipped ur5 recordings (runs/demo)
-	$(LIPFAULT) --help
+	rm -rf $(DEMO_RUNS)
+	$(LIPFAULT) fit --config configs/pretrain.yaml --run $(DEMO_RUNS)/pretrain
+	$(LIPFAULT) test --ckpt_path $(DEMO_RUNS)/pretrain
+	$(LIPFAULT) fit --config configs/finetune.yaml --run $(DEMO_RUNS)/finetune \
+	  --model.pretrained $(DEMO_RUNS)/pretrain
+	$(LIPFAULT) test --ckpt_path $(DEMO_RUNS)/finetune
 
 test: check unit smoke ## All checks: lint, types, tests, doctests, smoke runs
 
@@ -51,7 +55,13 @@ unit: install ## Tests and doctests, by pytest in JOBS processes
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
 
 smoke: install ## Both stages through the command line, tiny, on the shipped recordings
-	$(LIPFAULT) --help
+	rm -rf $(SMOKE_RUNS)
+	$(LIPFAULT) fit --config configs/pretrain.yaml --config configs/trainer/smoke.yaml \
+	  --run $(SMOKE_RUNS)/pretrain
+	$(LIPFAULT) test --ckpt_path $(SMOKE_RUNS)/pretrain
+	$(LIPFAULT) fit --config configs/finetune.yaml --config configs/trainer/smoke.yaml \
+	  --run $(SMOKE_RUNS)/finetune --model.pretrained $(SMOKE_RUNS)/pretrain
+	$(LIPFAULT) test --ckpt_path $(SMOKE_RUNS)/finetune
 
 format: install ## Mend formatting and what ruff can mend by itself
 	$(BIN)/ruff check --fix .

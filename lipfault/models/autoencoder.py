@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from lipfault.errors import LipfaultError
@@ -77,7 +78,7 @@ class Autoencoder(nn.Module):
 
     def standardized(self, signals: Signals) -> Signals:
         """Signals in the units of the model: zero mean, unit variance."""
-        return {n: self._standardize(n)(x) for n, x in signals.items()}
+        return {n: _channels_last(self._standardize(n)(x)) for n, x in signals.items()}
 
     def physical(self, standardized: Signals) -> Signals:
         """Standardized signals back in physical units."""
@@ -102,6 +103,13 @@ class Autoencoder(nn.Module):
     def _standardize(self, name: str) -> Standardize:
         standardize: Standardize = self.standardize[name]  # type: ignore[assignment]
         return standardize
+
+
+def _channels_last(signal: Tensor) -> Tensor:
+    """Images channels last in memory, which convolutions compute faster; the same values."""
+    if signal.dim() == 4:
+        return signal.contiguous(memory_format=torch.channels_last)
+    return signal
 
 
 def _coder(modality: Modality, steps: int | None, config: CoderConfig) -> nn.Module:

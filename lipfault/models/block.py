@@ -208,7 +208,7 @@ class FaultMapBlock(nn.Module):
         signal, parts = observed[name], self.parts(name, observed[name].device)
         batch, count = len(signal), len(parts)
         hidden = parts.view(count, 1, -1, *[1] * (signal.dim() - 2))
-        kept_part = autoencoder.encode({name: (signal * (1 - hidden)).flatten(0, 1)})[name]
+        kept_part = self._encode_kept(autoencoder, name, signal, hidden)
         repeated = {n: z.repeat(count, *[1] * (z.dim() - 1)) for n, z in latents.items()}
         summaries = {
             n: z.new_zeros(count * batch, self._map_size(n, tuple(z.shape[1:])))
@@ -220,6 +220,15 @@ class FaultMapBlock(nn.Module):
         latent = self.corrector(repeated | {name: kept_part}, repeated, summaries, names=(name,))
         inferred = autoencoder.decode(latent)[name].reshape(count, *signal.shape)
         return torch.sum(inferred * hidden, dim=0)
+
+    def _encode_kept(
+        self, autoencoder: Autoencoder, name: str, signal: Tensor, hidden: Tensor
+    ) -> Tensor:
+        """Latent of what the parts leave of a signal, (part x batch, latent channel, position)."""
+        if self.kinds[name] == 'image':
+            nothing = autoencoder.encode({name: torch.zeros_like(signal[:1])})[name]
+            return nothing.expand(len(signal), *nothing.shape[1:])
+        return autoencoder.encode({name: (signal * (1 - hidden)).flatten(0, 1)})[name]
 
     def parts(self, name: str, device: torch.device) -> Tensor:
         """Which channels are hidden together, (part, channel) float of zeros and ones.

@@ -12,6 +12,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from lipfault.models.patch_conv import PatchConv1d, PatchConvTranspose1d, initialize_inner
 from lipfault.models.pca import fit_pca
 
 
@@ -122,14 +123,10 @@ class SeriesCoder(nn.Module):
         super().__init__()
         self.patch = patch
         self.latent_shape = (latent_channels, steps // patch)
-        self.linear_encoder = nn.Conv1d(
-            channels, latent_channels, 2 * patch, stride=patch, padding=patch // 2
-        )
-        self.linear_decoder = nn.ConvTranspose1d(
-            latent_channels, channels, 2 * patch, stride=patch, padding=patch // 2
-        )
+        self.linear_encoder = PatchConv1d(channels, latent_channels, patch)
+        self.linear_decoder = PatchConvTranspose1d(latent_channels, channels, patch)
         self.encoder = nn.Sequential(
-            nn.Conv1d(channels, width, 2 * patch, stride=patch, padding=patch // 2),
+            PatchConv1d(channels, width, patch),
             nn.GELU(),
             nn.Conv1d(width, width, 3, padding=1),
             nn.GELU(),
@@ -170,12 +167,6 @@ class SeriesCoder(nn.Module):
         patches = rearrange(series, 'n c (t p) -> (n t) (c p)', p=self.patch)
         pca = fit_pca(patches, self.latent_shape[0])
         spread = pca.encode(patches).std(dim=0).clamp_min(1e-4)
-        inner = slice(self.patch // 2, self.patch // 2 + self.patch)
-        for layer, rows in (
-            (self.linear_encoder, pca.components / spread[:, None]),
-            (self.linear_decoder, pca.components * spread[:, None]),
-        ):
-            nn.init.zeros_(layer.weight)
-            layer.weight[:, :, inner] = rearrange(rows, 'm (c p) -> m c p', p=self.patch)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+        kernels = rearrange(pca.components, 'm (c p) -> m c p', p=self.patch)
+        initialize_inner(self.linear_encoder, kernels / spread[:, None, None])
+        initialize_inner(self.linear_decoder, kernels * spread[:, None, None])

@@ -2,7 +2,8 @@
 
 from abc import ABC
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 import lightning
@@ -52,11 +53,14 @@ class OptimizerConfig:
         lr: Highest learning rate.
         weight_decay: Decoupled weight decay of matrices and kernels.
         warmup: Share of the steps in which the rate rises.
+        lr_scale: Factor on the rate of the parameters whose name matches a glob pattern; the first
+            pattern that matches decides.
     """
 
     lr: float = 1e-3
     weight_decay: float = 1e-4
     warmup: float = 0.1
+    lr_scale: dict[str, float] = field(default_factory=dict)
 
 
 class BaseTask(lightning.LightningModule, ABC):
@@ -99,20 +103,28 @@ class BaseTask(lightning.LightningModule, ABC):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW over what is trained, one cycle over all steps."""
         config = self.optimizer_config
-        trained = [p for p in self.parameters() if p.requires_grad]
-        groups = [
-            {'params': [p for p in trained if p.dim() > 1], 'weight_decay': config.weight_decay},
-            {'params': [p for p in trained if p.dim() <= 1], 'weight_decay': 0.0},
-        ]
+        groups = self._parameter_groups()
         optimizer = torch.optim.AdamW(groups, lr=config.lr)
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = OneCycleLR(
-            optimizer, config.lr, total_steps=max(steps, 2), pct_start=config.warmup
-        )
+        steps = max(2, int(self.trainer.estimated_stepping_batches))
+        rates = [group['lr'] for group in groups]
+        schedule = OneCycleLR(optimizer, rates, total_steps=steps, pct_start=config.warmup)
         return {
             'optimizer': optimizer,
             'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
         }
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """What is trained, by learning rate and weight decay; vectors do not decay."""
+        config, groups = self.optimizer_config, dict[tuple[float, float], list[Tensor]]()
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                matching = (s for p, s in config.lr_scale.items() if fnmatchcase(name, p))
+                decay = config.weight_decay if parameter.dim() > 1 else 0.0
+                groups.setdefault((next(matching, 1.0), decay), []).append(parameter)
+        return [
+            {'params': parameters, 'lr': config.lr * scale, 'weight_decay': decay}
+            for (scale, decay), parameters in groups.items()
+        ]
 
     def results(self, metrics: dict[str, float], arrays: dict[str, Any]) -> dict[str, Any]:
         """What a test leaves behind: flat metrics, arrays, and the modalities they are of."""

@@ -1,34 +1,36 @@
 """Clean windows in one piece, and the linear floor fitted on them."""
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import lightning
 import torch
 
 from lipfault.batch import Signals
-from lipfault.data.datamodule import RecordingDataModule
 from lipfault.errors import LipfaultError
 from lipfault.metrics.recovery import error_per_sample, skill
 from lipfault.models.autoencoder import Autoencoder
 from lipfault.models.pca import fit_pca
 
+if TYPE_CHECKING:
+    from lipfault.data.datamodule import RecordingDataModule
+
 FIT_LIMIT = 6000
 """Windows from which standardization and PCA are taken, evenly spread over the split."""
 
 
-def recording_data(trainer: lightning.Trainer) -> RecordingDataModule:
+def recording_data(trainer: lightning.Trainer) -> 'RecordingDataModule':
     """The DataModule of a trainer.
 
     Raises:
         LipfaultError: If the trainer runs without one.
     """
-    datamodule = cast(object, getattr(trainer, 'datamodule', None))
-    if not isinstance(datamodule, RecordingDataModule):
+    datamodule = getattr(trainer, 'datamodule', None)
+    if not hasattr(datamodule, 'clean_batches'):
         raise LipfaultError('the tasks of lipfault need a RecordingDataModule, pass datamodule=...')
-    return datamodule
+    return cast('RecordingDataModule', datamodule)
 
 
-def clean_signals(datamodule: RecordingDataModule, split: str, limit: int) -> Signals:
+def clean_signals(datamodule: 'RecordingDataModule', split: str, limit: int) -> Signals:
     """Clean windows of a split, on the CPU, in physical units.
 
     Args:
@@ -54,7 +56,7 @@ def clean_signals(datamodule: RecordingDataModule, split: str, limit: int) -> Si
 
 @torch.no_grad()
 def pca_floor(
-    autoencoder: Autoencoder, datamodule: RecordingDataModule, train_split: str
+    autoencoder: Autoencoder, datamodule: 'RecordingDataModule', train_split: str
 ) -> dict[str, float]:
     """`skill_pca/<modality>`: a PCA of whole windows with a latent of the same size.
 

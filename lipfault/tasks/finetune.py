@@ -32,6 +32,7 @@ from lipfault.tasks.summary import (
     summarize_clean,
     summarize_detection,
     summarize_faults,
+    summarize_norms,
     summarize_skill,
 )
 
@@ -265,6 +266,8 @@ class FinetuneTask(BaseTask):
             metrics |= summarize_faults(values, split)
         metrics |= summarize_clean(collected['seen'])
         metrics |= summarize_skill(collected['seen'], self.names)
+        modules = {'corrector': self.block.corrector, 'detector': self.block.detector}
+        metrics |= summarize_norms(modules)
         metrics |= pca_floor(
             self.autoencoder, recording_data(self.trainer), self.origin['train_split']
         )

@@ -1,8 +1,10 @@
 """From one number per sample to one number per run."""
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from lipfault.lipschitz.gains import summarize
+from lipfault.lipschitz.ledger import linear_layers, product
+from lipfault.lipschitz.norms import exact_norm
 from lipfault.metrics.detection import clean_threshold, detection_summary
 from lipfault.metrics.recovery import energy_left, recovery, relative_change, skill
 
@@ -65,6 +67,20 @@ def summarize_skill(values: PerSample, names: tuple[str, ...]) -> dict[str, floa
     return {
         f'skill/{n}': skill(values[f'skill_error/{n}'], values[f'skill_spread/{n}']) for n in names
     }
+
+
+def summarize_norms(modules: dict[str, nn.Module]) -> dict[str, float]:
+    """Exact `norm/<module>/<layer>` of dense modules, and their raw product `norm/<module>`.
+
+    A raw figure as in arXiv 2603.25103: any rescaling inside the network changes it, so read it
+    beside the gains.
+    """
+    metrics = {}
+    for name, module in modules.items():
+        norms = {k: exact_norm(layer).value for k, layer in linear_layers(module)}
+        metrics |= {f'norm/{name}/{layer}': norm for layer, norm in norms.items()}
+        metrics[f'norm/{name}'] = product(module, norms)
+    return metrics
 
 
 def _gains(values: PerSample) -> dict[str, float]:

@@ -1,0 +1,72 @@
+"""Strided 1-d convolutions computed as one matrix product.
+
+Same parameters, same result and the same operator as `nn.Conv1d` and `nn.ConvTranspose1d`; with
+kernels as long as these the product is several times faster on a CPU.
+"""
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class PatchConv1d(nn.Conv1d):
+    """Convolution that looks half a patch beyond each patch of the series.
+
+    Args:
+        channels: Channels of the series.
+        out: Channels of the output.
+        patch: Time steps per output position, even; the kernel has twice as many.
+    """
+
+    def __init__(self, channels: int, out: int, patch: int) -> None:
+        """Fix kernel, stride and padding to the patch."""
+        super().__init__(channels, out, 2 * patch, stride=patch, padding=patch // 2)
+        self.patch = patch
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(batch, out, position) of (batch, channel, time)."""
+        padded = functional.pad(input, (self.patch // 2, self.patch // 2))
+        pieces = padded.unfold(2, 2 * self.patch, self.patch)
+        rows = rearrange(pieces, 'b c t k -> b t (c k)')
+        return functional.linear(rows, self.weight.flatten(1), self.bias).transpose(1, 2)
+
+
+class PatchConvTranspose1d(nn.ConvTranspose1d):
+    """Adjoint of `PatchConv1d`: overlapping patches added up.
+
+    Args:
+        channels: Channels of the latent.
+        out: Channels of the series.
+        patch: Time steps per latent position, even.
+    """
+
+    def __init__(self, channels: int, out: int, patch: int) -> None:
+        """Fix kernel, stride and padding to the patch."""
+        super().__init__(channels, out, 2 * patch, stride=patch, padding=patch // 2)
+        self.patch = patch
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """(batch, out, time) of (batch, channel, position)."""
+        rows = input.transpose(1, 2) @ self.weight.flatten(1)
+        pieces = rearrange(rows, 'b t (c h p) -> h b c t p', h=2, p=self.patch)
+        first = functional.pad(pieces[0], (0, 0, 0, 1))
+        second = functional.pad(pieces[1], (0, 0, 1, 0))
+        whole = rearrange(first + second, 'b c t p -> b c (t p)')
+        series = whole[:, :, self.patch // 2 : -(self.patch - self.patch // 2)]
+        return series if self.bias is None else series + self.bias[:, None]
+
+
+def initialize_inner(layer: PatchConv1d | PatchConvTranspose1d, kernels: Tensor) -> None:
+    """Set the kernel to zero outside the patch itself, without bias.
+
+    Args:
+        layer: The layer.
+        kernels: (latent channel, series channel, patch).
+    """
+    inner = slice(layer.patch // 2, layer.patch // 2 + layer.patch)
+    with torch.no_grad():
+        nn.init.zeros_(layer.weight)
+        layer.weight[:, :, inner] = kernels
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
