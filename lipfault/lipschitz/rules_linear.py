@@ -158,7 +158,15 @@ def _reduce(func: Callable[..., Any], reach: Reach, *args: Any, **kwargs: Any) -
     reduced = func(torch.zeros(reach.shape, dtype=torch.float64), *args, **kwargs)
     count = reach.numel() / max(1, reduced.numel())
     factor = count**-0.5 if func.__name__ == 'mean' else count**0.5
-    return Reach.build(reduced.shape, low, high, reach.change.scalar(factor))
+    result = Reach.build(reduced.shape, low, high, reach.change.scalar(factor))
+    return _keep_root(reach, result, 1 / count if func.__name__ == 'mean' else 1.0)
+
+
+def _keep_root(before: Reach, after: Reach, column: float) -> Reach:
+    """Weighted means of squares: their root is a norm, steep as √(largest column sum)."""
+    if 'root' in before.tags:
+        after.tags = {'root': before.tags['root'].scalar(math.sqrt(column))}
+    return after
 
 
 @rule(
@@ -174,7 +182,8 @@ def _average(func: Callable[..., Any], reach: Reach, *args: Any, **kwargs: Any) 
         (columns,) = torch.autograd.grad(pooled.sum(), ones)
     factor = math.sqrt(float(pooled.detach().max()) * float(columns.max())) * (1 + 1e-12)
     shape = torch.Size((*reach.shape[:2], *pooled.shape[2:]))
-    return Reach.build(shape, low, high, reach.change.scalar(factor))
+    result = Reach.build(shape, low, high, reach.change.scalar(factor))
+    return _keep_root(reach, result, float(columns.max()))
 
 
 @rule(

@@ -40,6 +40,8 @@ def _activation(func: Callable[..., Any], reach: Reach, *args: Any, **kwargs: An
         applied.tags = {'size of': reach}
     elif name in ('asinh', 'softsign', 'tanh') and 'size of' in reach.tags:
         applied.tags = dict(reach.tags)
+    elif name in ('clamp_min', 'relu') and 'root' in reach.tags:
+        applied.tags = {'root': reach.tags['root']}
     return applied
 
 
@@ -217,12 +219,17 @@ def _square(func: Callable[..., Any], reach: Reach, exponent: float = 2) -> Reac
         raise LipfaultError(f'power {exponent} has no rule; 2 and 0.5 have')
     low, high = require_range(reach, 'a square')
     top = 2 * float(torch.maximum(low.abs(), high.abs()).max())
-    return elementwise(reach, torch.square, Sector(-top, top, 'rising', (0.0, 0.0)))
+    squared = elementwise(reach, torch.square, Sector(-top, top, 'rising', (0.0, 0.0)))
+    squared.tags = {'root': reach.change.scalar()}
+    return squared
 
 
 @rule('sqrt', 'log')
 def _root(func: Callable[..., Any], reach: Reach) -> Reach:
-    """Finite only away from zero, so the lower end of the range decides."""
+    """Finite only away from zero, as the range tells; the root of a mean of squares is a norm."""
+    if func.__name__ == 'sqrt' and 'root' in reach.tags:
+        ends = [None if e is None else e.clamp_min(0).sqrt() for e in (reach.low, reach.high)]
+        return Reach.build(reach.shape, ends[0], ends[1], reach.tags['root'])
     low, _ = require_range(reach, func.__name__)
     nearest = float(low.min())
     if nearest <= 0:

@@ -14,7 +14,7 @@ _MOVES = (
     'T', 'mT', 'unsqueeze', 'squeeze', 'expand', 'expand_as', 'view_as', 'reshape_as', 'repeat',
     'repeat_interleave', 'tile', 'narrow', 'select', '__getitem__', 'chunk', 'split', 'unbind',
     'index_select', 'pixel_shuffle', 'pixel_unshuffle', 'flip', 'roll', 'broadcast_to', 'ravel',
-    'split_with_sizes', 'tensor_split', 'channel_shuffle', 'swapdims',
+    'split_with_sizes', 'tensor_split', 'channel_shuffle', 'unfold', 'swapdims',
 )  # fmt: skip
 
 _SAME = (
@@ -68,7 +68,9 @@ def gather(reach: Reach, places: Tensor) -> Reach:
         change.spreads = {s: p[flat][:, flat] for s, p in reach.change.spreads.items()}
     ends = [None if e is None else _take(e, places) for e in (reach.low, reach.high)]
     moved = Reach.build(places.shape, ends[0], ends[1], change)
-    if repeats == 1:
+    if 'root' in reach.tags:
+        moved.tags = {'root': reach.tags['root'].scalar(repeats**0.5)}
+    elif repeats == 1:
         moved.tags = {k: gather(v, places) for k, v in reach.tags.items() if isinstance(v, Reach)}
     return moved
 
