@@ -14,7 +14,8 @@ from lipfault.faults.inject import Injected, inject
 from lipfault.faults.labelling import blank, fill
 from lipfault.faults.labels import FaultLabels
 from lipfault.faults.patterns import PATTERNS
-from lipfault.faults.plan import Plan, Planner
+from lipfault.faults.plan import Plan
+from lipfault.faults.planner import Planner
 from lipfault.faults.sites import Source, gather
 from lipfault.modality import Modality
 

@@ -2,16 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from lipfault.faults.draws import Draws
-from lipfault.modality import Kind, Modality
+
+if TYPE_CHECKING:
+    from lipfault.modality import Kind, Modality
 
 Family = Literal['series', 'image', 'cross']
 FAMILIES: tuple[Family, ...] = ('series', 'image', 'cross')
@@ -34,14 +35,14 @@ class Sensor:
         noise: (channel,) float32, standard deviation of the sensor noise.
     """
 
-    kind: Kind
+    kind: 'Kind'
     rate_hz: float
     low: Tensor
     high: Tensor
     noise: Tensor
 
     @classmethod
-    def of(cls, modality: Modality, device: torch.device) -> 'Sensor':
+    def of(cls, modality: 'Modality', device: torch.device) -> 'Sensor':
         """Put a modality's ranges and noise on a device."""
         low, high, noise = (
             torch.tensor(values, dtype=torch.float32, device=device)
@@ -87,14 +88,15 @@ class Site:
         return chosen.reshape(-1, *[1] * (self.signal.ndim - 1))
 
     def rows(self, start: int, stop: int) -> Self:
-        """The samples `start` to `stop` of a fresh site, without a copy."""
-        cut = copy(self)
+        """The samples `start` to `stop`, without a copy."""
+        cut = object.__new__(type(self))
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
             if isinstance(value, Tensor):
-                cut.__dict__[name] = value[start:stop]
+                value = value[start:stop]
             elif hasattr(value, 'rows'):
-                cut.__dict__[name] = value.rows(start, stop)
+                value = value.rows(start, stop)
+            cut.__dict__[name] = value
         return cut
 
     def channelwise(self, values: Tensor) -> Tensor:
@@ -138,7 +140,7 @@ class Fault(ABC, Generic[SiteT]):
     all_channels: ClassVar[bool] = False
     missing: ClassVar[bool] = False
 
-    def fits(self, modality: Modality) -> bool:
+    def fits(self, modality: 'Modality') -> bool:
         """Whether the fault can befall a modality."""
         kinds = (modality.kind, 'cross')
         return self.family in kinds and len(modality.channels) >= self.min_channels

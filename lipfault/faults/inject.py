@@ -1,5 +1,6 @@
 """Apply planned faults to the signal of one modality."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -54,19 +55,19 @@ def settle(site: Site, faulty: Tensor, touched: Tensor, lost: Tensor | None) -> 
     low, high = site.channelwise(site.sensor.low), site.channelwise(site.sensor.high)
     faulty = faulty.clamp(low, high)
     change = faulty - site.signal
-    known = ~change.isnan()
+    known = change == change  # false where NaN, in one pass
     if lost is not None:
         lost = lost & ~site.signal.isnan()
         known, change = known | lost, torch.where(lost, high - low, change)
     faulty_at_all = (site.severity > 0).reshape(-1, *[1] * (site.signal.ndim - 1))
-    taken = touched & known & faulty_at_all
+    taken = touched & faulty_at_all & known
     observed = torch.where(taken, faulty, site.signal)
-    relative = torch.where(taken, change / site.channelwise(site.sensor.noise), 0)
     mask = taken if site.signal.ndim == 3 else taken.any(1, keepdim=True)
+    damage = _damage(site, torch.where(taken, change, 0), mask)
     present = site.severity > 0
     if lost is not None:
         present = ~observed.flatten(1).isnan().all(1)
-    return Injected(observed, mask, _damage(relative, mask), present)
+    return Injected(observed, mask, damage, present)
 
 
 def _of_missing_kind(groups: Groups, site: Site) -> Tensor:
@@ -75,11 +76,11 @@ def _of_missing_kind(groups: Groups, site: Site) -> Tensor:
     return torch.cat(parts).bool().reshape(-1, *[1] * (site.signal.ndim - 1))
 
 
-def _damage(relative: Tensor, mask: Tensor) -> Tensor:
-    """(n,) RMS over the touched channels of a window, or over a whole frame."""
+def _damage(site: Site, change: Tensor, mask: Tensor) -> Tensor:
+    """(n,) RMS over the touched channels of a window, or over a whole frame, per noise."""
     # In float64, so that the order of summation does not show in the float32 result.
-    energy = relative.square_().flatten(2).sum(-1, dtype=torch.float64)
+    energy = change.square().flatten(2).sum(-1, dtype=torch.float64) / site.sensor.noise**2
     touched = mask.flatten(2).any(-1).sum(1).clamp_min(1)
-    channels = touched if mask.shape[1] == relative.shape[1] else relative.shape[1]
-    places = relative[0, 0].numel() if len(relative) else 1
+    channels = touched if site.signal.ndim == 3 else change.shape[1]
+    places = math.prod(change.shape[2:])
     return (energy.sum(1) / (channels * places)).sqrt().float()

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lipfault.errors import LipfaultError
-from lipfault.faults.columns import Columns
 from lipfault.faults.draws import Draws
+from lipfault.faults.plan import Columns
 from lipfault.modality import Modality
 
 CAUSES: dict[str, dict[str, str]] = {

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lipfault.faults.columns import Columns
 from lipfault.faults.device import send
 from lipfault.faults.draws import Draws
 from lipfault.faults.fault import Sensor, Site
@@ -15,7 +14,7 @@ from lipfault.faults.image.site import Frames, ImageSite, unit_range
 from lipfault.faults.inject import Injected, settle
 from lipfault.faults.labelling import blank, fill
 from lipfault.faults.labels import FaultLabels
-from lipfault.faults.plan import Plan
+from lipfault.faults.plan import Columns, Plan
 from lipfault.faults.schedule import FaultSchedule, Stage
 from lipfault.faults.series.site import SeriesSite
 from lipfault.faults.sites import draw_channels

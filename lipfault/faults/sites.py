@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lipfault.faults.columns import Columns
 from lipfault.faults.device import send
 from lipfault.faults.draws import Draws
 from lipfault.faults.fault import AnyFault, Groups, Sensor, Site
 from lipfault.faults.image.site import Frames, ImageSite, unit_range
-from lipfault.faults.plan import Plan
+from lipfault.faults.plan import Columns, Plan
 from lipfault.faults.series.site import SeriesSite
 
 
