@@ -20,9 +20,13 @@ COLOURS = {
     'floor': (3, 4, 5),
     'table': (5, 7, 9),
     'steel': (9, 10, 11),
+    'carton': (13, 11, 8),
+    'brick': (13, 8, 7),
+    'slate': (8, 12, 13),
 }
 """Colour of each material, (red, green, blue) of 31, so that faces keep clear of the steps of a
-camera with 5 bits a colour; saturated, so that each link can be told apart in a small picture."""
+camera with 5 bits a colour. Links are saturated, so that they can be told apart in a small
+picture; what lies about is dull, since no other sensor knows where it is."""
 
 
 def numbers(values: Iterable[float]) -> str:

@@ -73,7 +73,7 @@ def arm_channels(design: ArmDesign) -> list[Channel]:
         ],
         *axes('xyz', 'm', span, 5e-4, 2**-12, 'tool_position'),
         *axes(('xx', 'xy', 'xz', 'yx', 'yy', 'yz'), '1', 1.05, 2e-3, 2**-10, 'tool_rotation'),
-        *axes('xyz', 'm/s', 4.0, 5e-3, 2**-8, 'tool_velocity'),
+        *axes('xyz', 'm/s', 5.0, 5e-3, 2**-8, 'tool_velocity'),
         *axes('xyz', 'rad/s', 12.0, 0.01, 2**-7, 'tool_rate'),
     ]
 

@@ -190,7 +190,7 @@ def _above(point: Array, height: float) -> Array:
 
 def _draw_boxes(random: np.random.Generator) -> list[Box]:
     """Two or three boxes of different size and mass."""
-    colours = ('yellow', 'cyan', 'red')
+    colours = ('carton', 'slate', 'brick')
     boxes = []
     for colour in colours[: int(random.integers(2, 4))]:
         width, length, height = random.uniform((0.018, 0.025, 0.035), (0.03, 0.045, 0.055))

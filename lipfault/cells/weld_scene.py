@@ -119,9 +119,9 @@ def _add_piece(world: ET.Element, piece: WorkPiece) -> None:
     half = _PLATE / 2
     plate = Shape('box', (0.3, 0.3, half), (0.0, 0.0, half), 'steel')
     size = (half, piece.length / 2 + 0.03, piece.height / 2)
-    wall = Shape('box', size, (0.0, 0.0, _PLATE + piece.height / 2), 'orange')
+    wall = Shape('box', size, (0.0, 0.0, _PLATE + piece.height / 2), 'brick')
     pipes = [
-        Shape('cylinder', (r,), (x, y, _PLATE, x, y, _PLATE + 0.1), 'yellow')
+        Shape('cylinder', (r,), (x, y, _PLATE, x, y, _PLATE + 0.1), 'carton')
         for x, y, r in piece.pipes
     ]
     for shape in (plate, wall, *pipes):
