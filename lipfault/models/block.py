@@ -11,6 +11,7 @@ from lipfault.models.autoencoder import Autoencoder, Signals
 from lipfault.models.corrector import Corrector
 from lipfault.models.detector import Detector
 from lipfault.models.locator import Locator
+from lipfault.models.restorer import Restorer
 
 
 @dataclass
@@ -21,7 +22,7 @@ class BlockConfig:
         corrector_width: Hidden units of the dense corrector.
         detector_width: Hidden units of the dense detector.
         embedding: Size of the detector's embedding.
-        locator_widths: Hidden channels of a locator, by kind of modality.
+        local_widths: Hidden channels of a locator and of a restorer, by kind of modality.
         groups: Into how many groups the channels of a series are split; each group is inferred
             from the others and from the other modalities, and the difference shown to the locator.
     """
@@ -29,7 +30,7 @@ class BlockConfig:
     corrector_width: int = 768
     detector_width: int = 256
     embedding: int = 64
-    locator_widths: Mapping[str, int] | None = None
+    local_widths: Mapping[str, int] | None = None
     groups: int = 4
 
 
@@ -108,9 +109,12 @@ class FaultMapBlock(nn.Module):
         self.channels = {n: len(m.channels) for n, m in modalities.items()}
         self.groups = config.groups
         shapes = {n: autoencoder.latent_shape(n) for n in modalities}
-        widths = config.locator_widths or {'series': 192, 'image': 48}
+        widths = config.local_widths or {'series': 192, 'image': 48}
         self.locators = nn.ModuleDict(
             {n: Locator(m.kind, len(m.channels), 3, widths[m.kind]) for n, m in modalities.items()}
+        )
+        self.restorers = nn.ModuleDict(
+            {n: Restorer(m.kind, len(m.channels), widths[m.kind]) for n, m in modalities.items()}
         )
         self.corrector = Corrector(
             shapes,
@@ -136,7 +140,7 @@ class FaultMapBlock(nn.Module):
         """
         found = self.detect(autoencoder, observed)
         maps = told or found.maps
-        return found, self.correct(autoencoder, observed, found.latents, maps, maps)
+        return found, self.correct(autoencoder, observed, maps, maps)
 
     def detect(
         self, autoencoder: Autoencoder, observed: Signals, clean: Tensor | None = None
@@ -148,7 +152,7 @@ class FaultMapBlock(nn.Module):
             observed: Standardized signals.
             clean: (batch,) bool, in training the samples without a fault; they set the scales.
         """
-        with torch.no_grad():
+        with self._frozen():
             latents = autoencoder.encode(observed)
             residuals = self.residuals(autoencoder, observed, latents)
         map_logits, pooled = self._locate(observed, residuals, clean)
@@ -160,9 +164,9 @@ class FaultMapBlock(nn.Module):
         self,
         autoencoder: Autoencoder,
         observed: Signals,
-        latents: Signals,
         hide: Signals,
         replace: Signals,
+        blind: Tensor | None = None,
     ) -> Correction:
         """Infer what is hidden, and put it where it is wanted.
 
@@ -171,18 +175,29 @@ class FaultMapBlock(nn.Module):
         Args:
             autoencoder: Stage 1.
             observed: Standardized signals.
-            latents: Latent of `observed`.
             hide: Maps in [0, 1] of what the corrector may not rely on, 1 hides.
             replace: Maps in [0, 1] of what is replaced by what it infers.
+            blind: (batch,) bool, samples of which nothing hidden may be looked at, not even as a
+                degraded image; none by default.
         """
-        with torch.no_grad():
+        with self._frozen():
             hidden = {n: m.detach() for n, m in hide.items()}
-            kept = autoencoder.encode({n: x * (1 - hidden[n]) for n, x in observed.items()})
-            summaries = {n: self._summary(n, hidden[n], kept[n]) for n in observed}
-        corrected = self.corrector(kept, latents, summaries)
-        inferred = autoencoder.decode(corrected)
+            kept = {n: x * (1 - hidden[n]) for n, x in observed.items()}
+            latents = autoencoder.encode(kept)
+            summaries = {n: self._summary(n, hidden[n], latents[n]) for n in observed}
+        corrected = self.corrector(latents, summaries)
+        guesses = autoencoder.decode(corrected)
+        inferred = {}
+        for name, x in observed.items():
+            seen = x if blind is None else _where(blind, kept[name], x)
+            restorer = self.restorers[name]
+            inferred[name] = restorer(kept[name], seen, hidden[name], guesses[name].to(x.dtype))
         cleaned = {n: x + replace[n] * (inferred[n].float() - x) for n, x in observed.items()}
         return Correction(corrected, inferred, cleaned)
+
+    def _frozen(self) -> torch.set_grad_enabled:
+        """No gradient in training; in evaluation the whole path has one, as whoever asks wants."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and not self.training)
 
     def residuals(
         self, autoencoder: Autoencoder, observed: Signals, latents: Signals
@@ -208,7 +223,8 @@ class FaultMapBlock(nn.Module):
         signal, parts = observed[name], self.parts(name, observed[name].device)
         batch, count = len(signal), len(parts)
         hidden = parts.view(count, 1, -1, *[1] * (signal.dim() - 2))
-        kept_part = self._encode_kept(autoencoder, name, signal, hidden)
+        kept = (signal * (1 - hidden)).flatten(0, 1)
+        kept_part = self._encode_kept(autoencoder, name, kept)
         repeated = {n: z.repeat(count, *[1] * (z.dim() - 1)) for n, z in latents.items()}
         summaries = {
             n: z.new_zeros(count * batch, self._map_size(n, tuple(z.shape[1:])))
@@ -217,18 +233,17 @@ class FaultMapBlock(nn.Module):
         mask = hidden[:, :, : self._map_shape(name, signal)[0]]
         mask = mask.expand(count, batch, *self._map_shape(name, signal)).flatten(0, 1)
         summaries[name] = self._summary(name, mask, kept_part)
-        latent = self.corrector(repeated | {name: kept_part}, repeated, summaries, names=(name,))
-        inferred = autoencoder.decode(latent)[name].reshape(count, *signal.shape)
+        latent = self.corrector(repeated | {name: kept_part}, summaries, names=(name,))
+        guess = autoencoder.decode(latent)[name].to(signal.dtype)
+        inferred = self.restorers[name](kept, kept, mask, guess).reshape(count, *signal.shape)
         return torch.sum(inferred * hidden, dim=0)
 
-    def _encode_kept(
-        self, autoencoder: Autoencoder, name: str, signal: Tensor, hidden: Tensor
-    ) -> Tensor:
+    def _encode_kept(self, autoencoder: Autoencoder, name: str, kept: Tensor) -> Tensor:
         """Latent of what the parts leave of a signal, (part x batch, latent channel, position)."""
-        if self.kinds[name] == 'image':
-            nothing = autoencoder.encode({name: torch.zeros_like(signal[:1])})[name]
-            return nothing.expand(len(signal), *nothing.shape[1:])
-        return autoencoder.encode({name: (signal * (1 - hidden)).flatten(0, 1)})[name]
+        if self.kinds[name] == 'image':  # nothing is left, the same for every sample
+            nothing = autoencoder.encode({name: kept[:1]})[name]
+            return nothing.expand(len(kept), *nothing.shape[1:])
+        return autoencoder.encode({name: kept})[name]
 
     def parts(self, name: str, device: torch.device) -> Tensor:
         """Which channels are hidden together, (part, channel) float of zeros and ones.
@@ -285,3 +300,8 @@ class FaultMapBlock(nn.Module):
     def _map_shape(self, name: str, signal: Tensor) -> tuple[int, ...]:
         channels = 1 if self.kinds[name] == 'image' else self.channels[name]
         return (channels, *signal.shape[2:])
+
+
+def _where(rows: Tensor, chosen: Tensor, other: Tensor) -> Tensor:
+    """`chosen` in the samples of (batch,) bool `rows`, `other` elsewhere."""
+    return torch.where(rows.view(-1, *[1] * (other.dim() - 1)), chosen, other)

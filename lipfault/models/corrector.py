@@ -30,7 +30,7 @@ class Corrector(nn.Module):
         super().__init__()
         sizes = {n: int(torch.Size(s).numel()) for n, s in latent_shapes.items()}
         self.trunk = nn.Sequential(
-            nn.Linear(2 * sum(sizes.values()) + sum(map_sizes.values()), width),
+            nn.Linear(sum(sizes.values()) + sum(map_sizes.values()), width),
             nn.GELU(),
             nn.Linear(width, width),
             nn.GELU(),
@@ -41,19 +41,18 @@ class Corrector(nn.Module):
             nn.init.zeros_(head.bias)  # type: ignore[arg-type]
 
     def forward(
-        self, kept: Signals, seen: Signals, maps: Signals, names: tuple[str, ...] | None = None
+        self, kept: Signals, maps: Signals, names: tuple[str, ...] | None = None
     ) -> Signals:
         """Infer the latent of the clean signals.
 
         Args:
             kept: Latent of the signals with the hidden places set to their mean.
-            seen: Latent of the signals as observed.
             maps: Summarized fault maps (batch, map size), 1 where hidden.
             names: The modalities wanted, all by default.
 
         Returns:
             Latent of each wanted modality, shaped as it came.
         """
-        parts = [kept[n].flatten(1) for n in kept] + [seen[n].flatten(1) for n in seen]
+        parts = [z.flatten(1) for z in kept.values()]
         hidden = self.trunk(torch.cat([*parts, *(maps[n] for n in kept)], dim=1))
         return {n: kept[n] + self.heads[n](hidden).view_as(kept[n]) for n in names or tuple(kept)}

@@ -4,25 +4,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from lipfault.models.residual_layer import ResidualLayer
 from lipfault.models.running_scale import RunningScale, symlog
-
-
-class _Residual(nn.Module):
-    """x + f(x) with a convolution along places and a broadcast of the mean over places."""
-
-    def __init__(self, width: int, conv: type[nn.Conv1d] | type[nn.Conv2d]) -> None:
-        super().__init__()
-        self.conv = conv(width, width, 3, padding=1)
-        self.everywhere = nn.Linear(width, width)
-        self.out = conv(width, width, 1)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        mean = self.everywhere(hidden.flatten(2).mean(dim=2))
-        mixed = nn.functional.gelu(
-            self.conv(hidden) + mean.view(*mean.shape, *[1] * (hidden.dim() - 2))
-        )
-        out: Tensor = hidden + self.out(mixed)
-        return out
 
 
 class Locator(nn.Module):
@@ -57,7 +40,7 @@ class Locator(nn.Module):
         self.kind, self.patch, self.width = kind, patch, width
         self.scale = RunningScale(views * channels)
         self.start = conv(views * channels, width, patch, stride=patch)
-        self.body = nn.Sequential(*(_Residual(width, conv) for _ in range(depth)))
+        self.body = nn.Sequential(*(ResidualLayer(width, conv) for _ in range(depth)))
         maps = channels * patch if kind == 'series' else patch**2
         self.end = conv(width, maps, 1)
 

@@ -165,11 +165,11 @@ def check_card(found: dict[str, Any] | None, wanted: dict[str, Any], where: str)
             f'the data have {list(want["modalities"])}'
         )
     for name, modality in want['modalities'].items():
-        for field in ('kind', 'channels', 'size', 'rate_hz'):
-            if have['modalities'][name][field] != modality[field]:
+        for key in ('kind', 'channels', 'size', 'rate_hz'):
+            if have['modalities'][name][key] != modality[key]:
                 raise LipfaultError(
-                    f'{where} was trained with {name}.{field} = '
-                    f'{have["modalities"][name][field]}, the data have {modality[field]}'
+                    f'{where} was trained with {name}.{key} = '
+                    f'{have["modalities"][name][key]}, the data have {modality[key]}'
                 )
     if have['steps'] != want['steps']:
         raise LipfaultError(

@@ -63,7 +63,7 @@ def measure_correction(
     truth = autoencoder.standardized(batch.clean)
     observed = autoencoder.standardized(batch.observed)
     masks = {n: m.float() for n, m in fault_masks(labels).items()}
-    oracle = block.correct(autoencoder, observed, found.latents, masks, masks)
+    oracle = block.correct(autoencoder, observed, masks, masks)
     versions = {
         'error_clean': autoencoder(truth),
         'error_uncorrected': autoencoder.decode(found.latents),

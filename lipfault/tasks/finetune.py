@@ -164,7 +164,9 @@ class FinetuneTask(BaseTask):
         masks = fault_masks(labels)
         found = self.block.detect(self.autoencoder, observed, ~labels.faulty)
         hide = self._hide(batch, observed, masks, found.maps)
-        corrected = self.block.correct(self.autoencoder, observed, found.latents, hide, found.maps)
+        corrected = self.block.correct(
+            self.autoencoder, observed, hide, found.maps, blind=~labels.faulty
+        )
         terms = self._terms(clean, found, corrected, masks, hide, batch)
         total = torch.stack([getattr(self.losses, key) * term for key, term in terms.items()]).sum()
         total = total + penalty(self.block)

@@ -75,7 +75,7 @@ def summarize_norms(modules: dict[str, nn.Module]) -> dict[str, float]:
     A raw figure as in arXiv 2603.25103: any rescaling inside the network changes it, so read it
     beside the gains.
     """
-    metrics = {}
+    metrics: dict[str, float] = {}
     for name, module in modules.items():
         norms = {k: exact_norm(layer).value for k, layer in linear_layers(module)}
         metrics |= {f'norm/{name}/{layer}': norm for layer, norm in norms.items()}

@@ -1,0 +1,34 @@
+import pytest
+import torch
+
+from lipfault.models import objective
+
+
+def test_contrastive_by_hand():
+    embedding = torch.tensor([[0.0, 1.0], [0.0, -1.0], [3.0, 0.0], [0.5, 0.0]])
+    faulty = torch.tensor([False, False, True, True])
+    # Centre 0, clean spread 1; one fault is beyond the margin of 2, the other 1.5 short of it.
+    assert objective.contrastive(embedding, faulty, 2.0).item() == pytest.approx(1 + 1.5**2 / 2)
+
+
+@pytest.mark.parametrize('faulty', [[True, True, True], [False, False, False], [True, True, False]])
+def test_contrastive_without_a_pair_is_zero_and_has_a_gradient(faulty):
+    embedding = torch.randn(3, 4, requires_grad=True)
+    loss = objective.contrastive(embedding, torch.tensor(faulty), 1.0)
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(embedding.grad, torch.zeros(3, 4))
+
+
+def test_hidden_reconstruction_counts_only_what_is_hidden():
+    truth = {'a': torch.zeros(1, 2, 4)}
+    estimate = {'a': torch.tensor([[[1.0, 9.0, 9.0, 9.0], [9.0, 2.0, 9.0, 9.0]]])}
+    hidden = {'a': torch.zeros(1, 2, 4)}
+    hidden['a'][0, 0, 0] = hidden['a'][0, 1, 1] = 1
+    assert objective.hidden_reconstruction(estimate, truth, hidden).item() == pytest.approx(2.5)
+
+
+def test_reconstruction_weighs_modalities_alike():
+    truth = {'a': torch.zeros(1, 1), 'b': torch.zeros(1, 100)}
+    estimate = {'a': torch.ones(1, 1), 'b': torch.zeros(1, 100)}
+    assert objective.reconstruction(estimate, truth).item() == pytest.approx(0.5)
