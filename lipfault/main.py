@@ -1,4 +1,4 @@
-"""The entry point: `lipfault fit|validate|test|predict` and the other commands."""
+"""The entry point: `lipfault fit|validate|test|predict|certify` and the other commands."""
 
 import itertools
 import sys
@@ -12,6 +12,7 @@ from rich.console import Console
 from lipfault.errors import LipfaultError
 
 EVALUATIONS = ('validate', 'test', 'predict')
+CERTIFIER = 'lipfault.callbacks.certificate.CertificateWriter'
 
 
 def main(args: list[str] | None = None) -> None:
@@ -31,6 +32,8 @@ def _dispatch(args: list[str]) -> None:
         return
     from lipfault.cli import build
 
+    if args and args[0] == 'certify':
+        args = ['test', *args[1:], f'--trainer.callbacks+={CERTIFIER}']
     cli = build(_with_config_of_run(args))
     if cli.subcommand in ('fit', 'test') and cli.trainer.is_global_zero:
         from lipfault.report.html import write_report

@@ -93,7 +93,7 @@ class Modulation(nn.Module):
 
     def begin(self, weight: Tensor, size: Sequence[int] | None) -> None:
         """Find the singular vectors to start from, for inputs of this spatial size."""
-        with torch.no_grad(), _full_precision(weight):
+        with torch.inference_mode(False), torch.no_grad(), _full_precision(weight):
             operator = self._checked(weight, size)
             start = start_vector(operator.in_shape, operator.weight)
             triple = lanczos(operator.apply, operator.adjoint, start, START_STEPS, START_TOLERANCE)
@@ -127,7 +127,7 @@ class Modulation(nn.Module):
     def exact(self, weight: Tensor) -> Spectrum:
         """Exact norm of the raw weight; leaves the training's estimate alone."""
         if self._exact is None or self._exact[0] != _key(weight):
-            with torch.no_grad(), _full_precision(weight):
+            with torch.inference_mode(False), torch.no_grad(), _full_precision(weight):
                 operator = self._checked(weight.double(), self._size())
                 found = _spectrum(operator, exact_triple(operator))
                 narrow = (part.to(_wide(weight).dtype) for part in found)

@@ -6,6 +6,7 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
+from lipfault.report.certificate import draw_certificate
 from lipfault.report.curves import draw_losses
 from lipfault.report.damage import LEAST_FAULTS, draw_damage
 from lipfault.report.detection import draw_detection
@@ -152,6 +153,15 @@ _STAGE_2 = (
         'while clean differences (dotted) pass the corrector and leave the detector cold. Dots: '
         'measured by the test.',
         draw_norms,
+    ),
+    Section(
+        'certificate',
+        'Certificate',
+        'How far a fault on one modality can move another, per unit of fault: the largest of the '
+        'injected faults, the largest that an adversary found inside the range of the sensor, and '
+        'the bound that no fault can exceed. Good: all below 1, close together. The words for it, '
+        'in physical units, and the ledger of all layers are in certificate.json.',
+        draw_certificate,
     ),
     _LOSSES,
     _SKILL,
