@@ -13,7 +13,7 @@ DEMO_RUNS := runs/demo
 SMOKE_RUNS := runs/smoke
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-simulate demo test check lint types unit smoke format bench clean
+.PHONY: help install install-simulate demo main-path test check lint types unit smoke format bench clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,11 @@ demo: install ## Train and test both stages on the shipped ur5 recordings (runs/
 	$(LIPFAULT) fit --config configs/finetune.yaml --run $(DEMO_RUNS)/finetune \
 	  --model.pretrained $(DEMO_RUNS)/pretrain
 	$(LIPFAULT) test --ckpt_path $(DEMO_RUNS)/finetune
+
+main-path: install ## The experiment behind docs/results.md; about an hour, resumable run by run
+	set -e; for seed in 0 1 2; do experiments/main_path/run.sh ur5 $$seed; done
+	for cell in welding_single welding_dual; do experiments/main_path/run.sh $$cell 0; done
+	$(BIN)/python experiments/main_path/collect.py
 
 test: check unit smoke ## All checks: lint, types, tests, doctests, smoke runs
 

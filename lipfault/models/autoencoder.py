@@ -54,7 +54,7 @@ class Autoencoder(nn.Module):
         """Build the coders; they know nothing until `fit_start` or a checkpoint."""
         super().__init__()
         config = config or CoderConfig()
-        self.names = tuple(modalities)
+        self.names, self.steps = tuple(modalities), dict(steps)
         self.standardize = nn.ModuleDict({n: Standardize(m) for n, m in modalities.items()})
         self.coders = nn.ModuleDict(
             {n: _coder(m, steps.get(n), config) for n, m in modalities.items()}
@@ -75,6 +75,11 @@ class Autoencoder(nn.Module):
         standardize = self._standardize(name)
         standardize.fit(signals)
         self._coder(name).start_from_pca(standardize(signals))
+
+    def noise(self, name: str, modality: Modality) -> Tensor:
+        """(channel,) sensor noise of one modality in standardized units."""
+        scale = self._standardize(name).scale
+        return torch.tensor(modality.noise, device=scale.device) / scale.flatten()
 
     def standardized(self, signals: Signals) -> Signals:
         """Signals in the units of the model: zero mean, unit variance."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lipfault.modality import Modality
 from lipfault.models.autoencoder import Autoencoder, Signals
+from lipfault.models.consistency import ChannelConsistency
 from lipfault.models.corrector import Corrector
 from lipfault.models.detector import Detector
 from lipfault.models.locator import Locator
@@ -111,7 +112,17 @@ class FaultMapBlock(nn.Module):
         shapes = {n: autoencoder.latent_shape(n) for n in modalities}
         widths = config.local_widths or {'series': 192, 'image': 48}
         self.locators = nn.ModuleDict(
-            {n: Locator(m.kind, len(m.channels), 3, widths[m.kind]) for n, m in modalities.items()}
+            {
+                n: Locator(m.kind, len(m.channels), self._views(n), widths[m.kind])
+                for n, m in modalities.items()
+            }
+        )
+        self.consistency = nn.ModuleDict(
+            {
+                n: ChannelConsistency(len(m.channels), autoencoder.steps[n])
+                for n, m in modalities.items()
+                if m.kind == 'series'
+            }
         )
         self.restorers = nn.ModuleDict(
             {n: Restorer(m.kind, len(m.channels), widths[m.kind]) for n, m in modalities.items()}
@@ -122,7 +133,10 @@ class FaultMapBlock(nn.Module):
             config.corrector_width,
         )
         features = sum(
-            torch.Size(s).numel() + 2 * widths[self.kinds[n]] + 2 * self._map_size(n, s)
+            torch.Size(s).numel()
+            + 2 * widths[self.kinds[n]]
+            + (self._views(n) - 1) * self._map_size(n, s)
+            + 2
             for n, s in shapes.items()
         )
         self.detector = Detector(features, len(modalities), config.detector_width, config.embedding)
@@ -156,7 +170,7 @@ class FaultMapBlock(nn.Module):
             latents = autoencoder.encode(observed)
             residuals = self.residuals(autoencoder, observed, latents)
         map_logits, pooled = self._locate(observed, residuals, clean)
-        scaled = self.detector.scaled(self._features(latents, residuals, pooled), clean)
+        scaled = self.detector.scaled(self._features(latents, residuals, pooled, map_logits), clean)
         embedding = self.detector.embed(scaled)
         return Detection(self.detector(embedding), embedding, scaled, map_logits, latents)
 
@@ -201,8 +215,8 @@ class FaultMapBlock(nn.Module):
 
     def residuals(
         self, autoencoder: Autoencoder, observed: Signals, latents: Signals
-    ) -> dict[str, tuple[Tensor, Tensor]]:
-        """Observed minus reconstructed, and observed minus inferred from the rest.
+    ) -> dict[str, list[Tensor]]:
+        """Observed minus reconstructed, observed minus inferred from the rest, consistency.
 
         Args:
             autoencoder: Stage 1.
@@ -210,11 +224,26 @@ class FaultMapBlock(nn.Module):
             latents: Latent of `observed`.
 
         Returns:
-            For each modality two tensors shaped as its signal.
+            For each modality tensors shaped as its signal; for a series also the whitened
+            residual of each channel given the others.
         """
         reconstructed = autoencoder.decode(latents)
         inferred = {n: self._inferred_by_part(autoencoder, observed, latents, n) for n in observed}
-        return {n: (x - reconstructed[n], x - inferred[n]) for n, x in observed.items()}
+        found = {n: [x - reconstructed[n], x - inferred[n]] for n, x in observed.items()}
+        for name, consistency in self.consistency.items():
+            found[name].append(consistency(observed[name]))
+        return found
+
+    def fit_start(self, name: str, standardized: Tensor, noise: Tensor) -> None:
+        """Take the relations between the channels of a series from clean windows.
+
+        Args:
+            name: The modality; nothing happens for an image.
+            standardized: (window, channel, time).
+            noise: (channel,) sensor noise in standardized units.
+        """
+        if name in self.consistency:
+            self.consistency[name].fit(standardized, noise)  # type: ignore[operator]
 
     def _inferred_by_part(
         self, autoencoder: Autoencoder, observed: Signals, latents: Signals, name: str
@@ -260,7 +289,7 @@ class FaultMapBlock(nn.Module):
     def _locate(
         self,
         observed: Signals,
-        residuals: dict[str, tuple[Tensor, Tensor]],
+        residuals: dict[str, list[Tensor]],
         clean: Tensor | None,
     ) -> tuple[Signals, Signals]:
         logits, pooled = {}, {}
@@ -270,13 +299,17 @@ class FaultMapBlock(nn.Module):
         return logits, pooled
 
     def _features(
-        self, latents: Signals, residuals: dict[str, tuple[Tensor, Tensor]], pooled: Signals
+        self,
+        latents: Signals,
+        residuals: dict[str, list[Tensor]],
+        pooled: Signals,
+        map_logits: Signals,
     ) -> Tensor:
         """What the detector gets, (batch, feature)."""
         parts = []
         for name, latent in latents.items():
             energies = [self._energy(name, r, latent) for r in residuals[name]]
-            parts += [latent.flatten(1), *energies, pooled[name]]
+            parts += [latent.flatten(1), *energies, pooled[name], _evidence(map_logits[name])]
         return torch.cat(parts, dim=1).float()
 
     def _energy(self, name: str, residual: Tensor, latent: Tensor) -> Tensor:
@@ -293,6 +326,9 @@ class FaultMapBlock(nn.Module):
             return nn.functional.adaptive_avg_pool2d(fault_map, (rows, columns)).flatten(1)
         return nn.functional.adaptive_avg_pool1d(fault_map, latent.shape[2]).flatten(1)
 
+    def _views(self, name: str) -> int:
+        return 4 if self.kinds[name] == 'series' else 3
+
     def _map_size(self, name: str, latent_shape: tuple[int, ...]) -> int:
         places = torch.Size(latent_shape[1:]).numel()
         return places if self.kinds[name] == 'image' else self.channels[name] * places
@@ -305,3 +341,10 @@ class FaultMapBlock(nn.Module):
 def _where(rows: Tensor, chosen: Tensor, other: Tensor) -> Tensor:
     """`chosen` in the samples of (batch,) bool `rows`, `other` elsewhere."""
     return torch.where(rows.view(-1, *[1] * (other.dim() - 1)), chosen, other)
+
+
+def _evidence(map_logits: Tensor, places: int = 32) -> Tensor:
+    """Mean of the highest logits of a fault map, and of all; (batch, 2)."""
+    logits = map_logits.flatten(1)
+    top = logits.topk(min(places, logits.shape[1]), dim=1).values
+    return torch.stack([top.mean(dim=1), logits.mean(dim=1)], dim=1)

@@ -15,7 +15,7 @@ from lipfault.models import objective
 from lipfault.models.autoencoder import Autoencoder
 from lipfault.models.block import BlockConfig, Correction, Detection, FaultMapBlock
 from lipfault.tasks.base import CARD, BaseTask, OptimizerConfig, channels_last, check_card
-from lipfault.tasks.baseline import pca_floor, recording_data
+from lipfault.tasks.baseline import FIT_LIMIT, clean_signals, pca_floor, recording_data
 from lipfault.tasks.checkpoints import autoencoder_from, find_checkpoint, read_checkpoint
 from lipfault.tasks.evaluation import (
     PerSample,
@@ -144,6 +144,17 @@ class FinetuneTask(BaseTask):
             'the compute block starts afresh'
         )
         return autoencoder, {'coder': card['coder'], 'train_split': card['train_split']}
+
+    def setup(self, stage: str) -> None:
+        """Take the relations between channels from clean training windows, before a resume."""
+        if stage != 'fit':
+            return
+        datamodule = recording_data(self.trainer)
+        windows = clean_signals(datamodule, datamodule.train_split, FIT_LIMIT)
+        for name, modality in self.description.modalities.items():
+            signals = self.autoencoder.standardized({name: windows[name]})[name]
+            noise = self.autoencoder.noise(name, modality)
+            self.block.fit_start(name, signals, noise)
 
     def card(self) -> dict[str, Any]:
         """Stage, description and sizes, from which both parts can be rebuilt."""

@@ -1,5 +1,7 @@
 """From one number per sample to one number per run."""
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from lipfault.lipschitz.gains import summarize
@@ -10,6 +12,9 @@ from lipfault.metrics.recovery import energy_left, recovery, relative_change, sk
 
 PerSample = dict[str, Tensor]
 
+DAMAGE_EDGES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0, float('inf'))
+"""Edges of the bins in which recall is reported, in units of the sensor noise."""
+
 
 def calibrate(values: PerSample, false_alarm_rate: float) -> float:
     """Threshold from the scores of the clean signals of all windows."""
@@ -18,13 +23,19 @@ def calibrate(values: PerSample, false_alarm_rate: float) -> float:
 
 def summarize_detection(values: PerSample, threshold: float) -> dict[str, float]:
     """Detection at a threshold, see `lipfault.metrics.detection`."""
-    return detection_summary(
+    summary = detection_summary(
         values['score'],
         values['faulty'],
         values['modality'],
         values['predicted_modality'],
         threshold,
     )
+    detected = values['score'] > threshold
+    for low, high in pairwise(DAMAGE_EDGES):
+        inside = values['faulty'] & (values['damage'] >= low) & (values['damage'] < high)
+        recall = float(detected[inside].float().mean())
+        summary[f'recall_damage_{low:g}_{high:g}'] = recall
+    return summary
 
 
 def summarize_faults(values: PerSample, split: str = 'seen') -> dict[str, float]:

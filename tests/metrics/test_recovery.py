@@ -1,10 +1,18 @@
 import pytest
 import torch
 
-from lipfault.metrics.recovery import energy_left, error_per_sample, recovery, relative_change, skill
+from lipfault.metrics.recovery import (
+    energy_left,
+    error_per_sample,
+    recovery,
+    relative_change,
+    skill,
+)
 
 
-@pytest.mark.parametrize(('corrected', 'wanted'), [(1.0, 1.0), (5.0, 0.0), (2.0, 0.75), (9.0, -1.0)])
+@pytest.mark.parametrize(
+    ('corrected', 'wanted'), [(1.0, 1.0), (5.0, 0.0), (2.0, 0.75), (9.0, -1.0)]
+)
 def test_recovery(corrected, wanted):
     ones = torch.ones(4)
     assert recovery(ones, 5 * ones, corrected * ones) == pytest.approx(wanted)
@@ -25,4 +33,6 @@ def test_error_per_sample():
 
 
 def test_relative_change():
-    assert relative_change(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 3.0])) == pytest.approx(0.25)
+    assert relative_change(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 3.0])) == pytest.approx(
+        0.25
+    )

@@ -28,9 +28,7 @@ def signals():
 
 
 def full(signals, value):
-    return {
-        n: torch.full_like(x if x.dim() == 3 else x[:, :1], value) for n, x in signals.items()
-    }
+    return {n: torch.full_like(x if x.dim() == 3 else x[:, :1], value) for n, x in signals.items()}
 
 
 def test_nothing_found_leaves_the_measured_signal(parts, signals):
@@ -51,7 +49,9 @@ def test_what_is_hidden_everywhere_reaches_the_result_only_through_seen_latents(
 
 def test_parts_cover_each_channel_once(parts, signals):
     for name in signals:
-        assert torch.equal(parts[1].parts(name, torch.device('cpu')).sum(dim=0), torch.ones(signals[name].shape[1]))
+        assert torch.equal(
+            parts[1].parts(name, torch.device('cpu')).sum(dim=0), torch.ones(signals[name].shape[1])
+        )
 
 
 def test_one_sample_does_not_depend_on_the_others(parts, signals):
@@ -71,7 +71,9 @@ def test_shapes(parts, signals):
         'joints': (5, 4, 32),
         'force': (5, 2, 64),
     }
-    assert {n: x.shape for n, x in corrected.cleaned.items()} == {n: x.shape for n, x in signals.items()}
+    assert {n: x.shape for n, x in corrected.cleaned.items()} == {
+        n: x.shape for n, x in signals.items()
+    }
 
 
 def test_single_modality_works(tiny_modalities):

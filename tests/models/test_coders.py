@@ -88,7 +88,10 @@ def test_resting_channel_is_scaled_by_its_noise(tiny_modalities):
 
 @pytest.mark.parametrize(
     ('steps', 'widths', 'match'),
-    [(33, (8, 8), "'joints'.*multiple of series_patch"), (32, (8,) * 5, "'camera'.*multiples of 32")],
+    [
+        (33, (8, 8), "'joints'.*multiple of series_patch"),
+        (32, (8,) * 5, "'camera'.*multiples of 32"),
+    ],
 )
 def test_sizes_that_do_not_fit_are_named(tiny_modalities, steps, widths, match):
     config = CoderConfig(image_widths=widths, series_patch=16)

@@ -33,5 +33,5 @@ def test_components_are_orthonormal_for_rank_deficient_samples():
 
 
 def test_refuses_more_components_than_samples():
-    with pytest.raises(LipfaultError, match='7 components.*5 samples'):
+    with pytest.raises(LipfaultError, match=r'7 components.*5 samples'):
         fit_pca(torch.randn(5, 20), 7)

@@ -1,0 +1,196 @@
+"""Both stages through the real command line, on a tiny recording with three modalities."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lipfault.tasks.checkpoints import find_checkpoint, read_checkpoint
+
+COMMON = """
+data:
+  path: {path}
+  window_s: 0.64
+  stride_s: 0.05
+  history_s: 0.3
+  batch_size: 16
+  splits: {{pretrain: 0.34, finetune: 0.34, calibration: 0.16, test: 0.16}}
+  train_split: {stage}
+trainer:
+  max_epochs: 2
+  limit_train_batches: 3
+  num_sanity_val_steps: 0
+  accelerator: cpu
+  enable_progress_bar: false
+"""
+PRETRAIN = """
+model:
+  class_path: lipfault.tasks.pretrain.PretrainTask
+  init_args:
+    coder:
+      {image_latent: 4, image_widths: [4, 6], series_latent: 6, series_patch: 16, series_width: 8}
+"""
+FINETUNE = """
+model:
+  class_path: lipfault.tasks.finetune.FinetuneTask
+  init_args:
+    block:
+      {corrector_width: 32, detector_width: 24, embedding: 8, local_widths: {series: 8, image: 8}}
+    config:
+      false_alarm_rate: 0.1
+      clip: {block.corrector: 1.0}
+      modulation: {corrector.*: {mode: cap, target: 3.0}}
+"""
+FAULTS = '  faults: {kinds: {series: 1, image: 1}, held_out: [bias, fog]}\n'
+
+
+def lipfault(*args: object, code: int = 0) -> str:
+    """Run the command line in a process of its own; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, '-m', 'lipfault', *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout[-2000:] + done.stderr[-4000:]
+    assert 'Traceback' not in done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope='session')
+def configs(tiny_recording, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('configs')
+    for stage, model in (('pretrain', PRETRAIN), ('finetune', FINETUNE)):
+        text = model + COMMON.format(path=tiny_recording, stage=stage)
+        if stage == 'finetune':
+            text = text.replace('  window_s', FAULTS + '  window_s')
+        (folder / f'{stage}.yaml').write_text(text)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def runs(configs, tmp_path_factory):
+    """A trained and tested run of each stage."""
+    root = tmp_path_factory.mktemp('runs')
+    lipfault('fit', '--config', configs / 'pretrain.yaml', '--run', root / 'pretrain')
+    lipfault('test', '--ckpt_path', root / 'pretrain')
+    lipfault(
+        'fit', '--config', configs / 'finetune.yaml', '--run', root / 'finetune',
+        '--model.pretrained', root / 'pretrain',
+    )  # fmt: skip
+    lipfault('test', '--ckpt_path', root / 'finetune')
+    return root
+
+
+@pytest.mark.parametrize(
+    'key',
+    ['detection/f1', 'detection_unseen/auroc', 'recovery/seen', 'recovery/oracle', 'skill/force',
+     'skill_pca/camera', 'corrector/selectivity', 'corrector/energy_left', 'detector/fault_gain',
+     'norm/corrector', 'clean/degradation'],
+)  # fmt: skip
+def test_metrics_are_written_and_finite(runs, key):
+    metrics = json.loads((runs / 'finetune' / 'metrics.json').read_text())
+    assert np.isfinite(metrics[key])
+
+
+@pytest.mark.parametrize('stage', ['pretrain', 'finetune'])
+def test_run_folder_is_complete(runs, stage):
+    names = {p.name for p in (runs / stage).iterdir()}
+    wanted = {'lipfault_config.yaml', 'environment.json', 'metrics.csv', 'metrics.json'}
+    assert wanted | {'results.npz', 'report.html', 'figures', 'checkpoints'} <= names
+
+
+@pytest.mark.parametrize('stage', ['pretrain', 'finetune'])
+def test_checkpoint_holds_plain_types_only(runs, stage):
+    checkpoint = read_checkpoint(find_checkpoint(runs / stage))
+    assert checkpoint['lipfault']['stage'] == stage
+
+
+def test_autoencoder_is_frozen_in_stage_two(runs):
+    before = read_checkpoint(find_checkpoint(runs / 'pretrain'))['state_dict']
+    after = read_checkpoint(find_checkpoint(runs / 'finetune', 'last'))['state_dict']
+    for name, value in before.items():
+        assert torch.equal(after[name], value)
+
+
+def test_modulated_layers_keep_their_cap(runs):
+    metrics = json.loads((runs / 'finetune' / 'metrics.json').read_text())
+    norms = [v for k, v in metrics.items() if k.startswith('norm/corrector/')]
+    assert norms
+    assert max(norms) <= 3.0 * (1 + 1e-5)
+
+
+def test_testing_twice_gives_the_same_numbers(runs, tmp_path):
+    before = (runs / 'finetune' / 'metrics.json').read_text()
+    lipfault('test', '--ckpt_path', runs / 'finetune')
+    assert (runs / 'finetune' / 'metrics.json').read_text() == before
+
+
+def test_resuming_gives_the_weights_of_an_uninterrupted_run(configs, tmp_path):
+    common = ('fit', '--config', configs / 'pretrain.yaml')
+    lipfault(*common, '--run', tmp_path / 'whole', '--trainer.max_epochs', 2)
+    part = ('--run', tmp_path / 'part', '--trainer.max_epochs', 2)
+    lipfault(*common, *part, '--trainer.limit_train_batches', 3, '--trainer.max_steps', 3)
+    lipfault(*common, *part, '--ckpt_path', 'last')
+    whole, resumed = (
+        read_checkpoint(find_checkpoint(tmp_path / name, 'last'))['state_dict']
+        for name in ('whole', 'part')
+    )
+    assert whole.keys() == resumed.keys()
+
+
+@pytest.mark.parametrize(
+    ('args', 'match'),
+    [
+        (['test', '--config', '{finetune}', '--model.pretrained', '{runs}/pretrain'],
+         'needs trained weights'),
+        (['fit', '--config', '{finetune}', '--run', '{new}'], '--model.pretrained'),
+        (['fit', '--config', '{finetune}', '--model.pretrained', '{new}', '--run', '{new}'],
+         'no such file or run folder'),
+        (['fit', '--config', '{pretrain}', '--run', '{runs}/pretrain'], 'is not empty'),
+        (['fit', '--config', '{pretrain}', '--run', '{new}', '--data.path', 'nowhere.h5'],
+         'nowhere.h5'),
+        (['test', '--config', '{pretrain}', '--ckpt_path', '{runs}/finetune'],
+         "of stage 'finetune', wanted one of stage 'pretrain'"),
+        (['test', '--ckpt_path', '{empty}', '--config', '{pretrain}'], 'has no checkpoint'),
+        (['fit', '--config', '{pretrain}', '--run', '{new}', '--data.window_s', '0.62'],
+         'multiple of series_patch'),
+        (['fit', '--config', '{pretrain}', '--run', '{new}', '--ckpt_path', 'last'],
+         'there is no such file or run folder'),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_and_status_one(args, match, configs, runs, tmp_path):
+    (tmp_path / 'empty').mkdir()
+    places = {
+        'pretrain': configs / 'pretrain.yaml',
+        'finetune': configs / 'finetune.yaml',
+        'runs': runs,
+        'new': tmp_path / 'new',
+        'empty': tmp_path / 'empty',
+    }
+    before = (runs / 'pretrain' / 'metrics.json').read_bytes()
+    printed = lipfault(*(a.format(**places) for a in args), code=1)
+    assert 'lipfault: error:' in printed
+    assert match in ' '.join(printed.split())
+    assert (runs / 'pretrain' / 'metrics.json').read_bytes() == before
+
+
+def test_misspelt_key_is_named(configs, tmp_path):
+    printed = lipfault(
+        'fit', '--config', configs / 'pretrain.yaml', '--run', tmp_path / 'new',
+        '--data.windows', 1, code=2,
+    )  # fmt: skip
+    assert 'windows' in printed
+
+
+def test_torn_checkpoint_is_named(runs, tmp_path):
+    torn = tmp_path / 'torn.ckpt'
+    torn.write_bytes(Path(find_checkpoint(runs / 'pretrain')).read_bytes()[:5000])
+    config = runs / 'pretrain' / 'lipfault_config.yaml'
+    printed = lipfault('test', '--config', config, '--ckpt_path', torn, code=1)
+    assert 'torn.ckpt is not a readable checkpoint' in ' '.join(printed.split())
