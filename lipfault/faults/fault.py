@@ -81,6 +81,8 @@ class Site:
     signal: Tensor
     other: Tensor | None
 
+    _same_for_all: ClassVar[tuple[str, ...]] = ()
+
     def level(self, levels: Sequence[float]) -> Tensor:
         """(n, 1, ...) float32, the entry of a five-entry table at each severity (0 as 1)."""
         table = _table(tuple(levels), self.signal.device)
@@ -97,6 +99,8 @@ class Site:
             elif hasattr(value, 'rows'):
                 value = value.rows(start, stop)
             cut.__dict__[name] = value
+        for name in self._same_for_all:
+            cut.__dict__[name] = getattr(self, name)
         return cut
 
     def channelwise(self, values: Tensor) -> Tensor:

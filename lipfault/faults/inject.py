@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lipfault.faults.device import any_along
 from lipfault.faults.fault import Groups, Site
 
 
@@ -53,21 +54,20 @@ def settle(site: Site, faulty: Tensor, touched: Tensor, lost: Tensor | None) -> 
         lost: (n, 1, ...) bool, samples whose values are lost rather than wrong, if there are any.
     """
     low, high = site.channelwise(site.sensor.low), site.channelwise(site.sensor.high)
-    faulty = faulty.clamp(low, high)
-    change = faulty - site.signal
-    known = change == change  # false where NaN, in one pass
+    faulty = torch.minimum(torch.maximum(faulty, low), high)
+    known = ~(faulty - site.signal).isnan()
     if lost is not None:
-        lost = lost & ~site.signal.isnan()
-        known, change = known | lost, torch.where(lost, high - low, change)
+        known = known | (lost & ~site.signal.isnan())
     faulty_at_all = (site.severity > 0).reshape(-1, *[1] * (site.signal.ndim - 1))
     taken = touched & faulty_at_all & known
     observed = torch.where(taken, faulty, site.signal)
-    mask = taken if site.signal.ndim == 3 else taken.any(1, keepdim=True)
-    damage = _damage(site, torch.where(taken, change, 0), mask)
+    mask = taken if site.signal.ndim == 3 else any_along(taken, 1)[:, None]
+    change = (observed - site.signal).nan_to_num_(0.0)
     present = site.severity > 0
     if lost is not None:
+        change = torch.where(taken & lost, high - low, change)
         present = ~observed.flatten(1).isnan().all(1)
-    return Injected(observed, mask, damage, present)
+    return Injected(observed, mask, _damage(site, change, mask), present)
 
 
 def _of_missing_kind(groups: Groups, site: Site) -> Tensor:
@@ -80,7 +80,7 @@ def _damage(site: Site, change: Tensor, mask: Tensor) -> Tensor:
     """(n,) RMS over the touched channels of a window, or over a whole frame, per noise."""
     # In float64, so that the order of summation does not show in the float32 result.
     energy = change.square().flatten(2).sum(-1, dtype=torch.float64) / site.sensor.noise**2
-    touched = mask.flatten(2).any(-1).sum(1).clamp_min(1)
+    touched = any_along(mask.flatten(2), 2).sum(1).clamp_min(1)
     channels = touched if site.signal.ndim == 3 else change.shape[1]
     places = math.prod(change.shape[2:])
     return (energy.sum(1) / (channels * places)).sqrt().float()

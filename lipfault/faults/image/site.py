@@ -62,6 +62,8 @@ class ImageSite(Site):
     frame: Draws
     anchor: Tensor | None = None
 
+    _same_for_all = ('row', 'column')
+
     @property
     def height(self) -> int:
         """Rows of a frame."""
@@ -127,9 +129,9 @@ class ImageSite(Site):
         top, left = row.floor(), column.floor()
         down, right = (row - top)[:, None], (column - left)[:, None]
         r, c = top.long(), left.long()
-        upper = self.look(r, c) * (1 - right) + self.look(r, c + 1) * right
-        lower = self.look(r + 1, c) * (1 - right) + self.look(r + 1, c + 1) * right
-        return upper * (1 - down) + lower * down
+        upper = torch.lerp(self.look(r, c), self.look(r, c + 1), right)
+        lower = torch.lerp(self.look(r + 1, c), self.look(r + 1, c + 1), right)
+        return torch.lerp(upper, lower, down)
 
     def smooth(self, name: str, cells: int) -> Tensor:
         """Draw a smooth random field: (n, 1, H, W) float32 in [0, 1), mean about 1/2.

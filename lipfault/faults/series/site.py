@@ -36,6 +36,8 @@ class SeriesSite(Site):
     clock: Tensor
     anchor: Tensor | None = None
 
+    _same_for_all = ('time',)
+
     @cached_property
     def time(self) -> Tensor:
         """(1, T) int64 steps of the window."""
