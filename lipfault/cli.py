@@ -13,7 +13,7 @@ from lipfault.callbacks.run_recorder import RunRecorder
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.errors import LipfaultError
 from lipfault.tasks.base import BaseTask
-from lipfault.tasks.checkpoints import find_checkpoint
+from lipfault.tasks.checkpoints import find_checkpoint, read_checkpoint
 
 CONFIG_NAME = 'lipfault_config.yaml'
 """Name of the complete configuration in a run's folder."""
@@ -40,6 +40,9 @@ class LipfaultCLI(LightningCLI):
         parser.link_arguments(
             'data.description', 'model.init_args.description', apply_on='instantiate'
         )
+
+    def _parse_ckpt_path(self) -> None:
+        """Checkpoints of lipfault hold no arguments; their content is checked when loaded."""
 
     def before_instantiate_classes(self) -> None:
         """Settle checkpoint and folder of the run before anything is built."""
@@ -87,6 +90,7 @@ class LipfaultCLI(LightningCLI):
                 file = find_checkpoint(self.run_folder, config.ckpt_path)
             else:
                 file = find_checkpoint(config.ckpt_path, 'last')
+            read_checkpoint(file)
             config.ckpt_path = str(file)
             keep_metrics(self.run_folder)
 
@@ -99,6 +103,7 @@ class LipfaultCLI(LightningCLI):
             file = find_checkpoint(config.run, config.ckpt_path)
         else:
             file = find_checkpoint(config.ckpt_path)
+        read_checkpoint(file)
         config.ckpt_path = str(file)
         owner = file.parent.parent if file.parent.name == 'checkpoints' else file.parent
         self.run_folder = Path(config.run) if config.run else owner

@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonargparse
 from rich.console import Console
+from rich.text import Text
 
 from lipfault.errors import LipfaultError
 
@@ -20,9 +21,20 @@ def main(args: list[str] | None = None) -> None:
     args = list(sys.argv[1:] if args is None else args)
     try:
         _dispatch(args)
-    except LipfaultError as error:
-        Console(stderr=True).print(f'[bold red]lipfault: error:[/] {error}', highlight=False)
+    except Exception as error:
+        mistake = _mistake(error)
+        if mistake is None:
+            raise
+        message = Text.assemble(('lipfault: error: ', 'bold red'), str(mistake))
+        Console(stderr=True).print(message, highlight=False)
         raise SystemExit(1) from error
+
+
+def _mistake(error: BaseException | None) -> LipfaultError | None:
+    """What the user can mend, also where the argument parser has wrapped it."""
+    while error is not None and not isinstance(error, LipfaultError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _dispatch(args: list[str]) -> None:

@@ -15,6 +15,8 @@ def parts(tiny_modalities):
     block = FaultMapBlock(autoencoder, tiny_modalities, BlockConfig(32, 24, 8, None, 3))
     for head in block.corrector.heads.values():
         torch.nn.init.normal_(head.weight, std=0.1)
+    for restorer in block.restorers.values():
+        torch.nn.init.normal_(restorer.end.weight, std=0.1)
     return autoencoder, block.eval()
 
 
@@ -37,14 +39,28 @@ def test_nothing_found_leaves_the_measured_signal(parts, signals):
         assert torch.equal(corrected.cleaned[name], x)
 
 
-def test_what_is_hidden_everywhere_reaches_the_result_only_through_seen_latents(parts, signals):
+@pytest.mark.parametrize('name', ['camera', 'joints', 'force'])
+def test_what_is_hidden_and_not_looked_at_has_no_influence(parts, signals, name):
     autoencoder, block = parts
-    hide = full(signals, 0.0) | {'joints': torch.ones_like(signals['joints'])}
-    found = block.detect(autoencoder, signals)
-    other = signals | {'joints': torch.randn_like(signals['joints'])}
-    one = block.correct(autoencoder, signals, found.latents, hide, hide)
-    two = block.correct(autoencoder, other, found.latents, hide, hide)
-    torch.testing.assert_close(one.cleaned['joints'], two.cleaned['joints'])
+    hide = full(signals, 0.0)
+    hide[name] = torch.ones_like(hide[name])
+    blind = torch.ones(5, dtype=torch.bool)
+    other = signals | {name: torch.randn_like(signals[name])}
+    one = block.correct(autoencoder, signals, hide, hide, blind)
+    two = block.correct(autoencoder, other, hide, hide, blind)
+    torch.testing.assert_close(one.cleaned[name], two.cleaned[name])
+
+
+def test_own_channels_do_not_leak_into_what_is_inferred_from_the_rest(parts, signals):
+    autoencoder, block = parts
+    part = block.parts('joints', torch.device('cpu'))[0].bool()
+    other = {n: x.clone() for n, x in signals.items()}
+    other['joints'][:, part] += 3
+    found = []
+    for observed in (signals, other):
+        residual = block.residuals(autoencoder, observed, autoencoder.encode(observed))['joints'][1]
+        found.append((observed['joints'] - residual)[:, part])
+    torch.testing.assert_close(found[0], found[1])
 
 
 def test_parts_cover_each_channel_once(parts, signals):

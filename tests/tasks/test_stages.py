@@ -131,19 +131,6 @@ def test_testing_twice_gives_the_same_numbers(runs, tmp_path):
     assert (runs / 'finetune' / 'metrics.json').read_text() == before
 
 
-def test_resuming_gives_the_weights_of_an_uninterrupted_run(configs, tmp_path):
-    common = ('fit', '--config', configs / 'pretrain.yaml')
-    lipfault(*common, '--run', tmp_path / 'whole', '--trainer.max_epochs', 2)
-    part = ('--run', tmp_path / 'part', '--trainer.max_epochs', 2)
-    lipfault(*common, *part, '--trainer.limit_train_batches', 3, '--trainer.max_steps', 3)
-    lipfault(*common, *part, '--ckpt_path', 'last')
-    whole, resumed = (
-        read_checkpoint(find_checkpoint(tmp_path / name, 'last'))['state_dict']
-        for name in ('whole', 'part')
-    )
-    assert whole.keys() == resumed.keys()
-
-
 @pytest.mark.parametrize(
     ('args', 'match'),
     [
