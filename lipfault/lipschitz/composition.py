@@ -3,9 +3,25 @@
 Import from here: it loads the rules that `lipfault.lipschitz.reach` looks up.
 """
 
-from lipfault.lipschitz import rules_linear, rules_pointwise, rules_shape
+from lipfault.lipschitz import (
+    rules_arithmetic,
+    rules_linear,
+    rules_normalize,
+    rules_pointwise,
+    rules_pool,
+    rules_shape,
+    rules_steep,
+)
 from lipfault.lipschitz.reach import Reach, Source, module_gain, propagate, rule
 
-RULE_MODULES = (rules_linear, rules_pointwise, rules_shape)
+RULE_MODULES = (
+    rules_arithmetic,
+    rules_linear,
+    rules_normalize,
+    rules_pointwise,
+    rules_pool,
+    rules_shape,
+    rules_steep,
+)
 
 __all__ = ['Reach', 'Source', 'module_gain', 'propagate', 'rule']

@@ -4,7 +4,7 @@ Outer limits are rounded outwards. On an interval tighter limits are given where
 monotone or has its peak at zero.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -68,7 +68,7 @@ SECTORS: dict[str, Sector] = {
 }
 
 
-def sector_of(name: str, settings: dict[str, float]) -> Sector | None:
+def sector_of(name: str, settings: Mapping[str, float | str]) -> Sector | None:
     """The sector of an activation by the name of its function; `None` if it is not known.
 
     Example:
@@ -78,10 +78,10 @@ def sector_of(name: str, settings: dict[str, float]) -> Sector | None:
     if name == 'gelu' and settings.get('approximate', 'none') == 'none':
         return Sector(1 - _BUMP, _BUMP, 'other', (-0.7518, -0.17))
     if name == 'leaky_relu':
-        slope = settings.get('negative_slope', 0.01)
+        slope = float(settings.get('negative_slope', 0.01))
         return Sector(min(slope, 1.0), max(slope, 1.0), 'kink')
     if name in ('elu', 'celu'):
-        alpha = settings.get('alpha', 1.0)
+        alpha = float(settings.get('alpha', 1.0))
         return Sector(0.0, max(alpha, 1.0) if name == 'elu' else 1.0)
     return SECTORS.get(name)
 

@@ -1,0 +1,162 @@
+"""Rules for sums, products, gates and quotients."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lipfault.errors import LipfaultError
+from lipfault.lipschitz.reach import (
+    Reach,
+    Sensitivity,
+    common_shape,
+    largest_gain,
+    require_range,
+    rule,
+)
+from lipfault.lipschitz.rules_pointwise import elementwise
+from lipfault.lipschitz.rules_shape import constant, gather
+from lipfault.lipschitz.sectors import Sector
+
+
+@rule('neg', '__neg__', 'negative')
+def _negative(func: Callable[..., Any], reach: Reach) -> Reach:
+    del func
+    return _affine(reach, torch.tensor(-1.0), torch.tensor(0.0))
+
+
+@rule('add', '__add__', '__radd__', '__iadd__', 'add_')
+def _add(func: Callable[..., Any], a: Any, b: Any, alpha: float = 1) -> Reach:  # noqa: ANN401
+    del func
+    return _sum(a, b, float(alpha))
+
+
+@rule('sub', '__sub__', '__isub__', 'sub_', 'subtract')
+def _subtract(func: Callable[..., Any], a: Any, b: Any, alpha: float = 1) -> Reach:  # noqa: ANN401
+    del func
+    return _sum(a, b, -float(alpha))
+
+
+@rule('__rsub__', 'rsub')
+def _subtract_from(func: Callable[..., Any], a: Any, b: Any) -> Reach:  # noqa: ANN401
+    del func
+    return _sum(b, a, -1.0)
+
+
+def _sum(a: Any, b: Any, sign: float) -> Reach:  # noqa: ANN401
+    """A sum of branches is bounded by the sum of their bounds (THEORY 4)."""
+    one, two = torch.tensor(1.0), torch.tensor(sign)
+    if not isinstance(b, Reach):
+        return _affine(a, one, sign * torch.as_tensor(b))
+    if not isinstance(a, Reach):
+        return _affine(b, two, torch.as_tensor(a))
+    a, b = _broadcast(a, b)
+    low = high = None
+    if all(end is not None for end in (a.low, a.high, b.low, b.high)):
+        low = a.low + (b.low if sign > 0 else -b.high)
+        high = a.high + (b.high if sign > 0 else -b.low)
+        if abs(sign) != 1:
+            raise LipfaultError(f'addition with alpha={abs(sign)} has no rule')
+    gains = {s: g + abs(sign) * b.change.gains[s] for s, g in a.change.gains.items()}
+    change = Sensitivity(gains)
+    for source in gains:
+        if b.change.gains[source] == 0 and source in a.change.spreads:
+            change.spreads[source] = a.change.spreads[source]
+        elif a.change.gains[source] == 0 and source in b.change.spreads:
+            change.spreads[source] = b.change.spreads[source]
+    return Reach.build(a.shape, low, high, change)
+
+
+@rule('mul', '__mul__', '__rmul__', '__imul__', 'mul_', 'multiply')
+def _multiply(func: Callable[..., Any], a: Any, b: Any) -> Reach:  # noqa: ANN401
+    del func
+    if not isinstance(b, Reach):
+        return _affine(a, torch.as_tensor(b), torch.tensor(0.0))
+    if not isinstance(a, Reach):
+        return _affine(b, torch.as_tensor(a), torch.tensor(0.0))
+    for sign, size in ((a, b), (b, a)):
+        if 'sign of' in sign.tags and sign.tags['sign of'] is size.tags.get('size of'):
+            return _odd(size)
+    return _gate(*_broadcast(a, b))
+
+
+def _odd(size: Reach) -> Reach:
+    """sign(x) f(|x|) with f(0) = 0: as steep as f."""
+    if size.low is None or size.high is None:
+        return Reach.build(size.shape, None, None, size.change)
+    return Reach.build(size.shape, -size.high, size.high, size.change)
+
+
+def _gate(a: Reach, b: Reach) -> Reach:
+    """A product of two signals: |δ(ab)| ≤ sup|a| |δb| + sup|b| |δa| (THEORY 4)."""
+    ranges = [require_range(r, 'a product of two signals') for r in (a, b)]
+    sizes = [float(torch.maximum(low.abs(), high.abs()).max()) for low, high in ranges]
+    gains = {
+        s: sizes[1] * g + sizes[0] * b.change.gains[s] if g or b.change.gains[s] else 0.0
+        for s, g in a.change.gains.items()
+    }
+    corners = torch.stack([x * y for x in ranges[0] for y in ranges[1]])
+    return Reach.build(a.shape, corners.amin(dim=0), corners.amax(dim=0), Sensitivity(gains))
+
+
+@rule('div', '__truediv__', '__itruediv__', 'div_', 'true_divide')
+def _divide(func: Callable[..., Any], a: Any, b: Any) -> Reach:  # noqa: ANN401
+    del func
+    if isinstance(b, Reach):
+        b = elementwise(b, torch.reciprocal, _reciprocal(b))
+        return _multiply(torch.mul, a, b)  # type: ignore[no-any-return]
+    return _affine(a, 1 / torch.as_tensor(b).double(), torch.tensor(0.0))
+
+
+def _reciprocal(reach: Reach) -> Sector:
+    low, high = require_range(reach, 'a division by a signal')
+    nearest = float(torch.minimum(low.abs(), high.abs()).min())
+    if bool(((low <= 0) & (high >= 0)).any()):
+        raise LipfaultError('a division by a signal that can be zero has no bound')
+    return Sector(-1 / nearest**2, 0.0)
+
+
+@rule('maximum', 'minimum')
+def _larger(func: Callable[..., Any], a: Any, b: Any) -> Reach:  # noqa: ANN401
+    """Entry by entry one of the two: at most the root of the sum of squares."""
+    some = a if isinstance(a, Reach) else b
+    parts = [p if isinstance(p, Reach) else constant(p, some.change) for p in (a, b)]
+    a, b = _broadcast(*parts)
+    known = all(end is not None for end in (a.low, a.high, b.low, b.high))
+    ends = [func(a.low, b.low), func(a.high, b.high)] if known else [None, None]
+    gains = {s: (g * g + b.change.gains[s] ** 2) ** 0.5 for s, g in a.change.gains.items()}
+    return Reach.build(a.shape, ends[0], ends[1], Sensitivity(gains))
+
+
+def _affine(reach: Reach, slope: Tensor, shift: Tensor) -> Reach:
+    """Multiply and shift by constants, broadcast."""
+    slope, shift = slope.detach().double(), shift.detach().double()
+    shape = common_shape(reach.shape, slope.shape, shift.shape)
+    if shape != reach.shape:
+        places = torch.arange(reach.numel()).reshape(reach.shape).expand(shape)
+        reach = gather(reach, places)
+    change = reach.change.scalar(float(slope.abs().max()))
+    row = slope.expand(shape).reshape(-1)
+    if len(shape) == 2 and shape[0] == 1:
+        change.spreads = {s: p * row[:, None] * row for s, p in reach.change.spreads.items()}
+        for source, spread in change.spreads.items():
+            if slope.numel() > 1:
+                change.gains[source] = min(change.gains[source], largest_gain(spread))
+    if reach.low is None or reach.high is None:
+        return Reach.build(shape, None, None, change)
+    ends = torch.stack([reach.low * slope, reach.high * slope]) + shift
+    moved = Reach.build(shape, ends.amin(dim=0), ends.amax(dim=0), change)
+    return moved
+
+
+def _broadcast(a: Reach, b: Reach) -> tuple[Reach, Reach]:
+    shape = common_shape(a.shape, b.shape)
+    both = []
+    for reach in (a, b):
+        if reach.shape == shape:
+            both.append(reach)
+            continue
+        places = torch.arange(reach.numel()).reshape(reach.shape).expand(shape)
+        both.append(gather(reach, places))
+    return both[0], both[1]
