@@ -92,7 +92,7 @@ def _through_sector(spread: Tensor, low: float, high: float) -> Tensor:
     if top <= 0:
         return spread
     m2, p = ((low + high) / 2) ** 2, low * high
-    for factor in (BEYOND, 1.0):
+    for factor in (BEYOND, 1.0) if p <= 0 else (1.0,):
         weight = best_multiplier(m2, p) / top * factor
         inner = 1 + p * weight * values
         inverse = weight - m2 * weight**2 * values / inner
