@@ -178,8 +178,8 @@ def test_range_makes_dead_and_saturated_units_count():
             layer.bias.copy_(torch.tensor([-2.0, 3.0]))
     near = {'x': Source(-torch.ones(1, 2), torch.ones(1, 2))}
     local = propagate(lambda s: net(s['x']), near).gains['x']
-    assert local == pytest.approx(1 - math.tanh(5.0) ** 2, rel=1e-6)
-    assert module_gain(net, (1, 2)) == pytest.approx(1.0, rel=1e-6)
+    assert local == pytest.approx(1 - math.tanh(5.0) ** 2, rel=1e-5)
+    assert module_gain(net, (1, 2)) == pytest.approx(1.0, rel=1e-5)
 
 
 def test_sources_keep_apart():
