@@ -73,15 +73,9 @@ def gather(
     if not len(order):
         return None
     signal, groups = signals[source.name], _groups(kind[order], faults)
-    count = signal.shape[1]
-    fewest = [
-        count if f.all_channels else f.min_channels for f, a, b in groups for _ in range(a, b)
-    ]
-    when = _steps(plan.columns, source.index, order, signal.shape[-1])
-    partner = plan.columns.partner[order, source.index]
-    packed = torch.stack([order, plan.sample_id[order], partner, torch.tensor(fewest), *when])
+    packed = _pack(plan, source.index, order, groups, signal)
     packed = send(packed, signal.device)
-    rows, sample_id, partner, fewest_channels, severity, start, stop, horizon = packed
+    rows, sample_id, partner, fewest, severity, start, stop, horizon = packed
     common = Draws.of(seed, plan.epoch, sample_id)
     # Swapped sensors must agree on the instants at which they are swapped.
     own, shared = common.stream(source.name), common.stream('swapped')
@@ -89,19 +83,39 @@ def gather(
     clean = unit_range(signal.index_select(0, rows))
     other = _others(plan, source.index, order, signals, clean)
     if clean.ndim == 4:
-        past = clean[:, None][:, :0] if source.past is None else source.past
-        frames = Frames(past, rows)
-        site: Site = ImageSite(
-            source.sensor, severity, draws, clean, other, frames, draws.stream('frame')
-        )
-        return Gathered(rows, site, groups)
-    past = clean[..., :0] if source.past is None else source.past.index_select(0, rows).float()
-    channels = draw_channels(draws, count, largest_share, fewest_channels)
-    clock = torch.zeros_like(start)
-    site = SeriesSite(
-        source.sensor, severity, draws, clean, other, past, channels, start, stop, horizon, clock
-    )
+        site: Site = _image_site(source, rows, severity, draws, clean, other)
+    else:
+        channels = draw_channels(draws, signal.shape[1], largest_share, fewest)
+        past = clean[..., :0] if source.past is None else source.past.index_select(0, rows).float()
+        when = start, stop, horizon, torch.zeros_like(start)
+        site = SeriesSite(source.sensor, severity, draws, clean, other, past, channels, *when)
     return Gathered(rows, site, groups)
+
+
+def _image_site(
+    source: Source,
+    rows: Tensor,
+    severity: Tensor,
+    draws: Draws,
+    clean: Tensor,
+    other: Tensor | None,
+) -> ImageSite:
+    past = clean[:, None][:, :0] if source.past is None else source.past
+    frame = draws.stream('frame')
+    return ImageSite(source.sensor, severity, draws, clean, other, Frames(past, rows), frame)
+
+
+def _pack(plan: Plan, index: int, order: Tensor, groups: Groups, signal: Tensor) -> Tensor:
+    """(8, n) int64: row, sample id, partner, fewest channels, severity, start, stop, horizon."""
+    count = signal.shape[1]
+    fewest = [
+        count if fault.all_channels else fault.min_channels
+        for fault, start, stop in groups
+        for _ in range(start, stop)
+    ]
+    partner = plan.columns.partner[order, index]
+    when = _steps(plan.columns, index, order, signal.shape[-1])
+    return torch.stack([order, plan.sample_id[order], partner, torch.tensor(fewest), *when])
 
 
 def _groups(kinds: Tensor, faults: tuple[AnyFault, ...]) -> Groups:
