@@ -133,14 +133,14 @@ def _draw_image(axes: Axes, image: Array, key: str) -> None:
 
 def _recall(axes: Axes, run: Run) -> None:
     """Recall by kind and severity for the kinds seen in training."""
-    draw_recall_map(axes, run, 'seen', counts=False)
-    axes.set_title('recall in %, seen kinds')
+    draw_recall_map(axes, run, 'seen', counts=False, most=12)
+    axes.set_title('recall in %, hardest seen kinds')
 
 
 def _damage(axes: Axes, run: Run) -> None:
     """Recall against damage over all modalities."""
     draw_damage_panel(axes, run)
-    axes.set_title('recall by damage')
+    axes.set(title='recall by damage', xlabel='damage / sensor noise')
 
 
 _STAGE_2: tuple[Panel, ...] = (draw_norm_history, draw_roc, _recall, _damage)

@@ -36,7 +36,9 @@ def draw_recall(run: Run) -> Figure:
     return figure
 
 
-def draw_recall_map(axes: Axes, run: Run, name: str, counts: bool = True) -> AxesImage:
+def draw_recall_map(
+    axes: Axes, run: Run, name: str, counts: bool = True, most: int | None = None
+) -> AxesImage:
     """Recall (in %) and number of faults by kind (rows) and severity (columns).
 
     Args:
@@ -44,6 +46,7 @@ def draw_recall_map(axes: Axes, run: Run, name: str, counts: bool = True) -> Axe
         run: A run whose `results.npz` has scores.
         name: Test split.
         counts: Whether to write the number of faults too.
+        most: Show only so many kinds, those with the lowest recall.
 
     Returns:
         The image, for a colour bar.
@@ -54,6 +57,10 @@ def draw_recall_map(axes: Axes, run: Run, name: str, counts: bool = True) -> Axe
     split = run.results.split(name)
     kinds = kinds_in(split)
     recall, count = recall_table(split, run.results.threshold, kinds)
+    if most is not None and len(kinds) > most:
+        hardest = np.sort(np.argsort(np.nanmean(recall, axis=1), kind='stable')[:most])
+        kinds = [kinds[row] for row in hardest]
+        recall, count = recall[hardest], count[hardest]
     image = axes.imshow(recall, cmap=SHARE, vmin=0, vmax=1, aspect='auto')
     for row, column in np.argwhere(count > 0):
         shown = f'{100 * recall[row, column]:.0f}'

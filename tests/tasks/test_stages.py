@@ -131,6 +131,16 @@ def test_testing_twice_gives_the_same_numbers(runs, tmp_path):
     assert (runs / 'finetune' / 'metrics.json').read_text() == before
 
 
+def test_certificate_is_ordered(runs, tmp_path):
+    lipfault('certify', '--ckpt_path', runs / 'finetune', '--run', tmp_path / 'certified')
+    certificate = json.loads((tmp_path / 'certified' / 'certificate.json').read_text())
+    entries = [e for row in certificate['matrix'].values() for e in row.values()]
+    assert len(entries) == 9
+    for e in entries:
+        assert e['measured'] <= e['adversarial'] * (1 + 1e-5)
+        assert e['adversarial'] <= e['certified'] * (1 + 1e-5)
+
+
 @pytest.mark.parametrize(
     ('args', 'match'),
     [
