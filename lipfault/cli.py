@@ -59,22 +59,14 @@ class LipfaultCLI(LightningCLI):
         """Give the trainer the callbacks and loggers of the run."""
         config = self.config[str(self.subcommand)]
         fit = self.subcommand == 'fit'
-        self.parser_kwargs = self.parser_kwargs or {}
         extra = [RunRecorder(self.run_folder, config.seed_everything)]
         callbacks = extra + ([checkpointing(self.run_folder)] if fit else [])
         trainer_config = self._get(self.config_init, 'trainer', default={})
         trainer_config['callbacks'] = [*(trainer_config.get('callbacks') or []), *callbacks]
         trainer_config['logger'] = run_loggers(self.run_folder, config.loggers) if fit else False
-        return self._instantiate_trainer(trainer_config, [self._config_callback()] if fit else [])
-
-    def _config_callback(self) -> Any:  # noqa: ANN401
-        if self.save_config_callback is None:
-            raise ValueError('a run without its configuration cannot be repeated')
-        return self.save_config_callback(
-            self._parser(self.subcommand),
-            self.config.get(str(self.subcommand), self.config),
-            **self.save_config_kwargs,
-        )
+        if not fit:  # an evaluation must not replace the configuration of the run
+            self.save_config_callback = None
+        return self._instantiate_trainer(trainer_config, [])
 
     def _settle_fit(self, config: Any) -> None:  # noqa: ANN401
         stage = config.model.class_path.rsplit('.', 1)[-1].removesuffix('Task').lower()

@@ -137,7 +137,7 @@ class Paths:
 
     def run(self, signals: Signals) -> Signals:
         """Cleaned signals of observed ones."""
-        cleaned: Signals = self.task.block(self.task.autoencoder, signals)[1].cleaned
+        cleaned: Signals = self.task.block.clean(self.task.autoencoder, signals)
         return cleaned
 
     def moves(self, source: str, output: str, pair: tuple[Signals, Tensor] | None = None) -> Tensor:

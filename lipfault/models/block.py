@@ -156,6 +156,15 @@ class FaultMapBlock(nn.Module):
         maps = told or found.maps
         return found, self.correct(autoencoder, observed, maps, maps)
 
+    def clean(self, autoencoder: Autoencoder, observed: Signals) -> Signals:
+        """Standardized cleaned signals of standardized observed ones, without the detector."""
+        with self._frozen():
+            latents = autoencoder.encode(observed)
+            residuals = self.residuals(autoencoder, observed, latents)
+        map_logits, _ = self._locate(observed, residuals, None)
+        maps = {n: m.float().sigmoid() for n, m in map_logits.items()}
+        return self.correct(autoencoder, observed, maps, maps).cleaned
+
     def detect(
         self, autoencoder: Autoencoder, observed: Signals, clean: Tensor | None = None
     ) -> Detection:

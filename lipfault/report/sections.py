@@ -44,7 +44,9 @@ def sections(run: Run) -> list[Section]:
     Args:
         run: A run.
     """
-    return [*_samples(run), *(_STAGE_1 if run.stage == 1 else _STAGE_2)]
+    certified = (run.folder / 'certificate.json').exists()
+    stage = _STAGE_1 if run.stage == 1 else _STAGE_2
+    return [*_samples(run), *(s for s in stage if certified or s.slug != 'certificate')]
 
 
 def _samples(run: Run) -> Iterator[Section]:

@@ -170,11 +170,11 @@ def test_bad_input_is_one_line_and_status_one(args, match, configs, runs, tmp_pa
         'new': tmp_path / 'new',
         'empty': tmp_path / 'empty',
     }
-    before = (runs / 'pretrain' / 'metrics.json').read_bytes()
+    before = {p: p.read_bytes() for p in runs.rglob('*') if p.is_file()}
     printed = lipfault(*(a.format(**places) for a in args), code=1)
     assert 'lipfault: error:' in printed
     assert match in ' '.join(printed.split())
-    assert (runs / 'pretrain' / 'metrics.json').read_bytes() == before
+    assert {p: p.read_bytes() for p in runs.rglob('*') if p.is_file()} == before
 
 
 def test_misspelt_key_is_named(configs, tmp_path):
