@@ -55,19 +55,30 @@ def settle(site: Site, faulty: Tensor, touched: Tensor, lost: Tensor | None) -> 
     """
     low, high = site.channelwise(site.sensor.low), site.channelwise(site.sensor.high)
     faulty = torch.minimum(torch.maximum(faulty, low), high)
-    known = ~(faulty - site.signal).isnan()
-    if lost is not None:
-        known = known | (lost & ~site.signal.isnan())
-    faulty_at_all = (site.severity > 0).reshape(-1, *[1] * (site.signal.ndim - 1))
-    taken = touched & faulty_at_all & known
-    observed = torch.where(taken, faulty, site.signal)
-    mask = taken if site.signal.ndim == 3 else any_along(taken, 1)[:, None]
-    change = (observed - site.signal).nan_to_num_(0.0)
-    present = site.severity > 0
-    if lost is not None:
-        change = torch.where(taken & lost, high - low, change)
-        present = ~observed.flatten(1).isnan().all(1)
+    taken = touched & (site.severity > 0).reshape(-1, *[1] * (site.signal.ndim - 1))
+    present = site.severity >= 0
+    if lost is None and _complete(faulty, site.signal):
+        observed = torch.where(taken, faulty, site.signal)
+        change = observed - site.signal
+    else:
+        known = ~(faulty - site.signal).isnan()
+        if lost is not None:
+            known = known | (lost & ~site.signal.isnan())
+        taken = taken & known
+        observed = torch.where(taken, faulty, site.signal)
+        change = (observed - site.signal).nan_to_num_(0.0)
+        if lost is not None:
+            change = torch.where(taken & lost, high - low, change)
+            present = ~observed.flatten(1).isnan().all(1)
+    mask = taken
+    if site.signal.ndim == 4 and taken.shape[1] > 1:
+        mask = any_along(taken, 1)[:, None]
     return Injected(observed, mask, _damage(site, change, mask), present)
+
+
+def _complete(*signals: Tensor) -> bool:
+    """Whether it is known without waiting for a device that no value is missing."""
+    return all(each.device.type == 'cpu' and bool(each.sum().isfinite()) for each in signals)
 
 
 def _of_missing_kind(groups: Groups, site: Site) -> Tensor:

@@ -55,8 +55,7 @@ class MotionBlur(ImageFault):
         for tap in range(9):
             row = site.row + (down * (tap / 8 - 0.5)).round()[:, None, None]
             column = site.column + (right * (tap / 8 - 0.5)).round()[:, None, None]
-            shape = (-1, site.height, site.width)
-            total += site.look(row.long().expand(shape), column.long().expand(shape))
+            total += site.look(row.long(), column.long())
         return total / 9, site.everywhere
 
 

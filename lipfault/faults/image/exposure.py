@@ -72,6 +72,6 @@ class ColourSwap(ImageFault):
         """Rotate the channels."""
         step = site.draws.integers('step', 1, site.channels - 1)[:, None]
         partner = (torch.arange(site.channels, device=step.device) + step) % site.channels
-        foreign = site.signal.gather(1, partner[:, :, None, None].expand_as(site.signal))
-        share = site.level(self.levels)
-        return site.signal * (1 - share) + foreign * share, site.everywhere
+        sample = torch.arange(len(partner), device=step.device)[:, None]
+        foreign = site.signal[sample, partner]
+        return torch.lerp(site.signal, foreign, site.level(self.levels)), site.everywhere

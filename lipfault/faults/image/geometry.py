@@ -79,11 +79,7 @@ def _along(blocks: Tensor, matrix: Tensor, axis: int) -> Tensor:
     """
     shape = [1] * blocks.ndim
     shape[axis] = 8
-    terms = [
-        part.unsqueeze(axis) * column.reshape(shape)
-        for part, column in zip(blocks.unbind(axis), matrix.unbind(1), strict=True)
-    ]
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
+    total = torch.zeros_like(blocks)
+    for part, column in zip(blocks.unbind(axis), matrix.unbind(1), strict=True):
+        total.addcmul_(part.unsqueeze(axis), column.reshape(shape))
     return total

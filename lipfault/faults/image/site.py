@@ -109,8 +109,8 @@ class ImageSite(Site):
         """Look pixels up at whole coordinates, repeating the border outside.
 
         Args:
-            row: (n, H, W) int64 rows.
-            column: (n, H, W) int64 columns.
+            row: (n, H, W or 1) int64 rows.
+            column: (n, H or 1, W) int64 columns.
 
         Returns:
             (n, C, H, W) pixels.

@@ -74,8 +74,7 @@ class ChannelSwap(SeriesFault):
         counts = (site.signal - low) / span
         partner = self._next(site.channels)[:, :, None].expand_as(counts)
         foreign = low + span * counts.gather(1, partner)
-        share = site.level(self.levels)
-        return site.signal * (1 - share) + foreign * share, site.mask
+        return torch.lerp(site.signal, foreign, site.level(self.levels)), site.mask
 
     @staticmethod
     def _next(channels: Tensor) -> Tensor:
