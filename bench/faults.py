@@ -299,8 +299,8 @@ def report(rows: list[Row], whole: float, share: str) -> str:
         lines.append(f'| {peer} | {len(mine)} | {cells} |')
     lines += [
         '',
-        'Goals: 5 times as fast as the per-sample libraries (missed but for a few kinds: on signals '
-        'this small one of their calls takes some microseconds) and not slower than kornia (even '
+        'Goals: 5 times as fast as the per-sample libraries (missed but for a few kinds: on '
+        'signals this small one of their calls takes some microseconds) and not slower than kornia (even '
         'for the operation, missed for the engine, whose labels, masks and damage cost 3 to 5 ms); '
         'at most 10 % of a training step (met).',
     ]
