@@ -300,9 +300,9 @@ def report(rows: list[Row], whole: float, share: str) -> str:
     lines += [
         '',
         'Goals: 5 times as fast as the per-sample libraries (missed but for a few kinds: on '
-        'signals this small one of their calls takes some microseconds) and not slower than kornia (even '
-        'for the operation, missed for the engine, whose labels, masks and damage cost 3 to 5 ms); '
-        'at most 10 % of a training step (met).',
+        'signals this small one of their calls takes some microseconds) and not slower than '
+        'kornia (even for the operation, missed for the engine, whose labels, masks and damage '
+        'cost 3 to 5 ms); at most 10 % of a training step (met).',
     ]
     lines += ['', f'All kinds, half of the samples clean: {whole * 1e3:.1f} ms a batch. {share}']
     return '\n'.join(lines).rstrip() + '\n'
