@@ -57,6 +57,7 @@ types: install ## Types, by mypy
 	$(BIN)/mypy
 
 unit: install ## Tests and doctests, by pytest in JOBS processes
+	OMP_NUM_THREADS=1 $(BIN)/pytest --doctest-modules lipfault
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
 
 smoke: install ## Both stages through the command line, tiny, on the shipped recordings

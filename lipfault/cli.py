@@ -99,6 +99,7 @@ class LipfaultCLI(LightningCLI):
         config.ckpt_path = str(file)
         owner = file.parent.parent if file.parent.name == 'checkpoints' else file.parent
         self.run_folder = Path(config.run) if config.run else owner
+        self.run_folder.mkdir(parents=True, exist_ok=True)
         if 'pretrained' in config.model.init_args:
             config.model.init_args.pretrained = str(file)
 
