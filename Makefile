@@ -40,7 +40,7 @@ demo: install ## Train and test both stages on the shipped ur5 recordings (runs/
 	  --model.pretrained $(DEMO_RUNS)/pretrain
 	$(LIPFAULT) test --ckpt_path $(DEMO_RUNS)/finetune
 
-main-path: install ## The experiment behind docs/results.md; about an hour, resumable run by run
+main-path: install ## The experiment behind docs/results.md; resumable run by run
 	set -e; for seed in 0 1 2; do experiments/main_path/run.sh ur5 $$seed; done
 	for cell in welding_single welding_dual; do experiments/main_path/run.sh $$cell 0; done
 	$(BIN)/python experiments/main_path/collect.py
