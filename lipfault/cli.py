@@ -136,9 +136,16 @@ def keep_metrics(run: Path) -> None:
         metrics.rename(run / f'metrics.part{parts + 1}.csv')
 
 
+def restore_metrics(run: Path) -> None:
+    """Put the metrics back if the resumed part had nothing left to log."""
+    parts = sorted(run.glob('metrics.part*.csv'), key=lambda part: part.stat().st_mtime)
+    if parts and not (run / 'metrics.csv').exists():
+        parts[-1].rename(run / 'metrics.csv')
+
+
 def build(args: list[str]) -> LipfaultCLI:
     """Parse the arguments and run the subcommand."""
-    return LipfaultCLI(
+    cli = LipfaultCLI(
         BaseTask,
         RecordingDataModule,
         subclass_mode_model=True,
@@ -148,3 +155,6 @@ def build(args: list[str]) -> LipfaultCLI:
         parser_kwargs={'parser_mode': 'yaml', 'description': 'Fault-tolerant multimodal learning.'},
         args=args,
     )
+    if cli.trainer.is_global_zero:
+        restore_metrics(cli.run_folder)
+    return cli
