@@ -41,8 +41,8 @@ demo: install ## Train and test both stages on the shipped ur5 recordings (runs/
 	$(LIPFAULT) test --ckpt_path $(DEMO_RUNS)/finetune
 
 main-path: install ## The experiment behind docs/results.md; resumable run by run
-	set -e; for seed in 0 1 2; do experiments/main_path/run.sh ur5 $$seed; done
-	for cell in welding_single welding_dual; do experiments/main_path/run.sh $$cell 0; done
+	set -e; for seed in 0 1 2; do experiments/main_path/run.sh ur5 $$seed paper; done
+	set -e; for cell in welding_single welding_dual; do experiments/main_path/run.sh $$cell 0; done
 	$(BIN)/python experiments/main_path/collect.py
 
 test: check unit smoke ## All checks: lint, types, tests, doctests, smoke runs

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from lipfault.callbacks.run_recorder import RunRecorder
 from lipfault.data.datamodule import RecordingDataModule
@@ -70,9 +71,9 @@ class LipfaultCLI(LightningCLI):
 
     def _settle_fit(self, config: Any) -> None:  # noqa: ANN401
         stage = config.model.class_path.rsplit('.', 1)[-1].removesuffix('Task').lower()
-        self.run_folder = Path(config.run or f'runs/{stage}-{time.strftime("%Y%m%d-%H%M%S")}')
+        self.run_folder = Path(config.run or _new_folder(stage))
         if config.ckpt_path is None:
-            if self.run_folder.exists() and any(self.run_folder.iterdir()):
+            if first_process() and self.run_folder.exists() and any(self.run_folder.iterdir()):
                 raise LipfaultError(
                     f'run folder {self.run_folder} is not empty: choose another --run, or resume '
                     f'it with --ckpt_path last'
@@ -84,7 +85,8 @@ class LipfaultCLI(LightningCLI):
                 file = find_checkpoint(config.ckpt_path, 'last')
             read_checkpoint(file)
             config.ckpt_path = str(file)
-            keep_metrics(self.run_folder)
+            if first_process():
+                keep_metrics(self.run_folder)
 
     def _settle_evaluation(self, config: Any, name: str) -> None:  # noqa: ANN401
         if config.ckpt_path is None:
@@ -102,6 +104,21 @@ class LipfaultCLI(LightningCLI):
         self.run_folder.mkdir(parents=True, exist_ok=True)
         if 'pretrained' in config.model.init_args:
             config.model.init_args.pretrained = str(file)
+
+
+def first_process() -> bool:
+    """Whether this is the process of rank 0, or the only one."""
+    rank: int = getattr(rank_zero_only, 'rank', 0)
+    return rank == 0
+
+
+def _new_folder(stage: str) -> str:
+    """A folder named after stage and time, the same in the processes that this one starts."""
+    if first_process():
+        os.environ['LIPFAULT_RUN'] = f'runs/{stage}-{time.strftime("%Y%m%d-%H%M%S")}'
+    elif 'LIPFAULT_RUN' not in os.environ:
+        raise LipfaultError('several processes need a common folder: name it with --run')
+    return os.environ['LIPFAULT_RUN']
 
 
 def checkpointing(run: Path) -> ModelCheckpoint:

@@ -9,6 +9,8 @@ RUNS = Path('runs/main_path')
 GOALS = {
     'detection/f1': '>= 0.98',
     'detection/auroc': '>= 0.993',
+    'detection/f1_above_noise': '',
+    'detection/auroc_above_noise': '',
     'detection/false_alarm_rate': '<= 0.02',
     'detection/localization_accuracy': '>= 0.99',
     'detection_unseen/f1': '>= 0.95',
@@ -32,11 +34,12 @@ GOALS = {
 
 
 def load() -> dict[str, dict[str, dict[str, float]]]:
-    """metrics.json of stage 2 by cell and seed."""
+    """metrics.json of stage 2 by column (cell, and block if it is not ours) and seed."""
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for path in sorted(RUNS.glob('*/finetune/metrics.json')):
-        cell, _, seed = path.parts[-3].rpartition('-')
-        found.setdefault(cell, {})[seed] = json.loads(path.read_text())
+    for stage, suffix in (('finetune', ''), ('paper', ', paper')):
+        for path in sorted(RUNS.glob(f'*/{stage}/metrics.json')):
+            cell, _, seed = path.parts[-3].rpartition('-')
+            found.setdefault(cell + suffix, {})[seed] = json.loads(path.read_text())
     return found
 
 

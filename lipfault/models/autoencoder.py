@@ -76,6 +76,10 @@ class Autoencoder(nn.Module):
         standardize.fit(signals)
         self._coder(name).start_from_pca(standardize(signals))
 
+    def importance(self, name: str) -> Tensor:
+        """(latent channel,) squared norm of each latent channel's kernel in the linear decoder."""
+        return self._coder(name).linear_decoder.weight.detach().square().flatten(1).sum(dim=1)
+
     def noise(self, name: str, modality: Modality) -> Tensor:
         """(channel,) sensor noise of one modality in standardized units."""
         scale = self._standardize(name).scale
@@ -96,6 +100,13 @@ class Autoencoder(nn.Module):
     def decode(self, latents: Signals) -> Signals:
         """Standardized reconstruction of every modality that has a latent here."""
         return {n: self._coder(n).decode(z) for n, z in latents.items()}
+
+    def synthesized(self, name: str, latent: Tensor) -> Tensor:
+        """What the linear decoder alone makes of a change of the latent of one modality."""
+        coder = self._coder(name)
+        signal: Tensor = coder.linear_decoder(latent.float())
+        bias = coder.linear_decoder.bias
+        return signal if bias is None else signal - bias.view(-1, *[1] * (signal.dim() - 2))
 
     def forward(self, standardized: Signals) -> Signals:
         """Standardized reconstruction of standardized signals."""

@@ -11,8 +11,8 @@ Signals = dict[str, Tensor]
 class Corrector(nn.Module):
     """Dense residual network on the joint latent.
 
-    It adds to the latent of the kept part of every modality what the hidden part would have
-    contributed, inferred from all modalities.
+    It starts from a guess, the latent of the kept part of every modality with what the other
+    modalities predict in the places of what is hidden, and refines it.
 
     Args:
         latent_shapes: For each modality (latent channel, position ...).
@@ -30,7 +30,7 @@ class Corrector(nn.Module):
         super().__init__()
         sizes = {n: int(torch.Size(s).numel()) for n, s in latent_shapes.items()}
         self.trunk = nn.Sequential(
-            nn.Linear(sum(sizes.values()) + sum(map_sizes.values()), width),
+            nn.Linear(2 * sum(sizes.values()) + sum(map_sizes.values()), width),
             nn.GELU(),
             nn.Linear(width, width),
             nn.GELU(),
@@ -40,19 +40,17 @@ class Corrector(nn.Module):
             nn.init.zeros_(head.weight)  # type: ignore[arg-type]
             nn.init.zeros_(head.bias)  # type: ignore[arg-type]
 
-    def forward(
-        self, kept: Signals, maps: Signals, names: tuple[str, ...] | None = None
-    ) -> Signals:
+    def forward(self, kept: Signals, guesses: Signals, maps: Signals) -> Signals:
         """Infer the latent of the clean signals.
 
         Args:
             kept: Latent of the signals with the hidden places set to their mean.
+            guesses: Latents to start from.
             maps: Summarized fault maps (batch, map size), 1 where hidden.
-            names: The modalities wanted, all by default.
 
         Returns:
-            Latent of each wanted modality, shaped as it came.
+            Latent of each modality, shaped as it came.
         """
-        parts = [z.flatten(1) for z in kept.values()]
+        parts = [z.flatten(1) for z in (*kept.values(), *guesses.values())]
         hidden = self.trunk(torch.cat([*parts, *(maps[n] for n in kept)], dim=1))
-        return {n: kept[n] + self.heads[n](hidden).view_as(kept[n]) for n in names or tuple(kept)}
+        return {n: z + self.heads[n](hidden).view_as(z) for n, z in guesses.items()}

@@ -36,7 +36,9 @@ class Pca:
 def fit_pca(samples: Tensor, size: int) -> Pca:
     """Fit the best linear autoencoder in the sense of the mean squared error.
 
-    Exact, through the eigenvectors of the smaller of the two Gram matrices.
+    Through the eigenvectors of the smaller of the two Gram matrices: all of them, or, where few of
+    many are wanted, by subspace iteration (Halko, Martinsson and Tropp 2011); the tests hold what
+    it leaves unexplained within 2e-5 of what the exact components leave.
 
     Args:
         samples: (samples, features), float32.
@@ -64,8 +66,20 @@ def fit_pca(samples: Tensor, size: int) -> Pca:
     if features <= count:
         basis = torch.linalg.eigh(centered.T @ centered).eigenvectors
         return Pca(mean, basis[:, -size:].flip(1).T.contiguous())
-    values, vectors = torch.linalg.eigh(centered @ centered.T)
-    scale = values[-size:].clamp_min(torch.finfo(values.dtype).tiny).sqrt()
-    components = ((vectors[:, -size:] / scale).T @ centered).flip(0)
+    values, vectors = _leading(centered @ centered.T, size)
+    scale = values.clamp_min(torch.finfo(values.dtype).tiny).sqrt()
+    components = (vectors / scale).T @ centered
     # Directions without variance come out as rounding noise; an exact basis is orthonormal.
     return Pca(mean, torch.linalg.qr(components.T).Q.T.contiguous())
+
+
+def _leading(gram: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Largest eigenvalues (size,) and eigenvectors (samples, size) of a Gram matrix."""
+    margin = size + size // 8 + 16
+    if 3 * margin > len(gram):
+        values, vectors = torch.linalg.eigh(gram)
+        return values[-size:].flip(0), vectors[:, -size:].flip(1)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(0)
+        vectors, values, _ = torch.svd_lowrank(gram, q=margin, niter=8)
+    return values[:size], vectors[:, :size]

@@ -1,14 +1,18 @@
 """What stage 2 measures on a batch: one number per sample and quantity."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from lipfault.batch import Batch, Signals
 from lipfault.faults.labels import FaultLabels
+from lipfault.faults.presence import split_missing
 from lipfault.lipschitz.gains import pairwise_gains
 from lipfault.metrics.recovery import error_per_sample
+from lipfault.modality import Modality
 from lipfault.models.autoencoder import Autoencoder
-from lipfault.models.block import Correction, Detection, FaultMapBlock
+from lipfault.models.block import ComputeBlock, Correction, Detection
 
 PerSample = dict[str, Tensor]
 
@@ -21,6 +25,25 @@ def fault_masks(labels: FaultLabels) -> Signals:
     return {
         n: m & labels.channels[n][:, :, None] if m.dim() == 3 else m for n, m in labels.mask.items()
     }
+
+
+def observed_signals(
+    autoencoder: Autoencoder, batch: Batch, modalities: Mapping[str, Modality]
+) -> tuple[Signals, Signals]:
+    """Standardized observed signals, finite, and where no value arrived.
+
+    Args:
+        autoencoder: Standardizes.
+        batch: Observed signals may hold NaN: truly missing values.
+        modalities: What is known of each modality.
+
+    Returns:
+        The signals, and bool maps of what is missing: series (batch, channel, time), image
+        (batch, 1, height, width).
+    """
+    finite, present = split_missing(batch.observed, modalities)
+    missing = {n: ~p if p.dim() == 3 else ~p.all(dim=1, keepdim=True) for n, p in present.items()}
+    return autoencoder.standardized(finite), missing
 
 
 def first_faulty(labels: FaultLabels) -> Tensor:
@@ -47,10 +70,10 @@ def measure_detection(found: Detection, labels: FaultLabels) -> PerSample:
 @torch.no_grad()
 def measure_correction(
     autoencoder: Autoencoder,
-    block: FaultMapBlock,
+    block: ComputeBlock,
     batch: Batch,
-    found: Detection,
-    corrected: Correction,
+    observed: Signals,
+    results: tuple[Detection, Correction],
 ) -> PerSample:
     """Errors of the faulty modality before and after, (batch,) each, NaN for clean samples.
 
@@ -59,11 +82,10 @@ def measure_correction(
     observed and the cleaned signal, and with the signal cleaned by the block that is told the true
     fault map (`oracle`). All in standardized units.
     """
-    labels = _labels(batch)
+    labels, (found, corrected) = _labels(batch), results
     truth = autoencoder.standardized(batch.clean)
-    observed = autoencoder.standardized(batch.observed)
     masks = {n: m.float() for n, m in fault_masks(labels).items()}
-    oracle = block.correct(autoencoder, observed, masks, masks)
+    oracle = block.correct(autoencoder, observed, masks)
     versions = {
         'error_clean': autoencoder(truth),
         'error_uncorrected': autoencoder.decode(found.latents),
@@ -77,7 +99,7 @@ def measure_correction(
 
 @torch.no_grad()
 def measure_clean(
-    autoencoder: Autoencoder, block: FaultMapBlock, batch: Batch
+    autoencoder: Autoencoder, block: ComputeBlock, batch: Batch
 ) -> tuple[PerSample, Detection, Correction]:
     """Score of the clean signals, and what the block does to them, (batch,) each.
 

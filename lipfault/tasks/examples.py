@@ -1,14 +1,16 @@
 """A few test windows kept whole, for people to look at."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from lipfault.batch import Batch
 from lipfault.faults.labels import FaultLabels
+from lipfault.modality import Modality
 from lipfault.models.autoencoder import Autoencoder
-from lipfault.models.block import FaultMapBlock
-from lipfault.tasks.evaluation import fault_masks, first_faulty
+from lipfault.models.block import ComputeBlock, Correction, Detection
+from lipfault.tasks.evaluation import fault_masks, first_faulty, observed_signals
 
 COUNT = 8
 """Examples kept of each modality."""
@@ -16,7 +18,11 @@ COUNT = 8
 
 @torch.no_grad()
 def fault_examples(
-    kept: dict[str, Any], autoencoder: Autoencoder, block: FaultMapBlock, batch: Batch
+    kept: dict[str, Any],
+    autoencoder: Autoencoder,
+    block: ComputeBlock,
+    batch: Batch,
+    modalities: Mapping[str, Modality],
 ) -> None:
     """Add the first faulty windows of each modality to what is kept, kinds not repeated.
 
@@ -25,6 +31,7 @@ def fault_examples(
         autoencoder: Stage 1.
         block: The compute block.
         batch: A test batch with labels.
+        modalities: What is known of each modality.
     """
     labels = batch.labels
     if labels is None:
@@ -33,7 +40,10 @@ def fault_examples(
         kinds = kept.setdefault(f'examples/{name}/kind', [])
         rows = _new_kinds(labels, index, kinds)
         if len(rows):
-            _keep(kept, name, index, rows, autoencoder, block, batch)
+            observed, missing = observed_signals(autoencoder, batch, modalities)
+            observed, missing = ({n: x[rows] for n, x in s.items()} for s in (observed, missing))
+            results = block(autoencoder, observed, missing=missing)
+            _keep(kept, name, index, rows, autoencoder, results, batch)
 
 
 def _new_kinds(labels: FaultLabels, index: int, kinds: list[int]) -> torch.Tensor:
@@ -54,14 +64,13 @@ def _keep(
     index: int,
     rows: torch.Tensor,
     autoencoder: Autoencoder,
-    block: FaultMapBlock,
+    results: tuple[Detection, Correction],
     batch: Batch,
 ) -> None:
     labels = batch.labels
     if labels is None:
         return
-    observed = autoencoder.standardized({n: x[rows] for n, x in batch.observed.items()})
-    found, corrected = block(autoencoder, observed)
+    found, corrected = results
     physical = {
         'clean': batch.clean[name][rows],
         'faulty': batch.observed[name][rows],
@@ -69,8 +78,9 @@ def _keep(
         'corrected': autoencoder.physical(autoencoder(corrected.cleaned))[name],
         'cleaned': autoencoder.physical(corrected.cleaned)[name],
         'true_map': fault_masks(labels)[name][rows],
-        'fault_map': found.maps[name],
     }
+    if name in corrected.maps:
+        physical['fault_map'] = corrected.maps[name]
     for what, values in physical.items():
         kept.setdefault(f'examples/{name}/{what}', []).extend(values.float().cpu().numpy())
     kept[f'examples/{name}/kind'] += labels.kind[rows, index].tolist()

@@ -1,10 +1,9 @@
 """Stage 2: the compute block, trained on faults injected on the fly."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, Self
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from lipfault.batch import Batch, Signals
@@ -12,11 +11,10 @@ from lipfault.errors import LipfaultError
 from lipfault.faults.draws import Draws
 from lipfault.lipschitz.modulation import modulate, penalty, set_progress
 from lipfault.models import objective
-from lipfault.models.autoencoder import Autoencoder
-from lipfault.models.block import BlockConfig, Correction, Detection, FaultMapBlock
-from lipfault.tasks.base import CARD, BaseTask, OptimizerConfig, channels_last, check_card
+from lipfault.models.block import BlockConfig, Correction, Detection
+from lipfault.models.build_block import build_block
+from lipfault.tasks.base import BaseTask, OptimizerConfig, channels_last, mean_over
 from lipfault.tasks.baseline import FIT_LIMIT, clean_signals, pca_floor, recording_data
-from lipfault.tasks.checkpoints import autoencoder_from, find_checkpoint, read_checkpoint
 from lipfault.tasks.evaluation import (
     PerSample,
     fault_masks,
@@ -24,9 +22,13 @@ from lipfault.tasks.evaluation import (
     measure_correction,
     measure_detection,
     measure_gains,
+    observed_signals,
 )
 from lipfault.tasks.examples import fault_examples
+from lipfault.tasks.finetune_config import FinetuneConfig, LossWeights
+from lipfault.tasks.gather import joined
 from lipfault.tasks.hiding import training_hiding
+from lipfault.tasks.pretrained import load_pretrained
 from lipfault.tasks.summary import (
     calibrate,
     summarize_clean,
@@ -38,48 +40,6 @@ from lipfault.tasks.summary import (
 
 SPLITS = ('seen', 'unseen')
 """Names of the test loaders: fault kinds of the training, and kinds held out."""
-
-
-@dataclass
-class LossWeights:
-    """Weights of the terms of the objective, and what belongs to them.
-
-    Args:
-        rec: λ_rec, error of the cleaned signals.
-        sim: λ_sim, distance of the corrected latent from the clean one.
-        con: λ_con, contrastive term of the detector.
-        det: Binary cross entropy of the faulty modality.
-        map: Binary cross entropy of the fault maps.
-        inf: Error of what the corrector infers where something is hidden.
-        margin: Distance wanted between faulty and clean embeddings.
-    """
-
-    rec: float = 1.0
-    sim: float = 0.1
-    con: float = 0.1
-    det: float = 1.0
-    map: float = 1.0
-    inf: float = 1.0
-    margin: float = 10.0
-
-
-@dataclass
-class FinetuneConfig:
-    """What the stage does beside its losses.
-
-    Args:
-        false_alarm_rate: Share of clean validation windows above the threshold.
-        seed: Seed of what is hidden from the corrector in training.
-        clip: Largest gradient norm by module of the task (`block.detector`, ...); the unclipped
-            norms are logged.
-        modulation: Layers and their rules, see `lipfault.lipschitz.modulation`; patterns on the
-            names of the block's layers (`corrector.trunk.*`, ...).
-    """
-
-    false_alarm_rate: float = 0.01
-    seed: int = 0
-    clip: dict[str, float] = field(default_factory=dict)
-    modulation: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class FinetuneTask(BaseTask):
@@ -112,9 +72,14 @@ class FinetuneTask(BaseTask):
         """Load the autoencoder, freeze it, and add the compute block."""
         super().__init__(description, optimizer)
         self.losses, self.config = losses or LossWeights(), config or FinetuneConfig()
-        self.autoencoder, self.origin = self._pretrained(pretrained)
-        self.block = FaultMapBlock(self.autoencoder, self.description.modalities, block)
         self.block_config = block or BlockConfig()
+        self.autoencoder, self.block, self.origin = load_pretrained(
+            pretrained,
+            self.description,
+            lambda autoencoder, relations: build_block(
+                self.block_config, autoencoder, relations, self.description.modalities
+            ),
+        )
         self.autoencoder.requires_grad_(False)
         channels_last(self.autoencoder)
         channels_last(self.block)
@@ -125,36 +90,12 @@ class FinetuneTask(BaseTask):
         self._collected: dict[str, list[PerSample]] = {}
         self._examples: dict[str, Any] = {}
 
-    def _pretrained(self, path: str | None) -> tuple[Autoencoder, dict[str, Any]]:
-        if path is None:
-            raise LipfaultError(
-                'stage 2 needs an autoencoder: give --model.pretrained a stage-1 checkpoint or run '
-                'folder'
-            )
-        file = find_checkpoint(path)
-        checkpoint = read_checkpoint(file)
-        card = checkpoint[CARD]
-        wanted = {'stage': card['stage'], 'description': self.description.to_dict()}
-        check_card(card, wanted, str(file))
-        autoencoder, _ = autoencoder_from(checkpoint)
-        count = len(autoencoder.state_dict())
-        rest = sorted({k.split('.')[0] for k in checkpoint['state_dict']} - {'autoencoder'})
-        rank_zero_info(
-            f'loaded autoencoder ({count} tensors) from {file}; not loaded: {rest or "nothing"}; '
-            'the compute block starts afresh'
-        )
-        return autoencoder, {'coder': card['coder'], 'train_split': card['train_split']}
-
     def setup(self, stage: str) -> None:
-        """Take the relations between channels from clean training windows, before a resume."""
-        if stage != 'fit':
-            return
-        datamodule = recording_data(self.trainer)
-        windows = clean_signals(datamodule, datamodule.train_split, FIT_LIMIT)
-        for name, modality in self.description.modalities.items():
-            signals = self.autoencoder.standardized({name: windows[name]})[name]
-            noise = self.autoencoder.noise(name, modality)
-            self.block.fit_start(name, signals, noise)
+        """Take what contradiction is normal from clean training windows, before a resume."""
+        if stage == 'fit':
+            datamodule = recording_data(self.trainer)
+            windows = clean_signals(datamodule, datamodule.train_split, FIT_LIMIT)
+            self.block.fit_start(self.autoencoder, self.autoencoder.standardized(windows))
 
     def card(self) -> dict[str, Any]:
         """Stage, description and sizes, from which both parts can be rebuilt."""
@@ -171,12 +112,12 @@ class FinetuneTask(BaseTask):
         labels = _labels(batch)
         set_progress(self.block, self.global_step / max(1, self.trainer.estimated_stepping_batches))
         clean = self.autoencoder.standardized(batch.clean)
-        observed = self.autoencoder.standardized(batch.observed)
+        observed, missing = observed_signals(self.autoencoder, batch, self.description.modalities)
         masks = fault_masks(labels)
-        found = self.block.detect(self.autoencoder, observed, ~labels.faulty)
+        found = self.block.detect(self.autoencoder, observed, ~labels.faulty, missing)
         hide = self._hide(batch, observed, masks, found.maps)
         corrected = self.block.correct(
-            self.autoencoder, observed, hide, found.maps, blind=~labels.faulty
+            self.autoencoder, observed, hide, found.map_logits, blind=~labels.faulty
         )
         terms = self._terms(clean, found, corrected, masks, hide, batch)
         total = torch.stack([getattr(self.losses, key) * term for key, term in terms.items()]).sum()
@@ -187,6 +128,8 @@ class FinetuneTask(BaseTask):
 
     def _hide(self, batch: Batch, observed: Signals, masks: Signals, maps: Signals) -> Signals:
         """The true place in half of the faulty samples, the located one in the others."""
+        if not self.block.locates:
+            return {}
         draws = Draws.of(self.config.seed, self.current_epoch, batch.sample_id).stream('hide')
         faulty = _labels(batch).faulty
         told = training_hiding(self.block, observed, masks, faulty, draws)
@@ -209,14 +152,18 @@ class FinetuneTask(BaseTask):
         labels = _labels(batch)
         with torch.no_grad():
             wanted = self.autoencoder.encode(clean)
-        return {
+        terms = {
             'rec': objective.reconstruction(corrected.cleaned, clean),
             'sim': objective.similarity(corrected.latents, wanted),
             'con': objective.contrastive(found.embedding, labels.faulty, self.losses.margin),
             'det': objective.detection(found.logits, labels.modality),
-            'map': objective.location(found.map_logits, masks),
-            'inf': objective.hidden_reconstruction(corrected.inferred, clean, hide),
         }
+        if self.block.locates:
+            terms['map'] = mean_over(
+                objective.location(maps, masks) for maps in (found.map_logits, corrected.map_logits)
+            )
+            terms['inf'] = objective.hidden_reconstruction(corrected.inferred, clean, hide)
+        return terms
 
     def configure_gradient_clipping(
         self,
@@ -265,7 +212,9 @@ class FinetuneTask(BaseTask):
         split = SPLITS[dataloader_idx]
         self._collected[split].append(self._measure(batch, oracle=True))
         if split == 'seen':
-            fault_examples(self._examples, self.autoencoder, self.block, batch)
+            fault_examples(
+                self._examples, self.autoencoder, self.block, batch, self.description.modalities
+            )
 
     def on_test_epoch_end(self) -> None:
         """All figures of the stage, and the arrays that the report draws."""
@@ -291,31 +240,30 @@ class FinetuneTask(BaseTask):
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Score, alarm, blamed modality, fault maps and cleaned signals in physical units."""
-        found, corrected = self.block(
-            self.autoencoder, self.autoencoder.standardized(batch.observed)
-        )
+        observed, missing = observed_signals(self.autoencoder, batch, self.description.modalities)
+        found, corrected = self.block(self.autoencoder, observed, missing=missing)
         return {
             'sample_id': batch.sample_id,
             'score': found.score,
             'alarm': found.score > self.threshold,
             'modality': found.logits.argmax(dim=1),
-            'maps': found.maps,
+            'maps': corrected.maps,
             'cleaned': self.autoencoder.physical(corrected.cleaned),
         }
 
     def _measure(self, batch: Batch, oracle: bool) -> PerSample:
         autoencoder, block = self.autoencoder, self.block
-        found, corrected = block(autoencoder, autoencoder.standardized(batch.observed))
+        observed, missing = observed_signals(autoencoder, batch, self.description.modalities)
+        found, corrected = block(autoencoder, observed, missing=missing)
         values, clean_found, clean_corrected = measure_clean(autoencoder, block, batch)
         values |= measure_detection(found, _labels(batch))
-        values |= measure_correction(autoencoder, block, batch, found, corrected)
+        values |= measure_correction(autoencoder, block, batch, observed, (found, corrected))
         values |= measure_gains(autoencoder, (found, corrected), (clean_found, clean_corrected))
         values['sample_id'] = batch.sample_id
         return {k: v.detach().cpu() for k, v in values.items()}
 
     def _gathered(self, split: str) -> PerSample:
-        parts = self._collected[split]
-        return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+        return joined(self._collected[split])
 
 
 def _labels(batch: Batch) -> Any:  # noqa: ANN401

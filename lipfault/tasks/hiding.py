@@ -5,11 +5,11 @@ from torch import Tensor
 
 from lipfault.batch import Signals
 from lipfault.faults.draws import Draws
-from lipfault.models.block import FaultMapBlock
+from lipfault.models.block import ComputeBlock
 
 
 def training_hiding(
-    block: FaultMapBlock, signals: Signals, masks: Signals, faulty: Tensor, draws: Draws
+    block: ComputeBlock, signals: Signals, masks: Signals, faulty: Tensor, draws: Draws
 ) -> Signals:
     """Hide the true place of the fault in faulty samples, and random parts in clean ones.
 

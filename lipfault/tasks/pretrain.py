@@ -2,25 +2,28 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from lipfault.batch import Batch, Signals
 from lipfault.metrics.recovery import error_per_sample, skill
 from lipfault.models.autoencoder import Autoencoder, CoderConfig
+from lipfault.models.relations import Relations, RelationsConfig
 from lipfault.tasks.base import CARD, BaseTask, OptimizerConfig, channels_last, mean_over
 from lipfault.tasks.baseline import FIT_LIMIT, clean_signals, pca_floor, recording_data
+from lipfault.tasks.gather import joined
 
 
 class PretrainTask(BaseTask):
     """Trains the autoencoder to reconstruct clean windows of every modality.
 
-    It starts from the patch PCA of the training windows and logs, beside the loss, the **skill** of
-    each modality: 1 - MSE / variance.
+    Beside it, without influence on it, it learns how the sensors are related: what the compute
+    block of stage 2 compares with. The autoencoder starts from the patch PCA of the training
+    windows. Logged is, beside the loss, the **skill** of each modality: 1 - MSE / variance.
 
     Args:
         description: What the DataModule says of its data; linked by the command line.
         coder: Sizes of the autoencoder.
+        relations: Sizes of the relations between channels and between modalities.
         optimizer: Optimizer settings.
     """
 
@@ -30,25 +33,34 @@ class PretrainTask(BaseTask):
         self,
         description: dict[str, Any],
         coder: CoderConfig | None = None,
+        relations: RelationsConfig | None = None,
         optimizer: OptimizerConfig | None = None,
     ) -> None:
-        """Build the autoencoder."""
+        """Build the autoencoder and the relations."""
         super().__init__(description, optimizer)
         self.coder_config = coder or CoderConfig()
         self.autoencoder = Autoencoder(
             self.description.modalities, self.description.steps, self.coder_config
         )
+        self.relations_config = relations or RelationsConfig()
+        self.relations = Relations(
+            self.autoencoder, self.description.modalities, self.relations_config
+        )
         channels_last(self.autoencoder)
         self.train_split = 'pretrain'
         self.test_results: dict[str, Any] = {}
-        self._test_errors: dict[str, list[Tensor]] = {}
-        self._test_spread: dict[str, list[Tensor]] = {}
+        self._collected: list[Signals] = []
         self._examples: dict[str, Any] = {}
 
     def card(self) -> dict[str, Any]:
         """Stage, description and sizes, from which the autoencoder can be rebuilt."""
         coder = {**vars(self.coder_config), 'image_widths': list(self.coder_config.image_widths)}
-        return super().card() | {'coder': coder, 'train_split': self.train_split}
+        relations = {**vars(self.relations_config), 'patches': list(self.relations_config.patches)}
+        return super().card() | {
+            'coder': coder,
+            'relations': relations,
+            'train_split': self.train_split,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check the card, and remember on which split the autoencoder was trained."""
@@ -56,47 +68,55 @@ class PretrainTask(BaseTask):
         self.train_split = str(checkpoint[CARD]['train_split'])
 
     def setup(self, stage: str) -> None:
-        """Take standardization and the linear paths from training windows, before a resume."""
-        if stage == 'fit':
-            datamodule = recording_data(self.trainer)
-            self.train_split = datamodule.train_split
-            for name, signals in clean_signals(datamodule, self.train_split, FIT_LIMIT).items():
-                self.autoencoder.fit_start(name, signals)
+        """Take what has a closed form from training windows, before a resume."""
+        if stage != 'fit':
+            return
+        datamodule = recording_data(self.trainer)
+        self.train_split = datamodule.train_split
+        windows = clean_signals(datamodule, self.train_split, FIT_LIMIT)
+        for name, modality in self.description.modalities.items():
+            self.autoencoder.fit_start(name, windows[name])
+            standardized = self.autoencoder.standardized({name: windows.pop(name)})[name]
+            self.relations.fit_start(name, standardized, self.autoencoder.noise(name, modality))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Mean squared error in units of the variance, averaged over the modalities."""
-        errors = self._errors(batch)
-        loss = mean_over(e.mean() for e in errors.values())
+        """Mean squared errors in units of the variance, averaged over the modalities."""
+        standardized, latents, output = self._reconstructed(batch)
+        loss = mean_over((output[n].float() - x).square().mean() for n, x in standardized.items())
+        related = self.relations.error(self.autoencoder, standardized, latents)
         self.log('train/loss', loss, prog_bar=True)
-        return loss
+        self.log('train/loss_relations', related)
+        return loss + related
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log the loss and the skill of each modality."""
-        errors = {n: e.mean() for n, e in self._errors(batch).items()}
-        values = {'loss': mean_over(errors.values())}
+        standardized, latents, output = self._reconstructed(batch)
+        errors = {n: (output[n].float() - x).square().mean() for n, x in standardized.items()}
+        related = self.relations.error(self.autoencoder, standardized, latents)
+        values = {'loss': mean_over(errors.values()), 'loss_relations': related}
         values |= {f'skill/{n}': 1 - e for n, e in errors.items()}
         self.log_all(values, 'val', len(batch.sample_id))
 
     def on_test_epoch_start(self) -> None:
         """Forget earlier results."""
-        self._test_errors = {n: [] for n in self.names}
-        self._test_spread = {n: [] for n in self.names}
+        self._collected = []
         self._examples = {}
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Collect the error of each window."""
+        values = {'sample_id': batch.sample_id}
         for name, errors in self._errors(batch).items():
-            self._test_errors[name].append(errors.cpu())
-            self._test_spread[name].append(self._spread(name, batch.clean[name]).cpu())
+            values |= {f'{name}/error': errors, f'{name}/spread': self._spread(name, batch)}
+        self._collected.append({k: v.cpu() for k, v in values.items()})
         if not self._examples:
             self._examples = self._first_examples(batch)
 
     def on_test_epoch_end(self) -> None:
         """Skill of each modality, next to a PCA with a latent of the same size."""
-        metrics: dict[str, float] = {}
-        for name in self.names:
-            error, spread = (torch.cat(x[name]) for x in (self._test_errors, self._test_spread))
-            metrics[f'skill/{name}'] = skill(error, spread)
+        values = joined(self._collected)
+        metrics = {
+            f'skill/{n}': skill(values[f'{n}/error'], values[f'{n}/spread']) for n in self.names
+        }
         metrics |= pca_floor(self.autoencoder, recording_data(self.trainer), self.train_split)
         self.test_results = self.results(metrics, self._examples)
         self.log_dict(metrics)
@@ -112,14 +132,20 @@ class PretrainTask(BaseTask):
             'reconstruction': reconstruction,
         }
 
-    def _errors(self, batch: Batch) -> Signals:
+    def _reconstructed(self, batch: Batch) -> tuple[Signals, Signals, Signals]:
+        """Clean signals, standardized, their latents, and the reconstruction."""
         standardized = self.autoencoder.standardized(batch.clean)
-        output = self.autoencoder(standardized)
+        latents = self.autoencoder.encode(standardized)
+        return standardized, latents, self.autoencoder.decode(latents)
+
+    def _errors(self, batch: Batch) -> Signals:
+        standardized, _, output = self._reconstructed(batch)
         return {n: error_per_sample(output[n].float(), standardized[n]) for n in self.names}
 
-    def _spread(self, name: str, signals: Tensor) -> Tensor:
+    def _spread(self, name: str, batch: Batch) -> Tensor:
         """Squared error of each window if the training mean is predicted."""
-        return self.autoencoder.standardized({name: signals})[name].square().flatten(1).mean(dim=1)
+        standardized = self.autoencoder.standardized({name: batch.clean[name]})[name]
+        return standardized.square().flatten(1).mean(dim=1)
 
     def _first_examples(self, batch: Batch, count: int = 6) -> dict[str, Any]:
         clean = {n: x[:count] for n, x in batch.clean.items()}

@@ -22,20 +22,31 @@ def calibrate(values: PerSample, false_alarm_rate: float) -> float:
 
 
 def summarize_detection(values: PerSample, threshold: float) -> dict[str, float]:
-    """Detection at a threshold, see `lipfault.metrics.detection`."""
-    summary = detection_summary(
-        values['score'],
-        values['faulty'],
-        values['modality'],
-        values['predicted_modality'],
-        threshold,
-    )
+    """Detection at a threshold, see `lipfault.metrics.detection`; also by damage.
+
+    `f1_above_noise` and `auroc_above_noise` leave out the faults that change the signal by less
+    than its sensor noise, which nothing can find.
+    """
+    summary = _detection(values, threshold)
+    above = ~values['faulty'] | (values['damage'] >= 1)
+    visible = _detection({k: v[above] for k, v in values.items()}, threshold)
+    summary |= {f'{key}_above_noise': visible[key] for key in ('f1', 'auroc')}
     detected = values['score'] > threshold
     for low, high in pairwise(DAMAGE_EDGES):
         inside = values['faulty'] & (values['damage'] >= low) & (values['damage'] < high)
         recall = float(detected[inside].float().mean())
         summary[f'recall_damage_{low:g}_{high:g}'] = recall
     return summary
+
+
+def _detection(values: PerSample, threshold: float) -> dict[str, float]:
+    return detection_summary(
+        values['score'],
+        values['faulty'],
+        values['modality'],
+        values['predicted_modality'],
+        threshold,
+    )
 
 
 def summarize_faults(values: PerSample, split: str = 'seen') -> dict[str, float]:

@@ -1,18 +1,30 @@
 import pytest
 import torch
 
+from lipfault.errors import LipfaultError
 from lipfault.models.autoencoder import Autoencoder, CoderConfig
-from lipfault.models.block import BlockConfig, FaultMapBlock
+from lipfault.models.block import BlockConfig
+from lipfault.models.build_block import build_block
+from lipfault.models.fault_map_block import FaultMapBlock
+from lipfault.models.relations import Relations, RelationsConfig
 from lipfault.models.running_scale import RunningScale
 
 STEPS = {'joints': 32, 'force': 64}
 
 
+SMALL = RelationsConfig(width=16, depth=2, channels=6, positions=2, grid=4, patches=(4, 8))
+SIZES = BlockConfig('fault_map', 32, 24, 8, {'series': 12, 'image': 8})
+
+
 @pytest.fixture
-def parts(tiny_modalities):
-    coder = CoderConfig(4, (6, 6, 6), 8, 16, 12)
-    autoencoder = Autoencoder(tiny_modalities, STEPS, coder)
-    block = FaultMapBlock(autoencoder, tiny_modalities, BlockConfig(32, 24, 8, None, 3))
+def autoencoder(tiny_modalities):
+    return Autoencoder(tiny_modalities, STEPS, CoderConfig(4, (6, 6, 6), 8, 16, 12))
+
+
+@pytest.fixture
+def parts(autoencoder, tiny_modalities):
+    relations = Relations(autoencoder, tiny_modalities, SMALL)
+    block = FaultMapBlock(autoencoder, relations, tiny_modalities, SIZES)
     for head in block.corrector.heads.values():
         torch.nn.init.normal_(head.weight, std=0.1)
     for restorer in block.restorers.values():
@@ -46,28 +58,18 @@ def test_what_is_hidden_and_not_looked_at_has_no_influence(parts, signals, name)
     hide[name] = torch.ones_like(hide[name])
     blind = torch.ones(5, dtype=torch.bool)
     other = signals | {name: torch.randn_like(signals[name])}
-    one = block.correct(autoencoder, signals, hide, hide, blind)
-    two = block.correct(autoencoder, other, hide, hide, blind)
+    one = block.correct(autoencoder, signals, hide, blind=blind)
+    two = block.correct(autoencoder, other, hide, blind=blind)
     torch.testing.assert_close(one.cleaned[name], two.cleaned[name])
 
 
-def test_own_channels_do_not_leak_into_what_is_inferred_from_the_rest(parts, signals):
-    autoencoder, block = parts
-    part = block.parts('joints', torch.device('cpu'))[0].bool()
-    other = {n: x.clone() for n, x in signals.items()}
-    other['joints'][:, part] += 3
-    found = []
-    for observed in (signals, other):
-        residual = block.residuals(autoencoder, observed, autoencoder.encode(observed))['joints'][1]
-        found.append((observed['joints'] - residual)[:, part])
-    torch.testing.assert_close(found[0], found[1])
-
-
-def test_parts_cover_each_channel_once(parts, signals):
-    for name in signals:
-        assert torch.equal(
-            parts[1].parts(name, torch.device('cpu')).sum(dim=0), torch.ones(signals[name].shape[1])
-        )
+@pytest.mark.parametrize('name', ['camera', 'joints', 'force'])
+def test_prediction_of_a_modality_does_not_see_it(parts, signals, name):
+    relations = parts[1].relations
+    other = signals | {name: torch.randn_like(signals[name])}
+    one, two = relations.predicted(signals), relations.predicted(other)
+    assert torch.equal(one[name], two[name])
+    assert all(not torch.equal(one[n], two[n]) for n in signals if n != name)
 
 
 def test_one_sample_does_not_depend_on_the_others(parts, signals):
@@ -95,10 +97,36 @@ def test_shapes(parts, signals):
 def test_single_modality_works(tiny_modalities):
     modalities = {'force': tiny_modalities['force']}
     autoencoder = Autoencoder(modalities, STEPS, CoderConfig(4, (6,), 8, 16, 12))
-    block = FaultMapBlock(autoencoder, modalities, BlockConfig(16, 16, 4))
+    relations = Relations(autoencoder, modalities, SMALL)
+    block = FaultMapBlock(autoencoder, relations, modalities, SIZES)
     found, corrected = block(autoencoder, {'force': torch.randn(2, 2, 64)})
     assert found.logits.shape == (2, 1)
     assert torch.isfinite(corrected.cleaned['force']).all()
+
+
+def test_relations_are_not_trained_in_stage_two(parts):
+    names = {n for n, p in parts[1].named_parameters() if p.requires_grad}
+    assert names
+    assert not any(n.startswith('relations.') for n in names)
+
+
+def test_paper_block_shares_its_trunk_and_locates_nothing(autoencoder, tiny_modalities, signals):
+    block = build_block(BlockConfig('paper', 32, 24, 8), autoencoder, dict, tiny_modalities)
+    found, corrected = block.train()(autoencoder, signals)
+    assert not block.locates
+    assert found.maps == {}
+    assert {n: x.shape for n, x in corrected.cleaned.items()} == {
+        n: x.shape for n, x in signals.items()
+    }
+    for loss in (found.logits.sum(), corrected.cleaned['joints'].square().sum()):
+        block.zero_grad()
+        loss.backward(retain_graph=True)
+        assert block.trunk[0].weight.grad.abs().sum() > 0
+
+
+def test_unknown_block_is_named(autoencoder, tiny_modalities):
+    with pytest.raises(LipfaultError, match=r"'magic'.*'fault_map' or 'paper'"):
+        build_block(BlockConfig('magic'), autoencoder, dict, tiny_modalities)
 
 
 def test_running_scale_ignores_faulty_samples():
@@ -117,3 +145,14 @@ def test_running_scale_keeps_its_values_without_clean_samples():
     before = scale.square.clone()
     scale.update(torch.full((4, 2), 99.0), torch.zeros(4, dtype=torch.bool))
     assert torch.equal(scale.square, before)
+
+
+def test_what_is_missing_is_inferred_and_found(parts, signals):
+    autoencoder, block = parts
+    missing = {n: m.bool() for n, m in full(signals, 0.0).items()}
+    missing['joints'][:, 1] = True
+    found, corrected = block(autoencoder, signals, missing=missing)
+    assert found.maps['joints'][:, 1].min() > 0.999
+    assert corrected.maps['joints'][:, 1].min() > 0.99
+    wanted = corrected.inferred['joints'][:, 1]
+    torch.testing.assert_close(corrected.cleaned['joints'][:, 1], wanted, atol=1e-3, rtol=1e-3)

@@ -35,3 +35,15 @@ def test_components_are_orthonormal_for_rank_deficient_samples():
 def test_refuses_more_components_than_samples():
     with pytest.raises(LipfaultError, match=r'7 components.*5 samples'):
         fit_pca(torch.randn(5, 20), 7)
+
+
+def test_subspace_iteration_explains_as_much_as_the_exact_components():
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.arange(1, 601).float() ** -0.7  # a spectrum as slow as that of images
+    samples = torch.randn(500, 600, generator=generator) * spread
+    pca = fit_pca(samples, 100)
+    centered = samples - samples.mean(dim=0)
+    exact = torch.linalg.svdvals(centered.double()).square()
+    left = (samples - pca.reconstruct(samples)).double().square().sum()
+    assert left / exact[100:].sum() == pytest.approx(1, abs=2e-5)
+    torch.testing.assert_close(pca.components @ pca.components.T, torch.eye(100), atol=1e-5, rtol=0)

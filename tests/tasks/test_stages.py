@@ -33,6 +33,7 @@ model:
   init_args:
     coder:
       {image_latent: 4, image_widths: [4, 6], series_latent: 6, series_patch: 16, series_width: 8}
+    relations: {width: 16, depth: 2, channels: 6, grid: 4}
 """
 FINETUNE = """
 model:
@@ -115,7 +116,26 @@ def test_autoencoder_is_frozen_in_stage_two(runs):
     before = read_checkpoint(find_checkpoint(runs / 'pretrain'))['state_dict']
     after = read_checkpoint(find_checkpoint(runs / 'finetune', 'last'))['state_dict']
     for name, value in before.items():
-        assert torch.equal(after[name], value)
+        assert torch.equal(after[name.replace('relations.', 'block.relations.', 1)], value)
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        ['--model.block.kind', 'paper'],
+        ['--data.faults={kinds: {dropout_nan: 1, missing_frame: 1}, missing: true}'],
+    ],
+    ids=['block as published', 'missing values'],
+)  # fmt: skip
+def test_stage_two_works_with(options, configs, runs, tmp_path):
+    lipfault(
+        'fit', '--config', configs / 'finetune.yaml', '--run', tmp_path / 'run',
+        '--model.pretrained', runs / 'pretrain', '--trainer.max_epochs', 1, *options,
+    )  # fmt: skip
+    lipfault('test', '--ckpt_path', tmp_path / 'run')
+    metrics = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
+    for key in ('detection/f1', 'recovery/seen', 'corrector/energy_left', 'detector/fault_gain'):
+        assert np.isfinite(metrics[key])
 
 
 def test_modulated_layers_keep_their_cap(runs):

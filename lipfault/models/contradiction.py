@@ -1,0 +1,67 @@
+"""How far a latent is from what the other modalities predict, in units of what is normal."""
+
+import torch
+from torch import Tensor, nn
+
+from lipfault.models.pca import fit_pca
+
+
+class Contradiction(nn.Module):
+    """Whitened difference of a latent from its prediction, in closed form.
+
+    The difference is taken in the leading components of the latent and whitened by its covariance
+    on clean windows that neither autoencoder nor predictor has seen; its square norm is a
+    Mahalanobis distance.
+
+    Args:
+        latent_shape: (latent channel, position ...).
+        size: Components looked at.
+    """
+
+    gain: Tensor
+    projection: Tensor
+
+    def __init__(self, latent_shape: tuple[int, ...], size: int = 64) -> None:
+        """Start without knowledge: zero everywhere."""
+        super().__init__()
+        numbers = torch.Size(latent_shape).numel()
+        self.size = min(size, numbers)
+        places = (1 for _ in latent_shape[1:])
+        self.register_buffer('gain', torch.ones(latent_shape[0], *places))
+        self.register_buffer('projection', torch.zeros(self.size, numbers))
+
+    @torch.no_grad()
+    def fit(self, latents: Tensor, predicted: Tensor, importance: Tensor) -> None:
+        """Take shrinkage, components and covariance from clean windows.
+
+        Args:
+            latents: (window, latent channel, position ...).
+            predicted: Shaped as `latents`.
+            importance: (latent channel,) what each latent channel does to the signal.
+        """
+        across = (0, *range(2, latents.dim()))
+        gain = (latents * predicted).sum(across) / predicted.square().sum(across).clamp_min(1e-12)
+        self.gain.copy_(gain.clamp(0, 1).view_as(self.gain))
+        weight = importance.sqrt().view_as(self.gain).expand_as(latents[0]).flatten()
+        size = min(self.size, len(latents) - 1)
+        basis = fit_pca(latents.flatten(1) * weight, size).components * weight
+        residual = ((latents - self.shrunk(predicted)).flatten(1) @ basis.T).double()
+        covariance = residual.T @ residual / len(residual)
+        covariance += 1e-4 * covariance.diagonal().mean() * torch.eye(size).to(covariance)
+        whitener = torch.linalg.inv(torch.linalg.cholesky(covariance)).to(basis)
+        self.projection.zero_()
+        self.projection[:size] = whitener @ basis
+
+    def shrunk(self, predicted: Tensor) -> Tensor:
+        """The prediction, each latent channel scaled down as far as it cannot be trusted."""
+        return self.gain * predicted
+
+    def forward(self, latents: Tensor, predicted: Tensor) -> Tensor:
+        """(batch, size) of unit variance on clean windows.
+
+        Args:
+            latents: (batch, latent channel, position ...).
+            predicted: Shaped as `latents`.
+        """
+        difference = latents.float() - self.shrunk(predicted.float())
+        return difference.flatten(1) @ self.projection.T

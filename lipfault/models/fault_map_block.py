@@ -1,0 +1,225 @@
+"""The compute block that corrects only what it has located."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from lipfault.modality import Modality
+from lipfault.models.arbiter import Arbiter
+from lipfault.models.autoencoder import Autoencoder, Signals
+from lipfault.models.block import BlockConfig, ComputeBlock, Correction, Detection
+from lipfault.models.contradiction import Contradiction
+from lipfault.models.corrector import Corrector
+from lipfault.models.detector import Detector
+from lipfault.models.evidence import (
+    energy,
+    highest_over_places,
+    map_size,
+    mean_over_places,
+    peak,
+)
+from lipfault.models.locator import Locator
+from lipfault.models.relations import Relations
+from lipfault.models.restorer import Restorer
+
+CERTAIN = 16.0
+"""Logit of the fault map where no value arrived."""
+
+
+class FaultMapBlock(ComputeBlock):
+    """Corrects only what it has located.
+
+    1. The relations of stage 1 say how each channel contradicts the others of its series, and how
+       each modality contradicts the other modalities.
+    2. A locator per modality sees these residuals, the observed signal and the residual of the
+       reconstruction. Its output is a soft fault map over channel and time, or over place.
+    3. The detector embeds what the locators saw and how large the residuals are.
+    4. The corrector infers what the fault map hides.
+    5. An arbiter per modality compares it with the observed signal and settles the fault map; the
+       cleaned signal is the observed one outside the map, the inferred one inside.
+
+    Args:
+        autoencoder: Stage 1; frozen, and not a part of this module.
+        relations: Stage 1; frozen, a part of this module.
+        modalities: What is known of each modality.
+        config: Sizes.
+    """
+
+    locates = True
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        relations: Relations,
+        modalities: Mapping[str, Modality],
+        config: BlockConfig | None = None,
+    ) -> None:
+        """Build the parts for the latent shapes of the autoencoder."""
+        super().__init__(modalities)
+        config = config or BlockConfig()
+        self.rounds = config.rounds
+        self.relations = relations.requires_grad_(False)
+        shapes = {n: autoencoder.latent_shape(n) for n in modalities}
+        channels = {n: len(m.channels) for n, m in modalities.items()}
+        sizes = {n: map_size(m.kind, channels[n], shapes[n]) for n, m in modalities.items()}
+        widths = config.local_widths or {'series': 192, 'image': 48}
+        views = {n: self._views(n) for n in modalities}
+        self.contradictions = nn.ModuleDict({n: Contradiction(shapes[n]) for n in self._related})
+        self.locators = nn.ModuleDict(
+            {n: Locator(k, channels[n], views[n], widths[k]) for n, k in self.kinds.items()}
+        )
+        self.restorers = nn.ModuleDict(
+            {n: Restorer(k, channels[n], widths[k]) for n, k in self.kinds.items()}
+        )
+        self.arbiters = nn.ModuleDict({n: Arbiter(k, channels[n]) for n, k in self.kinds.items()})
+        self.corrector = Corrector(shapes, sizes, config.corrector_width)
+        features = sum(2 * widths[k] + views[n] * sizes[n] for n, k in self.kinds.items())
+        features += sum(
+            views[n] * (channels[n] if k == 'series' else 1) for n, k in self.kinds.items()
+        )
+        features += sum(c.size + 1 for c in self._contradictions().values())
+        self.detector = Detector(features, len(modalities), config.detector_width, config.embedding)
+
+    @property
+    def _related(self) -> tuple[str, ...]:
+        """Modalities that others predict."""
+        return tuple(self.relations.predictors)
+
+    def _contradictions(self) -> dict[str, Contradiction]:
+        return dict(self.contradictions.items())  # type: ignore[arg-type]
+
+    def _views(self, name: str) -> int:
+        """Signal, residual of the reconstruction, of the prediction, and of the consistency."""
+        return 2 + (name in self._related) + self.relations.resolutions(name)
+
+    def fit_start(self, autoencoder: Autoencoder, standardized: Signals) -> None:
+        """Take from clean windows what contradiction between modalities is normal."""
+        latents, predicted = (
+            autoencoder.encode(standardized),
+            self.relations.predicted(standardized),
+        )
+        for name, contradiction in self._contradictions().items():
+            contradiction.fit(latents[name], predicted[name], autoencoder.importance(name))
+
+    def clean(self, autoencoder: Autoencoder, observed: Signals) -> Signals:
+        """Standardized cleaned signals of standardized observed ones, without the detector."""
+        with self.frozen():
+            latents = autoencoder.encode(observed)
+            residuals, _ = self.residuals(autoencoder, observed, latents)
+        map_logits, _ = self._locate(observed, residuals, None)
+        return self.settle(autoencoder, observed, map_logits).cleaned
+
+    def detect(
+        self,
+        autoencoder: Autoencoder,
+        observed: Signals,
+        clean: Tensor | None = None,
+        missing: Signals | None = None,
+    ) -> Detection:
+        """Compare with the relations, locate, and embed."""
+        with self.frozen():
+            latents = autoencoder.encode(observed)
+            residuals, whitened = self.residuals(autoencoder, observed, latents)
+        map_logits, pooled = self._locate(observed, residuals, clean)
+        for name, places in (missing or {}).items():
+            map_logits[name] = map_logits[name].float().masked_fill(places, CERTAIN)
+        parts = [*whitened.values(), *(_size(w) for w in whitened.values()), *pooled.values()]
+        for name, latent in latents.items():
+            parts += [highest_over_places(map_logits[name], latent)]
+            parts += [energy(r, latent) for r in residuals[name]]
+            parts += [peak(r) for r in (*residuals[name], map_logits[name])]
+        scaled = self.detector.scaled(torch.cat([p.float() for p in parts], dim=1), clean)
+        embedding = self.detector.embed(scaled)
+        return Detection(self.detector(embedding), embedding, scaled, map_logits, latents)
+
+    def correct(
+        self,
+        autoencoder: Autoencoder,
+        observed: Signals,
+        hide: Signals,
+        located: Signals | None = None,
+        blind: Tensor | None = None,
+    ) -> Correction:
+        """Infer what is hidden, and put it where it is wanted.
+
+        Gradients reach the corrector, and the maps of `located`, not those of `hide`.
+        """
+        with self.frozen():
+            hidden = {n: m.detach() for n, m in hide.items()}
+            kept = {n: x * (1 - hidden[n]) for n, x in observed.items()}
+            latents = autoencoder.encode(kept)
+            summaries = {n: mean_over_places(hidden[n], z) for n, z in latents.items()}
+            guesses = self._guesses(kept, latents, hidden)
+        corrected = self.corrector(latents, guesses, summaries)
+        decoded = autoencoder.decode(corrected)
+        inferred, cleaned, logits = {}, {}, {}
+        for name, x in observed.items():
+            seen = x if blind is None else _where(blind, kept[name], x)
+            restorer = self.restorers[name]
+            guess = restorer(kept[name], seen, hidden[name], decoded[name].to(x.dtype))
+            inferred[name], replace = guess, hidden[name]
+            if located:
+                difference = x - guess.detach()
+                arbiter = self.arbiters[name]
+                logits[name] = arbiter(located[name], hidden[name], difference, blind)
+                replace = logits[name].float().sigmoid()
+            cleaned[name] = x + replace * (guess.float() - x)
+        return Correction(corrected, inferred, cleaned, logits)
+
+    def residuals(
+        self, autoencoder: Autoencoder, observed: Signals, latents: Signals
+    ) -> tuple[dict[str, list[Tensor]], Signals]:
+        """What does not fit.
+
+        Args:
+            autoencoder: Stage 1.
+            observed: Standardized signals.
+            latents: Latent of `observed`.
+
+        Returns:
+            For each modality tensors shaped as its signal: observed minus reconstructed; what the
+            others do not predict; for a series the whitened residuals of each channel given the
+            others. And for each modality the whitened contradiction with the others, (batch, size).
+        """
+        reconstructed = autoencoder.decode(latents)
+        predicted = self.relations.predicted(observed)
+        found, whitened = {}, {}
+        for name, signal in observed.items():
+            found[name] = [signal - reconstructed[name]]
+            if name in predicted:
+                contradiction = self._contradictions()[name]
+                whitened[name] = contradiction(latents[name], predicted[name])
+                difference = latents[name] - contradiction.shrunk(predicted[name])
+                found[name].append(autoencoder.synthesized(name, difference))
+            found[name] += self.relations.contradictions(name, signal)
+        return found, whitened
+
+    def _guesses(self, kept: Signals, latents: Signals, hidden: Signals) -> Signals:
+        """Latent of what is kept, and as far as a position is hidden the predicted one."""
+        guesses, predicted = dict(latents), self.relations.predicted(kept)
+        for name, contradiction in self._contradictions().items():
+            latent, share = latents[name], hidden[name].mean(dim=1, keepdim=True)
+            share = mean_over_places(share, latent).view(len(latent), 1, *latent.shape[2:])
+            guess = contradiction.shrunk(predicted[name])
+            guesses[name] = latent + share * (guess.to(latent.dtype) - latent)
+        return guesses
+
+    def _locate(
+        self, observed: Signals, residuals: dict[str, list[Tensor]], clean: Tensor | None
+    ) -> tuple[Signals, Signals]:
+        logits, pooled = {}, {}
+        for name, signal in observed.items():
+            views = torch.cat([signal, *residuals[name]], dim=1)
+            logits[name], pooled[name] = self.locators[name](views, clean)
+        return logits, pooled
+
+
+def _where(rows: Tensor, chosen: Tensor, other: Tensor) -> Tensor:
+    """`chosen` in the samples of (batch,) bool `rows`, `other` elsewhere."""
+    return torch.where(rows.view(-1, *[1] * (other.dim() - 1)), chosen, other)
+
+
+def _size(whitened: Tensor) -> Tensor:
+    """Root mean square of (batch, number), (batch, 1)."""
+    return whitened.square().mean(dim=1, keepdim=True).clamp_min(1e-12).sqrt()

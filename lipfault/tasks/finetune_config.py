@@ -1,0 +1,46 @@
+"""Settings of stage 2."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class LossWeights:
+    """Weights of the terms of the objective, and what belongs to them.
+
+    Args:
+        rec: λ_rec, error of the cleaned signals.
+        sim: λ_sim, distance of the corrected latent from the clean one.
+        con: λ_con, contrastive term of the detector.
+        det: Binary cross entropy of the faulty modality.
+        map: Binary cross entropy of the fault maps.
+        inf: Error of what the corrector infers where something is hidden.
+        margin: Distance wanted between faulty and clean embeddings.
+    """
+
+    rec: float = 1.0
+    sim: float = 0.1
+    con: float = 0.1
+    det: float = 1.0
+    map: float = 1.0
+    inf: float = 1.0
+    margin: float = 10.0
+
+
+@dataclass
+class FinetuneConfig:
+    """What the stage does beside its losses.
+
+    Args:
+        false_alarm_rate: Share of clean validation windows above the threshold.
+        seed: Seed of what is hidden from the corrector in training.
+        clip: Largest gradient norm by module of the task (`block.detector`, ...); the unclipped
+            norms are logged.
+        modulation: Layers and their rules, see `lipfault.lipschitz.modulation`; patterns on the
+            names of the block's layers (`corrector.trunk.*`, ...).
+    """
+
+    false_alarm_rate: float = 0.01
+    seed: int = 0
+    clip: dict[str, float] = field(default_factory=dict)
+    modulation: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -1,0 +1,66 @@
+import pytest
+import torch
+
+from lipfault.models.autoencoder import Autoencoder, CoderConfig
+from lipfault.models.relations import Relations, RelationsConfig
+
+STEPS = {'joints': 32, 'force': 64}
+
+
+@pytest.fixture
+def parts(tiny_modalities):
+    torch.manual_seed(0)
+    autoencoder = Autoencoder(tiny_modalities, STEPS, CoderConfig(4, (6, 6, 6), 8, 16, 12))
+    config = RelationsConfig(width=32, depth=2, channels=8, positions=2, grid=4, patches=(4, 8))
+    return autoencoder, Relations(autoencoder, tiny_modalities, config)
+
+
+def related(count: int) -> dict[str, torch.Tensor]:
+    """All modalities follow one number."""
+    state = torch.rand(count, 1, 1) * 2 - 1
+    return {
+        'camera': state[..., None].expand(-1, 3, 16, 16),
+        'joints': state.expand(-1, 4, 32),
+        'force': -state.expand(-1, 2, 64),
+    }
+
+
+def test_learns_what_the_modalities_tell_about_each_other(parts):
+    autoencoder, relations = parts
+    optimizer = torch.optim.Adam(relations.parameters(), 5e-3)
+    signals = related(64)
+    with torch.no_grad():
+        latents = autoencoder.encode(signals)
+    errors = []
+    for _ in range(60):
+        error = relations.error(autoencoder, signals, latents)
+        optimizer.zero_grad()
+        error.backward()
+        optimizer.step()
+        errors.append(error.item())
+    assert errors[-1] < 0.1 * errors[0]
+
+
+def test_error_trains_nothing_but_the_relations(parts):
+    autoencoder, relations = parts
+    signals = related(4)
+    relations.error(autoencoder, signals, autoencoder.encode(signals)).backward()
+    assert all(p.grad is None for p in autoencoder.parameters())
+    assert all(p.grad is not None for p in relations.parameters())
+
+
+def test_resolutions_are_those_of_the_series(parts):
+    _, relations = parts
+    for name, signal in related(3).items():
+        views = relations.contradictions(name, signal)
+        assert len(views) == relations.resolutions(name) == (0 if name == 'camera' else 2)
+        assert all(view.shape == signal.shape for view in views)
+
+
+def test_a_single_modality_is_predicted_by_nothing(tiny_modalities):
+    alone = {'force': tiny_modalities['force']}
+    autoencoder = Autoencoder(alone, STEPS, CoderConfig(4, (6,), 8, 16, 12))
+    relations = Relations(autoencoder, alone)
+    signals = {'force': torch.randn(3, 2, 64)}
+    assert relations.predicted(signals) == {}
+    assert relations.error(autoencoder, signals, autoencoder.encode(signals)) == 0
