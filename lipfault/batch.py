@@ -1,6 +1,6 @@
 """What travels from the DataModule to a task."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -22,6 +22,9 @@ class Batch:
         present: For each modality a (batch,) bool tensor, false where the window is truly missing.
         sample_id: (batch,) int64, the window's index in the recordings, the same in every split.
         labels: What was injected; `None` for a clean stage.
+        stillness: Of each image with a known frame before, how little the observed frame differs
+            from it, (batch,) in [0, 1], see `lipfault.data.stillness`.
+        clean_stillness: The same of the frames as recorded.
     """
 
     clean: Signals
@@ -29,3 +32,5 @@ class Batch:
     present: dict[str, Tensor]
     sample_id: Tensor
     labels: FaultLabels | None = None
+    stillness: dict[str, Tensor] = field(default_factory=dict)
+    clean_stillness: dict[str, Tensor] = field(default_factory=dict)

@@ -1,11 +1,13 @@
 """The DataModule: windows of recordings in, batches with faults out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
+from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
@@ -13,6 +15,7 @@ from lipfault.batch import Batch, Signals
 from lipfault.data.geometry import Geometry
 from lipfault.data.recording_set import RecordingSet
 from lipfault.data.splits import split_episodes
+from lipfault.data.stillness import stillness
 from lipfault.data.unpack import shapes, unpack
 from lipfault.data.window_batch import Windows, join
 from lipfault.data.windows import CacheMode, WindowDataset
@@ -198,8 +201,11 @@ class RecordingDataModule(LightningDataModule):
 
     def clean_batch(self, windows: Windows) -> Batch:
         """The batch as recorded: observed and clean signals are the same tensors."""
-        signals, _ = unpack(windows, self.geometry)
-        return _batch(windows, signals, signals, None)
+        signals, history = unpack(windows, self.geometry)
+        still = stillness(signals, _frames_before(history), self.modalities)
+        return replace(
+            _batch(windows, signals, signals, None), stillness=still, clean_stillness=still
+        )
 
     def faulty_batch(self, windows: Windows, epoch: int = 0, held_out: bool = False) -> Batch:
         """The batch with the faults of an epoch.
@@ -214,8 +220,14 @@ class RecordingDataModule(LightningDataModule):
         """
         signals, history = unpack(windows, self.geometry)
         engine = self._held_out_engine if held_out else self._engine
-        observed, labels = engine.apply(signals, history, engine.plan(windows.sample_id, epoch))
-        return _batch(windows, signals, observed, labels)
+        plan = engine.plan(windows.sample_id, epoch)
+        observed, labels = engine.apply(signals, history, plan)
+        before = engine.before(signals, history, plan)
+        return replace(
+            _batch(windows, signals, observed, labels),
+            stillness=stillness(observed, before, self.modalities),
+            clean_stillness=stillness(signals, _frames_before(history), self.modalities),
+        )
 
     def on_after_batch_transfer(self, batch: Windows, dataloader_idx: int) -> Batch:
         """Unpack the windows on the device and inject the faults of the stage."""
@@ -247,6 +259,11 @@ class RecordingDataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             **options,
         )
+
+
+def _frames_before(history: Mapping[str, Tensor]) -> Signals:
+    """The frame before the window's, in [0, 1], of each image with a history."""
+    return {n: x[:, -1].float() / 255 for n, x in history.items() if x.ndim == 5 and x.shape[1]}
 
 
 def _batch(

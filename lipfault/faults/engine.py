@@ -10,13 +10,14 @@ from lipfault.errors import LipfaultError
 from lipfault.faults.catalogue import catalogue, held_out_faults, weighted_kinds
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.fault import AnyFault, Sensor
+from lipfault.faults.image.site import unit_range
 from lipfault.faults.inject import Injected, inject
 from lipfault.faults.labelling import blank, fill
 from lipfault.faults.labels import FaultLabels
 from lipfault.faults.patterns import PATTERNS
 from lipfault.faults.plan import Plan
 from lipfault.faults.planner import Planner
-from lipfault.faults.sites import Source, gather
+from lipfault.faults.sites import Gathered, Source, gather
 from lipfault.modality import Modality
 
 
@@ -98,13 +99,47 @@ class FaultEngine:
         labels = blank(observed, plan, self._seconds(signals))
         for index, (name, signal) in enumerate(tuple(observed.items())):
             source = Source(name, index, self._sensor(name, signal), (history or {}).get(name))
-            share = self.config.largest_share
-            found = gather(source, signals, plan, self._faults, self.config.seed, share)
+            found = self._gather(source, signals, plan)
             if found is not None:
                 injected = inject(found.site, found.groups)
                 observed[name] = put(signal, found.rows, injected)
                 fill(labels, name, index, found.rows, injected)
         return observed, labels
+
+    def before(
+        self, signals: Mapping[str, Tensor], history: Mapping[str, Tensor], plan: Plan
+    ) -> dict[str, Tensor]:
+        """The frame before the window's as the sensor showed it, of each image with a history.
+
+        A fault that befalls a frame has befallen the one before it, too: what lasts (dirt, a frozen
+        frame) is the same on both, what changes from frame to frame (noise) is drawn anew.
+
+        Args:
+            signals: Clean signals, as for `apply`.
+            history: What came directly before, as for `apply`.
+            plan: What befalls the batch.
+
+        Returns:
+            (batch, channel, height, width) float32 in [0, 1].
+        """
+        frames = {
+            name: unit_range(past[:, -1])
+            for name, past in history.items()
+            if past.ndim == 5 and past.shape[1]
+        }
+        earlier, names = {**signals, **frames}, tuple(self.modalities)
+        shown = dict(frames)
+        for name, frame in frames.items():
+            sensor = self._sensor(name, frame)
+            source = Source(name, names.index(name), sensor, history[name][:, :-1], ago=1)
+            found = self._gather(source, earlier, plan)
+            if found is not None:
+                shown[name] = put(frame, found.rows, inject(found.site, found.groups))
+        return shown
+
+    def _gather(self, source: Source, signals: Mapping[str, Tensor], plan: Plan) -> Gathered | None:
+        share = self.config.largest_share
+        return gather(source, signals, plan, self._faults, self.config.seed, share)
 
     def _sensor(self, name: str, signal: Tensor) -> Sensor:
         key = (name, signal.device)

@@ -39,12 +39,14 @@ class Source:
         index: Its place in the plan.
         sensor: Its ranges and noise.
         past: What came directly before: series (batch, C, steps), image (batch, frame, C, H, W).
+        ago: Frames between an image and the one that the window shows.
     """
 
     name: str
     index: int
     sensor: Sensor
     past: Tensor | None
+    ago: int = 0
 
 
 def gather(
@@ -101,8 +103,9 @@ def _image_site(
     other: Tensor | None,
 ) -> ImageSite:
     past = clean[:, None][:, :0] if source.past is None else source.past
-    frame = draws.stream('frame')
-    return ImageSite(source.sensor, severity, draws, clean, other, Frames(past, rows), frame)
+    frame = draws.stream(f'frame -{source.ago}' if source.ago else 'frame')
+    frames = Frames(past, rows)
+    return ImageSite(source.sensor, severity, draws, clean, other, frames, frame, ago=source.ago)
 
 
 def _pack(plan: Plan, index: int, order: Tensor, groups: Groups, signal: Tensor) -> Tensor:

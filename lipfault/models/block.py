@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,27 @@ class BlockConfig:
     embedding: int = 64
     local_widths: Mapping[str, int] | None = None
     rounds: int = 2
+
+
+@dataclass
+class Known:
+    """What is known of observed signals besides their values.
+
+    Args:
+        missing: Bool maps of the places where no value arrived, shaped as the fault maps.
+        stillness: For images (batch,) in [0, 1], 1 where a frame repeats the one before bit by bit,
+            see `lipfault.data.stillness`; an image left out counts as a moving one.
+    """
+
+    missing: Signals = field(default_factory=dict)
+    stillness: Signals = field(default_factory=dict)
+
+    def rows(self, rows: Tensor) -> 'Known':
+        """The same of some samples, (n,) int64."""
+        missing, stillness = (
+            {n: x[rows] for n, x in each.items()} for each in (self.missing, self.stillness)
+        )
+        return Known(missing, stillness)
 
 
 @dataclass
@@ -119,7 +140,7 @@ class ComputeBlock(nn.Module, ABC):
         autoencoder: Autoencoder,
         observed: Signals,
         clean: Tensor | None = None,
-        missing: Signals | None = None,
+        known: Known | None = None,
     ) -> Detection:
         """Say whether there is a fault, in which modality, and where.
 
@@ -127,8 +148,7 @@ class ComputeBlock(nn.Module, ABC):
             autoencoder: Stage 1, in evaluation mode.
             observed: Standardized signals, finite.
             clean: (batch,) bool, in training the samples without a fault; they set the scales.
-            missing: Bool maps of the places where no value arrived, shaped as the fault maps; none
-                by default.
+            known: What is known besides the values; nothing by default.
         """
 
     @abstractmethod
@@ -157,7 +177,7 @@ class ComputeBlock(nn.Module, ABC):
         autoencoder: Autoencoder,
         observed: Signals,
         told: Signals | None = None,
-        missing: Signals | None = None,
+        known: Known | None = None,
     ) -> tuple[Detection, Correction]:
         """Locate, detect and correct the faults in a batch.
 
@@ -166,9 +186,9 @@ class ComputeBlock(nn.Module, ABC):
             observed: Standardized signals.
             told: Fault maps to use instead of the located ones: the truth, when the ceiling of
                 the corrector is asked for.
-            missing: See `detect`.
+            known: See `detect`.
         """
-        found = self.detect(autoencoder, observed, missing=missing)
+        found = self.detect(autoencoder, observed, known=known)
         if told:
             return found, self.correct(autoencoder, observed, told)
         return found, self.settle(autoencoder, observed, found.map_logits)

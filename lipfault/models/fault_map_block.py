@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lipfault.modality import Modality
 from lipfault.models.arbiter import Arbiter
 from lipfault.models.autoencoder import Autoencoder, Signals
-from lipfault.models.block import BlockConfig, ComputeBlock, Correction, Detection
+from lipfault.models.block import BlockConfig, ComputeBlock, Correction, Detection, Known
 from lipfault.models.contradiction import Contradiction
 from lipfault.models.corrector import Corrector
 from lipfault.models.detector import Detector
@@ -32,8 +32,9 @@ class FaultMapBlock(ComputeBlock):
 
     1. The relations of stage 1 say how each channel contradicts the others of its series, and how
        each modality contradicts the other modalities.
-    2. A locator per modality sees these residuals, the observed signal and the residual of the
-       reconstruction. Its output is a soft fault map over channel and time, or over place.
+    2. A locator per modality sees these residuals, the observed signal, the residual of the
+       reconstruction and, of an image, whether it repeats the frame before. Its output is a soft
+       fault map over channel and time, or over place.
     3. The detector embeds what the locators saw and how large the residuals are.
     4. The corrector infers what the fault map hides.
     5. An arbiter per modality compares it with the observed signal and settles the fault map; the
@@ -67,7 +68,10 @@ class FaultMapBlock(ComputeBlock):
         views = {n: self._views(n) for n in modalities}
         self.contradictions = nn.ModuleDict({n: Contradiction(shapes[n]) for n in self._related})
         self.locators = nn.ModuleDict(
-            {n: Locator(k, channels[n], views[n], widths[k]) for n, k in self.kinds.items()}
+            {
+                n: Locator(k, channels[n], views[n] + (k == 'image'), widths[k])
+                for n, k in self.kinds.items()
+            }
         )
         self.restorers = nn.ModuleDict(
             {n: Restorer(k, channels[n], widths[k]) for n, k in self.kinds.items()}
@@ -78,13 +82,17 @@ class FaultMapBlock(ComputeBlock):
         features += sum(
             views[n] * (channels[n] if k == 'series' else 1) for n, k in self.kinds.items()
         )
-        features += sum(c.size + 1 for c in self._contradictions().values())
+        features += sum(c.size + 1 for c in self._contradictions().values()) + len(self._images)
         self.detector = Detector(features, len(modalities), config.detector_width, config.embedding)
 
     @property
     def _related(self) -> tuple[str, ...]:
         """Modalities that others predict."""
         return tuple(self.relations.predictors)
+
+    @property
+    def _images(self) -> tuple[str, ...]:
+        return tuple(n for n, kind in self.kinds.items() if kind == 'image')
 
     def _contradictions(self) -> dict[str, Contradiction]:
         return dict(self.contradictions.items())  # type: ignore[arg-type]
@@ -107,7 +115,7 @@ class FaultMapBlock(ComputeBlock):
         with self.frozen():
             latents = autoencoder.encode(observed)
             residuals, _ = self.residuals(autoencoder, observed, latents)
-        map_logits, _ = self._locate(observed, residuals, None)
+        map_logits, _ = self._locate(observed, residuals, None, Known())
         return self.settle(autoencoder, observed, map_logits).cleaned
 
     def detect(
@@ -115,16 +123,18 @@ class FaultMapBlock(ComputeBlock):
         autoencoder: Autoencoder,
         observed: Signals,
         clean: Tensor | None = None,
-        missing: Signals | None = None,
+        known: Known | None = None,
     ) -> Detection:
         """Compare with the relations, locate, and embed."""
         with self.frozen():
             latents = autoencoder.encode(observed)
             residuals, whitened = self.residuals(autoencoder, observed, latents)
-        map_logits, pooled = self._locate(observed, residuals, clean)
-        for name, places in (missing or {}).items():
+        known = known or Known()
+        map_logits, pooled = self._locate(observed, residuals, clean, known)
+        for name, places in known.missing.items():
             map_logits[name] = map_logits[name].float().masked_fill(places, CERTAIN)
         parts = [*whitened.values(), *(_size(w) for w in whitened.values()), *pooled.values()]
+        parts += [_stillness(known, n, observed[n]) for n in self._images]
         for name, latent in latents.items():
             parts += [highest_over_places(map_logits[name], latent)]
             parts += [energy(r, latent) for r in residuals[name]]
@@ -206,18 +216,32 @@ class FaultMapBlock(ComputeBlock):
         return guesses
 
     def _locate(
-        self, observed: Signals, residuals: dict[str, list[Tensor]], clean: Tensor | None
+        self,
+        observed: Signals,
+        residuals: dict[str, list[Tensor]],
+        clean: Tensor | None,
+        known: Known,
     ) -> tuple[Signals, Signals]:
         logits, pooled = {}, {}
         for name, signal in observed.items():
-            views = torch.cat([signal, *residuals[name]], dim=1)
-            logits[name], pooled[name] = self.locators[name](views, clean)
+            views = [signal, *residuals[name]]
+            if name in self._images:
+                still = _stillness(known, name, signal)
+                views.append(still[..., None, None].expand_as(signal))
+            logits[name], pooled[name] = self.locators[name](torch.cat(views, dim=1), clean)
         return logits, pooled
 
 
 def _where(rows: Tensor, chosen: Tensor, other: Tensor) -> Tensor:
     """`chosen` in the samples of (batch,) bool `rows`, `other` elsewhere."""
     return torch.where(rows.view(-1, *[1] * (other.dim() - 1)), chosen, other)
+
+
+def _stillness(known: Known, name: str, signal: Tensor) -> Tensor:
+    """(batch, 1) stillness of an image, 0 if unknown."""
+    if name not in known.stillness:
+        return signal.new_zeros(len(signal), 1)
+    return known.stillness[name][:, None].to(signal.dtype)
 
 
 def _size(whitened: Tensor) -> Tensor:

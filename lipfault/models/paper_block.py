@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lipfault.modality import Modality
 from lipfault.models.autoencoder import Autoencoder, Signals
-from lipfault.models.block import BlockConfig, ComputeBlock, Correction, Detection
+from lipfault.models.block import BlockConfig, ComputeBlock, Correction, Detection, Known
 from lipfault.models.detector import Detector
 
 
@@ -48,7 +48,7 @@ class PaperBlock(ComputeBlock):
         autoencoder: Autoencoder,
         observed: Signals,
         clean: Tensor | None = None,
-        missing: Signals | None = None,
+        known: Known | None = None,
     ) -> Detection:
         """Embed the trunk's view of the joint latent; what is missing counts as its mean."""
         with self.frozen():

@@ -12,7 +12,7 @@ from lipfault.lipschitz.gains import pairwise_gains
 from lipfault.metrics.recovery import error_per_sample
 from lipfault.modality import Modality
 from lipfault.models.autoencoder import Autoencoder
-from lipfault.models.block import ComputeBlock, Correction, Detection
+from lipfault.models.block import ComputeBlock, Correction, Detection, Known
 
 PerSample = dict[str, Tensor]
 
@@ -29,8 +29,8 @@ def fault_masks(labels: FaultLabels) -> Signals:
 
 def observed_signals(
     autoencoder: Autoencoder, batch: Batch, modalities: Mapping[str, Modality]
-) -> tuple[Signals, Signals]:
-    """Standardized observed signals, finite, and where no value arrived.
+) -> tuple[Signals, Known]:
+    """Standardized observed signals, finite, and what is known besides.
 
     Args:
         autoencoder: Standardizes.
@@ -38,12 +38,11 @@ def observed_signals(
         modalities: What is known of each modality.
 
     Returns:
-        The signals, and bool maps of what is missing: series (batch, channel, time), image
-        (batch, 1, height, width).
+        The signals, and where no value arrived and how still the images are.
     """
     finite, present = split_missing(batch.observed, modalities)
     missing = {n: ~p if p.dim() == 3 else ~p.all(dim=1, keepdim=True) for n, p in present.items()}
-    return autoencoder.standardized(finite), missing
+    return autoencoder.standardized(finite), Known(missing, batch.stillness)
 
 
 def first_faulty(labels: FaultLabels) -> Tensor:
@@ -107,7 +106,7 @@ def measure_clean(
     clean and with the cleaned signal, averaged over the modalities.
     """
     truth = autoencoder.standardized(batch.clean)
-    found, corrected = block(autoencoder, truth)
+    found, corrected = block(autoencoder, truth, known=Known(stillness=batch.clean_stillness))
     before, after = autoencoder.decode(found.latents), autoencoder(corrected.cleaned)
     values = {
         'score_clean': found.score,

@@ -40,9 +40,9 @@ def fault_examples(
         kinds = kept.setdefault(f'examples/{name}/kind', [])
         rows = _new_kinds(labels, index, kinds)
         if len(rows):
-            observed, missing = observed_signals(autoencoder, batch, modalities)
-            observed, missing = ({n: x[rows] for n, x in s.items()} for s in (observed, missing))
-            results = block(autoencoder, observed, missing=missing)
+            observed, known = observed_signals(autoencoder, batch, modalities)
+            observed = {n: x[rows] for n, x in observed.items()}
+            results = block(autoencoder, observed, known=known.rows(rows))
             _keep(kept, name, index, rows, autoencoder, results, batch)
 
 

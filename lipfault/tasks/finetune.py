@@ -112,9 +112,9 @@ class FinetuneTask(BaseTask):
         labels = _labels(batch)
         set_progress(self.block, self.global_step / max(1, self.trainer.estimated_stepping_batches))
         clean = self.autoencoder.standardized(batch.clean)
-        observed, missing = observed_signals(self.autoencoder, batch, self.description.modalities)
+        observed, known = observed_signals(self.autoencoder, batch, self.description.modalities)
         masks = fault_masks(labels)
-        found = self.block.detect(self.autoencoder, observed, ~labels.faulty, missing)
+        found = self.block.detect(self.autoencoder, observed, ~labels.faulty, known)
         hide = self._hide(batch, observed, masks, found.maps)
         corrected = self.block.correct(
             self.autoencoder, observed, hide, found.map_logits, blind=~labels.faulty
@@ -240,8 +240,8 @@ class FinetuneTask(BaseTask):
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Score, alarm, blamed modality, fault maps and cleaned signals in physical units."""
-        observed, missing = observed_signals(self.autoencoder, batch, self.description.modalities)
-        found, corrected = self.block(self.autoencoder, observed, missing=missing)
+        observed, known = observed_signals(self.autoencoder, batch, self.description.modalities)
+        found, corrected = self.block(self.autoencoder, observed, known=known)
         return {
             'sample_id': batch.sample_id,
             'score': found.score,
@@ -253,8 +253,8 @@ class FinetuneTask(BaseTask):
 
     def _measure(self, batch: Batch, oracle: bool) -> PerSample:
         autoencoder, block = self.autoencoder, self.block
-        observed, missing = observed_signals(autoencoder, batch, self.description.modalities)
-        found, corrected = block(autoencoder, observed, missing=missing)
+        observed, known = observed_signals(autoencoder, batch, self.description.modalities)
+        found, corrected = block(autoencoder, observed, known=known)
         values, clean_found, clean_corrected = measure_clean(autoencoder, block, batch)
         values |= measure_detection(found, _labels(batch))
         values |= measure_correction(autoencoder, block, batch, observed, (found, corrected))

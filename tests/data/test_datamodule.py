@@ -155,6 +155,18 @@ def test_predictions_see_signals_as_recorded(run):
         assert all(batch.observed[name] is batch.clean[name] for name in batch.clean)
 
 
+def test_only_a_frozen_camera_stands_still(tiny_recording):
+    config = FaultConfig(kinds={'frozen_frame': 1.0}, clean_share=0.5)
+    data = datamodule(tiny_recording, faults=config)
+    batch = data.faulty_batch(data.dataset('pretrain').fetch(range(40)))
+    frozen = batch.labels.modality.any(1)
+    assert frozen.any()
+    assert not frozen.all()
+    assert torch.equal(batch.stillness['camera'] == 1, frozen)
+    assert batch.clean_stillness['camera'].max() < 1
+    assert torch.equal(batch.stillness['camera'][~frozen], batch.clean_stillness['camera'][~frozen])
+
+
 @pytest.mark.parametrize('options', [{'num_workers': 2}, {'cache': 'none'}, {'cache': 'series'}])
 def test_workers_and_caches_change_nothing(run, tiny_recording, options):
     seen, _ = run

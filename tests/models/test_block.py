@@ -3,7 +3,7 @@ import torch
 
 from lipfault.errors import LipfaultError
 from lipfault.models.autoencoder import Autoencoder, CoderConfig
-from lipfault.models.block import BlockConfig
+from lipfault.models.block import BlockConfig, Known
 from lipfault.models.build_block import build_block
 from lipfault.models.fault_map_block import FaultMapBlock
 from lipfault.models.relations import Relations, RelationsConfig
@@ -151,8 +151,27 @@ def test_what_is_missing_is_inferred_and_found(parts, signals):
     autoencoder, block = parts
     missing = {n: m.bool() for n, m in full(signals, 0.0).items()}
     missing['joints'][:, 1] = True
-    found, corrected = block(autoencoder, signals, missing=missing)
+    found, corrected = block(autoencoder, signals, known=Known(missing))
     assert found.maps['joints'][:, 1].min() > 0.999
     assert corrected.maps['joints'][:, 1].min() > 0.99
     wanted = corrected.inferred['joints'][:, 1]
     torch.testing.assert_close(corrected.cleaned['joints'][:, 1], wanted, atol=1e-3, rtol=1e-3)
+
+
+def test_a_repeated_frame_reaches_map_and_score(parts, signals):
+    autoencoder, block = parts
+    moving, unknown, still = (
+        block.detect(autoencoder, signals, known=Known(stillness=s))
+        for s in ({'camera': torch.zeros(5)}, {}, {'camera': torch.tensor([1.0, 0, 0, 0, 0])})
+    )
+    assert torch.equal(moving.score, unknown.score)
+    changed = (still.score != moving.score) & (
+        still.map_logits['camera'] != moving.map_logits['camera']
+    ).flatten(1).any(1)
+    assert changed.tolist() == [True, False, False, False, False]
+
+
+def test_rows_of_what_is_known():
+    known = Known({'a': torch.arange(3)}, {'b': torch.arange(3) / 2}).rows(torch.tensor([2, 0]))
+    assert known.missing['a'].tolist() == [2, 0]
+    assert known.stillness['b'].tolist() == [1.0, 0.0]

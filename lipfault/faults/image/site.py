@@ -56,11 +56,13 @@ class ImageSite(Site):
         frame: Draws that differ from frame to frame, where `draws` stay for as long as the fault
             lasts: noise against dirt.
         anchor: (n, C, H, W) the frame at the onset where it is remembered.
+        ago: Frames between this one and the one that the window shows.
     """
 
     past: Frames
     frame: Draws
     anchor: Tensor | None = None
+    ago: int = 0
 
     _same_for_all = ('row', 'column')
 

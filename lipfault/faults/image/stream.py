@@ -7,8 +7,11 @@ from lipfault.faults.image.site import ImageFault, ImageSite
 
 
 def earlier(site: ImageSite, count: Tensor) -> Tensor:
-    """(n, C, H, W) the frame `count` frames ago, the frame itself where none is known."""
-    return site.past.back(count) if len(site.past) else site.signal
+    """(n, C, H, W) the frame `count` frames ago, the frame itself at 0 or where none is known."""
+    if not len(site.past):
+        return site.signal
+    itself = (count <= 0)[:, None, None, None]
+    return torch.where(itself, site.signal, site.past.back(count))
 
 
 class FrozenFrame(ImageFault):
@@ -27,8 +30,8 @@ class FrozenFrame(ImageFault):
         """Show the earlier frame, or the one remembered from the onset."""
         if site.anchor is not None:
             return site.anchor, site.everywhere
-        count = (site.level(self.levels).flatten() * len(site.past)).ceil().long()
-        return earlier(site, count), site.everywhere
+        count = (site.level(self.levels).flatten() * (len(site.past) + site.ago)).ceil().long()
+        return earlier(site, count - site.ago), site.everywhere
 
 
 class Blackout(ImageFault):
