@@ -22,6 +22,7 @@ from lipfault.models.evidence import (
 from lipfault.models.locator import Locator
 from lipfault.models.relations import Relations
 from lipfault.models.restorer import Restorer
+from lipfault.models.running_scale import RunningScale
 
 CERTAIN = 16.0
 """Logit of the fault map where no value arrived."""
@@ -35,7 +36,7 @@ class FaultMapBlock(ComputeBlock):
     2. A locator per modality sees these residuals, the observed signal, the residual of the
        reconstruction and, of an image, whether it repeats the frame before. Its output is a soft
        fault map over channel and time, or over place.
-    3. The detector embeds what the locators saw and how large the residuals are.
+    3. The detector embeds what the locators saw and how unusually large the residuals are.
     4. The corrector infers what the fault map hides.
     5. An arbiter per modality compares it with the observed signal and settles the fault map; the
        cleaned signal is the observed one outside the map, the inferred one inside.
@@ -78,10 +79,11 @@ class FaultMapBlock(ComputeBlock):
         )
         self.arbiters = nn.ModuleDict({n: Arbiter(k, channels[n]) for n, k in self.kinds.items()})
         self.corrector = Corrector(shapes, sizes, config.corrector_width)
-        features = sum(2 * widths[k] + views[n] * sizes[n] for n, k in self.kinds.items())
-        features += sum(
-            views[n] * (channels[n] if k == 'series' else 1) for n, k in self.kinds.items()
+        looks = {n: sizes[n] + (channels[n] if k == 'series' else 1) for n, k in self.kinds.items()}
+        self.evidence = nn.ModuleDict(
+            {n: RunningScale((views[n] - 1) * looks[n], center=True) for n in modalities}
         )
+        features = sum(2 * widths[k] + views[n] * looks[n] + 2 for n, k in self.kinds.items())
         features += sum(c.size + 1 for c in self._contradictions().values()) + len(self._images)
         self.detector = Detector(features, len(modalities), config.detector_width, config.embedding)
 
@@ -136,9 +138,9 @@ class FaultMapBlock(ComputeBlock):
         parts = [*whitened.values(), *(_size(w) for w in whitened.values()), *pooled.values()]
         parts += [_stillness(known, n, observed[n]) for n in self._images]
         for name, latent in latents.items():
-            parts += [highest_over_places(map_logits[name], latent)]
-            parts += [energy(r, latent) for r in residuals[name]]
-            parts += [peak(r) for r in (*residuals[name], map_logits[name])]
+            parts += [highest_over_places(map_logits[name], latent), peak(map_logits[name])]
+            evidence = self._evidence(name, residuals[name], latent, clean)
+            parts += [evidence, evidence.abs().amax(dim=1, keepdim=True), _size(evidence)]
         scaled = self.detector.scaled(torch.cat([p.float() for p in parts], dim=1), clean)
         embedding = self.detector.embed(scaled)
         return Detection(self.detector(embedding), embedding, scaled, map_logits, latents)
@@ -204,6 +206,22 @@ class FaultMapBlock(ComputeBlock):
                 found[name].append(autoencoder.synthesized(name, difference))
             found[name] += self.relations.contradictions(name, signal)
         return found, whitened
+
+    def _evidence(
+        self, name: str, residuals: list[Tensor], latent: Tensor, clean: Tensor | None
+    ) -> Tensor:
+        """(batch, number) how unusual the energy and the peak of each residual are.
+
+        On a logarithmic scale, in standard deviations of what clean samples show: how large a
+        residual is varies so little between clean windows that a tenth more is telling.
+        """
+        looks = [energy(r, latent) for r in residuals] + [peak(r) for r in residuals]
+        logarithms = torch.cat([x.float().clamp_min(1e-6).log() for x in looks], dim=1)
+        scale: RunningScale = self.evidence[name]  # type: ignore[assignment]
+        if clean is not None:
+            scale.update(logarithms, clean)
+        unusual: Tensor = scale(logarithms)
+        return unusual
 
     def _guesses(self, kept: Signals, latents: Signals, hidden: Signals) -> Signals:
         """Latent of what is kept, and as far as a position is hidden the predicted one."""

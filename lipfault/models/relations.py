@@ -10,6 +10,7 @@ from torch.nn import functional
 from lipfault.modality import Modality
 from lipfault.models.autoencoder import Autoencoder, Signals
 from lipfault.models.consistency import ChannelConsistency
+from lipfault.models.interpolation import Interpolation
 from lipfault.models.predictor import CrossModalPredictor
 
 
@@ -24,6 +25,7 @@ class RelationsConfig:
         positions: Positions at which a series is shown to the predictors of other modalities.
         grid: Rows and columns at which an image is shown to them.
         patches: Time resolutions of the channel consistency, in time steps.
+        reach: Samples on either side that a sample is compared with.
     """
 
     width: int = 512
@@ -32,6 +34,7 @@ class RelationsConfig:
     positions: int = 4
     grid: int = 16
     patches: tuple[int, ...] = (2, 4, 8)
+    reach: int = 4
 
 
 class Relations(nn.Module):
@@ -66,6 +69,13 @@ class Relations(nn.Module):
                 if m.kind == 'series'
             }
         )
+        self.interpolation = nn.ModuleDict(
+            {
+                n: Interpolation(len(m.channels), config.reach)
+                for n, m in modalities.items()
+                if m.kind == 'series'
+            }
+        )
         sizes = {
             n: len(m.channels) * (config.positions if m.kind == 'series' else config.grid**2)
             for n, m in modalities.items()
@@ -92,15 +102,17 @@ class Relations(nn.Module):
             noise: (channel,) sensor noise in standardized units.
         """
         if name in self.consistency:
-            for consistency in self._consistencies(name):
-                consistency.fit(standardized, noise)
+            for relation in self._relations(name):
+                relation.fit(standardized, noise)
 
     def resolutions(self, name: str) -> int:
         """How many residuals `contradictions` gives for a modality."""
-        return len(self.config.patches) if name in self.consistency else 0
+        return len(self._relations(name)) if name in self.consistency else 0
 
     def contradictions(self, name: str, standardized: Tensor) -> list[Tensor]:
-        """Whitened residuals of each channel given the others, one for each resolution.
+        """Whitened residuals of each channel given the others, and of each sample given the rest.
+
+        One for each resolution, and one of the interpolation between neighbours.
 
         Args:
             name: The modality; an image has none.
@@ -111,7 +123,7 @@ class Relations(nn.Module):
         """
         if name not in self.consistency:
             return []
-        return [c(standardized) for c in self._consistencies(name)]
+        return [relation(standardized) for relation in self._relations(name)]
 
     def predicted(self, standardized: Signals) -> Signals:
         """Latent of each modality predicted from the other modalities; none if it is alone.
@@ -145,6 +157,7 @@ class Relations(nn.Module):
             return functional.adaptive_avg_pool1d(signal, self.config.positions).flatten(1)
         return functional.adaptive_avg_pool2d(signal, self.config.grid).flatten(1)
 
-    def _consistencies(self, name: str) -> list[ChannelConsistency]:
+    def _relations(self, name: str) -> list[ChannelConsistency | Interpolation]:
         found: nn.ModuleList = self.consistency[name]  # type: ignore[assignment]
-        return [c for c in found if isinstance(c, ChannelConsistency)]
+        neighbours: Interpolation = self.interpolation[name]  # type: ignore[assignment]
+        return [*(c for c in found if isinstance(c, ChannelConsistency)), neighbours]

@@ -18,42 +18,52 @@ class RunningScale(nn.Module):
     """Divides each channel by its running root mean square over clean samples.
 
     Unlike batch normalization it uses the same running values in training and evaluation, ignores
-    faulty samples, and does not center. Under DDP all ranks hold the same values.
+    faulty samples, and centers only if asked to. Under DDP all ranks hold the same values.
 
     Args:
         channels: Size of dimension 1 of the input.
         momentum: Weight of the newest batch; the first batches are averaged evenly.
+        center: Whether to subtract the running mean first, and divide by the standard deviation.
     """
 
     square: Tensor
+    mean: Tensor
     updates: Tensor
 
-    def __init__(self, channels: int, momentum: float = 0.02) -> None:
-        """Start at one."""
+    def __init__(self, channels: int, momentum: float = 0.02, center: bool = False) -> None:
+        """Start at one, and at a mean of zero."""
         super().__init__()
-        self.momentum = momentum
+        self.momentum, self.center = momentum, center
         self.register_buffer('square', torch.ones(channels))
+        if center:
+            self.register_buffer('mean', torch.zeros(channels))
         self.register_buffer('updates', torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
     def update(self, values: Tensor, clean: Tensor) -> None:
-        """Take the mean square of the clean samples into account.
+        """Take the mean, and the mean square, of the clean samples into account.
 
         Args:
             values: (batch, channel, ...), float32.
             clean: (batch,) bool.
         """
         weight = clean.to(values.dtype)
-        square = values.square().flatten(2).mean(dim=2) if values.dim() > 2 else values.square()
-        total = torch.cat([weight @ square, weight.sum().view(1)])
+        powers = (values, values.square()) if self.center else (values.square(),)
+        means = [p.flatten(2).mean(dim=2) if p.dim() > 2 else p for p in powers]
+        total = torch.cat([*(weight @ m for m in means), weight.sum().view(1)])
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(total)
-        mean = total[:-1] / total[-1].clamp_min(1)
+        *first, square = (total[:-1] / total[-1].clamp_min(1)).chunk(len(powers))
         self.updates += 1
         step = torch.clamp(1 / self.updates, min=self.momentum) * (total[-1] > 0)
-        self.square.lerp_(mean, step)
+        self.square.lerp_(square, step)
+        for mean in first:
+            self.mean.lerp_(mean, step)
 
     def forward(self, values: Tensor) -> Tensor:
         """Values (batch, channel, ...) with a root mean square of about 1 on clean samples."""
-        scale = self.square.clamp_min(1e-12).rsqrt()
-        return values * scale.view(-1, *(1 for _ in values.shape[2:]))
+        shape = (-1, *(1 for _ in values.shape[2:]))
+        if not self.center:
+            return values * self.square.clamp_min(1e-12).rsqrt().view(shape)
+        variance = (self.square - self.mean.square()).clamp_min(1e-4)
+        return (values - self.mean.view(shape)) * variance.rsqrt().view(shape)

@@ -175,3 +175,15 @@ def test_rows_of_what_is_known():
     known = Known({'a': torch.arange(3)}, {'b': torch.arange(3) / 2}).rows(torch.tensor([2, 0]))
     assert known.missing['a'].tolist() == [2, 0]
     assert known.stillness['b'].tolist() == [1.0, 0.0]
+
+
+def test_a_centered_scale_gives_standard_scores():
+    torch.manual_seed(0)
+    scale = RunningScale(2, center=True)
+    spread = torch.tensor([2.0, 0.5])
+    for _ in range(400):
+        values = 5 + spread * torch.randn(64, 2)
+        scale.update(values, torch.ones(64, dtype=torch.bool))
+    scores = scale(5 + spread * torch.randn(4096, 2))
+    assert scores.mean(0).tolist() == pytest.approx([0, 0], abs=0.15)
+    assert scores.std(0).tolist() == pytest.approx([1, 1], abs=0.15)

@@ -53,7 +53,7 @@ def test_resolutions_are_those_of_the_series(parts):
     _, relations = parts
     for name, signal in related(3).items():
         views = relations.contradictions(name, signal)
-        assert len(views) == relations.resolutions(name) == (0 if name == 'camera' else 2)
+        assert len(views) == relations.resolutions(name) == (0 if name == 'camera' else 3)
         assert all(view.shape == signal.shape for view in views)
 
 
