@@ -21,7 +21,7 @@ class Detector(nn.Module):
         """Build the layers."""
         super().__init__()
         self.compress = RunningScale(features)
-        self.scale = RunningScale(features)
+        self.scale = RunningScale(features, center=True)
         self.layers = nn.Sequential(
             nn.Linear(features, width),
             nn.GELU(),
@@ -32,7 +32,7 @@ class Detector(nn.Module):
         self.head = nn.Linear(embedding, modalities)
 
     def scaled(self, features: Tensor, clean: Tensor | None = None) -> Tensor:
-        """Compressed features (batch, feature) with unit root mean square on clean samples.
+        """Compressed features (batch, feature), of zero mean and unit variance on clean samples.
 
         Args:
             features: (batch, feature).

@@ -24,14 +24,6 @@ def mean_over_places(fault_map: Tensor, latent: Tensor) -> Tensor:
     return functional.adaptive_avg_pool1d(fault_map, latent.shape[2]).flatten(1)
 
 
-def highest_over_places(fault_map: Tensor, latent: Tensor) -> Tensor:
-    """Highest value of a map over each latent position, (batch, map size); see above."""
-    if fault_map.dim() == 4:
-        rows, columns = latent.shape[2:]
-        return functional.adaptive_max_pool2d(fault_map, (rows, columns)).flatten(1)
-    return functional.adaptive_max_pool1d(fault_map, latent.shape[2]).flatten(1)
-
-
 def energy(residual: Tensor, latent: Tensor) -> Tensor:
     """Root mean square of a residual over each latent position, (batch, map size).
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lipfault.modality import Modality
 from lipfault.models.arbiter import Arbiter
@@ -12,13 +13,7 @@ from lipfault.models.block import BlockConfig, ComputeBlock, Correction, Detecti
 from lipfault.models.contradiction import Contradiction
 from lipfault.models.corrector import Corrector
 from lipfault.models.detector import Detector
-from lipfault.models.evidence import (
-    energy,
-    highest_over_places,
-    map_size,
-    mean_over_places,
-    peak,
-)
+from lipfault.models.evidence import energy, map_size, mean_over_places, peak
 from lipfault.models.locator import Locator
 from lipfault.models.relations import Relations
 from lipfault.models.restorer import Restorer
@@ -26,6 +21,9 @@ from lipfault.models.running_scale import RunningScale
 
 CERTAIN = 16.0
 """Logit of the fault map where no value arrived."""
+
+RANKED = 12
+"""How many of the largest scores of a modality the detector sees."""
 
 
 class FaultMapBlock(ComputeBlock):
@@ -83,8 +81,8 @@ class FaultMapBlock(ComputeBlock):
         self.evidence = nn.ModuleDict(
             {n: RunningScale((views[n] - 1) * looks[n], center=True) for n in modalities}
         )
-        features = sum(2 * widths[k] + views[n] * looks[n] + 2 for n, k in self.kinds.items())
-        features += sum(c.size + 1 for c in self._contradictions().values()) + len(self._images)
+        features = sum(2 * widths[k] + RANKED + 2 * (views[n] - 1) for n, k in self.kinds.items())
+        features += len(self._contradictions()) + len(self._images)
         self.detector = Detector(features, len(modalities), config.detector_width, config.embedding)
 
     @property
@@ -135,12 +133,10 @@ class FaultMapBlock(ComputeBlock):
         map_logits, pooled = self._locate(observed, residuals, clean, known)
         for name, places in known.missing.items():
             map_logits[name] = map_logits[name].float().masked_fill(places, CERTAIN)
-        parts = [*whitened.values(), *(_size(w) for w in whitened.values()), *pooled.values()]
+        parts = [*pooled.values(), *(_size(w) for w in whitened.values())]
         parts += [_stillness(known, n, observed[n]) for n in self._images]
         for name, latent in latents.items():
-            parts += [highest_over_places(map_logits[name], latent), peak(map_logits[name])]
-            evidence = self._evidence(name, residuals[name], latent, clean)
-            parts += [evidence, evidence.abs().amax(dim=1, keepdim=True), _size(evidence)]
+            parts += self._evidence(name, residuals[name], latent, clean)
         scaled = self.detector.scaled(torch.cat([p.float() for p in parts], dim=1), clean)
         embedding = self.detector.embed(scaled)
         return Detection(self.detector(embedding), embedding, scaled, map_logits, latents)
@@ -209,19 +205,26 @@ class FaultMapBlock(ComputeBlock):
 
     def _evidence(
         self, name: str, residuals: list[Tensor], latent: Tensor, clean: Tensor | None
-    ) -> Tensor:
-        """(batch, number) how unusual the energy and the peak of each residual are.
+    ) -> list[Tensor]:
+        """How unusual the residuals of one modality are, wherever that is.
 
-        On a logarithmic scale, in standard deviations of what clean samples show: how large a
-        residual is varies so little between clean windows that a tenth more is telling.
+        Energies and peaks are compared on a logarithmic scale, in standard deviations of what clean
+        samples show: how large a residual is varies so little between clean windows that a tenth
+        more is telling. Of these scores only the largest are handed on, in order: a network that
+        sees them all learns by heart which were large in training.
+
+        Returns:
+            The `RANKED` largest scores, and the largest of each look, (batch, number).
         """
-        looks = [energy(r, latent) for r in residuals] + [peak(r) for r in residuals]
+        looks = [look for r in residuals for look in (energy(r, latent), peak(r))]
         logarithms = torch.cat([x.float().clamp_min(1e-6).log() for x in looks], dim=1)
         scale: RunningScale = self.evidence[name]  # type: ignore[assignment]
         if clean is not None:
             scale.update(logarithms, clean)
-        unusual: Tensor = scale(logarithms)
-        return unusual
+        scores = scale(logarithms).abs()
+        each = torch.split(scores, [x.shape[1] for x in looks], dim=1)
+        ranked = functional.pad(scores, (0, RANKED)).topk(RANKED, dim=1).values
+        return [ranked, *(x.amax(dim=1, keepdim=True) for x in each)]
 
     def _guesses(self, kept: Signals, latents: Signals, hidden: Signals) -> Signals:
         """Latent of what is kept, and as far as a position is hidden the predicted one."""

@@ -187,3 +187,30 @@ def test_a_centered_scale_gives_standard_scores():
     scores = scale(5 + spread * torch.randn(4096, 2))
     assert scores.mean(0).tolist() == pytest.approx([0, 0], abs=0.15)
     assert scores.std(0).tolist() == pytest.approx([1, 1], abs=0.15)
+
+
+def smooth(count):
+    """Clean windows of the joints: one motion that all four channels follow, with little noise."""
+    phase = 6.3 * torch.rand(count, 1, 1)
+    angle = phase + torch.arange(32) / 9 + torch.arange(4)[:, None]
+    return angle.sin() + 0.01 * torch.randn(count, 4, 32)
+
+
+@pytest.mark.parametrize('channel', [0, 3])
+def test_a_little_noise_on_any_channel_is_unusual(parts, channel):
+    autoencoder, block = parts
+    block.relations.fit_start('joints', smooth(400), torch.full((4,), 0.01))
+
+    def largest(windows, clean=None):
+        signals = {'joints': windows}
+        latents = autoencoder.encode(signals)
+        residuals = [windows, *block.relations.contradictions('joints', windows)]
+        return block._evidence('joints', [*residuals, windows], latents['joints'], clean)[0][:, 0]
+
+    for _ in range(20):
+        largest(smooth(64), torch.ones(64, dtype=torch.bool))
+    calm = largest(smooth(200))
+    noisy = smooth(200)
+    noisy[:, channel] += 0.03 * torch.randn(200, 32)
+    assert largest(noisy).quantile(0.05) > calm.quantile(0.95)
+    assert largest(noisy, None).shape == (200,)
