@@ -35,7 +35,7 @@ def similarity(latents: Signals, clean: Signals) -> Tensor:
     return torch.stack(errors).mean()
 
 
-def contrastive(embedding: Tensor, faulty: Tensor, margin: float) -> Tensor:
+def contrastive(embedding: Tensor, faulty: Tensor, margin: float, pull: float = 1.0) -> Tensor:
     """Clean embeddings pulled together, faulty ones pushed beyond a margin from the clean ones.
 
     The margin form of Hadsell, Chopra and LeCun 2006 over all pairs of a batch that have a clean
@@ -45,15 +45,16 @@ def contrastive(embedding: Tensor, faulty: Tensor, margin: float) -> Tensor:
         embedding: (batch, embedding).
         faulty: (batch,) bool.
         margin: Distance wanted between a faulty and a clean sample.
+        pull: Weight of the pull between clean samples, which sets the detector's clean gain.
     """
     embedding = embedding.float()
     clean, moved = embedding[~faulty], embedding[faulty]
     if len(clean) < 2 or len(moved) == 0:
         return embedding.sum() * 0
     center = clean.mean(dim=0)
-    pull = (clean - center).square().sum(dim=1).mean()
+    spread = (clean - center).square().sum(dim=1).mean()
     distance = (moved - center).square().sum(dim=1).add(1e-12).sqrt()
-    return pull + (margin - distance).relu().square().mean()
+    return pull * spread + (margin - distance).relu().square().mean()
 
 
 def detection(logits: Tensor, modality: Tensor) -> Tensor:

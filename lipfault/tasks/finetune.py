@@ -155,7 +155,9 @@ class FinetuneTask(BaseTask):
         terms = {
             'rec': objective.reconstruction(corrected.cleaned, clean),
             'sim': objective.similarity(corrected.latents, wanted),
-            'con': objective.contrastive(found.embedding, labels.faulty, self.losses.margin),
+            'con': objective.contrastive(
+                found.embedding, labels.faulty, self.losses.margin, self.losses.pull
+            ),
             'det': objective.detection(found.logits, labels.modality),
         }
         if self.block.locates:

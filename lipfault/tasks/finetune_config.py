@@ -16,6 +16,7 @@ class LossWeights:
         map: Binary cross entropy of the fault maps.
         inf: Error of what the corrector infers where something is hidden.
         margin: Distance wanted between faulty and clean embeddings.
+        pull: Weight of the pull between clean embeddings in the contrastive term.
     """
 
     rec: float = 1.0
@@ -25,6 +26,7 @@ class LossWeights:
     map: float = 1.0
     inf: float = 1.0
     margin: float = 10.0
+    pull: float = 1.0
 
 
 @dataclass

@@ -9,6 +9,8 @@ def test_contrastive_by_hand():
     faulty = torch.tensor([False, False, True, True])
     # Centre 0, clean spread 1; one fault is beyond the margin of 2, the other 1.5 short of it.
     assert objective.contrastive(embedding, faulty, 2.0).item() == pytest.approx(1 + 1.5**2 / 2)
+    pulled = objective.contrastive(embedding, faulty, 2.0, pull=3.0)
+    assert pulled.item() == pytest.approx(3 + 1.5**2 / 2)
 
 
 @pytest.mark.parametrize('faulty', [[True, True, True], [False, False, False], [True, True, False]])
