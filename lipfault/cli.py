@@ -5,16 +5,23 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from lipfault.callbacks.last_checkpoint import LastCheckpoint
 from lipfault.callbacks.run_recorder import RunRecorder
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.errors import LipfaultError
 from lipfault.tasks.base import BaseTask
-from lipfault.tasks.checkpoints import find_checkpoint, read_checkpoint
+from lipfault.tasks.checkpoints import (
+    WholeFileIO,
+    find_checkpoint,
+    read_checkpoint,
+    remove_leftovers,
+    resumable_checkpoint,
+)
 
 CONFIG_NAME = 'lipfault_config.yaml'
 """Name of the complete configuration in a run's folder."""
@@ -31,6 +38,12 @@ class LipfaultCLI(LightningCLI):
         """Add what belongs to a run, and tell the model about the data."""
         parser.add_argument(
             '--run', type=str | None, default=None, help='Folder of the run, new for every fit.'
+        )
+        parser.add_argument(
+            '--save_every',
+            type=int,
+            default=200,
+            help='Optimizer steps between two saves of last.ckpt, beside one after each epoch.',
         )
         parser.add_argument(
             '--loggers',
@@ -60,10 +73,11 @@ class LipfaultCLI(LightningCLI):
         """Give the trainer the callbacks and loggers of the run."""
         config = self.config[str(self.subcommand)]
         fit = self.subcommand == 'fit'
-        extra = [RunRecorder(self.run_folder, config.seed_everything)]
-        callbacks = extra + ([checkpointing(self.run_folder)] if fit else [])
+        extra: list[Callback] = [RunRecorder(self.run_folder, config.seed_everything)]
+        callbacks = extra + (checkpointing(self.run_folder, config.save_every) if fit else [])
         trainer_config = self._get(self.config_init, 'trainer', default={})
         trainer_config['callbacks'] = [*(trainer_config.get('callbacks') or []), *callbacks]
+        trainer_config['plugins'] = [*_as_list(trainer_config.get('plugins')), WholeFileIO()]
         trainer_config['logger'] = run_loggers(self.run_folder, config.loggers) if fit else False
         if not fit:  # an evaluation must not replace the configuration of the run
             self.save_config_callback = None
@@ -79,14 +93,21 @@ class LipfaultCLI(LightningCLI):
                     f'it with --ckpt_path last'
                 )
         else:
-            if config.ckpt_path in ('last', 'best'):
-                file = find_checkpoint(self.run_folder, config.ckpt_path)
-            else:
-                file = find_checkpoint(config.ckpt_path, 'last')
-            read_checkpoint(file)
-            config.ckpt_path = str(file)
+            config.ckpt_path = self._settle_resume(config.ckpt_path)
             if first_process():
+                remove_leftovers(self.run_folder)
                 keep_metrics(self.run_folder)
+
+    def _settle_resume(self, wanted: str) -> str | None:
+        """The file to go on from; None if the run was interrupted before its first save."""
+        if wanted == 'last':
+            file = resumable_checkpoint(self.run_folder)
+            return None if file is None else str(file)
+        file = find_checkpoint(
+            *((self.run_folder, wanted) if wanted == 'best' else (wanted, 'last'))
+        )
+        read_checkpoint(file)
+        return str(file)
 
     def _settle_evaluation(self, config: Any, name: str) -> None:  # noqa: ANN401
         if config.ckpt_path is None:
@@ -121,15 +142,13 @@ def _new_folder(stage: str) -> str:
     return os.environ['LIPFAULT_RUN']
 
 
-def checkpointing(run: Path) -> ModelCheckpoint:
-    """Keeps `best.ckpt` by `val/loss`, and `last.ckpt`."""
-    return ModelCheckpoint(
-        dirpath=run / 'checkpoints',
-        filename='best',
-        monitor='val/loss',
-        save_last=True,
-        enable_version_counter=False,
+def checkpointing(run: Path, every: int) -> list[Callback]:
+    """Keep `best.ckpt` by `val/loss`, then `last.ckpt`, which also holds which was best."""
+    folder = run / 'checkpoints'
+    best = ModelCheckpoint(
+        dirpath=folder, filename='best', monitor='val/loss', enable_version_counter=False
     )
+    return [best, LastCheckpoint(folder, every)]
 
 
 def run_loggers(run: Path, extra: list[ExtraLogger]) -> list[Logger]:
@@ -143,6 +162,13 @@ def run_loggers(run: Path, extra: list[ExtraLogger]) -> list[Logger]:
             WandbLogger(name=run.name, save_dir=run, project='lipfault', offline=offline)
         )
     return loggers
+
+
+def _as_list(given: Any) -> list[Any]:  # noqa: ANN401
+    """None, one or several as a list."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list | tuple) else [given]
 
 
 def keep_metrics(run: Path) -> None:

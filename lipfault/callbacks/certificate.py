@@ -33,6 +33,19 @@ class CertificateWriter(lightning.Callback):
         self.samples, self.attacked, self.steps = samples, attacked, steps
         self._parts: dict[str, list[tuple[Signals, Signals]]] = {}
 
+    def setup(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
+    ) -> None:
+        """Refuse several processes: each would see only some of the faults.
+
+        Raises:
+            LipfaultError: If there are several.
+        """
+        if trainer.world_size > 1:
+            raise LipfaultError(
+                'certify runs in one process: add --trainer.devices 1 --trainer.strategy auto'
+            )
+
     def on_test_batch_end(
         self,
         trainer: lightning.Trainer,

@@ -9,11 +9,11 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
-from torch.utils.data.distributed import DistributedSampler
 
 from lipfault.batch import Batch, Signals
 from lipfault.data.geometry import Geometry
 from lipfault.data.recording_set import RecordingSet
+from lipfault.data.sharing import EvaluationSampler, TrainLoader, TrainSampler
 from lipfault.data.splits import split_episodes
 from lipfault.data.stillness import stillness
 from lipfault.data.unpack import shapes, unpack
@@ -160,23 +160,19 @@ class RecordingDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Windows]:
         """Shuffled batches of the training split, the same for the same (seed, epoch)."""
         dataset = self.dataset(self.train_split)
-        sampler: DistributedSampler[Windows] = DistributedSampler(
-            dataset,
-            num_replicas=self.trainer.world_size if self.trainer else 1,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            shuffle=True,
-            seed=self._seed * _SEED_STEP,
-        )
+        processes, rank = self._share
+        seed = self._seed * _SEED_STEP
+        sampler = TrainSampler(dataset, processes, rank, seed, self._batch_size, self._batches_done)
         if len(sampler) < self._batch_size:
             raise LipfaultError(
                 f'split {self.train_split!r} has {len(sampler)} windows for each device, '
                 f'fewer than batch_size={self._batch_size}; use a smaller batch or more episodes'
             )
-        return self._loader(dataset, sampler=sampler, drop_last=True)
+        return self._loader(dataset, TrainLoader, sampler=sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Windows]:
         """Batches of the validation split in order."""
-        return self._loader(self.dataset(self.val_split))
+        return self._in_order(self.val_split)
 
     @property
     def test_names(self) -> tuple[str, ...]:
@@ -186,11 +182,11 @@ class RecordingDataModule(LightningDataModule):
 
     def test_dataloader(self) -> list[DataLoader[Windows]]:
         """Batches of the test split in order, once for each of `test_names`."""
-        return [self._loader(self.dataset(self.test_split)) for _ in self.test_names]
+        return [self._in_order(self.test_split) for _ in self.test_names]
 
     def predict_dataloader(self) -> DataLoader[Windows]:
         """Batches of the test split in order, without faults."""
-        return self._loader(self.dataset(self.test_split))
+        return self._in_order(self.test_split, even=False)
 
     def clean_batches(self, split: str) -> Iterator[Batch]:
         """All windows of a split in order, without faults, on the CPU, loaded by this process."""
@@ -248,9 +244,33 @@ class RecordingDataModule(LightningDataModule):
         """Draws the kinds held out."""
         return self._engine.only_held_out()
 
-    def _loader(self, dataset: WindowDataset, **options: Any) -> DataLoader[Windows]:  # noqa: ANN401
+    @property
+    def _share(self) -> tuple[int, int]:
+        """Number of processes, and which of them this is."""
+        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+
+    def _batches_done(self) -> int:
+        """Batches of the running epoch that were done before it was interrupted."""
+        if self.trainer is None:
+            return 0
+        return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+
+    def _in_order(self, split: str, even: bool = True) -> DataLoader[Windows]:
+        """Batches of a split in order, dealt out to the processes."""
+        dataset, (processes, rank) = self.dataset(split), self._share
+        if processes == 1:
+            return self._loader(dataset, DataLoader)
+        sampler = EvaluationSampler(dataset, processes, rank, self._batch_size, even)
+        return self._loader(dataset, DataLoader, sampler=sampler)
+
+    def _loader(
+        self,
+        dataset: WindowDataset,
+        kind: type[DataLoader[Windows]],
+        **options: Any,  # noqa: ANN401
+    ) -> DataLoader[Windows]:
         """A loader that fetches whole batches."""
-        return DataLoader(
+        return kind(
             dataset,
             batch_size=self._batch_size,
             num_workers=self._num_workers,

@@ -1,5 +1,7 @@
 """Terms of the stage-2 objective: tensors in, scalars out."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -13,19 +15,25 @@ def reconstruction(estimate: Signals, clean: Signals) -> Tensor:
     return torch.stack(errors).mean()
 
 
-def hidden_reconstruction(inferred: Signals, clean: Signals, hidden: Signals) -> Tensor:
+def hidden_reconstruction(
+    inferred: Signals,
+    clean: Signals,
+    hidden: Signals,
+    shared: Callable[[Tensor], Tensor] = Tensor.detach,
+) -> Tensor:
     """Mean squared error over the hidden places only, averaged over the modalities.
 
     Args:
         inferred: Standardized signals.
         clean: The truth.
         hidden: Maps in [0, 1], broadcastable to the signals; 1 is hidden.
+        shared: Mean over the processes that share a batch, so that every hidden place counts alike.
     """
     errors = []
     for name, truth in clean.items():
         weight = hidden[name].expand_as(truth)
         error = weight * (inferred[name].float() - truth).square()
-        errors.append(error.sum() / weight.sum().clamp_min(1))
+        errors.append(error.sum() / shared(weight.sum()).clamp_min(1))
     return torch.stack(errors).mean()
 
 

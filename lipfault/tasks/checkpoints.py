@@ -1,11 +1,14 @@
-"""Finding and reading checkpoints."""
+"""Finding, reading and writing checkpoints."""
 
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.utilities import rank_zero_info
 
+from lipfault.data.atomic import replacing
 from lipfault.errors import LipfaultError
 from lipfault.models.autoencoder import Autoencoder, CoderConfig
 from lipfault.models.relations import Relations, RelationsConfig
@@ -34,6 +37,60 @@ def find_checkpoint(path: str | Path, prefer: str = 'best') -> Path:
     raise LipfaultError(
         f'run folder {path} has no checkpoint: looked for best.ckpt and last.ckpt in {folder}'
     )
+
+
+def resumable_checkpoint(run: Path) -> Path | None:
+    """The newest whole checkpoint that a run can go on from; says so if the newest is torn.
+
+    Args:
+        run: An existing run folder.
+
+    Returns:
+        `last.ckpt`, or `previous.ckpt` in its place; None if the run was interrupted before it
+        saved anything.
+
+    Raises:
+        LipfaultError: If there is no such folder, or it has checkpoints and none is whole.
+    """
+    if not run.is_dir():
+        raise LipfaultError(f'no run to resume at {run}: there is no such file or run folder')
+    files = [run / 'checkpoints' / f'{name}.ckpt' for name in ('last', 'previous')]
+    files = [file for file in files if file.is_file()]
+    for file in files:
+        try:
+            read_checkpoint(file)
+        except LipfaultError as error:
+            if file == files[-1]:
+                raise
+            rank_zero_info(f'{error}; going on from the one before')
+        else:
+            return file
+    rank_zero_info(f'{run} has nothing to resume from yet: starting from the beginning')
+    return None
+
+
+class WholeFileIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it, so that no reader ever sees a part.
+
+    The trainer's own writer goes through the system's temporary folder; from there to another file
+    system a file is copied, and a copy can be interrupted.
+    """
+
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: str | Path,
+        storage_options: Any | None = None,  # noqa: ANN401
+    ) -> None:
+        """Write all or nothing."""
+        with replacing(Path(path), overwrite=True) as temporary:
+            torch.save(checkpoint, temporary)
+
+
+def remove_leftovers(run: Path) -> None:
+    """Remove what an interrupted save has left beside the checkpoints of a run."""
+    for file in (run / 'checkpoints').glob('.*.ckpt.*.tmp'):
+        file.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

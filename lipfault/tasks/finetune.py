@@ -26,7 +26,7 @@ from lipfault.tasks.evaluation import (
 )
 from lipfault.tasks.examples import fault_examples
 from lipfault.tasks.finetune_config import FinetuneConfig, LossWeights
-from lipfault.tasks.gather import joined
+from lipfault.tasks.gather import in_all_processes, joined, mean_of_processes
 from lipfault.tasks.hiding import training_hiding
 from lipfault.tasks.pretrained import load_pretrained
 from lipfault.tasks.summary import (
@@ -148,7 +148,7 @@ class FinetuneTask(BaseTask):
         hide: Signals,
         batch: Batch,
     ) -> dict[str, Tensor]:
-        """The terms of the objective, unweighted."""
+        """The terms of the objective, unweighted; their means over the processes are exact."""
         labels = _labels(batch)
         with torch.no_grad():
             wanted = self.autoencoder.encode(clean)
@@ -156,7 +156,10 @@ class FinetuneTask(BaseTask):
             'rec': objective.reconstruction(corrected.cleaned, clean),
             'sim': objective.similarity(corrected.latents, wanted),
             'con': objective.contrastive(
-                found.embedding, labels.faulty, self.losses.margin, self.losses.pull
+                in_all_processes(found.embedding.float()),
+                in_all_processes(labels.faulty),
+                self.losses.margin,
+                self.losses.pull,
             ),
             'det': objective.detection(found.logits, labels.modality),
         }
@@ -164,7 +167,9 @@ class FinetuneTask(BaseTask):
             terms['map'] = mean_over(
                 objective.location(maps, masks) for maps in (found.map_logits, corrected.map_logits)
             )
-            terms['inf'] = objective.hidden_reconstruction(corrected.inferred, clean, hide)
+            terms['inf'] = objective.hidden_reconstruction(
+                corrected.inferred, clean, hide, mean_of_processes
+            )
         return terms
 
     def configure_gradient_clipping(

@@ -1,12 +1,38 @@
-"""Results of all processes together, every sample once."""
+"""What all processes hold together: results, every sample once, and batches."""
 
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, distributed
+from torch.distributed.nn.functional import all_gather
 
 PerSample = dict[str, Tensor]
+
+
+def in_all_processes(values: Tensor) -> Tensor:
+    """Rows of all processes, (processes x batch, ...), from (batch, ...); gradients flow back.
+
+    A term computed from them is the same in every process, and the mean of its gradients over the
+    processes, which DDP takes, is its gradient.
+    """
+    if not _several():
+        return values
+    parts: tuple[Tensor, ...] = all_gather(values.contiguous())  # type: ignore[no-untyped-call]
+    return torch.cat(parts)
+
+
+def mean_of_processes(value: Tensor) -> Tensor:
+    """Mean of a tensor over the processes, without gradients."""
+    mean = value.detach().clone()
+    if _several():
+        distributed.all_reduce(mean)
+        mean /= distributed.get_world_size()
+    return mean
+
+
+def _several() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
 
 
 def joined(parts: list[PerSample]) -> PerSample:
@@ -18,7 +44,7 @@ def joined(parts: list[PerSample]) -> PerSample:
     Args:
         parts: CPU tensors by name, one value per sample; `sample_id` is among them.
     """
-    if distributed.is_available() and distributed.is_initialized():
+    if _several():
         everywhere: list[Any] = [None] * distributed.get_world_size()
         distributed.all_gather_object(everywhere, parts)
         parts = [part for process in everywhere for part in process]

@@ -88,14 +88,26 @@ class PretrainTask(BaseTask):
         self.log('train/loss_relations', related)
         return loss + related
 
+    def on_validation_epoch_start(self) -> None:
+        """Forget earlier results."""
+        self._collected = []
+
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Log the loss and the skill of each modality."""
+        """Collect the loss and the skill of each modality, means over the batch."""
         standardized, latents, output = self._reconstructed(batch)
         errors = {n: (output[n].float() - x).square().mean() for n, x in standardized.items()}
         related = self.relations.error(self.autoencoder, standardized, latents)
         values = {'loss': mean_over(errors.values()), 'loss_relations': related}
         values |= {f'skill/{n}': 1 - e for n, e in errors.items()}
-        self.log_all(values, 'val', len(batch.sample_id))
+        rows = len(batch.sample_id)
+        collected = {k: v.detach().cpu().expand(rows) for k, v in values.items()}
+        self._collected.append(collected | {'sample_id': batch.sample_id.cpu()})
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over all windows, each counted once."""
+        values = joined(self._collected)
+        means = {k: v.double().mean() for k, v in values.items() if k != 'sample_id'}
+        self.log_dict({f'val/{k}': v.float() for k, v in means.items()})
 
     def on_test_epoch_start(self) -> None:
         """Forget earlier results."""

@@ -1,0 +1,100 @@
+"""Two processes train together, and measure what one process alone measures."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from test_stages import COMMON, FAULTS, FINETUNE, PRETRAIN
+
+DIARY = '''
+import json
+from pathlib import Path
+from lightning.pytorch.utilities import rank_zero_only
+from lipfault.callbacks.spectral import SpectralNormMonitor
+
+
+class Diary(SpectralNormMonitor):
+    """Writes the norms that each process has seen."""
+
+    def look(self, pl_module, batch):
+        values = super().look(pl_module, batch)
+        folder = Path(pl_module.trainer.default_root_dir)
+        with (folder / f'norms-{rank_zero_only.rank}.jsonl').open('a') as file:
+            file.write(json.dumps(values) + chr(10))
+        return values
+'''
+CALLBACKS = """
+  callbacks:
+    - class_path: diary.Diary
+      init_args: {every: 1}
+    - class_path: lipfault.callbacks.jacobian.JacobianMonitor
+      init_args: {every: 3}
+"""
+PAIR = ('--trainer.devices', 2, '--trainer.strategy', 'ddp')
+ALONE = ('--trainer.devices', 1, '--trainer.strategy', 'auto')
+
+
+@pytest.fixture(scope='module')
+def folder(tiny_recording, tmp_path_factory):
+    """Configurations of both stages; their runs go here, too."""
+    folder = tmp_path_factory.mktemp('processes')
+    (folder / 'diary.py').write_text(DIARY)
+    for stage, model in (('pretrain', PRETRAIN), ('finetune', FINETUNE)):
+        text = model + COMMON.format(path=tiny_recording, stage=stage)
+        if stage == 'finetune':
+            text = text.replace('  window_s', FAULTS + '  window_s').rstrip() + CALLBACKS
+        (folder / f'{stage}.yaml').write_text(text)
+    return folder
+
+
+def lipfault(folder, *args):
+    done = subprocess.run(
+        [sys.executable, '-m', 'lipfault', *map(str, args)],
+        capture_output=True, text=True, timeout=300, check=False,
+        env=os.environ | {'PYTHONPATH': str(folder), 'OMP_NUM_THREADS': '1'},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope='module')
+def runs(folder):
+    """Both stages, each trained by two processes."""
+    one, two = (folder / name for name in ('pretrain', 'finetune'))
+    lipfault(folder, 'fit', '--config', f'{one}.yaml', '--run', one, *PAIR)
+    printed = lipfault(
+        folder, 'fit', '--config', f'{two}.yaml', '--run', two, '--model.pretrained', one, *PAIR
+    )
+    assert printed.count('report.html') == 1  # by one process only
+    return folder
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_both_processes_hold_the_same_norms(runs):
+    pages = [(runs / 'finetune' / f'norms-{rank}.jsonl').read_text() for rank in (0, 1)]
+    assert pages[0] == pages[1]
+    assert len(pages[0].splitlines()) == 4
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+@pytest.mark.parametrize('stage', ['pretrain', 'finetune'])
+def test_two_processes_measure_what_one_measures(runs, tmp_path, stage):
+    metrics = {}
+    for name, processes in (('alone', ALONE), ('pair', PAIR)):
+        run = tmp_path / name
+        config = runs / stage / 'lipfault_config.yaml'
+        options = ('--ckpt_path', runs / stage, '--run', run, '--data.batch_size', 4)
+        lipfault(runs, 'test', '--config', config, *options, *processes)
+        metrics[name] = json.loads((run / 'metrics.json').read_text())
+    assert metrics['pair'] == pytest.approx(metrics['alone'], rel=1e-6, abs=1e-6, nan_ok=True)
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_two_processes_predict_and_validate(runs):
+    lipfault(runs, 'predict', '--ckpt_path', runs / 'finetune', *PAIR)
+    lipfault(runs, 'validate', '--ckpt_path', runs / 'pretrain', *PAIR)
