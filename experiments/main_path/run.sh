@@ -15,7 +15,10 @@ stage() { # name, configuration, then the arguments of fit
   "$lipfault" fit --config "configs/$config.yaml" "${common[@]}" --run "$root/$name" "$@"
   "$lipfault" test --ckpt_path "$root/$name"
 }
-stage pretrain pretrain
+case $cell in
+  welding_*) stage pretrain pretrain --config configs/coder/whole_window.yaml ;;
+  *) stage pretrain pretrain ;;
+esac
 stage finetune finetune --model.pretrained "$root/pretrain" --data.faults.seed "$seed"
 [ "${3:-}" = paper ] || exit 0
 stage paper finetune --config configs/block/paper.yaml --model.pretrained "$root/pretrain" \
