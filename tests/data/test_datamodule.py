@@ -183,7 +183,8 @@ def test_workers_and_caches_change_nothing(run, tiny_recording, options):
 
 def _order(path, seed, epoch, rank=0, world=1):
     data = datamodule(path, seed=seed, batch_size=4)
-    data.trainer = SimpleNamespace(world_size=world, global_rank=rank)
+    fresh = trainer().fit_loop
+    data.trainer = SimpleNamespace(world_size=world, global_rank=rank, fit_loop=fresh)
     loader = data.train_dataloader()
     loader.sampler.set_epoch(epoch)
     return [windows.sample_id.tolist() for windows in loader]
