@@ -248,7 +248,7 @@ class FaultMapBlock(ComputeBlock):
             views = [signal, *residuals[name]]
             if name in self._images:
                 still = _stillness(known, name, signal)
-                views.append(still[..., None, None].expand_as(signal))
+                views.append(still[..., None, None].expand(signal.shape))
             logits[name], pooled[name] = self.locators[name](torch.cat(views, dim=1), clean)
         return logits, pooled
 
@@ -261,7 +261,7 @@ def _where(rows: Tensor, chosen: Tensor, other: Tensor) -> Tensor:
 def _stillness(known: Known, name: str, signal: Tensor) -> Tensor:
     """(batch, 1) stillness of an image, 0 if unknown."""
     if name not in known.stillness:
-        return signal.new_zeros(len(signal), 1)
+        return torch.zeros(signal.shape[0], 1, dtype=signal.dtype, device=signal.device)
     return known.stillness[name][:, None].to(signal.dtype)
 
 
