@@ -74,14 +74,22 @@ def _commands(name: str) -> dict[str, Callable[..., Any]] | Callable[..., Any] |
 def _with_config_of_run(args: list[str]) -> list[str]:
     """Let an evaluation without `--config` use the configuration of the run it evaluates."""
     from lipfault.cli import CONFIG_NAME
+    from lipfault.tasks.checkpoints import find_checkpoint
 
     given = {a.split('=')[0] for a in args}
     if not args or args[0] not in EVALUATIONS or given & {'--config', '-c'}:
         return args
-    paths = [b for a, b in itertools.pairwise(args) if a in ('--ckpt_path', '--run')]
-    paths += [a.split('=', 1)[1] for a in args if a.startswith(('--ckpt_path=', '--run='))]
-    for path in map(Path, paths):
+    weights, folders = (_values(args, option) for option in ('--ckpt_path', '--run'))
+    for wanted in set(weights) - {'best', 'last'}:
+        find_checkpoint(wanted)
+    for path in map(Path, weights + folders):
         for folder in (path, path.parent.parent):
             if (folder / CONFIG_NAME).is_file():
                 return [args[0], '--config', str(folder / CONFIG_NAME), *args[1:]]
     return args
+
+
+def _values(args: list[str], option: str) -> list[str]:
+    """What is given for an option, as `--option value` or `--option=value`."""
+    apart = [b for a, b in itertools.pairwise(args) if a == option]
+    return apart + [a.split('=', 1)[1] for a in args if a.startswith(f'{option}=')]

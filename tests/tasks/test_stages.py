@@ -175,6 +175,8 @@ def test_certificate_is_ordered(runs, tmp_path):
         (['test', '--config', '{pretrain}', '--ckpt_path', '{runs}/finetune'],
          "of stage 'finetune', wanted one of stage 'pretrain'"),
         (['test', '--ckpt_path', '{empty}', '--config', '{pretrain}'], 'has no checkpoint'),
+        (['test', '--ckpt_path', '{new}'], 'no checkpoint at'),
+        (['predict', '--ckpt_path={empty}'], 'has no checkpoint'),
         (['fit', '--config', '{pretrain}', '--run', '{new}', '--data.window_s', '0.62'],
          'multiple of series_patch'),
         (['fit', '--config', '{pretrain}', '--run', '{new}', '--ckpt_path', 'last'],
