@@ -1,13 +1,12 @@
 """The DataModule: windows of recordings in, batches with faults out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lipfault.batch import Batch, Signals
@@ -22,6 +21,7 @@ from lipfault.data.windows import CacheMode, WindowDataset
 from lipfault.errors import LipfaultError
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
+from lipfault.faults.image.site import last_frames
 from lipfault.faults.labels import FaultLabels
 from lipfault.modality import Modality
 
@@ -198,7 +198,7 @@ class RecordingDataModule(LightningDataModule):
     def clean_batch(self, windows: Windows) -> Batch:
         """The batch as recorded: observed and clean signals are the same tensors."""
         signals, history = unpack(windows, self.geometry)
-        still = stillness(signals, _frames_before(history), self.modalities)
+        still = stillness(signals, last_frames(history), self.modalities)
         return replace(
             _batch(windows, signals, signals, None), stillness=still, clean_stillness=still
         )
@@ -222,7 +222,7 @@ class RecordingDataModule(LightningDataModule):
         return replace(
             _batch(windows, signals, observed, labels),
             stillness=stillness(observed, before, self.modalities),
-            clean_stillness=stillness(signals, _frames_before(history), self.modalities),
+            clean_stillness=stillness(signals, last_frames(history), self.modalities),
         )
 
     def on_after_batch_transfer(self, batch: Windows, dataloader_idx: int) -> Batch:
@@ -279,11 +279,6 @@ class RecordingDataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             **options,
         )
-
-
-def _frames_before(history: Mapping[str, Tensor]) -> Signals:
-    """The frame before the window's, in [0, 1], of each image with a history."""
-    return {n: x[:, -1].float() / 255 for n, x in history.items() if x.ndim == 5 and x.shape[1]}
 
 
 def _batch(

@@ -10,7 +10,7 @@ from lipfault.errors import LipfaultError
 from lipfault.faults.catalogue import catalogue, held_out_faults, weighted_kinds
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.fault import AnyFault, Sensor
-from lipfault.faults.image.site import unit_range
+from lipfault.faults.image.site import last_frames
 from lipfault.faults.inject import Injected, inject
 from lipfault.faults.labelling import blank, fill
 from lipfault.faults.labels import FaultLabels
@@ -122,12 +122,8 @@ class FaultEngine:
         Returns:
             (batch, channel, height, width) float32 in [0, 1].
         """
-        frames = {
-            name: unit_range(past[:, -1])
-            for name, past in history.items()
-            if past.ndim == 5 and past.shape[1]
-        }
-        earlier, names = {**signals, **frames}, tuple(self.modalities)
+        frames, names = last_frames(history), tuple(self.modalities)
+        earlier = {**signals, **frames}
         shown = dict(frames)
         for name, frame in frames.items():
             sensor = self._sensor(name, frame)

@@ -63,7 +63,7 @@ class Detection:
     Args:
         logits: (batch, M), positive where a modality is faulty.
         embedding: (batch, embedding), the detector's.
-        scaled: (batch, feature), the detector's input, unit root mean square on clean samples.
+        scaled: (batch, feature), the detector's input, mean 0 and variance 1 on clean samples.
         map_logits: Logits of the fault map of each modality: series (batch, channel, time), image
             (batch, 1, height, width). Empty for a block that does not locate.
         latents: Latent of the observed signals.

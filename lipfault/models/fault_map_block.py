@@ -64,11 +64,11 @@ class FaultMapBlock(ComputeBlock):
         channels = {n: len(m.channels) for n, m in modalities.items()}
         sizes = {n: map_size(m.kind, channels[n], shapes[n]) for n, m in modalities.items()}
         widths = config.local_widths or {'series': 192, 'image': 48}
-        views = {n: self._views(n) for n in modalities}
+        residuals = {n: self._residual_count(n) for n in modalities}
         self.contradictions = nn.ModuleDict({n: Contradiction(shapes[n]) for n in self._related})
         self.locators = nn.ModuleDict(
             {
-                n: Locator(k, channels[n], views[n] + (k == 'image'), widths[k])
+                n: Locator(k, channels[n], 1 + residuals[n] + (k == 'image'), widths[k])
                 for n, k in self.kinds.items()
             }
         )
@@ -79,9 +79,9 @@ class FaultMapBlock(ComputeBlock):
         self.corrector = Corrector(shapes, sizes, config.corrector_width)
         looks = {n: sizes[n] + (channels[n] if k == 'series' else 1) for n, k in self.kinds.items()}
         self.evidence = nn.ModuleDict(
-            {n: RunningScale((views[n] - 1) * looks[n], center=True) for n in modalities}
+            {n: RunningScale(residuals[n] * looks[n], center=True) for n in modalities}
         )
-        features = sum(2 * widths[k] + RANKED + 2 * (views[n] - 1) for n, k in self.kinds.items())
+        features = sum(2 * widths[k] + RANKED + 2 * residuals[n] for n, k in self.kinds.items())
         features += len(self._contradictions()) + len(self._images)
         self.detector = Detector(features, len(modalities), config.detector_width, config.embedding)
 
@@ -97,9 +97,9 @@ class FaultMapBlock(ComputeBlock):
     def _contradictions(self) -> dict[str, Contradiction]:
         return dict(self.contradictions.items())  # type: ignore[arg-type]
 
-    def _views(self, name: str) -> int:
-        """Signal, residual of the reconstruction, of the prediction, and of the consistency."""
-        return 2 + (name in self._related) + self.relations.resolutions(name)
+    def _residual_count(self, name: str) -> int:
+        """How many residuals `residuals` gives for a modality."""
+        return 1 + (name in self._related) + self.relations.resolutions(name)
 
     def fit_start(self, autoencoder: Autoencoder, standardized: Signals) -> None:
         """Take from clean windows what contradiction between modalities is normal."""
@@ -112,9 +112,7 @@ class FaultMapBlock(ComputeBlock):
 
     def clean(self, autoencoder: Autoencoder, observed: Signals) -> Signals:
         """Standardized cleaned signals of standardized observed ones, without the detector."""
-        with self.frozen():
-            latents = autoencoder.encode(observed)
-            residuals, _ = self.residuals(autoencoder, observed, latents)
+        _, residuals, _ = self._compared(autoencoder, observed)
         map_logits, _ = self._locate(observed, residuals, None, Known())
         return self.settle(autoencoder, observed, map_logits).cleaned
 
@@ -126,9 +124,7 @@ class FaultMapBlock(ComputeBlock):
         known: Known | None = None,
     ) -> Detection:
         """Compare with the relations, locate, and embed."""
-        with self.frozen():
-            latents = autoencoder.encode(observed)
-            residuals, whitened = self.residuals(autoencoder, observed, latents)
+        latents, residuals, whitened = self._compared(autoencoder, observed)
         known = known or Known()
         map_logits, pooled = self._locate(observed, residuals, clean, known)
         for name, places in known.missing.items():
@@ -174,6 +170,14 @@ class FaultMapBlock(ComputeBlock):
                 replace = logits[name].float().sigmoid()
             cleaned[name] = x + replace * (guess.float() - x)
         return Correction(corrected, inferred, cleaned, logits)
+
+    def _compared(
+        self, autoencoder: Autoencoder, observed: Signals
+    ) -> tuple[Signals, dict[str, list[Tensor]], Signals]:
+        """Latent of the observed signals, and what `residuals` says of it."""
+        with self.frozen():
+            latents = autoencoder.encode(observed)
+            return latents, *self.residuals(autoencoder, observed, latents)
 
     def residuals(
         self, autoencoder: Autoencoder, observed: Signals, latents: Signals

@@ -25,7 +25,7 @@ class RelationsConfig:
         positions: Positions at which a series is shown to the predictors of other modalities.
         grid: Rows and columns at which an image is shown to them.
         patches: Time resolutions of the channel consistency, in time steps.
-        reach: Samples on either side that a sample is compared with.
+        reach: Samples on either side that a sample is compared with; fewer in a window too short.
     """
 
     width: int = 512
@@ -71,7 +71,9 @@ class Relations(nn.Module):
         )
         self.interpolation = nn.ModuleDict(
             {
-                n: Interpolation(len(m.channels), config.reach)
+                n: Interpolation(
+                    len(m.channels), min(config.reach, (autoencoder.steps[n] - 1) // 2)
+                )
                 for n, m in modalities.items()
                 if m.kind == 'series'
             }

@@ -64,3 +64,16 @@ def test_a_single_modality_is_predicted_by_nothing(tiny_modalities):
     signals = {'force': torch.randn(3, 2, 64)}
     assert relations.predicted(signals) == {}
     assert relations.error(autoencoder, signals, autoencoder.encode(signals)) == 0
+
+
+@pytest.mark.parametrize('steps', [2, 4, 8])
+def test_a_window_shorter_than_the_reach_is_compared_with_what_there_is(tiny_modalities, steps):
+    modalities = {'force': tiny_modalities['force']}
+    autoencoder = Autoencoder(modalities, {'force': steps}, CoderConfig(4, (6,), 8, 2, 12))
+    relations = Relations(autoencoder, modalities, RelationsConfig(patches=(1,), reach=4))
+    windows = torch.randn(200, 2, steps)
+    relations.fit_start('force', windows, torch.full((2,), 0.1))
+    for residual in relations.contradictions('force', windows):
+        assert residual.shape == windows.shape
+        assert residual.isfinite().all()
+        assert residual.any()

@@ -1,5 +1,6 @@
 """Where a fault acts on an image."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -45,6 +46,15 @@ class Frames:
 def unit_range(image: Tensor) -> Tensor:
     """Float32 in [0, 1] from that or from uint8."""
     return image.float() / 255 if image.dtype == torch.uint8 else image.float()
+
+
+def last_frames(history: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The frame just before the window's, (batch, C, H, W) in [0, 1], of each image that has one.
+
+    Args:
+        history: What came directly before: images (batch, frame, C, H, W), series are left out.
+    """
+    return {n: unit_range(x[:, -1]) for n, x in history.items() if x.ndim == 5 and x.shape[1]}
 
 
 @dataclass(frozen=True)
