@@ -134,16 +134,13 @@ class BaseTask(lightning.LightningModule, ABC):
             'modalities': self.description.modalities,
         }
 
-    def log_all(self, values: dict[str, Any], prefix: str, batch_size: int | None = None) -> None:
-        """Log values under `prefix/key`; means over ranks and, outside training, over the epoch."""
-        self.log_dict(
-            {f'{prefix}/{key}': value for key, value in values.items()},
-            on_step=prefix == 'train',
-            on_epoch=prefix != 'train',
-            sync_dist=prefix != 'train',
-            batch_size=batch_size,
-            add_dataloader_idx=False,
-        )
+    def log_step(self, values: dict[str, Any], prefix: str) -> None:
+        """Log values of a training step under `prefix/key`, those of process 0.
+
+        Nothing is averaged over an epoch and the processes here: only process 0 shows a progress
+        bar, and would wait at the end of an epoch for the others to take part in the average.
+        """
+        self.log_dict({f'{prefix}/{k}': v for k, v in values.items()}, on_step=True, on_epoch=False)
 
 
 def check_card(found: dict[str, Any] | None, wanted: dict[str, Any], where: str) -> None:

@@ -123,7 +123,7 @@ class FinetuneTask(BaseTask):
         total = torch.stack([getattr(self.losses, key) * term for key, term in terms.items()]).sum()
         total = total + penalty(self.block)
         self.log('train/loss', total, prog_bar=True)
-        self.log_all({f'loss_{key}': term.detach() for key, term in terms.items()}, 'train')
+        self.log_step({f'loss_{key}': term.detach() for key, term in terms.items()}, 'train')
         return total
 
     def _hide(self, batch: Batch, observed: Signals, masks: Signals, maps: Signals) -> Signals:
@@ -184,7 +184,7 @@ class FinetuneTask(BaseTask):
             parameters = [p for p in self.get_submodule(name).parameters() if p.requires_grad]
             norms[name] = nn.utils.clip_grad_norm_(parameters, limit)
         if norms:
-            self.log_all(norms, 'grad_norm')
+            self.log_step(norms, 'grad_norm')
 
     def on_validation_epoch_start(self) -> None:
         """Forget earlier results."""
