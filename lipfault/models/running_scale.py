@@ -34,9 +34,11 @@ class RunningScale(nn.Module):
         """Start at one, and at a mean of zero."""
         super().__init__()
         self.momentum, self.center = momentum, center
-        self.register_buffer('square', torch.ones(channels))
+        # Mean square minus squared mean: in float32 nothing would be left where they nearly agree.
+        dtype = torch.float64 if center else torch.float32
+        self.register_buffer('square', torch.ones(channels, dtype=dtype))
         if center:
-            self.register_buffer('mean', torch.zeros(channels))
+            self.register_buffer('mean', torch.zeros(channels, dtype=dtype))
         self.register_buffer('updates', torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
@@ -47,6 +49,7 @@ class RunningScale(nn.Module):
             values: (batch, channel, ...), float32.
             clean: (batch,) bool.
         """
+        values = values.to(self.square.dtype)
         weight = clean.to(values.dtype)
         powers = (values, values.square()) if self.center else (values.square(),)
         means = [p.flatten(2).mean(dim=2) if p.dim() > 2 else p for p in powers]
@@ -66,4 +69,5 @@ class RunningScale(nn.Module):
         if not self.center:
             return values * self.square.clamp_min(1e-12).rsqrt().view(shape)
         variance = (self.square - self.mean.square()).clamp_min(1e-4)
-        return (values - self.mean.view(shape)) * variance.rsqrt().view(shape)
+        mean, scale = (x.to(values.dtype).view(shape) for x in (self.mean, variance.rsqrt()))
+        return (values - mean) * scale

@@ -214,3 +214,12 @@ def test_a_little_noise_on_any_channel_is_unusual(parts, channel):
     noisy[:, channel] += 0.03 * torch.randn(200, 32)
     assert largest(noisy).quantile(0.05) > calm.quantile(0.95)
     assert largest(noisy, None).shape == (200,)
+
+
+def test_a_centered_scale_tells_a_small_spread_from_none():
+    torch.manual_seed(0)
+    scale = RunningScale(1, center=True)
+    for _ in range(300):
+        scale.update(-13 + 0.02 * torch.randn(64, 1), torch.ones(64, dtype=torch.bool))
+    scores = scale(-13 + 0.02 * torch.randn(4096, 1))
+    assert float(scores.std()) == pytest.approx(1, abs=0.05)
