@@ -6,14 +6,16 @@ from typing import Any, NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.exact import exact_triple, require_finite
 from lipfault.lipschitz.isometry import isometry
 from lipfault.lipschitz.krylov import Triple, lanczos, normalize, power_step, start_vector
 from lipfault.lipschitz.operators import LinearOperator, operator_of
-from lipfault.lipschitz.scaling import scale_by_autograd, scale_by_norm
-from lipfault.lipschitz.targets import Learned, Rule, Scheduled
+from lipfault.lipschitz.scaled_linear import DenseNorm, dense_norm, scaled_linear
+from lipfault.lipschitz.scaling import scale_by_autograd, scale_by_norm, scale_number
+from lipfault.lipschitz.targets import SCALING, Learned, Rule, Scheduled
 
 START_STEPS, START_TOLERANCE = 60, 1e-3
 
@@ -53,7 +55,7 @@ class Modulation(nn.Module):
         super().__init__()
         self.rule, self.name = rule, name
         self._geometry = (_bare(layer),)
-        self._trained: tuple[Key, Spectrum] | None = None
+        self._trained: tuple[Key, Spectrum | DenseNorm] | None = None
         self._exact: tuple[Key, Spectrum] | None = None
         weight: Tensor = layer.weight  # type: ignore[assignment]
         empty = _wide(weight.detach()).new_empty(0)
@@ -122,7 +124,8 @@ class Modulation(nn.Module):
             return self.exact(weight)
         if self._trained is None:
             self._trained = (NEVER, self._estimate(weight))
-        return self._trained[1]
+        found = self._trained[1]
+        return _as_spectrum(found) if isinstance(found, DenseNorm) else found
 
     def exact(self, weight: Tensor) -> Spectrum:
         """Exact norm of the raw weight; leaves the training's estimate alone."""
@@ -142,8 +145,50 @@ class Modulation(nn.Module):
         with _full_precision(weight):
             if self.rule.mode == 'isometry':
                 return (self.kappa * isometry(_wide(weight))).to(weight.dtype)
+            if self.training and self._idle(weight):
+                return weight.view_as(weight)
             scale = scale_by_norm if self.training else scale_by_autograd
             return scale(weight, self.kappa, self.rule.mode, *self.spectrum(weight))
+
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
+        """In training W x + b with the modulated W, by scaling the output; `advance` included.
+
+        Returns:
+            (..., outputs), or None where the modulated weight must be built: in evaluation, under
+            autocast, in half precision, and on devices where reading a number has to wait.
+        """
+        mode = self.rule.mode
+        if not self.training or mode not in SCALING or not _in_reach(x, weight):
+            return None
+        norm, kappa = self._dense_norm(weight), self.kappa
+        target = kappa if kappa.requires_grad else None
+        scale = scale_number(mode, norm.sigma, kappa.item())
+        if scale != 1 or mode == 'pin':
+            return scaled_linear(x, weight, bias, target, scale, norm)
+        y = functional.linear(x, weight, bias)
+        return y if target is None else y + 0.0 * target
+
+    def _idle(self, weight: Tensor) -> bool:
+        """Whether the scale is the constant 1, where knowing so does not wait for a device."""
+        mode, kappa = self.rule.mode, self.kappa
+        if mode == 'pin' or weight.device.type != 'cpu' or kappa.requires_grad:
+            return False
+        return scale_number(mode, self.spectrum(weight).sigma.item(), kappa.item()) == 1
+
+    def _dense_norm(self, weight: Tensor) -> DenseNorm:
+        """What `advance` finds for a matrix."""
+        key = _key(weight)
+        if self._trained is None or self._trained[0] != key:
+            found = dense_norm(weight.detach(), self.right)
+            if found is None:
+                self.advance(weight)
+            else:
+                self._buffers['right'], self._trained = found.right, (key, found)
+                return found
+        trained = cast(tuple[Key, Spectrum | DenseNorm], self._trained)[1]
+        if isinstance(trained, DenseNorm):
+            return trained
+        return DenseNorm(trained.sigma.item(), trained.left[None], trained.right[None], 1.0)
 
     def right_inverse(self, weight: Tensor) -> Tensor:
         """Raw weight that an assignment to the layer's weight sets."""
@@ -187,7 +232,7 @@ class Modulation(nn.Module):
         """The norm that the stored singular vector gives; it is not changed."""
         with torch.no_grad():
             operator = self._operator(_wide(weight.detach()))
-            right = self.right.to(operator.weight.dtype)
+            right, _ = normalize(self.right.to(operator.weight.dtype))
             left, sigma = normalize(operator.apply(right))
             return _spectrum(operator, Triple(sigma, left, right))
 
@@ -237,6 +282,17 @@ def _spectrum(operator: LinearOperator, triple: Triple) -> Spectrum:
     left, right = operator.slope(triple.left, triple.right)
     sigma = triple.sigma[0]
     return Spectrum(sigma.clamp_min(torch.finfo(sigma.dtype).tiny ** 0.5), left, right)
+
+
+def _as_spectrum(norm: DenseNorm) -> Spectrum:
+    left = norm.left[0] * norm.factor
+    return Spectrum(left.new_tensor(norm.sigma), left, norm.right[0])
+
+
+def _in_reach(x: Tensor, weight: Tensor) -> bool:
+    """Whether input and weight are in CPU memory, in one and the same full precision."""
+    wide = weight.dtype in (torch.float32, torch.float64) and x.dtype == weight.dtype
+    return wide and weight.device.type == 'cpu' and not torch.is_autocast_enabled('cpu')
 
 
 def _key(weight: Tensor) -> Key:

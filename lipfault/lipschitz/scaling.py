@@ -26,6 +26,18 @@ def scale_of(mode: Mode, sigma: Tensor, target: Tensor) -> Tensor:
     return ratio
 
 
+def scale_number(mode: Mode, sigma: float, target: float) -> float:
+    """`scale_of` for numbers.
+
+    Example:
+        >>> scale_number('cap', 4.0, 1.0)
+        0.25
+    """
+    if mode == 'cap':
+        return min(target / sigma, 1.0)
+    return max(target / sigma, 1.0) if mode == 'floor' else target / sigma
+
+
 def scale_by_norm(
     weight: Tensor, target: Tensor, mode: Mode, sigma: Tensor, left: Tensor, right: Tensor
 ) -> Tensor:

@@ -9,6 +9,9 @@ from lipfault.errors import LipfaultError
 
 Mode = Literal['cap', 'pin', 'floor', 'isometry', 'penalty']
 
+SCALING: tuple[Mode, ...] = ('cap', 'pin', 'floor')
+"""Modes that put a factor before the weight."""
+
 
 @dataclass(frozen=True)
 class Scheduled:
