@@ -43,7 +43,13 @@ def similarity(latents: Signals, clean: Signals) -> Tensor:
     return torch.stack(errors).mean()
 
 
-def contrastive(embedding: Tensor, faulty: Tensor, margin: float, pull: float = 1.0) -> Tensor:
+def contrastive(
+    embedding: Tensor,
+    faulty: Tensor,
+    margin: float,
+    pull: float = 1.0,
+    visible: Tensor | None = None,
+) -> Tensor:
     """Clean embeddings pulled together, faulty ones pushed beyond a margin from the clean ones.
 
     The margin form of Hadsell, Chopra and LeCun 2006 over all pairs of a batch that have a clean
@@ -54,9 +60,11 @@ def contrastive(embedding: Tensor, faulty: Tensor, margin: float, pull: float = 
         faulty: (batch,) bool.
         margin: Distance wanted between a faulty and a clean sample.
         pull: Weight of the pull between clean samples, which sets the detector's clean gain.
+        visible: (batch,) bool, the samples that count; all of them if not given.
     """
     embedding = embedding.float()
-    clean, moved = embedding[~faulty], embedding[faulty]
+    visible = torch.ones_like(faulty) if visible is None else visible
+    clean, moved = embedding[visible & ~faulty], embedding[visible & faulty]
     if len(clean) < 2 or len(moved) == 0:
         return embedding.sum() * 0
     center = clean.mean(dim=0)
@@ -65,9 +73,25 @@ def contrastive(embedding: Tensor, faulty: Tensor, margin: float, pull: float = 
     return pull * spread + (margin - distance).relu().square().mean()
 
 
-def detection(logits: Tensor, modality: Tensor) -> Tensor:
-    """Binary cross entropy of (batch, M) logits against (batch, M) faulty modalities."""
-    return binary_cross_entropy_with_logits(logits.float(), modality.float())
+def detection(
+    logits: Tensor,
+    modality: Tensor,
+    visible: Tensor | None = None,
+    shared: Callable[[Tensor], Tensor] = Tensor.detach,
+) -> Tensor:
+    """Binary cross entropy of (batch, M) logits against (batch, M) faulty modalities.
+
+    Args:
+        logits: Positive where a modality is faulty.
+        modality: The truth, bool.
+        visible: (batch,) bool, the samples that count; all of them if not given.
+        shared: Mean over the processes that share a batch, so that every sample counts alike.
+    """
+    terms = binary_cross_entropy_with_logits(
+        logits.float(), modality.float(), reduction='none'
+    ).mean(dim=1)
+    weight = torch.ones_like(terms) if visible is None else visible.to(terms.dtype)
+    return (weight * terms).sum() / shared(weight.sum()).clamp_min(1)
 
 
 def location(map_logits: Signals, masks: Signals) -> Tensor:

@@ -150,6 +150,7 @@ class FinetuneTask(BaseTask):
     ) -> dict[str, Tensor]:
         """The terms of the objective, unweighted; their means over the processes are exact."""
         labels = _labels(batch)
+        visible = ~labels.faulty | (labels.damage.amax(dim=1) >= self.config.least_damage)
         with torch.no_grad():
             wanted = self.autoencoder.encode(clean)
         terms = {
@@ -160,8 +161,9 @@ class FinetuneTask(BaseTask):
                 in_all_processes(labels.faulty),
                 self.losses.margin,
                 self.losses.pull,
+                in_all_processes(visible),
             ),
-            'det': objective.detection(found.logits, labels.modality),
+            'det': objective.detection(found.logits, labels.modality, visible, mean_of_processes),
         }
         if self.block.locates:
             terms['map'] = mean_over(

@@ -35,6 +35,8 @@ class FinetuneConfig:
 
     Args:
         false_alarm_rate: Share of clean validation windows above the threshold.
+        least_damage: Faults that change the signal by less, in units of the sensor noise, do not
+            train the detector: nothing can tell them from clean samples.
         seed: Seed of what is hidden from the corrector in training.
         clip: Largest gradient norm by module of the task (`block.detector`, ...); the unclipped
             norms are logged.
@@ -43,6 +45,7 @@ class FinetuneConfig:
     """
 
     false_alarm_rate: float = 0.01
+    least_damage: float = 1.0
     seed: int = 0
     clip: dict[str, float] = field(default_factory=dict)
     modulation: dict[str, dict[str, Any]] = field(default_factory=dict)

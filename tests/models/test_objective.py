@@ -34,3 +34,20 @@ def test_reconstruction_weighs_modalities_alike():
     truth = {'a': torch.zeros(1, 1), 'b': torch.zeros(1, 100)}
     estimate = {'a': torch.ones(1, 1), 'b': torch.zeros(1, 100)}
     assert objective.reconstruction(estimate, truth).item() == pytest.approx(0.5)
+
+
+def test_what_cannot_be_seen_does_not_train_the_detector():
+    logits = torch.tensor([[2.0, -1.0], [0.5, 0.0], [-3.0, 1.0]], requires_grad=True)
+    modality = torch.tensor([[True, False], [False, True], [False, False]])
+    visible = torch.tensor([True, False, True])
+    loss = objective.detection(logits, modality, visible)
+    assert loss.item() == pytest.approx(
+        objective.detection(logits[visible], modality[visible]).item()
+    )
+    loss.backward()
+    assert logits.grad[1].abs().max() == 0 < logits.grad[0].abs().min()
+    embedding, faulty = torch.randn(5, 3), torch.tensor([False, False, True, True, False])
+    seen = torch.tensor([True, True, True, False, False])
+    assert objective.contrastive(embedding, faulty, 4.0, 1.0, seen) == objective.contrastive(
+        embedding[seen], faulty[seen], 4.0
+    )
