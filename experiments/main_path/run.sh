@@ -16,7 +16,7 @@ stage() { # name, configuration, then the arguments of fit
   "$lipfault" test --ckpt_path "$root/$name"
 }
 case $cell in
-  welding_*) stage pretrain pretrain --config configs/coder/whole_window.yaml ;;
+  welding_*) stage pretrain pretrain --config configs/coder/short_recordings.yaml ;;
   *) stage pretrain pretrain ;;
 esac
 stage finetune finetune --model.pretrained "$root/pretrain" --data.faults.seed "$seed"

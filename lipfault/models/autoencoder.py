@@ -19,11 +19,13 @@ class CoderConfig:
     """Sizes of the autoencoder.
 
     Args:
-        image_latent: Numbers kept at each latent position of an image.
+        image_latent: Numbers kept at each latent position of an image; at most, with `image_kept`.
         image_widths: Channels after each halving of the image; three halvings give 8x8 patches.
         series_latent: Numbers kept at each latent position of a series.
         series_patch: Time steps per latent position.
         series_width: Channels of the nonlinear path of a series.
+        image_kept: If given, each place has a linear basis of its own, and so many numbers are kept
+            of an image in all, where the variance is.
     """
 
     image_latent: int = 8
@@ -31,6 +33,7 @@ class CoderConfig:
     series_latent: int = 24
     series_patch: int = 8
     series_width: int = 128
+    image_kept: int | None = None
 
 
 class Autoencoder(nn.Module):
@@ -76,9 +79,16 @@ class Autoencoder(nn.Module):
         standardize.fit(signals)
         self._coder(name).start_from_pca(standardize(signals))
 
+    def latent_size(self, name: str) -> int:
+        """How many numbers the latent of one modality holds."""
+        return self._coder(name).latent_size
+
     def importance(self, name: str) -> Tensor:
-        """(latent channel,) squared norm of each latent channel's kernel in the linear decoder."""
-        return self._coder(name).linear_decoder.weight.detach().square().flatten(1).sum(dim=1)
+        """What each number of a latent does to the signal, shaped as the latent.
+
+        The squared norm of its kernel in the linear path of the decoder.
+        """
+        return self._coder(name).importance().expand(self.latent_shape(name))
 
     def noise(self, name: str, modality: Modality) -> Tensor:
         """(channel,) sensor noise of one modality in standardized units."""
@@ -101,12 +111,9 @@ class Autoencoder(nn.Module):
         """Standardized reconstruction of every modality that has a latent here."""
         return {n: self._coder(n).decode(z) for n, z in latents.items()}
 
-    def synthesized(self, name: str, latent: Tensor) -> Tensor:
-        """What the linear decoder alone makes of a change of the latent of one modality."""
-        coder = self._coder(name)
-        signal: Tensor = coder.linear_decoder(latent.float())
-        bias = coder.linear_decoder.bias
-        return signal if bias is None else signal - bias.view(-1, *[1] * (signal.dim() - 2))
+    def synthesized(self, name: str, change: Tensor) -> Tensor:
+        """What the linear path of the decoder makes of a change of the latent of one modality."""
+        return self._coder(name).synthesized(change.float())
 
     def forward(self, standardized: Signals) -> Signals:
         """Standardized reconstruction of standardized signals."""
@@ -137,7 +144,9 @@ def _coder(modality: Modality, steps: int | None, config: CoderConfig) -> nn.Mod
                 f'modality {modality.name!r}: height and width must be multiples of {patch} '
                 f'(image_widths has {len(config.image_widths)} halvings), got {modality.size}'
             )
-        return ImageCoder(channels, modality.size, config.image_latent, config.image_widths)
+        return ImageCoder(
+            channels, modality.size, config.image_latent, config.image_widths, config.image_kept
+        )
     if not steps or steps % config.series_patch:
         raise LipfaultError(
             f'modality {modality.name!r}: the window must be a multiple of series_patch = '

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lipfault.models.patch_conv import PatchConv1d, PatchConvTranspose1d, initialize_inner
 from lipfault.models.pca import fit_pca
+from lipfault.models.place_coder import PlaceCoder
 
 
 def _zero(layer: nn.Conv1d | nn.Conv2d) -> nn.Conv1d | nn.Conv2d:
@@ -22,6 +23,15 @@ def _zero(layer: nn.Conv1d | nn.Conv2d) -> nn.Conv1d | nn.Conv2d:
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    return torch.Size(shape).numel()
+
+
+def _bias(layer: nn.ConvTranspose1d) -> Tensor:
+    """(channel, 1), zero if it has none."""
+    return layer.weight.new_zeros(1, 1) if layer.bias is None else layer.bias[:, None]
 
 
 class ImageCoder(nn.Module):
@@ -33,6 +43,8 @@ class ImageCoder(nn.Module):
         latent_channels: Numbers kept at each latent position.
         widths: Channels of the nonlinear path after each halving of the resolution; the patch is
             2 to the power of their number.
+        kept: If given, the linear path has a basis of its own at each place, and so many numbers
+            of the latent are kept in all, where the variance is; the others are zero.
     """
 
     def __init__(
@@ -41,13 +53,18 @@ class ImageCoder(nn.Module):
         size: tuple[int, int],
         latent_channels: int,
         widths: tuple[int, ...] = (24, 48, 64),
+        kept: int | None = None,
     ) -> None:
         """Build both paths, the nonlinear one at zero."""
         super().__init__()
         self.patch = 2 ** len(widths)
-        self.latent_shape = (latent_channels, size[0] // self.patch, size[1] // self.patch)
-        self.linear_encoder = nn.Conv2d(channels, latent_channels, self.patch, self.patch)
-        self.linear_decoder = nn.ConvTranspose2d(latent_channels, channels, self.patch, self.patch)
+        grid = (size[0] // self.patch, size[1] // self.patch)
+        self.latent_shape = (latent_channels, *grid)
+        self.linear = (
+            PatchCoder(channels, self.patch, latent_channels)
+            if kept is None
+            else PlaceCoder(channels, grid, self.patch, latent_channels, kept)
+        )
         halvings: list[nn.Module] = []
         for before, after in pairwise((channels, *widths)):
             halvings += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GELU()]
@@ -62,44 +79,91 @@ class ImageCoder(nn.Module):
         last = _zero(nn.Conv2d(widths[0], 4 * channels, 3, padding=1))
         self.decoder = nn.Sequential(*doublings, nn.GELU(), last, nn.PixelShuffle(2))
 
+    @property
+    def latent_size(self) -> int:
+        """How many numbers the latent of an image holds."""
+        return (
+            self.linear.kept if isinstance(self.linear, PlaceCoder) else _count(self.latent_shape)
+        )
+
     def encode(self, images: Tensor) -> Tensor:
         """Latent (batch, latent channel, row, column) of images (batch, channel, height, width)."""
-        latent: Tensor = self.linear_encoder(images) + self.encoder(images)
-        return latent
+        latent: Tensor = self.linear.encode(images) + self.encoder(images)
+        return latent * self.linear.active if isinstance(self.linear, PlaceCoder) else latent
 
     def decode(self, latent: Tensor) -> Tensor:
         """Images (batch, channel, height, width) of a latent (batch, latent channel, row, column).
 
         A learned map of places tells the nonlinear path where it is: the camera does not move.
         """
-        images: Tensor = self.linear_decoder(latent) + self.decoder(
+        images: Tensor = self.linear.decode(latent) + self.decoder(
             self.decoder_start(latent) + self.place
         )
         return images
 
+    def synthesized(self, change: Tensor) -> Tensor:
+        """What the linear path alone makes of a change of the latent."""
+        return self.linear.decode(change)
+
+    def importance(self) -> Tensor:
+        """What each number of the latent does to the image, broadcastable to the latent."""
+        return self.linear.importance()
+
+    def start_from_pca(self, images: Tensor) -> None:
+        """Set the linear path to the PCA of patches of images (sample, channel, height, width).
+
+        Latent numbers are scaled to unit variance.
+        """
+        self.linear.start_from_pca(images)
+
+
+class PatchCoder(nn.Module):
+    """Encodes every patch of an image in the same basis, and decodes it.
+
+    Args:
+        channels: Channels of the image.
+        patch: Pixels of a patch in each direction.
+        latent_channels: Numbers kept at each place.
+    """
+
+    def __init__(self, channels: int, patch: int, latent_channels: int) -> None:
+        """Build the layers."""
+        super().__init__()
+        self.patch = patch
+        self.analysis = nn.Conv2d(channels, latent_channels, patch, patch, bias=False)
+        self.synthesis = nn.ConvTranspose2d(latent_channels, channels, patch, patch, bias=False)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Latent (batch, latent channel, row, column) of images (batch, channel, height, width)."""
+        latent: Tensor = self.analysis(images)
+        return latent
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Images (batch, channel, height, width) of latents (batch, channel, row, column)."""
+        images: Tensor = self.synthesis(latent)
+        return images
+
+    def importance(self) -> Tensor:
+        """(latent channel, 1, 1), what each channel of the latent does to the image."""
+        weight = self.synthesis.weight.detach()
+        return weight.square().flatten(1).sum(dim=1)[:, None, None]
+
     @torch.no_grad()
     def start_from_pca(self, images: Tensor) -> None:
-        """Set the linear path to the PCA of all patches of images (sample, channel, height, width).
+        """Take the basis from the PCA of all patches of images (sample, channel, height, width).
 
-        Latent channels are scaled to unit variance.
+        Args:
+            images: Of zero mean at each pixel.
         """
         patches = rearrange(
             images, 'n c (h p) (w q) -> (n h w) (c p q)', p=self.patch, q=self.patch
         )
-        pca = fit_pca(patches, self.latent_shape[0])
+        pca = fit_pca(patches, self.analysis.out_channels)
         spread = pca.encode(patches).std(dim=0).clamp_min(1e-4)
-        self._set_linear(
-            pca.components / spread[:, None], pca.components * spread[:, None], pca.mean
+        self.analysis.weight.copy_((pca.components / spread[:, None]).view_as(self.analysis.weight))
+        self.synthesis.weight.copy_(
+            (pca.components * spread[:, None]).view_as(self.synthesis.weight)
         )
-
-    def _set_linear(self, analysis: Tensor, synthesis: Tensor, mean: Tensor) -> None:
-        encoder, decoder = self.linear_encoder, self.linear_decoder
-        encoder.weight.copy_(analysis.view_as(encoder.weight))
-        decoder.weight.copy_(synthesis.view_as(decoder.weight))
-        if encoder.bias is not None and decoder.bias is not None:
-            encoder.bias.copy_(-(analysis @ mean))
-            channels = rearrange(mean, '(c p) -> c p', c=decoder.weight.shape[1])
-            decoder.bias.copy_(channels.mean(dim=1))
 
 
 class SeriesCoder(nn.Module):
@@ -139,6 +203,20 @@ class SeriesCoder(nn.Module):
             nn.GELU(),
             _zero(nn.Conv1d(2 * width, channels * patch, 3, padding=1)),
         )
+
+    @property
+    def latent_size(self) -> int:
+        """How many numbers the latent of a window holds."""
+        return _count(self.latent_shape)
+
+    def synthesized(self, change: Tensor) -> Tensor:
+        """What the linear path alone makes of a change of the latent."""
+        signal: Tensor = self.linear_decoder(change) - _bias(self.linear_decoder)
+        return signal
+
+    def importance(self) -> Tensor:
+        """(latent channel, 1), what each channel of the latent does to the series."""
+        return self.linear_decoder.weight.detach().square().flatten(1).sum(dim=1)[:, None]
 
     def encode(self, series: Tensor) -> Tensor:
         """Latent (batch, latent channel, position) of series (batch, channel, time).

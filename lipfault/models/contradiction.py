@@ -26,8 +26,7 @@ class Contradiction(nn.Module):
         super().__init__()
         numbers = torch.Size(latent_shape).numel()
         self.size = min(size, numbers)
-        places = (1 for _ in latent_shape[1:])
-        self.register_buffer('gain', torch.ones(latent_shape[0], *places))
+        self.register_buffer('gain', torch.ones(latent_shape))
         self.register_buffer('projection', torch.zeros(self.size, numbers))
 
     @torch.no_grad()
@@ -37,14 +36,16 @@ class Contradiction(nn.Module):
         Args:
             latents: (window, latent channel, position ...).
             predicted: Shaped as `latents`.
-            importance: (latent channel,) what each latent channel does to the signal.
+            importance: What each number of the latent does to the signal, shaped as the latent.
         """
-        across = (0, *range(2, latents.dim()))
-        gain = (latents * predicted).sum(across) / predicted.square().sum(across).clamp_min(1e-12)
-        self.gain.copy_(gain.clamp(0, 1).view_as(self.gain))
-        weight = importance.sqrt().view_as(self.gain).expand_as(latents[0]).flatten()
-        size = min(self.size, len(latents) - 1)
-        basis = fit_pca(latents.flatten(1) * weight, size).components * weight
+        gain = (latents * predicted).sum(dim=0) / predicted.square().sum(dim=0).clamp_min(1e-12)
+        self.gain.copy_(gain.clamp(0, 1))
+        weight = importance.sqrt().flatten()
+        used = weight.nonzero()[:, 0]
+        size = min(self.size, len(latents) - 1, len(used))
+        basis = latents.new_zeros(size, len(weight))
+        leading = fit_pca(latents.flatten(1)[:, used] * weight[used], size).components
+        basis[:, used] = leading * weight[used]
         residual = ((latents - self.shrunk(predicted)).flatten(1) @ basis.T).double()
         covariance = residual.T @ residual / len(residual)
         covariance += 1e-4 * covariance.diagonal().mean() * torch.eye(size).to(covariance)
@@ -53,7 +54,7 @@ class Contradiction(nn.Module):
         self.projection[:size] = whitener @ basis
 
     def shrunk(self, predicted: Tensor) -> Tensor:
-        """The prediction, each latent channel scaled down as far as it cannot be trusted."""
+        """The prediction, each number scaled down as far as it cannot be trusted."""
         return self.gain * predicted
 
     def forward(self, latents: Tensor, predicted: Tensor) -> Tensor:

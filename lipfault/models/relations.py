@@ -151,7 +151,7 @@ class Relations(nn.Module):
         for name, predicted in self.predicted(standardized).items():
             square = (predicted.float() - latents[name].detach().float()).square()
             weight = autoencoder.importance(name)
-            errors.append((square.flatten(2).mean(dim=2) @ weight).mean() / weight.sum())
+            errors.append((square * weight).sum() / weight.sum() / len(square))
         return torch.stack(errors).mean() if errors else torch.tensor(0.0)
 
     def _summary(self, name: str, signal: Tensor) -> Tensor:

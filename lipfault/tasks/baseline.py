@@ -73,7 +73,7 @@ def pca_floor(
     for name in tuple(train):
         fitted = autoencoder.standardized({name: train.pop(name).to(device)})[name].flatten(1)
         tested = autoencoder.standardized({name: test.pop(name).to(device)})[name].flatten(1)
-        size = min(torch.Size(autoencoder.latent_shape(name)).numel(), *fitted.shape)
+        size = min(autoencoder.latent_size(name), *fitted.shape)
         error = error_per_sample(fit_pca(fitted, size).reconstruct(tested), tested)
         metrics[f'skill_pca/{name}'] = skill(error, tested.square().mean(dim=1))
     return metrics

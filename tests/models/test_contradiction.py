@@ -14,7 +14,7 @@ def pairs(count: int, noise: float = 0.1) -> tuple[torch.Tensor, torch.Tensor]:
 
 def fitted(latents: torch.Tensor, predicted: torch.Tensor) -> Contradiction:
     contradiction = Contradiction(SHAPE, size=8)
-    contradiction.fit(latents, predicted, torch.tensor([1.0, 2.0, 0.5]))
+    contradiction.fit(latents, predicted, torch.tensor([1.0, 2.0, 0.5])[:, None].expand(SHAPE))
     return contradiction
 
 
@@ -46,3 +46,14 @@ def test_a_prediction_counts_as_far_as_it_can_be_trusted(noise, wanted):
 def test_works_with_fewer_windows_than_components():
     latents, predicted = pairs(5)
     assert torch.isfinite(fitted(latents, predicted)(latents, predicted)).all()
+
+
+def test_numbers_that_do_nothing_to_the_signal_are_left_out():
+    latents, predicted = pairs(400)
+    importance = torch.zeros(SHAPE)
+    importance[0, 1] = importance[2, 3] = 1.0
+    contradiction = Contradiction(SHAPE, size=8)
+    contradiction.fit(latents, predicted, importance)
+    assert (contradiction.projection.abs().sum(dim=0) > 0).equal((importance > 0).flatten())
+    spread = contradiction(latents, predicted).square().mean(dim=0)
+    torch.testing.assert_close(spread[:2], torch.ones(2), atol=0.05, rtol=0)
