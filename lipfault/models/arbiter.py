@@ -1,6 +1,7 @@
 """The last word on where a fault is, once it is known what should have been observed."""
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -18,21 +19,22 @@ class Arbiter(nn.Module):
         kind: `series` or `image`.
         channels: Channels of the signal.
         width: Hidden channels.
+        patch: Places (time steps, or pixels in each direction) that share a hidden position.
     """
 
-    def __init__(self, kind: str, channels: int, width: int = 12) -> None:
+    def __init__(self, kind: str, channels: int, width: int = 24, patch: int = 4) -> None:
         """Build the layers for the kind of the modality."""
         super().__init__()
-        self.series = kind == 'series'
-        conv: type[nn.Conv1d] | type[nn.Conv2d] = nn.Conv1d if self.series else nn.Conv2d
-        size, pad = (5, 2) if self.series else (3, 1)
+        self.series, self.patch = kind == 'series', patch
         self.scale = RunningScale(channels)
+        conv: type[nn.Conv1d] | type[nn.Conv2d] = nn.Conv1d if self.series else nn.Conv2d
+        places = patch if self.series else patch**2
         self.layers = nn.Sequential(
-            conv(4, width, size, padding=pad),
+            conv(4 * places, width, 3, padding=1),
             nn.GELU(),
-            conv(width, width, size, padding=pad),
+            conv(width, width, 3, padding=1),
             nn.GELU(),
-            conv(width, 1, 1),
+            conv(width, places, 1),
         )
         nn.init.zeros_(self.layers[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.layers[-1].bias)  # type: ignore[arg-type]
@@ -54,6 +56,14 @@ class Arbiter(nn.Module):
         if not self.series:
             scaled = scaled.abs().mean(dim=1, keepdim=True)
         views = torch.stack([scaled, scaled.abs(), functional.tanh(logits.float() / 4), hidden], 2)
-        batch, rows = views.shape[:2]
-        moved: Tensor = self.layers(views.flatten(0, 1)).view(batch, rows, *logits.shape[2:])
-        return logits + moved
+        return logits + self._moved(views).view_as(logits)
+
+    def _moved(self, views: Tensor) -> Tensor:
+        """What is added to each logit, from (batch, row, view, place ...)."""
+        rows = views.flatten(0, 1)
+        if not self.series:
+            pixels: Tensor = self.layers(functional.pixel_unshuffle(rows, self.patch))
+            return functional.pixel_shuffle(pixels, self.patch)
+        patches = rearrange(rows, 'b v (t p) -> b (v p) t', p=self.patch)
+        steps: Tensor = rearrange(self.layers(patches), 'b p t -> b (t p)')
+        return steps

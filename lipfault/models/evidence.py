@@ -37,8 +37,21 @@ def energy(residual: Tensor, latent: Tensor) -> Tensor:
     return mean_over_places(square, latent).clamp_min(1e-12).sqrt()
 
 
-def peak(values: Tensor) -> Tensor:
-    """Largest value of each channel of a series by magnitude, (batch, channel); one of an image."""
-    if values.dim() == 4:
-        values = values.flatten(1)[:, None]
-    return values.abs().amax(dim=2)
+def peak(values: Tensor, latent: Tensor) -> Tensor:
+    """Largest value by magnitude, (batch, number).
+
+    Args:
+        values: A residual. Of a series the largest of each channel is taken; of an image the
+            largest over each latent position of the mean over 2 x 2 pixels, all channels together.
+        latent: For the shape.
+    """
+    if values.dim() == 3:
+        return values.abs().amax(dim=2)
+    spots = functional.avg_pool2d(values, 2).square().mean(1, keepdim=True)
+    rows, columns = latent.shape[2:]
+    return functional.adaptive_max_pool2d(spots, (rows, columns)).flatten(1).clamp_min(1e-12).sqrt()
+
+
+def peaks(kind: str, channels: int, latent_shape: tuple[int, ...]) -> int:
+    """How many numbers `peak` gives."""
+    return channels if kind == 'series' else torch.Size(latent_shape[1:]).numel()

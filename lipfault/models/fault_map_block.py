@@ -13,8 +13,9 @@ from lipfault.models.block import BlockConfig, ComputeBlock, Correction, Detecti
 from lipfault.models.contradiction import Contradiction
 from lipfault.models.corrector import Corrector
 from lipfault.models.detector import Detector
-from lipfault.models.evidence import energy, map_size, mean_over_places, peak
+from lipfault.models.evidence import energy, map_size, mean_over_places, peak, peaks
 from lipfault.models.locator import Locator
+from lipfault.models.place_scale import PlaceScale
 from lipfault.models.relations import Relations
 from lipfault.models.restorer import Restorer
 from lipfault.models.running_scale import RunningScale
@@ -25,6 +26,9 @@ CERTAIN = 16.0
 RANKED = 12
 """How many of the largest scores of a modality the detector sees."""
 
+SCALED = 1500
+"""Clean windows from which the usual size of the residuals of an image is taken."""
+
 
 class FaultMapBlock(ComputeBlock):
     """Corrects only what it has located.
@@ -32,8 +36,9 @@ class FaultMapBlock(ComputeBlock):
     1. The relations of stage 1 say how each channel contradicts the others of its series, and how
        each modality contradicts the other modalities.
     2. A locator per modality sees these residuals, the observed signal, the residual of the
-       reconstruction and, of an image, whether it repeats the frame before. Its output is a soft
-       fault map over channel and time, or over place.
+       reconstruction and, of an image, how unusual the residuals are at each pixel, and whether it
+       repeats the frame before. Its output is a soft fault map over channel and time, or over
+       place.
     3. The detector embeds what the locators saw and how unusually large the residuals are.
     4. The corrector infers what the fault map hides.
     5. An arbiter per modality compares it with the observed signal and settles the fault map; the
@@ -66,9 +71,17 @@ class FaultMapBlock(ComputeBlock):
         widths = config.local_widths or {'series': 192, 'image': 48}
         residuals = {n: self._residual_count(n) for n in modalities}
         self.contradictions = nn.ModuleDict({n: Contradiction(shapes[n]) for n in self._related})
+        self.images = {n: m for n, m in modalities.items() if m.size}
+        self.usual = nn.ModuleDict(
+            {
+                n: PlaceScale(residuals[n], channels[n], m.size)
+                for n, m in self.images.items()
+                if m.size
+            }
+        )
         self.locators = nn.ModuleDict(
             {
-                n: Locator(k, channels[n], 1 + residuals[n] + (k == 'image'), widths[k])
+                n: Locator(k, channels[n], 1 + residuals[n], widths[k], told=k == 'image')
                 for n, k in self.kinds.items()
             }
         )
@@ -77,7 +90,7 @@ class FaultMapBlock(ComputeBlock):
         )
         self.arbiters = nn.ModuleDict({n: Arbiter(k, channels[n]) for n, k in self.kinds.items()})
         self.corrector = Corrector(shapes, sizes, config.corrector_width)
-        looks = {n: sizes[n] + (channels[n] if k == 'series' else 1) for n, k in self.kinds.items()}
+        looks = {n: sizes[n] + peaks(k, channels[n], shapes[n]) for n, k in self.kinds.items()}
         self.evidence = nn.ModuleDict(
             {n: RunningScale(residuals[n] * looks[n], center=True) for n in modalities}
         )
@@ -92,7 +105,7 @@ class FaultMapBlock(ComputeBlock):
 
     @property
     def _images(self) -> tuple[str, ...]:
-        return tuple(n for n, kind in self.kinds.items() if kind == 'image')
+        return tuple(self.images)
 
     def _contradictions(self) -> dict[str, Contradiction]:
         return dict(self.contradictions.items())  # type: ignore[arg-type]
@@ -102,13 +115,27 @@ class FaultMapBlock(ComputeBlock):
         return 1 + (name in self._related) + self.relations.resolutions(name)
 
     def fit_start(self, autoencoder: Autoencoder, standardized: Signals) -> None:
-        """Take from clean windows what contradiction between modalities is normal."""
+        """Take from clean windows what contradiction and what residual is normal."""
         latents, predicted = (
             autoencoder.encode(standardized),
             self.relations.predicted(standardized),
         )
         for name, contradiction in self._contradictions().items():
             contradiction.fit(latents[name], predicted[name], autoencoder.importance(name))
+        count = len(next(iter(standardized.values())))
+        some = torch.linspace(0, count - 1, min(SCALED, count)).long()
+        for name, modality in self.images.items():
+            usual = self._usual(name)
+            usual.reset()
+            windows = (
+                self._compared(autoencoder, {n: x[rows] for n, x in standardized.items()})[1][name]
+                for rows in torch.split(some, 128)
+            )
+            usual.fit(windows, autoencoder.noise(name, modality))
+
+    def _usual(self, name: str) -> PlaceScale:
+        usual: PlaceScale = self.usual[name]  # type: ignore[assignment]
+        return usual
 
     def clean(self, autoencoder: Autoencoder, observed: Signals) -> Signals:
         """Standardized cleaned signals of standardized observed ones, without the detector."""
@@ -192,7 +219,8 @@ class FaultMapBlock(ComputeBlock):
         Returns:
             For each modality tensors shaped as its signal: observed minus reconstructed; what the
             others do not predict; for a series the whitened residuals of each channel given the
-            others. And for each modality the whitened contradiction with the others, (batch, size).
+            others; those of an image in units of what is usual at their pixel. And for each
+            modality the whitened contradiction with the others, (batch, size).
         """
         reconstructed = autoencoder.decode(latents)
         predicted = self.relations.predicted(observed)
@@ -205,6 +233,8 @@ class FaultMapBlock(ComputeBlock):
                 difference = latents[name] - contradiction.shrunk(predicted[name])
                 found[name].append(autoencoder.synthesized(name, difference))
             found[name] += self.relations.contradictions(name, signal)
+            if name in self.images:
+                found[name] = self._usual(name)(found[name])
         return found, whitened
 
     def _evidence(
@@ -220,7 +250,7 @@ class FaultMapBlock(ComputeBlock):
         Returns:
             The `RANKED` largest scores, and the largest of each look, (batch, number).
         """
-        looks = [look for r in residuals for look in (energy(r, latent), peak(r))]
+        looks = [look for r in residuals for look in (energy(r, latent), peak(r, latent))]
         logarithms = torch.cat([x.float().clamp_min(1e-6).log() for x in looks], dim=1)
         scale: RunningScale = self.evidence[name]  # type: ignore[assignment]
         if clean is not None:
@@ -249,11 +279,9 @@ class FaultMapBlock(ComputeBlock):
     ) -> tuple[Signals, Signals]:
         logits, pooled = {}, {}
         for name, signal in observed.items():
-            views = [signal, *residuals[name]]
-            if name in self._images:
-                still = _stillness(known, name, signal)
-                views.append(still[..., None, None].expand(signal.shape))
-            logits[name], pooled[name] = self.locators[name](torch.cat(views, dim=1), clean)
+            views = torch.cat([signal, *residuals[name]], dim=1)
+            told = _stillness(known, name, signal) if name in self.images else None
+            logits[name], pooled[name] = self.locators[name](views, clean, told)
         return logits, pooled
 
 

@@ -23,6 +23,7 @@ class Locator(nn.Module):
         patch: Places (time steps, or pixels in each direction) that share a hidden position; the
             map itself has the resolution of the signal.
         depth: Residual layers.
+        told: Whether it is told a number about each sample, for instance how still an image is.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Locator(nn.Module):
         width: int = 64,
         patch: int = 4,
         depth: int = 3,
+        told: bool = False,
     ) -> None:
         """Build the network for the kind of the modality."""
         super().__init__()
@@ -40,16 +42,20 @@ class Locator(nn.Module):
         self.kind, self.patch, self.width = kind, patch, width
         self.scale = RunningScale(views * channels)
         self.start = conv(views * channels, width, patch, stride=patch)
+        self.told = nn.Linear(1, width) if told else None
         self.body = nn.Sequential(*(ResidualLayer(width, conv) for _ in range(depth)))
         maps = channels * patch if kind == 'series' else patch**2
         self.end = conv(width, maps, 1)
 
-    def forward(self, views: Tensor, clean: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, views: Tensor, clean: Tensor | None = None, told: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Find the fault.
 
         Args:
             views: (batch, view x channel, time) or (batch, view x channel, height, width).
             clean: (batch,) bool, in training the samples without a fault: they set the scale.
+            told: (batch, 1), what it is told about each sample.
 
         Returns:
             Logits of the fault map, (batch, channel, time) or (batch, 1, height, width), and what
@@ -57,7 +63,10 @@ class Locator(nn.Module):
         """
         if clean is not None:
             self.scale.update(views, clean)
-        hidden = self.body(nn.functional.gelu(self.start(symlog(self.scale(views)))))
+        start = self.start(symlog(self.scale(views)))
+        if self.told is not None and told is not None:
+            start = start + self.told(told).view(*start.shape[:2], *[1] * (start.dim() - 2))
+        hidden = self.body(nn.functional.gelu(start))
         places = hidden.flatten(2)
         pooled = torch.cat([places.mean(dim=2), places.amax(dim=2)], dim=1)
         pattern = (
