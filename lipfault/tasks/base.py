@@ -104,7 +104,9 @@ class BaseTask(lightning.LightningModule, ABC):
         """AdamW over what is trained, one cycle over all steps."""
         config = self.optimizer_config
         groups = self._parameter_groups()
-        optimizer = torch.optim.AdamW(groups, lr=config.lr)
+        # On a CPU several times faster; on other devices torch chooses.
+        fused = True if self.device.type == 'cpu' else None
+        optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=fused)
         steps = max(2, int(self.trainer.estimated_stepping_batches))
         rates = [group['lr'] for group in groups]
         schedule = OneCycleLR(optimizer, rates, total_steps=steps, pct_start=config.warmup)
