@@ -1,10 +1,10 @@
 """Train and test with one process and with two; compare samples, losses, norms and figures.
 
-    python experiments/processes/compare.py --steps 200 --precision 64 --write
+    python experiments/processes/compare.py --steps 200 --write
 
-One process has batches of 2B windows of the shipped set, two have B each; networks are small. Both
-stages are trained both ways, then the weights of one process are tested both ways. Prints, and with
-`--write` keeps in `result.json`, what differs.
+One process has batches of 2B windows of the shipped set, two have B each; networks are small
+(`experiments/small`), in 32-bit precision. Both stages are trained both ways, then the weights of
+one process are tested both ways. Prints, and with `--write` keeps in `result.json`, what differs.
 """
 
 import argparse
@@ -17,7 +17,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from lipfault.batch import Batch
@@ -27,29 +26,6 @@ from lipfault.tasks.checkpoints import read_checkpoint
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 STAGES = ('pretrain', 'finetune')
-DOUBLE = 'COMPARE_IN_64_BITS'
-SPLITS = '{pretrain: 0.2, finetune: 0.2, calibration: 0.05, test: 0.05, unused: 0.5}'
-SMALL = {
-    'pretrain': {
-        'model.coder.image_latent': 4,
-        'model.coder.image_widths': '[4, 6, 8]',
-        'model.coder.series_latent': 16,
-        'model.coder.series_width': 16,
-        'model.relations': '{width: 32, depth: 2, channels: 8, grid: 4, patches: [2, 4]}',
-        'data.stride_s': 0.1,
-    },
-    'finetune': {
-        'model.block.corrector_width': 48,
-        'model.block.detector_width': 32,
-        'model.block.embedding': 16,
-        'model.block.local_widths': '{series: 16, image: 8}',
-        'model.config.false_alarm_rate': 0.1,
-        'data.stride_s': 0.2,
-    },
-}
-
-if os.environ.get(DOUBLE):  # the model takes what must not be bfloat16 to float(): 32 bits
-    torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
 
 
 class Diary(SpectralNormMonitor):
@@ -95,8 +71,6 @@ def lipfault(options: argparse.Namespace, *args: object) -> float:
     """Run the command line in a process of its own; return how long it took in seconds."""
     start, log = time.monotonic(), options.out / 'log.txt'
     environment = os.environ | {'PYTHONPATH': f'{ROOT}:{HERE}', 'OMP_NUM_THREADS': '1'}
-    if options.precision == 64:
-        environment[DOUBLE] = '1'
     with log.open('a') as file:
         done = subprocess.run(
             [sys.executable, '-m', 'lipfault', *map(str, args)],
@@ -107,28 +81,22 @@ def lipfault(options: argparse.Namespace, *args: object) -> float:
     return time.monotonic() - start
 
 
-def shared(options: argparse.Namespace, processes: int) -> list[object]:
-    """Arguments of every command."""
+def shared(processes: int) -> list[object]:
+    """Arguments that say how many processes there are."""
     strategy = 'auto' if processes == 1 else 'ddp'
-    return [
-        '--trainer.accelerator=cpu', f'--trainer.devices={processes}',
-        f'--trainer.strategy={strategy}', '--trainer.enable_progress_bar=false',
-    ]  # fmt: skip
+    return [f'--trainer.devices={processes}', f'--trainer.strategy={strategy}']
 
 
 def fit(stage: str, options: argparse.Namespace, processes: int) -> Path:
     """Train both halves of the steps, an epoch each; return the run folder."""
     run = options.out / f'{stage}-{processes}'
     diary = f'{{class_path: compare.Diary, init_args: {{path: {run}.diary}}}}'
-    precision = '64-true' if options.precision == 64 else '32-true'
     args = [
-        'fit', '--config', ROOT / f'configs/{stage}.yaml', '--run', run,
-        *shared(options, processes), f'--trainer.precision={precision}',
-        '--trainer.max_epochs=2', f'--trainer.limit_train_batches={options.steps // 2}',
-        '--trainer.check_val_every_n_epoch=2', '--trainer.log_every_n_steps=1',
-        '--trainer.callbacks=[]', '--trainer.callbacks+', diary, '--data.splits', SPLITS,
+        'fit', '--config', ROOT / f'configs/{stage}.yaml',
+        '--config', ROOT / f'experiments/small/{stage}.yaml', '--run', run,
+        *shared(processes), f'--trainer.limit_train_batches={options.steps // 2}',
+        '--trainer.log_every_n_steps=1', '--trainer.callbacks=[]', '--trainer.callbacks+', diary,
         f'--data.batch_size={2 * options.batch_size // processes}',
-        *(f'--{key}={value}' for key, value in SMALL[stage].items()),
     ]  # fmt: skip
     if stage == 'finetune':
         args += ['--model.pretrained', options.out / 'pretrain-1/checkpoints/last.ckpt']
@@ -140,7 +108,7 @@ def figures(stage: str, options: argparse.Namespace, processes: int) -> dict[str
     """Figures of `lipfault test`, of the weights that one process has trained."""
     weights, run = options.out / f'{stage}-1', options.out / f'{stage}-test-{processes}'
     args = ['--config', weights / 'lipfault_config.yaml', '--ckpt_path', weights, '--run', run]
-    args += ['--trainer.callbacks=[]', *shared(options, processes)]
+    args += ['--trainer.callbacks=[]', *shared(processes)]
     lipfault(options, 'test', *args, f'--data.batch_size={options.batch_size}')
     found: dict[str, float] = json.loads((run / 'metrics.json').read_text())
     return found
@@ -197,7 +165,6 @@ def command() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--steps', type=int, default=200, help='Optimizer steps of each stage.')
     parser.add_argument('--batch_size', type=int, default=8, help='Of each of two processes.')
-    parser.add_argument('--precision', type=int, default=64, choices=(32, 64))
     parser.add_argument('--out', type=Path, default=Path('runs/processes'))
     parser.add_argument('--write', action='store_true', help='keep the outcome beside the script')
     options = parser.parse_args()
@@ -208,7 +175,7 @@ def command() -> None:
     text = json.dumps(found, indent=2)
     print(text)
     if options.write:
-        (HERE / f'result-{options.precision}.json').write_text(text + '\n')
+        (HERE / 'result.json').write_text(text + '\n')
 
 
 if __name__ == '__main__':

@@ -35,7 +35,9 @@ SHORT = [
 
 def arguments(stage: str, out: Path, run: Path) -> list[str]:
     """Arguments of a short run of a stage."""
-    configs = [f'--config={ROOT}/{folder}/{stage}.yaml' for folder in ('configs', 'experiments/small')]
+    configs = [
+        f'--config={ROOT}/{folder}/{stage}.yaml' for folder in ('configs', 'experiments/small')
+    ]
     args = ['fit', *configs, *SHORT, '--run', str(run)]
     if stage == 'finetune':
         args += ['--model.pretrained', str(out / 'pretrain')]
