@@ -26,7 +26,7 @@ def main(args: list[str] | None = None) -> None:
         if mistake is None:
             raise
         message = Text.assemble(('lipfault: error: ', 'bold red'), str(mistake))
-        Console(stderr=True).print(message, highlight=False)
+        Console(stderr=True).print(message, highlight=False, soft_wrap=True)
         raise SystemExit(1) from error
 
 

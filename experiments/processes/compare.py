@@ -3,8 +3,10 @@
     python experiments/processes/compare.py --steps 200 --write
 
 One process has batches of 2B windows of the shipped set, two have B each; networks are small
-(`experiments/small`), in 32-bit precision. Both stages are trained both ways, then the weights of
-one process are tested both ways. Prints, and with `--write` keeps in `result.json`, what differs.
+(`experiments/small`). Both stages are trained both ways, in 64-bit precision: two processes add in
+another order, and training lets the rounding of 32 bits grow (`--precision 32` shows it). Then the
+weights of one process are tested both ways, in 32 bits. Prints, and with `--write` keeps in
+`result-<precision>.json`, what differs.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from lipfault.batch import Batch
@@ -40,6 +43,11 @@ class Diary(SpectralNormMonitor):
         """Nothing is written yet."""
         super().__init__(every)
         self.path, self._norms = path, dict[str, float]()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """In 64-bit precision the model must not go back to 32 bits where it asks for float()."""
+        if trainer.precision == '64-true':
+            torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
 
     def look(self, pl_module: LightningModule, batch: Any) -> dict[str, float]:  # noqa: ANN401
         """Keep the norms for the next line."""
@@ -94,7 +102,8 @@ def fit(stage: str, options: argparse.Namespace, processes: int) -> Path:
     args = [
         'fit', '--config', ROOT / f'configs/{stage}.yaml',
         '--config', ROOT / f'experiments/small/{stage}.yaml', '--run', run,
-        *shared(processes), f'--trainer.limit_train_batches={options.steps // 2}',
+        *shared(processes), f'--trainer.precision={options.precision}-true',
+        f'--trainer.limit_train_batches={options.steps // 2}',
         '--trainer.log_every_n_steps=1', '--trainer.callbacks=[]', '--trainer.callbacks+', diary,
         f'--data.batch_size={2 * options.batch_size // processes}',
     ]  # fmt: skip
@@ -108,7 +117,7 @@ def figures(stage: str, options: argparse.Namespace, processes: int) -> dict[str
     """Figures of `lipfault test`, of the weights that one process has trained."""
     weights, run = options.out / f'{stage}-1', options.out / f'{stage}-test-{processes}'
     args = ['--config', weights / 'lipfault_config.yaml', '--ckpt_path', weights, '--run', run]
-    args += ['--trainer.callbacks=[]', *shared(processes)]
+    args += ['--trainer.callbacks=[]', '--trainer.precision=32-true', *shared(processes)]
     lipfault(options, 'test', *args, f'--data.batch_size={options.batch_size}')
     found: dict[str, float] = json.loads((run / 'metrics.json').read_text())
     return found
@@ -165,6 +174,7 @@ def command() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--steps', type=int, default=200, help='Optimizer steps of each stage.')
     parser.add_argument('--batch_size', type=int, default=8, help='Of each of two processes.')
+    parser.add_argument('--precision', type=int, default=64, choices=(32, 64))
     parser.add_argument('--out', type=Path, default=Path('runs/processes'))
     parser.add_argument('--write', action='store_true', help='keep the outcome beside the script')
     options = parser.parse_args()
@@ -175,7 +185,7 @@ def command() -> None:
     text = json.dumps(found, indent=2)
     print(text)
     if options.write:
-        (HERE / 'result.json').write_text(text + '\n')
+        (HERE / f'result-{options.precision}.json').write_text(text + '\n')
 
 
 if __name__ == '__main__':
