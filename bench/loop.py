@@ -55,12 +55,14 @@ class BareTrainer:
     current_epoch = global_step = 0
 
 
-def bare_copy(task: LightningModule, trainer: Trainer) -> LightningModule:
+def bare_copy(task: LightningModule) -> LightningModule:
     """A copy of a task that logs nothing and knows no trainer."""
-    copied = copy.deepcopy(task, {id(trainer): BareTrainer()})
-    copied.log = copied.log_dict = lambda *args, **options: None  # type: ignore[method-assign]
+    copied: Any = copy.deepcopy(task)
+    copied._trainer = BareTrainer()
+    copied.log = copied.log_dict = lambda *args, **options: None
     copied.log_step = lambda *args: None
-    return copied.train()
+    trained: LightningModule = copied.train()
+    return trained
 
 
 class BareLoop:
@@ -130,7 +132,7 @@ class SideBySide(Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         if self._loop is None:
             faulty = data._faults is not None
-            self._loop = BareLoop(bare_copy(pl_module, trainer), data, faulty)
+            self._loop = BareLoop(bare_copy(pl_module), data, faulty)
         start = time.process_time()
         for _ in range(BLOCK):
             self._loop.step()

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.plugins.precision import DoublePrecision
 
 from lipfault.batch import Batch
 from lipfault.callbacks.spectral import SpectralNormMonitor
@@ -29,6 +30,17 @@ from lipfault.tasks.checkpoints import read_checkpoint
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 STAGES = ('pretrain', 'finetune')
+
+
+FLOAT = torch.Tensor.float
+DoublePrecision.convert_input = lambda self, data: data  # type: ignore[method-assign]
+
+
+def in_64_bits(batch: Batch) -> None:
+    """Have signals in 64 bits, and what the model wants in 32 bits as well."""
+    for signals in (batch.clean, batch.observed, batch.stillness, batch.clean_stillness):
+        signals.update({name: signal.double() for name, signal in signals.items()})
+    torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
 
 
 class Diary(SpectralNormMonitor):
@@ -44,10 +56,23 @@ class Diary(SpectralNormMonitor):
         super().__init__(every)
         self.path, self._norms = path, dict[str, float]()
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """In 64-bit precision the model must not go back to 32 bits where it asks for float()."""
+    def on_train_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Faults are injected in 32 bits; what follows keeps to the precision of the run."""
         if trainer.precision == '64-true':
-            torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
+            in_64_bits(batch)
+
+    on_validation_batch_start = on_train_batch_start
+
+    def on_validation_batch_end(self, *_: Any) -> None:  # noqa: ANN401
+        """Back to 32 bits."""
+        torch.Tensor.float = FLOAT  # type: ignore[method-assign]
 
     def look(self, pl_module: LightningModule, batch: Any) -> dict[str, float]:  # noqa: ANN401
         """Keep the norms for the next line."""
@@ -63,6 +88,7 @@ class Diary(SpectralNormMonitor):
         batch_idx: int,
     ) -> None:
         """Add a line."""
+        torch.Tensor.float = FLOAT  # type: ignore[method-assign]
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         sums = sum(x.double().flatten(1).sum(1) for x in batch.observed.values())
         line = {

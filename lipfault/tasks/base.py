@@ -123,7 +123,9 @@ class BaseTask(lightning.LightningModule, ABC):
         optimizer = torch.optim.AdamW(groups, lr=config.lr)
         steps = max(2, int(self.trainer.estimated_stepping_batches))
         rates = [group['lr'] for group in groups]
-        schedule = OneCycleLR(optimizer, rates, total_steps=steps, pct_start=config.warmup)
+        # A rise of exactly one step would have no length: torch divides by it.
+        warmup = 0.0 if abs(steps * config.warmup - 1) < 1e-9 else config.warmup
+        schedule = OneCycleLR(optimizer, rates, total_steps=steps, pct_start=warmup)
         return {
             'optimizer': optimizer,
             'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
