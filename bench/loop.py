@@ -72,14 +72,19 @@ class BareLoop:
         task: A copy without trainer.
         data: Gives windows, and faults if it is configured to.
         faulty: Whether to inject faults.
+        mixed: Whether the forward pass is in bfloat16 where that will do.
     """
 
-    def __init__(self, task: LightningModule, data: RecordingDataModule, faulty: bool) -> None:
+    def __init__(
+        self, task: LightningModule, data: RecordingDataModule, faulty: bool, mixed: bool
+    ) -> None:
         """Make loader and optimizer."""
-        self.task, self.data, self.faulty = task, data, faulty
+        self.task, self.data, self.faulty, self.mixed = task, data, faulty, mixed
         found: Any = task.configure_optimizers()
         self.optimizer, self.schedule = found['optimizer'], found['lr_scheduler']['scheduler']
         self.batches = self._batches()
+        plain = LightningModule.configure_gradient_clipping
+        self.clips = type(task).configure_gradient_clipping is not plain
 
     def _batches(self) -> Iterator[Windows]:
         dataset = self.data.dataset(self.data.train_split)
@@ -96,10 +101,11 @@ class BareLoop:
         """One optimizer step."""
         batch = self.batch()
         self.optimizer.zero_grad()
-        with torch.autocast('cpu', torch.bfloat16):
+        with torch.autocast('cpu', torch.bfloat16, enabled=self.mixed):
             loss = self.task.training_step(batch, 0)
         loss.backward()
-        self.task.configure_gradient_clipping(self.optimizer)
+        if self.clips:
+            self.task.configure_gradient_clipping(self.optimizer)
         self.optimizer.step()
         self.schedule.step()
 
@@ -132,7 +138,8 @@ class SideBySide(Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         if self._loop is None:
             faulty = data._faults is not None
-            self._loop = BareLoop(bare_copy(pl_module), data, faulty)
+            mixed = trainer.precision == 'bf16-mixed'
+            self._loop = BareLoop(bare_copy(pl_module), data, faulty, mixed)
         start = time.process_time()
         for _ in range(BLOCK):
             self._loop.step()
@@ -169,7 +176,7 @@ def data_seconds(loop: BareLoop) -> dict[str, float]:
     loader = DataLoader(arrays, BATCH, sampler=RandomSampler(arrays), collate_fn=default_collate)
     disk = copy.copy(data)
     disk._datasets, disk._cache = {}, 'none'
-    uncached = BareLoop(loop.task, disk, loop.faulty)
+    uncached = BareLoop(loop.task, disk, loop.faulty, loop.mixed)
     plain = iter(endless(loader))
     runs: dict[str, Callable[[], object]] = {
         'cached': loop.batch, 'disk': uncached.batch, 'arrays': lambda: next(plain),
@@ -284,7 +291,7 @@ def report(rows: list[Row]) -> str:
         f'## {SECTION}',
         '',
         f'`python bench/loop.py` (in `make bench`): shipped configurations and `ur5` set, batches '
-        f'of {BATCH}, bf16 on the CPU, one thread a process, torch {torch.__version__}; samples a '
+        f'of {BATCH}, on the CPU, one thread a process, torch {torch.__version__}; samples a '
         f'second, by CPU time where nothing else is said, each pair in turn in one run, medians '
         f'of {BLOCKS} blocks of {BLOCK} steps. {os.cpu_count()} cores, load average {load:.1f} '
         f'over the last quarter of an hour, its own share included.',
