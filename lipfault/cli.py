@@ -1,17 +1,25 @@
 """The command line of both stages: LightningCLI, with one folder for each run."""
 
 import os
-import time
+import signal
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info
 
 from lipfault.callbacks.last_checkpoint import LastCheckpoint
 from lipfault.callbacks.run_recorder import RunRecorder
+from lipfault.commands.run_folder import (
+    CONFIG_NAME,
+    changes_since,
+    first_process,
+    new_folder,
+    require_writable,
+)
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.errors import LipfaultError
 from lipfault.tasks.base import BaseTask
@@ -22,9 +30,6 @@ from lipfault.tasks.checkpoints import (
     remove_leftovers,
     resumable_checkpoint,
 )
-
-CONFIG_NAME = 'lipfault_config.yaml'
-"""Name of the complete configuration in a run's folder."""
 
 ExtraLogger = Literal['tensorboard', 'wandb']
 
@@ -83,9 +88,21 @@ class LipfaultCLI(LightningCLI):
             self.save_config_callback = None
         return self._instantiate_trainer(trainer_config, [])
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run it; if it fails, the processes that this one has started must not wait for it."""
+        try:
+            super()._run_subcommand(subcommand)
+        except Exception:
+            launcher: Any = self.trainer.strategy.launcher
+            if hasattr(launcher, 'kill'):
+                launcher.kill(signal.SIGKILL)
+            raise
+
     def _settle_fit(self, config: Any) -> None:  # noqa: ANN401
         stage = config.model.class_path.rsplit('.', 1)[-1].removesuffix('Task').lower()
-        self.run_folder = Path(config.run or _new_folder(stage))
+        self.run_folder = Path(config.run or new_folder(stage))
+        if first_process():
+            require_writable(self.run_folder)
         if config.ckpt_path is None:
             if first_process() and self.run_folder.exists() and any(self.run_folder.iterdir()):
                 raise LipfaultError(
@@ -95,8 +112,18 @@ class LipfaultCLI(LightningCLI):
         else:
             config.ckpt_path = self._settle_resume(config.ckpt_path)
             if first_process():
+                self._tell_changes(config)
                 remove_leftovers(self.run_folder)
                 keep_metrics(self.run_folder)
+
+    def _tell_changes(self, config: Any) -> None:  # noqa: ANN401
+        """Say what is configured otherwise than in the part of the run that is resumed."""
+        if config.ckpt_path is None:
+            return
+        now = yaml.safe_load(self._parser(str(self.subcommand)).dump(config, skip_none=False))
+        changed = changes_since(Path(config.ckpt_path), now)
+        if changed:
+            rank_zero_info(f'going on with another configuration: {"; ".join(changed)}')
 
     def _settle_resume(self, wanted: str) -> str | None:
         """The file to go on from; None if the run was interrupted before its first save."""
@@ -125,21 +152,6 @@ class LipfaultCLI(LightningCLI):
         self.run_folder.mkdir(parents=True, exist_ok=True)
         if 'pretrained' in config.model.init_args:
             config.model.init_args.pretrained = str(file)
-
-
-def first_process() -> bool:
-    """Whether this is the process of rank 0, or the only one."""
-    rank: int = getattr(rank_zero_only, 'rank', 0)
-    return rank == 0
-
-
-def _new_folder(stage: str) -> str:
-    """A folder named after stage and time, the same in the processes that this one starts."""
-    if first_process():
-        os.environ['LIPFAULT_RUN'] = f'runs/{stage}-{time.strftime("%Y%m%d-%H%M%S")}'
-    elif 'LIPFAULT_RUN' not in os.environ:
-        raise LipfaultError('several processes need a common folder: name it with --run')
-    return os.environ['LIPFAULT_RUN']
 
 
 def checkpointing(run: Path, every: int) -> list[Callback]:

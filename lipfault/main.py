@@ -10,7 +10,7 @@ import jsonargparse
 from rich.console import Console
 from rich.text import Text
 
-from lipfault.errors import LipfaultError
+from lipfault.mistakes import mistake_of
 
 EVALUATIONS = ('validate', 'test', 'predict')
 CERTIFIER = 'lipfault.callbacks.certificate.CertificateWriter'
@@ -22,19 +22,12 @@ def main(args: list[str] | None = None) -> None:
     try:
         _dispatch(args)
     except Exception as error:
-        mistake = _mistake(error)
+        mistake = mistake_of(error)
         if mistake is None:
             raise
         message = Text.assemble(('lipfault: error: ', 'bold red'), str(mistake))
-        Console(stderr=True).print(message, highlight=False)
+        Console(stderr=True).print(message, highlight=False, soft_wrap=True)
         raise SystemExit(1) from error
-
-
-def _mistake(error: BaseException | None) -> LipfaultError | None:
-    """What the user can mend, also where the argument parser has wrapped it."""
-    while error is not None and not isinstance(error, LipfaultError):
-        error = error.__cause__ or error.__context__
-    return error
 
 
 def _dispatch(args: list[str]) -> None:
@@ -48,10 +41,16 @@ def _dispatch(args: list[str]) -> None:
         args = ['test', *args[1:], f'--trainer.callbacks+={CERTIFIER}']
     cli = build(_with_config_of_run(args))
     if cli.subcommand in ('fit', 'test') and cli.trainer.is_global_zero:
-        from lipfault.report.html import write_report
+        Console().print(f'run folder {cli.run_folder}, {_report(cli.run_folder)}', highlight=False)
 
-        report = write_report(cli.run_folder)
-        Console().print(f'run folder {cli.run_folder}, report {report}', highlight=False)
+
+def _report(run: Path) -> str:
+    """Draw the report of a run, unless a few steps have logged nothing to draw."""
+    from lipfault.report.html import write_report
+
+    if not any((run / name).exists() for name in ('metrics.json', 'metrics.csv')):
+        return 'no report: nothing was logged (trainer.log_every_n_steps)'
+    return f'report {write_report(run)}'
 
 
 def _commands(name: str) -> dict[str, Callable[..., Any]] | Callable[..., Any] | None:
@@ -73,7 +72,7 @@ def _commands(name: str) -> dict[str, Callable[..., Any]] | Callable[..., Any] |
 
 def _with_config_of_run(args: list[str]) -> list[str]:
     """Let an evaluation without `--config` use the configuration of the run it evaluates."""
-    from lipfault.cli import CONFIG_NAME
+    from lipfault.commands.run_folder import CONFIG_NAME
     from lipfault.tasks.checkpoints import find_checkpoint
 
     given = {a.split('=')[0] for a in args}

@@ -1,41 +1,83 @@
-"""Train the same steps with one process and with two; compare losses and samples.
+"""Train and test with one process and with two; compare samples, losses, norms and figures.
 
-    python experiments/processes/compare.py --steps 20 --out runs/processes
+    python experiments/processes/compare.py --steps 200 --write
 
-One process has batches of 2B windows, two have B each. Prints the largest relative difference of
-the loss (mean over the processes) and of the weights, for both stages, in 32-bit precision.
+One process has batches of 2B windows of the shipped set, two have B each; networks are small
+(`experiments/small`). Both stages are trained both ways, in 64-bit precision: two processes add in
+another order, and training lets the rounding of 32 bits grow (`--precision 32` shows it). Then the
+weights of one process are tested both ways, in 32 bits. Prints, and with `--write` keeps in
+`result-<precision>.json`, what differs.
 """
 
 import argparse
 import json
-import multiprocessing
+import os
 import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.plugins.precision import DoublePrecision
 
 from lipfault.batch import Batch
-from lipfault.main import main
+from lipfault.callbacks.spectral import SpectralNormMonitor
 from lipfault.tasks.checkpoints import read_checkpoint
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-SPLITS = '{pretrain: 0.1, finetune: 0.1, calibration: 0.05, test: 0.05, unused: 0.7}'
+STAGES = ('pretrain', 'finetune')
 
 
-class LossDiary(Callback):
-    """Writes the loss, the samples and the sum of what was observed, step by step.
+FLOAT = torch.Tensor.float
+DoublePrecision.convert_input = lambda self, data: data  # type: ignore[method-assign]
+
+
+def in_64_bits(batch: Batch) -> None:
+    """Have signals in 64 bits, and what the model wants in 32 bits as well."""
+    for signals in (batch.clean, batch.observed, batch.stillness, batch.clean_stillness):
+        signals.update({name: signal.double() for name, signal in signals.items()})
+    torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
+
+
+class Diary(SpectralNormMonitor):
+    """Writes, step by step, the loss, the samples and the sum of what was observed, and the norms.
 
     Args:
         path: File to write to, one for each process: the rank is added to its name.
+        every: Steps between two looks at the norms.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, every: int = 20) -> None:
         """Nothing is written yet."""
-        self.path = path
+        super().__init__(every)
+        self.path, self._norms = path, dict[str, float]()
+
+    def on_train_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Faults are injected in 32 bits; what follows keeps to the precision of the run."""
+        if trainer.precision == '64-true':
+            in_64_bits(batch)
+
+    on_validation_batch_start = on_train_batch_start
+
+    def on_validation_batch_end(self, *_: Any) -> None:  # noqa: ANN401
+        """Back to 32 bits."""
+        torch.Tensor.float = FLOAT  # type: ignore[method-assign]
+
+    def look(self, pl_module: LightningModule, batch: Any) -> dict[str, float]:  # noqa: ANN401
+        """Keep the norms for the next line."""
+        self._norms = super().look(pl_module, batch)
+        return self._norms
 
     def on_train_batch_end(
         self,
@@ -46,51 +88,82 @@ class LossDiary(Callback):
         batch_idx: int,
     ) -> None:
         """Add a line."""
+        torch.Tensor.float = FLOAT  # type: ignore[method-assign]
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         sums = sum(x.double().flatten(1).sum(1) for x in batch.observed.values())
         line = {
             'loss': float(outputs['loss']),
             'samples': dict(zip(batch.sample_id.tolist(), sums.tolist(), strict=True)),  # type: ignore[union-attr]
+            'norms': self._norms,
         }
+        self._norms = {}
         with Path(f'{self.path}-{trainer.global_rank}.jsonl').open('a') as file:
             file.write(json.dumps(line) + '\n')
 
 
-def fit(stage: str, out: Path, processes: int, options: argparse.Namespace) -> Path:
-    """Train some steps of a stage; return the run folder."""
-    run = out / f'{stage}-{processes}'
-    diary = (
-        f'{{class_path: compare.LossDiary, init_args: {{path: {out.resolve()}/{run.name}.losses}}}}'
-    )
-    strategy = 'auto' if processes == 1 else 'ddp_fork'
+def lipfault(options: argparse.Namespace, *args: object) -> float:
+    """Run the command line in a process of its own; return how long it took in seconds."""
+    start, log = time.monotonic(), options.out / 'log.txt'
+    environment = os.environ | {'PYTHONPATH': f'{ROOT}:{HERE}', 'OMP_NUM_THREADS': '1'}
+    with log.open('a') as file:
+        done = subprocess.run(
+            [sys.executable, '-m', 'lipfault', *map(str, args)],
+            cwd=ROOT, env=environment, stdout=file, stderr=file, timeout=1800, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f'lipfault failed, see {log}')
+    return time.monotonic() - start
+
+
+def shared(processes: int) -> list[object]:
+    """Arguments that say how many processes there are."""
+    strategy = 'auto' if processes == 1 else 'ddp'
+    return [f'--trainer.devices={processes}', f'--trainer.strategy={strategy}']
+
+
+def fit(stage: str, options: argparse.Namespace, processes: int) -> Path:
+    """Train both halves of the steps, an epoch each; return the run folder."""
+    run = options.out / f'{stage}-{processes}'
+    diary = f'{{class_path: compare.Diary, init_args: {{path: {run}.diary}}}}'
     args = [
-        'fit', '--config', ROOT / f'configs/{stage}.yaml', '--run', run,
-        '--trainer.accelerator', 'cpu',
-        '--trainer.precision', '32', '--trainer.devices', processes, '--trainer.callbacks', '[]',
-        '--trainer.strategy', strategy, '--trainer.callbacks+', diary,
-        '--trainer.max_steps', options.steps, '--trainer.limit_val_batches', '0',
-        '--data.splits', SPLITS, '--data.batch_size', 2 * options.batch_size // processes,
+        'fit', '--config', ROOT / f'configs/{stage}.yaml',
+        '--config', ROOT / f'experiments/small/{stage}.yaml', '--run', run,
+        *shared(processes), f'--trainer.precision={options.precision}-true',
+        f'--trainer.limit_train_batches={options.steps // 2}',
+        '--trainer.log_every_n_steps=1', '--trainer.callbacks=[]', '--trainer.callbacks+', diary,
+        f'--data.batch_size={2 * options.batch_size // processes}',
     ]  # fmt: skip
     if stage == 'finetune':
-        args += ['--model.pretrained', out / 'pretrain-1/checkpoints/last.ckpt']
-    process = multiprocessing.get_context('fork').Process(target=main, args=(list(map(str, args)),))
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise SystemExit(f'the run in {run} failed')
+        args += ['--model.pretrained', options.out / 'pretrain-1/checkpoints/last.ckpt']
+    lipfault(options, *args)
     return run
 
 
-def steps(run: Path) -> list[dict[str, Any]]:
-    """For each step the mean loss and the samples of all processes."""
-    files = sorted(run.parent.glob(f'{run.name}.losses-*.jsonl'))
+def figures(stage: str, options: argparse.Namespace, processes: int) -> dict[str, float]:
+    """Figures of `lipfault test`, of the weights that one process has trained."""
+    weights, run = options.out / f'{stage}-1', options.out / f'{stage}-test-{processes}'
+    args = ['--config', weights / 'lipfault_config.yaml', '--ckpt_path', weights, '--run', run]
+    args += ['--trainer.callbacks=[]', '--trainer.precision=32-true', *shared(processes)]
+    lipfault(options, 'test', *args, f'--data.batch_size={options.batch_size}')
+    found: dict[str, float] = json.loads((run / 'metrics.json').read_text())
+    return found
+
+
+def steps(run: Path) -> list[list[dict[str, Any]]]:
+    """For each step the entries of all processes."""
+    files = sorted(run.parent.glob(f'{run.name}.diary-*.jsonl'))
     pages = [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
-    return [
-        {
-            'loss': sum(entry['loss'] for entry in entries) / len(entries),
-            'samples': {k: v for entry in entries for k, v in entry['samples'].items()},
-        }
-        for entries in zip(*pages, strict=True)
-    ]
+    return [list(entries) for entries in zip(*pages, strict=True)]
+
+
+def mean_loss(entries: list[dict[str, Any]]) -> float:
+    """Mean over the processes."""
+    return float(sum(entry['loss'] for entry in entries) / len(entries))
+
+
+def windows(entries: list[dict[str, Any]]) -> dict[str, float]:
+    """Sum of what was observed, by window, in all processes."""
+    return {k: v for entry in entries for k, v in entry['samples'].items()}
 
 
 def farthest(left: Path, right: Path) -> float:
@@ -100,29 +173,46 @@ def farthest(left: Path, right: Path) -> float:
     return max(x for x in changes if x == x)
 
 
+def compared(stage: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Train and test a stage both ways; say what differs."""
+    runs = [fit(stage, options, processes) for processes in (1, 2)]
+    alone, pair = (steps(run) for run in runs)
+    both = list(zip(alone, pair, strict=True))
+    losses = [abs(mean_loss(b) / mean_loss(a) - 1) for a, b in both]
+    looks = [entries for entries in pair if entries[0]['norms']]
+    one, two = (figures(stage, options, processes) for processes in (1, 2))
+    return {
+        'steps': len(both),
+        'steps_with_same_windows_and_faults': sum(windows(a) == windows(b) for a, b in both),
+        'loss_first_step': losses[0],
+        'loss_largest': max(losses),
+        'loss_by_20_steps': [max(losses[n : n + 20]) for n in range(0, len(losses), 20)],
+        'weights_largest': farthest(*runs),
+        'looks_at_norms': len(looks),
+        'looks_with_equal_norms_in_both_processes': sum(a['norms'] == b['norms'] for a, b in looks),
+        'figures_of_test': len(one),
+        'figures_largest_difference': max(abs(one[key] - two[key]) for key in one | two),
+    }
+
+
 def command() -> None:
     """Run both stages both ways and print what differs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--steps', type=int, default=20)
-    parser.add_argument('--batch_size', type=int, default=16, help='Of each of two processes.')
+    parser.add_argument('--steps', type=int, default=200, help='Optimizer steps of each stage.')
+    parser.add_argument('--batch_size', type=int, default=8, help='Of each of two processes.')
+    parser.add_argument('--precision', type=int, default=64, choices=(32, 64))
     parser.add_argument('--out', type=Path, default=Path('runs/processes'))
+    parser.add_argument('--write', action='store_true', help='keep the outcome beside the script')
     options = parser.parse_args()
-    out = options.out.resolve()
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    for stage in ('pretrain', 'finetune'):
-        runs = [fit(stage, out, processes, options) for processes in (1, 2)]
-        alone, pair = (steps(run) for run in runs)
-        same = [a['samples'] == b['samples'] for a, b in zip(alone, pair, strict=True)]
-        losses = [abs(b['loss'] / a['loss'] - 1) for a, b in zip(alone, pair, strict=True)]
-        print(
-            f'{stage}: {len(alone)} steps, same samples and faults in {sum(same)}, losses differ '
-            f'by at most {max(losses):.1e} (first step {losses[0]:.1e}), weights by '
-            f'{farthest(*runs):.1e}'
-        )
+    options.out = options.out.resolve()
+    shutil.rmtree(options.out, ignore_errors=True)
+    options.out.mkdir(parents=True)
+    found = {stage: compared(stage, options) for stage in STAGES}
+    text = json.dumps(found, indent=2)
+    print(text)
+    if options.write:
+        (HERE / f'result-{options.precision}.json').write_text(text + '\n')
 
 
 if __name__ == '__main__':
-    torch.set_num_threads(1)
-    sys.path.insert(0, str(HERE))
     command()

@@ -41,13 +41,35 @@ class LastCheckpoint(Checkpoint):
             raise LipfaultError(f'save_every: must be at least 1 step, got {every}')
         self.file, self.before = folder / 'last.ckpt', folder / 'previous.ckpt'
         self.every, self._saved_at, self._told = every, 0, False
+        self._before: Any = None
 
     def setup(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
     ) -> None:
-        """Listen for SIGTERM; the trainer restores what was there before."""
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._tell)
+        """Listen for SIGTERM."""
+        if stage == 'fit':
+            self._before = signal.getsignal(signal.SIGTERM)
+            self._listen()
+
+    def on_sanity_check_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Replace the handler that the trainer has put before ours."""
+        self._listen()
+
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Replace the handler that the trainer has put before ours."""
+        self._listen()
+
+    def teardown(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
+    ) -> None:
+        """Put back what was there before."""
+        if self._before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._before)
+            self._before = None
 
     def on_train_batch_end(
         self,
@@ -87,6 +109,10 @@ class LastCheckpoint(Checkpoint):
         if trainer.is_global_zero and self.file.exists():
             os.replace(self.file, self.before)
         trainer.save_checkpoint(self.file)
+
+    def _listen(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._tell)
 
     def _tell(self, *_: object) -> None:
         self._told = True

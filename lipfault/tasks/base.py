@@ -12,6 +12,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
+from lipfault.differences import differences
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 
@@ -93,12 +94,27 @@ class BaseTask(lightning.LightningModule, ABC):
         checkpoint[CARD] = self.card()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of another stage or of other modalities, before any tensor is set.
+        """Refuse a checkpoint of another stage, other modalities or sizes, before any is set.
 
         Raises:
             LipfaultError: Naming what differs.
         """
         check_card(checkpoint.get(CARD), self.card(), 'the checkpoint')
+        self._check_shapes(checkpoint)
+
+    def _check_shapes(self, checkpoint: dict[str, Any]) -> None:
+        found, wanted = (
+            {name: tuple(value.shape) for name, value in tensors.items()}
+            for tensors in (checkpoint['state_dict'], self.state_dict())
+        )
+        if found != wanted:
+            names = sorted(n for n in found | wanted if found.get(n) != wanted.get(n))
+            changed = differences(checkpoint[CARD], self.card(), ('description', 'train_split'))
+            raise LipfaultError(
+                f'the checkpoint is of a model of another configuration: '
+                f'{"; ".join(changed) or "sizes are the same, names are not"}; '
+                f'{len(names)} tensors do not fit, {names[0]} is the first'
+            )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW over what is trained, one cycle over all steps."""
@@ -109,7 +125,9 @@ class BaseTask(lightning.LightningModule, ABC):
         optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=fused)
         steps = max(2, int(self.trainer.estimated_stepping_batches))
         rates = [group['lr'] for group in groups]
-        schedule = OneCycleLR(optimizer, rates, total_steps=steps, pct_start=config.warmup)
+        # A rise of exactly one step would have no length: torch divides by it.
+        warmup = 0.0 if abs(steps * config.warmup - 1) < 1e-9 else config.warmup
+        schedule = OneCycleLR(optimizer, rates, total_steps=steps, pct_start=warmup)
         return {
             'optimizer': optimizer,
             'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},

@@ -82,9 +82,20 @@ class WholeFileIO(TorchCheckpointIO):
         path: str | Path,
         storage_options: Any | None = None,  # noqa: ANN401
     ) -> None:
-        """Write all or nothing."""
+        """Write all or nothing.
+
+        Raises:
+            LipfaultError: If the disk refuses, for example because it is full.
+        """
         with replacing(Path(path), overwrite=True) as temporary:
-            torch.save(checkpoint, temporary)
+            try:
+                torch.save(checkpoint, temporary)
+            except (OSError, RuntimeError) as error:
+                reason = str(error).splitlines()[0]
+                raise LipfaultError(
+                    f'cannot save {path}, is the disk full? ({reason}); what was saved before is '
+                    'still there'
+                ) from error
 
 
 def remove_leftovers(run: Path) -> None:

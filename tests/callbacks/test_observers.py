@@ -5,12 +5,15 @@ import csv
 import lightning
 import pytest
 import torch
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import nn
 from torch.utils.data import DataLoader
 
 from lipfault.batch import Batch
 from lipfault.callbacks.jacobian import JacobianMonitor
+from lipfault.callbacks.last_checkpoint import LastCheckpoint
+from lipfault.callbacks.run_recorder import RunRecorder
 from lipfault.callbacks.spectral import SpectralNormMonitor
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation import modulate
@@ -71,17 +74,17 @@ def collate(indices):
     return Batch({'imu': clean}, {'imu': observed}, present, torch.tensor(indices))
 
 
-def fit(folder, callbacks, mode='pin', size=8):
+def fit(folder, callbacks, mode='pin', size=8, loggers=None):
     torch.manual_seed(0)
     task = Task(mode)
     trainer = lightning.Trainer(
         max_epochs=2,
         accelerator='cpu',
         callbacks=callbacks,
-        logger=CSVLogger(folder, name='', version=''),
+        logger=[CSVLogger(folder, name='', version='')] if loggers is None else loggers,
         log_every_n_steps=1,
         enable_checkpointing=False,
-        enable_progress_bar=False,
+        enable_progress_bar=any(isinstance(c, RichProgressBar) for c in callbacks),
         enable_model_summary=False,
         default_root_dir=folder,
     )
@@ -110,6 +113,26 @@ def test_training_is_bit_identical_with_and_without_observers(tmp_path, mode):
         for n in ('watched', 'alone')
     ]
     assert losses[0] == losses[1]
+
+
+def test_training_is_bit_identical_with_all_of_a_run_and_with_nothing(tmp_path):
+    folder = tmp_path / 'all'
+    everything = [
+        SpectralNormMonitor(every=1),
+        JacobianMonitor(every=2, modules=('block.corrector.trunk', 'block.detector.layers')),
+        RunRecorder(folder, 0),
+        LastCheckpoint(folder / 'checkpoints', 1),
+        RichProgressBar(),
+    ]
+    folder.mkdir()
+    loggers = [CSVLogger(folder, name='', version=''), TensorBoardLogger(folder, name='board')]
+    watched = fit(folder, everything, loggers=loggers)
+    alone = fit(tmp_path / 'nothing', [], loggers=False)
+    for (name, a), b in zip(watched.state_dict().items(), alone.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    assert (folder / 'checkpoints' / 'last.ckpt').exists()
+    assert list((folder / 'board').rglob('events.*'))
+    assert not (tmp_path / 'nothing').exists()
 
 
 def test_spectral_norms_are_those_of_the_layers(tmp_path):
