@@ -9,6 +9,7 @@ from torch import Tensor
 from lipfault.errors import LipfaultError
 from lipfault.faults.catalogue import catalogue, held_out_faults, weighted_kinds
 from lipfault.faults.config import FaultConfig
+from lipfault.faults.device import write_rows
 from lipfault.faults.fault import AnyFault, Sensor
 from lipfault.faults.image.site import last_frames
 from lipfault.faults.inject import Injected, inject
@@ -183,7 +184,9 @@ def put(signal: Tensor, rows: Tensor, injected: Injected) -> Tensor:
     faulty = faulty.to(signal.dtype)
     if signal.dtype == torch.float64:  # float32 does not hold the bits outside the mask
         faulty = torch.where(injected.mask, faulty, signal.index_select(0, rows))
-    return signal.index_copy(0, rows, faulty)
+    whole = torch.empty_like(signal) if len(rows) == len(signal) else signal.clone()
+    write_rows(whole, rows, faulty)
+    return whole
 
 
 def _of_held_out(config: FaultConfig) -> FaultConfig:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lipfault.faults.device import send
+from lipfault.faults.device import any_along, send
 from lipfault.faults.draws import Draws
 from lipfault.faults.fault import Sensor, Site
 from lipfault.faults.image.site import Frames, ImageSite, unit_range
@@ -257,7 +257,8 @@ def _note(
     mask = labels.mask[name].index_select(0, rows) | injected.mask
     damage = torch.maximum(labels.damage[rows, index], injected.damage)
     present = labels.present[name].index_select(0, rows) & injected.present
-    fill(labels, name, index, rows, Injected(injected.observed, mask, damage, present))
+    channels = any_along(mask.flatten(2), 2)
+    fill(labels, name, index, rows, Injected(injected.observed, mask, channels, damage, present))
     kind, severity, onset = what
     here = (rows, index)
     labels.kind[here] = labels.kind[here].masked_fill(hit, kind)

@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from lipfault.faults.device import both, take_along
 from lipfault.faults.fault import Fault, Site
 
 
@@ -52,7 +53,7 @@ class SeriesSite(Site):
     def mask(self) -> Tensor:
         """(n, C, T) bool, the channels and steps concerned."""
         active = (self.age >= 0) & (self.time < self.stop[:, None])[:, None]
-        return self.channels[:, :, None] & active
+        return both(self.channels[:, :, None], active)
 
     @cached_property
     def progress(self) -> Tensor:
@@ -88,7 +89,7 @@ class SeriesSite(Site):
             (n, C, steps) readings.
         """
         index = (step + self.past.shape[-1]).clamp(0, self.tape.shape[-1] - 1)
-        return self.tape.gather(-1, index.expand(-1, self.tape.shape[1], -1))
+        return take_along(self.tape, index)
 
     def between(self, step: Tensor) -> Tensor:
         """Look readings up at fractional steps, linearly between neighbours; otherwise as `at`."""
