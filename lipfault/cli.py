@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from lipfault.callbacks.last_checkpoint import LastCheckpoint
 from lipfault.callbacks.run_recorder import RunRecorder
+from lipfault.callbacks.sample_log import SampleLog
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.errors import LipfaultError
 from lipfault.tasks.base import BaseTask
@@ -74,6 +75,7 @@ class LipfaultCLI(LightningCLI):
         config = self.config[str(self.subcommand)]
         fit = self.subcommand == 'fit'
         extra: list[Callback] = [RunRecorder(self.run_folder, config.seed_everything)]
+        extra.append(SampleLog(self.run_folder))
         callbacks = extra + (checkpointing(self.run_folder, config.save_every) if fit else [])
         trainer_config = self._get(self.config_init, 'trainer', default={})
         trainer_config['callbacks'] = [*(trainer_config.get('callbacks') or []), *callbacks]

@@ -27,14 +27,20 @@ def both(one: Tensor, other: Tensor) -> Tensor:
 
 
 def choose(mask: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
-    """`torch.where(mask, inside, outside)`; `mask` broadcasts to the float32 signals."""
+    """`torch.where(mask, inside, outside)`, which may use up the memory of `inside`.
+
+    Args:
+        mask: Bool, broadcasts to the others.
+        inside: Of the shape of `outside`.
+        outside: float32.
+    """
     if inside.device.type != 'cpu' or inside.dtype != torch.float32:
         return torch.where(mask, inside, outside)
     bits, other = inside.view(torch.int32), outside.view(torch.int32)
-    chosen = torch.bitwise_xor(bits, other)
-    chosen &= mask.to(torch.int32).neg_()
-    chosen ^= other
-    return chosen.view(torch.float32)
+    bits ^= other
+    bits &= mask.to(torch.int32).neg_()
+    bits ^= other
+    return inside
 
 
 def take_along(values: Tensor, place: Tensor) -> Tensor:

@@ -117,9 +117,7 @@ class Draws:
         sizes = tuple((name, math.prod(shape)) for name, shape in shapes.items())
         names, counters, columns = _several(sizes, self.keys.device)
         found = uniform((self.keys[:, None] ^ names) + counters)
-        return {
-            name: found[:, columns[name]].reshape(-1, *shape) for name, shape in shapes.items()
-        }
+        return {name: found[:, columns[name]].reshape(-1, *shape) for name, shape in shapes.items()}
 
     def integers(self, name: str, low: int, high: Tensor | int) -> Tensor:
         """(batch,) int64, uniform from `low` to `high` inclusive; `high` may differ by sample."""

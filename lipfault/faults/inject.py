@@ -9,6 +9,9 @@ from torch import Tensor
 from lipfault.faults.device import any_along, choose
 from lipfault.faults.fault import Groups, Site
 
+_PIECE = 2**16
+"""Elements worked on at a time on a CPU, few enough to stay in its cache."""
+
 
 @dataclass(frozen=True)
 class Injected:
@@ -56,21 +59,30 @@ def settle(site: Site, faulty: Tensor, touched: Tensor, lost: Tensor | None) -> 
         lost: (n, 1, ...) bool, samples whose values are lost rather than wrong, if there are any.
     """
     low, high = site.channelwise(site.sensor.low), site.channelwise(site.sensor.high)
-    faulty = torch.maximum(faulty, low)
-    torch.minimum(faulty, high, out=faulty)
     taken = touched & (site.severity > 0).reshape(-1, *[1] * (site.signal.ndim - 1))
     if lost is None and faulty.device.type == 'cpu':
-        injected = _injected(site, faulty, taken)
+        injected = _settle_complete(site, _within(faulty, low, high), taken)
         if bool(injected.damage.isfinite().all()):
             return injected
-    return _settle_missing(site, faulty, taken, lost)
+    return _settle_missing(site, _within(faulty, low, high), taken, lost)
 
 
-def _injected(site: Site, faulty: Tensor, taken: Tensor) -> Injected:
+def _within(faulty: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """A copy in the physical range."""
+    clamped = torch.maximum(faulty, low)
+    return torch.minimum(clamped, high, out=clamped)
+
+
+def _settle_complete(site: Site, faulty: Tensor, taken: Tensor) -> Injected:
     """The result if no value is missing; where one is, its damage is no finite number."""
     whole = bool(taken.numpy().all())
     observed = faulty if whole else choose(taken, faulty, site.signal)
-    return _result(site, observed, taken, observed - site.signal, site.severity >= 0)
+    pieces = max(1, _PIECE * len(observed) // max(1, observed.numel()))
+    energy = [
+        _energy(one - other)
+        for one, other in zip(observed.split(pieces), site.signal.split(pieces), strict=True)
+    ]
+    return _result(site, observed, taken, torch.cat(energy), site.severity >= 0)
 
 
 def _settle_missing(site: Site, faulty: Tensor, taken: Tensor, lost: Tensor | None) -> Injected:
@@ -83,25 +95,29 @@ def _settle_missing(site: Site, faulty: Tensor, taken: Tensor, lost: Tensor | No
     observed = torch.where(taken, faulty, site.signal)
     change = (observed - site.signal).nan_to_num_(0.0)
     if lost is not None:
-        span = site.channelwise(site.sensor.high) - site.channelwise(site.sensor.low)
+        span = site.channelwise(site.sensor.span)
         change = torch.where(taken & lost, span, change)
         present = ~observed.flatten(1).isnan().all(1)
-    return _result(site, observed, taken, change, present)
+    return _result(site, observed, taken, _energy(change), present)
+
+
+def _energy(change: Tensor) -> Tensor:
+    """(n, C) float64, sum of squares; uses the change up."""
+    # In float64, so that the order of summation does not show in the float32 result.
+    return change.square_().flatten(2).sum(-1, dtype=torch.float64)
 
 
 def _result(
-    site: Site, observed: Tensor, taken: Tensor, change: Tensor, present: Tensor
+    site: Site, observed: Tensor, taken: Tensor, energy: Tensor, present: Tensor
 ) -> Injected:
-    """Work the damage out; `change` is used up."""
+    """Put the result together, the damage worked out from the (n, C) energy of the change."""
     mask = taken
     if site.signal.ndim == 4 and taken.shape[1] > 1:
         mask = any_along(taken, 1)[:, None]
     channels = any_along(mask.flatten(2), 2)
-    count = channels.sum(1).clamp_min(1) if site.signal.ndim == 3 else change.shape[1]
-    # In float64, so that the order of summation does not show in the float32 result.
-    square = change.square_().flatten(2).sum(-1, dtype=torch.float64)
-    energy = (square / site.sensor.noise**2).sum(1)
-    damage = (energy / (count * math.prod(change.shape[2:]))).sqrt().float()
+    touched = channels.sum(1).clamp_min(1) if site.signal.ndim == 3 else observed.shape[1]
+    places = math.prod(observed.shape[2:])
+    damage = ((energy / site.sensor.noise**2).sum(1) / (touched * places)).sqrt().float()
     return Injected(observed, mask, channels, damage, present)
 
 

@@ -98,7 +98,8 @@ class Planner:
         """(batch, M) int64, a random order of the modalities by their weights."""
         # The smallest of -log(u)/w are a weighted draw without replacement
         # (Efraimidis & Spirakis 2006, doi:10.1016/j.ipl.2005.11.003).
-        return (-(1 - chance.double()).log() / self._cell.weights).argsort(dim=1, stable=True).argsort(1)
+        weighted = -(1 - chance.double()).log() / self._cell.weights
+        return weighted.argsort(dim=1, stable=True).argsort(1)
 
     def _together(
         self, draws: Draws, columns: Columns, single: Columns, rank: Tensor, together: Tensor
