@@ -246,10 +246,11 @@ class RecordingDataModule(LightningDataModule):
         Raises:
             LipfaultError: If the windows are of several episodes or not in order.
         """
-        if len(windows.episode.unique()) > 1 or bool((windows.end_s.diff() < 0).any()):
+        episodes = sorted(set(windows.episode.tolist()))
+        if len(episodes) > 1 or bool((windows.end_s.diff() < 0).any()):
             raise LipfaultError(
-                'a rehearsal needs the windows of one episode in order of time, got episodes '
-                f'{windows.episode.unique().tolist()}'
+                'a rehearsal needs the windows of one episode in order of time, got windows of the '
+                f'episodes {episodes} that end at {windows.end_s.tolist()} s'
             )
         signals, history = unpack(windows, self.geometry)
         observed, labels = rehearsal(signals, history, windows.end_s)

@@ -77,10 +77,10 @@ def _settle_complete(site: Site, faulty: Tensor, taken: Tensor) -> Injected:
     """The result if no value is missing; where one is, its damage is no finite number."""
     whole = bool(taken.numpy().all())
     observed = faulty if whole else choose(taken, faulty, site.signal)
-    pieces = max(1, _PIECE * len(observed) // max(1, observed.numel()))
+    count = max(1, _PIECE * len(observed) // max(1, observed.numel()))
     energy = [
-        _energy(one - other)
-        for one, other in zip(observed.split(pieces), site.signal.split(pieces), strict=True)
+        _energy(observed[start : start + count] - site.signal[start : start + count])
+        for start in range(0, len(observed), count)
     ]
     return _result(site, observed, taken, torch.cat(energy), site.severity >= 0)
 

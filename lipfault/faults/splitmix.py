@@ -101,10 +101,10 @@ def _quantiles(device: torch.device) -> Tensor:
 
 def _scrambled(words: Words) -> Words:
     """SplitMix64's finalizer."""
-    mixed = words >> 30
+    mixed: Words = np.right_shift(words, 30)
     mixed ^= words
     mixed *= _FIRST
-    shifted = mixed >> 27
+    shifted = np.right_shift(mixed, 27)
     mixed ^= shifted
     mixed *= _SECOND
     np.right_shift(mixed, 31, out=shifted)
@@ -123,11 +123,11 @@ def _in_pieces(bits: Tensor, each: int, finish: Callable[[Words, Tensor], object
 
 
 def _uniform_pair(words: Words, found: Tensor) -> None:
-    _units(words.view(np.uint32) >> 8, found)
+    _units(np.right_shift(words.view(np.uint32), 8), found)
 
 
 def _uniform_single(words: Words, found: Tensor) -> None:
-    _units((words >> 40).astype(np.uint32), found)
+    _units(np.right_shift(words, 40).astype(np.uint32), found)
 
 
 def _units(steps: npt.NDArray[np.uint32], found: Tensor) -> None:

@@ -156,11 +156,11 @@ class ImageSite(Site):
         r, c = top.int(), left.int()
         rows = [(r + one).clamp_(0, self.height - 1).mul_(self.width) for one in (0, 1)]
         columns = [(c + one).clamp_(0, self.width - 1) for one in (0, 1)]
-        upper, lower = (
-            torch.lerp(*(pixels_at(self.signal, first + each) for each in columns), right)
-            for first in rows
-        )
-        return torch.lerp(upper, lower, down)
+        lines = []
+        for first in rows:
+            before, after = (pixels_at(self.signal, first + each) for each in columns)
+            lines.append(torch.lerp(before, after, right))
+        return torch.lerp(lines[0], lines[1], down)
 
     def smooth(self, name: str, cells: int) -> Tensor:
         """Draw a smooth random field: (n, 1, H, W) float32 in [0, 1), mean about 1/2.
