@@ -1,7 +1,5 @@
 """Copies between devices, and what torch (2.13) does slowly on a CPU, done faster, bit for bit."""
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -43,25 +41,8 @@ def choose(mask: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
     return inside
 
 
-def take_along(values: Tensor, place: Tensor) -> Tensor:
-    """Look entries up along the last axis, as `values.gather(-1, place)`.
-
-    Args:
-        values: (n, C, K) of any dtype.
-        place: (n, 1 or C, m) int64 in [0, K).
-
-    Returns:
-        (n, C, m).
-    """
-    rows, count, length = values.shape
-    dtype = torch.int32 if math.prod(values.shape) < 2**31 else torch.int64
-    first = torch.arange(0, rows * count * length, length, dtype=dtype, device=values.device)
-    index = place.to(dtype) + first.view(rows, count, 1)
-    return values.reshape(-1).index_select(0, index.view(-1)).view(index.shape)
-
-
 def take_rows(values: Tensor, place: Tensor) -> Tensor:
-    """Look rows up along the last axis but one, as `take_along` does entries.
+    """Look rows up along the last axis but one.
 
     Args:
         values: (n, C, K, W) of any dtype.

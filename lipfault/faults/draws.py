@@ -22,7 +22,7 @@ def _name_bits(name: str) -> int:
 
 @lru_cache(maxsize=64)
 def _counters(size: int, device: torch.device) -> Tensor:
-    return torch.arange(size, device=device) * GAMMA
+    return torch.arange(size, device=device)[None]
 
 
 @lru_cache(maxsize=256)
@@ -102,7 +102,8 @@ class Draws:
     def uniform(self, name: str, shape: Sequence[int] = ()) -> Tensor:
         """(batch, *shape) float32 in [0, 1), multiples of 2^-24, bit-identical on every device."""
         size = math.prod(shape)
-        return uniform(self._bits(name, (size + 1) // 2))[:, :size].reshape(-1, *shape)
+        words = uniform(_counters((size + 1) // 2, self.keys.device), self._key(name))
+        return words[:, :size].reshape(-1, *shape)
 
     def normal(self, name: str, shape: Sequence[int] = ()) -> Tensor:
         """(batch, *shape) float32 standard normal, bit-identical on every device.
@@ -110,7 +111,8 @@ class Draws:
         The values are 2^16 tabulated quantiles: mean 0, standard deviation 1 to 1e-4, within ±4.4.
         """
         size = math.prod(shape)
-        return normal(self._bits(name, (size + 3) // 4))[:, :size].reshape(-1, *shape)
+        words = normal(_counters((size + 3) // 4, self.keys.device), self._key(name))
+        return words[:, :size].reshape(-1, *shape)
 
     def uniforms(self, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
         """What `uniform` gives for several names, hashed in one go."""
@@ -143,17 +145,12 @@ class Draws:
 
         The same counter gives the same number, so draws for overlapping windows agree.
         """
-        return uniform(self._bits_at(name, counter), each=1)
+        return uniform(counter, self._key(name), each=1)
 
     def normal_at(self, name: str, counter: Tensor) -> Tensor:
         """Standard normal float32 for each entry of an int64 (batch, ...) counter."""
-        return normal(self._bits_at(name, counter), each=1)
+        return normal(counter, self._key(name), each=1)
 
-    def _bits(self, name: str, count: int) -> Tensor:
-        """(batch, count) int64 to be hashed."""
-        return (self.keys ^ _name_bits(name))[:, None] + _counters(count, self.keys.device)
-
-    def _bits_at(self, name: str, counter: Tensor) -> Tensor:
-        """(batch, ...) int64 to be hashed, one for each entry of a counter."""
-        key = self.keys ^ _name_bits(name)
-        return key.reshape(-1, *[1] * (counter.ndim - 1)) + counter * GAMMA
+    def _key(self, name: str) -> Tensor:
+        """(batch,) int64."""
+        return self.keys ^ _name_bits(name)

@@ -5,6 +5,7 @@ doi:10.1145/2660193.2660195. On a CPU NumPy works through pieces that stay in it
 a quarter of the time that torch takes over a whole tensor.
 """
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -38,36 +39,37 @@ def mix(bits: Tensor) -> Tensor:
     return torch.from_numpy(_scrambled(bits.numpy().view(np.uint64)).view(np.int64))
 
 
-def uniform(bits: Tensor, each: int = 2) -> Tensor:
+def uniform(bits: Tensor, key: Tensor | None = None, each: int = 2) -> Tensor:
     """Hash integers into numbers in [0, 1), multiples of 2^-24.
 
     Args:
-        bits: (..., count) int64.
+        bits: (n, ..., count) int64; with a key also (1, ..., count), the same for all samples.
+        key: (n,) int64; the integers are counters then, and `bits * GAMMA + key` is hashed.
         each: Numbers to make from each integer, 1 or 2.
 
     Returns:
-        (..., each * count) float32.
+        (n, ..., each * count) float32.
     """
     if bits.device.type != 'cpu':
-        mixed = torch_mix(bits)
+        mixed = torch_mix(_keyed(bits, key))
         return torch_uniform(mixed.view(torch.int32) if each == 2 else mixed >> 32)
-    return _in_pieces(bits, each, _uniform_pair if each == 2 else _uniform_single)
+    return _in_pieces(bits, key, each, _uniform_pair if each == 2 else _uniform_single)
 
 
-def normal(bits: Tensor, each: int = 4) -> Tensor:
+def normal(bits: Tensor, key: Tensor | None = None, each: int = 4) -> Tensor:
     """Hash integers into standard normal numbers, the midpoints of 2^16 equal shares.
 
-    Args:
-        bits: (..., count) int64.
-        each: Numbers to make from each integer, 1 or 4.
-
-    Returns:
-        (..., each * count) float32.
+    The arguments are those of `uniform`; `each` is 1 or 4.
     """
     if bits.device.type != 'cpu':
-        mixed = torch_mix(bits)
+        mixed = torch_mix(_keyed(bits, key))
         return torch_normal(mixed.view(torch.int16) if each == 4 else mixed)
-    return _in_pieces(bits, each, _normal_four if each == 4 else _normal_single)
+    return _in_pieces(bits, key, each, _normal_four if each == 4 else _normal_single)
+
+
+def _keyed(bits: Tensor, key: Tensor | None) -> Tensor:
+    """The integers to be hashed."""
+    return bits if key is None else bits * GAMMA + key.view(-1, *[1] * (bits.ndim - 1))
 
 
 def torch_mix(bits: Tensor) -> Tensor:
@@ -112,14 +114,23 @@ def _scrambled(words: Words) -> Words:
     return mixed
 
 
-def _in_pieces(bits: Tensor, each: int, finish: Callable[[Words, Tensor], object]) -> Tensor:
+def _in_pieces(
+    bits: Tensor, key: Tensor | None, each: int, finish: Callable[[Words, Tensor], object]
+) -> Tensor:
     """Scramble a tensor piece by piece, and finish each piece while it is in the cache."""
-    words = bits.numpy().view(np.uint64).reshape(-1)
-    found = torch.empty(len(words) * each)
-    for start in range(0, len(words), _PIECE):
-        piece = _scrambled(words[start : start + _PIECE])
-        finish(piece, found[start * each : (start + len(piece)) * each])
-    return found.view(*bits.shape[:-1], bits.shape[-1] * each)
+    count = len(bits) if key is None else len(key)
+    rows = bits.numpy().view(np.uint64).reshape(len(bits), math.prod(bits.shape[1:]))
+    found = torch.empty(count, rows.shape[1] * each)
+    step = max(1, _PIECE // max(1, rows.shape[1]))
+    for start in range(0, count, step):
+        words = rows[start : start + step] if len(rows) == count else rows
+        if key is not None:
+            mine = key[start : start + step, None].numpy().view(np.uint64)
+            words = np.add(words * (GAMMA % 2**64), mine)
+        piece = _scrambled(words.reshape(-1))
+        finish(piece, found[start : start + step].view(-1))
+    shape = bits.shape[1:] if each == 1 else (*bits.shape[1:-1], bits.shape[-1] * each)
+    return found.view(count, *shape)
 
 
 def _uniform_pair(words: Words, found: Tensor) -> None:

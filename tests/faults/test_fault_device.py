@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lipfault.faults.device import any_along, both, choose, take_along, take_rows, write_rows
+from lipfault.faults.device import any_along, both, choose, take_rows, write_rows
 
 SHAPES = [(3, 5, 8), (4, 1, 6), (2, 3, 1), (1, 2, 100)]
 
@@ -39,15 +39,6 @@ def test_choose_takes_bits_as_they_are(mask):
     chosen = choose(where, inside, outside)
     assert torch.equal(chosen.view(torch.int32), expected.view(torch.int32))
     assert torch.equal(outside.view(torch.int32), kept.view(torch.int32))
-
-
-@pytest.mark.parametrize('channels', [1, 3])
-def test_take_along_gathers(channels):
-    values = torch.rand(4, 3, 9)
-    place = torch.randint(0, 9, (4, channels, 5))
-    assert torch.equal(take_along(values, place), values.gather(2, place.expand(4, 3, 5)))
-    turned = values.transpose(0, 1).contiguous().transpose(0, 1)
-    assert torch.equal(take_along(turned, place), values.gather(2, place.expand(4, 3, 5)))
 
 
 @pytest.mark.parametrize('channels', [1, 3])

@@ -7,7 +7,6 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lipfault.faults.device import take_along
 from lipfault.faults.draws import Draws
 from lipfault.faults.fault import Fault, Site
 
@@ -54,12 +53,13 @@ def pixels_at(image: Tensor, number: Tensor) -> Tensor:
 
     Args:
         image: (n, C, H, W).
-        number: (n, H, W) integers, pixels counted row by row.
+        number: (n, H, W) int64, pixels counted row by row.
 
     Returns:
         (n, C, H, W) pixels.
     """
-    return take_along(image.flatten(2), number.flatten(1)[:, None]).view(image.shape)
+    index = number.flatten(1)[:, None].expand(-1, image.shape[1], -1)
+    return image.flatten(2).gather(2, index).view(image.shape)
 
 
 def last_frames(history: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -153,7 +153,7 @@ class ImageSite(Site):
         """
         top, left = row.floor(), column.floor()
         down, right = (row - top)[:, None], (column - left)[:, None]
-        r, c = top.int(), left.int()
+        r, c = top.long(), left.long()
         rows = [(r + one).clamp_(0, self.height - 1).mul_(self.width) for one in (0, 1)]
         columns = [(c + one).clamp_(0, self.width - 1) for one in (0, 1)]
         lines = []

@@ -7,7 +7,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lipfault.faults.device import take_along
 from lipfault.faults.series.site import SeriesFault, SeriesSite
 
 _SHARES = (0.01, 0.03, 0.07, 0.15, 0.3)
@@ -103,7 +102,7 @@ class WalkDrift(_Drift):
             place = site.progress * 2**octave
             cell = place.long().clamp_max(2**octave - 1)
             hat = 1 - (2 * (place - cell) - 1).abs()
-            height = take_along(heights, cell + 2**octave)
+            height = heights.gather(2, (cell + 2**octave).expand(-1, count, -1))
             walk = walk + hat * height * 2 ** (-octave / 2 - 1)
         return walk
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lipfault.faults.device import both, take_along
+from lipfault.faults.device import both
 from lipfault.faults.fault import Fault, Site
 
 
@@ -89,7 +89,7 @@ class SeriesSite(Site):
             (n, C, steps) readings.
         """
         index = (step + self.past.shape[-1]).clamp(0, self.tape.shape[-1] - 1)
-        return take_along(self.tape, index)
+        return self.tape.gather(-1, index.expand(-1, self.tape.shape[1], -1))
 
     def between(self, step: Tensor) -> Tensor:
         """Look readings up at fractional steps, linearly between neighbours; otherwise as `at`."""
