@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from lipfault.callbacks.last_checkpoint import LastCheckpoint
 from lipfault.callbacks.run_recorder import RunRecorder
+from lipfault.callbacks.sample_log import SampleLog
 from lipfault.commands.run_folder import (
     CONFIG_NAME,
     changes_since,
@@ -79,6 +80,7 @@ class LipfaultCLI(LightningCLI):
         config = self.config[str(self.subcommand)]
         fit = self.subcommand == 'fit'
         extra: list[Callback] = [RunRecorder(self.run_folder, config.seed_everything)]
+        extra.append(SampleLog(self.run_folder))
         callbacks = extra + (checkpointing(self.run_folder, config.save_every) if fit else [])
         trainer_config = self._get(self.config_init, 'trainer', default={})
         trainer_config['callbacks'] = [*(trainer_config.get('callbacks') or []), *callbacks]

@@ -1,12 +1,13 @@
 """The DataModule: windows of recordings in, batches with faults out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lipfault.batch import Batch, Signals
@@ -19,10 +20,12 @@ from lipfault.data.unpack import shapes, unpack
 from lipfault.data.window_batch import Windows, join
 from lipfault.data.windows import CacheMode, WindowDataset
 from lipfault.errors import LipfaultError
+from lipfault.faults.catalogue import NAMES
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
 from lipfault.faults.image.site import last_frames
 from lipfault.faults.labels import FaultLabels
+from lipfault.faults.rehearsal import Rehearsal
 from lipfault.modality import Modality
 
 _DEFAULT_SPLITS = {'pretrain': 0.4, 'finetune': 0.36, 'calibration': 0.12, 'test': 0.12}
@@ -59,6 +62,8 @@ class RecordingDataModule(LightningDataModule):
         faults: Faults to inject; none are if not given. Kinds held out of training get a second
             test loader.
         seed: Seed of the order of the training windows; the faults have their own.
+        predict_faults: Whether to predict from signals with the faults of the test (those of kinds
+            not held out) instead of those recorded.
 
     Raises:
         LipfaultError: When the recording is first used, if it or the splits do not fit.
@@ -81,6 +86,7 @@ class RecordingDataModule(LightningDataModule):
         cache_limit_gb: float = 8.0,
         faults: FaultConfig | None = None,
         seed: int = 0,
+        predict_faults: bool = False,
     ) -> None:
         """Note what is wanted; nothing is opened yet."""
         super().__init__()
@@ -90,7 +96,7 @@ class RecordingDataModule(LightningDataModule):
         self.train_split, self.val_split, self.test_split = train_split, val_split, test_split
         self._batch_size, self._num_workers = batch_size, num_workers
         self._cache, self._cache_limit_gb = cache, cache_limit_gb
-        self._faults, self._seed = faults, seed
+        self._faults, self._seed, self._predict_faults = faults, seed, predict_faults
         self._datasets: dict[str, WindowDataset] = {}
 
     @cached_property
@@ -152,7 +158,9 @@ class RecordingDataModule(LightningDataModule):
         return self._datasets[split]
 
     def setup(self, stage: str) -> None:
-        """Read what the stage caches, before workers start."""
+        """Read what the stage caches, before workers start, and check the faults' settings."""
+        if self._faults is not None:
+            _ = self._engine
         used = {'fit': (self.train_split, self.val_split), 'validate': (self.val_split,)}
         for split in used.get(stage, (self.test_split,)):
             self.dataset(split)
@@ -185,7 +193,7 @@ class RecordingDataModule(LightningDataModule):
         return [self._in_order(self.test_split) for _ in self.test_names]
 
     def predict_dataloader(self) -> DataLoader[Windows]:
-        """Batches of the test split in order, without faults."""
+        """Batches of the test split in order, without faults unless `predict_faults` is set."""
         return self._in_order(self.test_split, even=False)
 
     def clean_batches(self, split: str) -> Iterator[Batch]:
@@ -219,18 +227,60 @@ class RecordingDataModule(LightningDataModule):
         plan = engine.plan(windows.sample_id, epoch)
         observed, labels = engine.apply(signals, history, plan)
         before = engine.before(signals, history, plan)
-        return replace(
-            _batch(windows, signals, observed, labels),
-            stillness=stillness(observed, before, self.modalities),
-            clean_stillness=stillness(signals, last_frames(history), self.modalities),
-        )
+        return self._with_stillness(windows, (signals, history), (observed, before), labels)
 
     def on_after_batch_transfer(self, batch: Windows, dataloader_idx: int) -> Batch:
         """Unpack the windows on the device and inject the faults of the stage."""
-        if self._faults is None or self.trainer is None or self.trainer.predicting:
+        if self._faults is None or self.trainer is None or self._clean_predictions:
             return self.clean_batch(batch)
         epoch = self.trainer.current_epoch if self.trainer.training else 0
         return self.faulty_batch(batch, epoch, held_out=self.trainer.testing and dataloader_idx > 0)
+
+    def rehearsed_batch(self, windows: Windows, rehearsal: Rehearsal) -> Batch:
+        """The batch with the faults of a schedule.
+
+        Args:
+            windows: Windows of one episode in order of time, on any device.
+            rehearsal: The schedule's run through this episode.
+
+        Raises:
+            LipfaultError: If the windows are of several episodes or not in order.
+        """
+        episodes = sorted(set(windows.episode.tolist()))
+        if len(episodes) > 1 or bool((windows.end_s.diff() < 0).any()):
+            raise LipfaultError(
+                'a rehearsal needs the windows of one episode in order of time, got windows of the '
+                f'episodes {episodes} that end at {windows.end_s.tolist()} s'
+            )
+        signals, history = unpack(windows, self.geometry)
+        observed, labels = rehearsal(signals, history, windows.end_s)
+        before = rehearsal.before(signals, history, windows.end_s)
+        return self._with_stillness(windows, (signals, history), (observed, before), labels)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the kinds of faults that the labels' indices stand for."""
+        return NAMES if self._faults is None else self._engine.names
+
+    @property
+    def _clean_predictions(self) -> bool:
+        return bool(self.trainer and self.trainer.predicting) and not self._predict_faults
+
+    def _with_stillness(
+        self,
+        windows: Windows,
+        recorded: tuple[Signals, Mapping[str, Tensor]],
+        shown: tuple[Signals, Mapping[str, Tensor]],
+        labels: FaultLabels,
+    ) -> Batch:
+        """The batch of (signals, history) as recorded and (signals, frames before) as shown."""
+        clean, history = recorded
+        observed, before = shown
+        return replace(
+            _batch(windows, clean, observed, labels),
+            stillness=stillness(observed, before, self.modalities),
+            clean_stillness=stillness(clean, last_frames(history), self.modalities),
+        )
 
     @cached_property
     def _engine(self) -> FaultEngine:

@@ -96,6 +96,27 @@ def load(path: str) -> AnyFault:
     return kind()
 
 
+def own_faults(names: Iterable[str]) -> dict[str, AnyFault]:
+    """The faults of a user's own among the names of settings, by name, in a fixed order.
+
+    Args:
+        names: Names as `expand` takes them.
+
+    Raises:
+        LipfaultError: If one is named like a built-in fault, or two have one name.
+    """
+    own: dict[str, AnyFault] = {}
+    for path in sorted({name for name in names if '.' in name}):
+        fault = load(path)
+        if fault.name in NAMES or fault.name in own:
+            raise LipfaultError(
+                f'fault {path!r}: there is another fault named {fault.name!r}; give it a name of '
+                'its own'
+            )
+        own[fault.name] = fault
+    return dict(sorted(own.items()))
+
+
 def expand(name: str) -> list[AnyFault]:
     """The faults that a name stands for: a kind, a group, a family or a class path.
 

@@ -46,16 +46,18 @@ IMAGE = Modality(
 """A colour camera that sees moving stripes."""
 
 
-def check_fault(fault: AnyFault) -> None:
+def check_fault(fault: AnyFault, device: str = 'cpu') -> None:
     """Refuse a fault that breaks the contract.
 
-    Checked on 200 made-up samples of each kind of signal that the fault is for: severity 0 changes
-    nothing; outside the mask nothing changes, bit for bit; shapes and dtypes are kept; values stay
-    in the physical range; only a missing kind makes values missing; the damage grows with the
-    severity in the median; a sample's result does not depend on the batch that it is in.
+    Checked on 200 made-up samples of each kind of signal that the fault is for, of an image also on
+    the frame before: severity 0 changes nothing; outside the mask nothing changes, bit for bit;
+    shapes, dtypes and devices are kept; values stay in the physical range; only a missing kind
+    makes values missing; the damage grows with the severity in the median; a sample's result does
+    not depend on the batch that it is in.
 
     Args:
         fault: The fault.
+        device: Device of the samples.
 
     Raises:
         LipfaultError: Names the fault and what it breaks.
@@ -64,27 +66,32 @@ def check_fault(fault: AnyFault) -> None:
         raise LipfaultError(
             f'fault {fault.name!r}: levels must have {len(SEVERITIES)} entries, got {fault.levels}'
         )
-    sites = probes(fault)
+    sites = probes(fault, device)
     if not sites:
         raise LipfaultError(
             f'fault {fault.name!r}: family must be series, image or cross, got {fault.family!r}'
         )
     for site in sites:
+        where = 'the frame before' if getattr(site, 'ago', 0) else f'{site.sensor.kind} signals'
         for complaint in _complaints(fault, site):
-            raise LipfaultError(f'fault {fault.name!r} on {site.sensor.kind} signals: {complaint}')
+            raise LipfaultError(f'fault {fault.name!r} on {where}: {complaint}')
 
 
-def probes(fault: AnyFault) -> list[Site]:
+def probes(fault: AnyFault, device: str = 'cpu') -> list[Site]:
     """The made-up samples on which a fault is checked, of severity 1; the same in every run.
 
     Args:
         fault: The fault, whose family says of which kinds.
+        device: Device of the samples.
+
+    Returns:
+        Series, frames, and the frames before these, as far as the fault is for them.
     """
     found: list[Site] = []
     if fault.family in ('series', 'cross'):
-        found.append(_series(fault))
+        found.append(_series(fault, torch.device(device)))
     if fault.family in ('image', 'cross'):
-        found.append(_image())
+        found += [_image(torch.device(device), ago) for ago in (0, 1)]
     return found
 
 
@@ -93,10 +100,10 @@ def at_severity(site: Site, severity: int) -> Site:
     return replace(site, severity=torch.full_like(site.severity, severity))
 
 
-def _series(fault: AnyFault) -> SeriesSite:
-    draws = Draws.of(0, 0, torch.arange(SAMPLES))
-    sensor, count = Sensor.of(SERIES, draws.keys.device), len(SERIES.channels)
-    time = torch.arange(-_STEPS, _STEPS) / _RATE_HZ
+def _series(fault: AnyFault, device: torch.device) -> SeriesSite:
+    draws = Draws.of(0, 0, torch.arange(SAMPLES, device=device))
+    sensor, count = Sensor.of(SERIES, device), len(SERIES.channels)
+    time = torch.arange(-_STEPS, _STEPS, device=device) / _RATE_HZ
     turns = (0.1 + 0.4 * draws.uniform('rate', (count, 1))) * time + draws.uniform(
         'phase', (count, 1)
     )
@@ -117,18 +124,20 @@ def _series(fault: AnyFault) -> SeriesSite:
     )
 
 
-def _image() -> ImageSite:
-    draws = Draws.of(0, 0, torch.arange(SAMPLES))
-    sensor = Sensor.of(IMAGE, draws.keys.device)
+def _image(device: torch.device, ago: int) -> ImageSite:
+    draws = Draws.of(0, 0, torch.arange(SAMPLES, device=device))
+    sensor = Sensor.of(IMAGE, device)
     place = draws.uniform('stripes', (4, 3, 1, 1)) - 0.5
-    row, column = torch.arange(_HEIGHT)[:, None], torch.arange(_WIDTH)
-    frame = torch.arange(_FRAMES + 1)[:, None, None, None]
+    row = torch.arange(_HEIGHT, device=device)[:, None]
+    column = torch.arange(_WIDTH, device=device)
+    frame = torch.arange(_FRAMES + 1, device=device)[:, None, None, None]
     turns = place[:, 0] * row / 4 + place[:, 1] * column / 4 + place[:, 2]
     frames = 0.5 + 0.4 * torch.sin(2 * math.pi * (turns[:, None] + place[:, None, 3] * frame / 12))
-    signal = frames[:, -1]
-    severity = torch.ones(SAMPLES, dtype=torch.int64)
-    past = Frames(frames[:, :-1], torch.arange(SAMPLES))
-    return ImageSite(sensor, severity, draws, signal, signal.flip(0), past, draws.stream('frame'))
+    signal = frames[:, _FRAMES - ago].contiguous()
+    samples = torch.arange(SAMPLES, device=device)
+    past, own = Frames(frames[:, : _FRAMES - ago], samples), draws.stream(f'frame {ago}')
+    severity = torch.ones_like(samples)
+    return ImageSite(sensor, severity, draws, signal, signal.flip(0), past, own, ago=ago)
 
 
 def _complaints(fault: AnyFault, site: Site) -> Iterator[str]:
@@ -162,6 +171,9 @@ def _wrong_result(fault: AnyFault, site: Site) -> Iterator[str]:
     flat = shape if site.signal.ndim == 3 else (shape[0], 1, *shape[2:])
     if tuple(value.shape) != shape or value.dtype != site.signal.dtype:
         yield f'the signal must be float32 {shape}, got {value.dtype} {tuple(value.shape)}'
+    here = site.signal.device
+    if {value.device, mask.device} != {here}:
+        yield f'signal and mask must stay on {here}, got {value.device} and {mask.device}'
     if tuple(mask.shape) != flat or mask.dtype != torch.bool:
         yield f'the mask must be bool {flat}, got {mask.dtype} {tuple(mask.shape)}'
     if bool(value.isnan().any()) != fault.missing:

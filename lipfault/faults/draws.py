@@ -1,7 +1,8 @@
 """Random numbers that are a function of (seed, epoch, sample id), not of a generator's state."""
 
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
@@ -9,29 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-# Constants of SplitMix64 (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number
-# generators"), as signed 64-bit integers, which torch multiplies modulo 2^64.
-_GAMMA = 0x9E3779B97F4A7C15 - (1 << 64)
-_FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
-_SECOND = 0x94D049BB133111EB - (1 << 64)
-_QUANTILES = 1 << 16
-
-
-def mix(bits: Tensor) -> Tensor:
-    """Scramble 64-bit integers one to one, as SplitMix64 does; the same bits on every device.
-
-    Args:
-        bits: int64 tensor of any shape.
-
-    Returns:
-        int64 tensor of the same shape.
-    """
-    # Masks turn torch's arithmetic shift into the logical one.
-    bits = (bits ^ (bits >> 30).bitwise_and_((1 << 34) - 1)).mul_(_FIRST)
-    bits ^= (bits >> 27).bitwise_and_((1 << 37) - 1)
-    bits *= _SECOND
-    bits ^= (bits >> 31).bitwise_and_((1 << 33) - 1)
-    return bits
+from lipfault.faults.splitmix import GAMMA, mix, normal, uniform
 
 
 @lru_cache(maxsize=4096)
@@ -43,15 +22,34 @@ def _name_bits(name: str) -> int:
 
 @lru_cache(maxsize=64)
 def _counters(size: int, device: torch.device) -> Tensor:
-    return torch.arange(size, device=device) * _GAMMA
+    return torch.arange(size, device=device)[None]
 
 
-@lru_cache(maxsize=16)
-def _normal_quantiles(device: torch.device) -> Tensor:
-    """Tabulate the standard normal's quantiles at the midpoints of 2^16 equal shares."""
-    share = (torch.arange(_QUANTILES, dtype=torch.float64) + 0.5) / _QUANTILES
-    quantiles: Tensor = torch.special.ndtri(share)
-    return quantiles.to(device, torch.float32)
+@lru_cache(maxsize=256)
+def _several(
+    sizes: tuple[tuple[str, int], ...], device: torch.device
+) -> tuple[Tensor, Tensor, dict[str, slice]]:
+    """For each integer to be hashed its name's bits and its counter; each name's columns."""
+    names, counters, columns, start = [], [], {}, 0
+    for name, size in sizes:
+        count = (size + 1) // 2
+        names.append(torch.full((count,), _name_bits(name)))
+        counters.append(torch.arange(count))
+        columns[name] = slice(2 * start, 2 * start + size)
+        start += count
+    return torch.cat(names).to(device), (torch.cat(counters) * GAMMA).to(device), columns
+
+
+def as_integers(chance: Tensor, low: int, high: Tensor | int) -> Tensor:
+    """Turn uniform numbers into int64 ones from `low` to `high` inclusive."""
+    return low + (chance * (high - low + 1)).long()
+
+
+def as_choice(chance: Tensor, weights: Tensor) -> Tensor:
+    """Turn uniform numbers into int64 indices, see `Draws.choice`."""
+    edges = weights.cumsum(-1)
+    point = chance[..., None].double() * edges[..., -1:]
+    return (point >= edges).sum(-1).clamp_max(weights.shape[-1] - 1)
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class Draws:
             sample_id: (batch,) int64 on the device on which to draw.
         """
         base = _name_bits(f'{seed} {epoch}')
-        return cls(mix(sample_id * _GAMMA + base))
+        return cls(mix(sample_id * GAMMA + base))
 
     def stream(self, name: str) -> 'Draws':
         """Independent draws for the same samples."""
@@ -91,7 +89,7 @@ class Draws:
 
     def at(self, counter: Tensor) -> 'Draws':
         """Independent draws for each value of a (batch,) int64 counter, a frame number say."""
-        return Draws(mix(self.keys + counter * _GAMMA))
+        return Draws(mix(self.keys + counter * GAMMA))
 
     def take(self, rows: Tensor) -> 'Draws':
         """The draws of some of the samples; `rows` is a (rows,) int64 index."""
@@ -101,29 +99,31 @@ class Draws:
         """The draws of the consecutive samples `start` to `stop`, without a copy."""
         return Draws(self.keys[start:stop])
 
-    def bits(self, name: str, count: int) -> Tensor:
-        """(batch, count) int64, every bit fair."""
-        key = self.keys ^ _name_bits(name)
-        return mix(key[:, None] + _counters(count, key.device))
-
     def uniform(self, name: str, shape: Sequence[int] = ()) -> Tensor:
         """(batch, *shape) float32 in [0, 1), multiples of 2^-24, bit-identical on every device."""
-        size = _size(shape)
-        words = self.bits(name, (size + 1) // 2).view(torch.int32)[:, :size]
-        return _unit(words).reshape(-1, *shape)
+        size = math.prod(shape)
+        words = uniform(_counters((size + 1) // 2, self.keys.device), self._key(name))
+        return words[:, :size].reshape(-1, *shape)
 
     def normal(self, name: str, shape: Sequence[int] = ()) -> Tensor:
         """(batch, *shape) float32 standard normal, bit-identical on every device.
 
         The values are 2^16 tabulated quantiles: mean 0, standard deviation 1 to 1e-4, within ±4.4.
         """
-        size = _size(shape)
-        words = self.bits(name, (size + 3) // 4).view(torch.int16)[:, :size]
-        return self._quantiles(words).reshape(-1, *shape)
+        size = math.prod(shape)
+        words = normal(_counters((size + 3) // 4, self.keys.device), self._key(name))
+        return words[:, :size].reshape(-1, *shape)
+
+    def uniforms(self, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+        """What `uniform` gives for several names, hashed in one go."""
+        sizes = tuple((name, math.prod(shape)) for name, shape in shapes.items())
+        names, counters, columns = _several(sizes, self.keys.device)
+        found = uniform((self.keys[:, None] ^ names) + counters)
+        return {name: found[:, columns[name]].reshape(-1, *shape) for name, shape in shapes.items()}
 
     def integers(self, name: str, low: int, high: Tensor | int) -> Tensor:
         """(batch,) int64, uniform from `low` to `high` inclusive; `high` may differ by sample."""
-        return low + (self.uniform(name) * (high - low + 1)).long()
+        return as_integers(self.uniform(name), low, high)
 
     def sign(self, name: str, shape: Sequence[int] = ()) -> Tensor:
         """(batch, *shape) float32, -1 or 1 with equal chance."""
@@ -138,38 +138,19 @@ class Draws:
                 `shape`.
             shape: Shape of one sample's draw.
         """
-        edges = weights.cumsum(-1)
-        point = self.uniform(name, shape)[..., None].double() * edges[..., -1:]
-        return (point >= edges).sum(-1).clamp_max(weights.shape[-1] - 1)
+        return as_choice(self.uniform(name, shape), weights)
 
     def uniform_at(self, name: str, counter: Tensor) -> Tensor:
         """float32 in [0, 1) for each entry of an int64 (batch, ...) counter.
 
         The same counter gives the same number, so draws for overlapping windows agree.
         """
-        return _unit(self._bits_at(name, counter) >> 32)
+        return uniform(counter, self._key(name), each=1)
 
     def normal_at(self, name: str, counter: Tensor) -> Tensor:
         """Standard normal float32 for each entry of an int64 (batch, ...) counter."""
-        return self._quantiles(self._bits_at(name, counter))
+        return normal(counter, self._key(name), each=1)
 
-    def _bits_at(self, name: str, counter: Tensor) -> Tensor:
-        key = self.keys ^ _name_bits(name)
-        return mix(key.reshape(-1, *[1] * (counter.ndim - 1)) + counter * _GAMMA)
-
-    def _quantiles(self, words: Tensor) -> Tensor:
-        table = _normal_quantiles(self.keys.device)
-        index = words.to(torch.int32) & (_QUANTILES - 1)
-        return table.index_select(0, index.flatten()).view(index.shape)
-
-
-def _size(shape: Sequence[int]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
-
-
-def _unit(words: Tensor) -> Tensor:
-    """Map the low 24 bits above the lowest 8 of each integer to [0, 1), without rounding."""
-    return (words >> 8 & (1 << 24) - 1).to(torch.float32) * 2.0**-24
+    def _key(self, name: str) -> Tensor:
+        """(batch,) int64."""
+        return self.keys ^ _name_bits(name)

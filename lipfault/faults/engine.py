@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from lipfault.errors import LipfaultError
-from lipfault.faults.catalogue import catalogue, held_out_faults, weighted_kinds
+from lipfault.faults.catalogue import catalogue, held_out_faults, own_faults, weighted_kinds
 from lipfault.faults.config import FaultConfig
+from lipfault.faults.device import write_rows
 from lipfault.faults.fault import AnyFault, Sensor
 from lipfault.faults.image.site import last_frames
 from lipfault.faults.inject import Injected, inject
@@ -31,7 +32,7 @@ class FaultEngine:
             are patterns where both are held out.
 
     Attributes:
-        names: The kinds that the labels' indices stand for.
+        names: The kinds that the labels' indices stand for, the same for what is held out.
 
     Raises:
         LipfaultError: If the settings leave nothing to draw or name something unknown.
@@ -44,7 +45,7 @@ class FaultEngine:
         self.modalities = dict(modalities)
         self.config = _of_held_out(config) if held_out else config
         kinds = weighted_kinds(self.config, held_out)
-        own = {fault.name: fault for fault in kinds if fault.name not in catalogue()}
+        own = own_faults([*(config.kinds or ()), *config.held_out])
         self._faults: tuple[AnyFault, ...] = (*catalogue().values(), *own.values())
         self.names = tuple(fault.name for fault in self._faults)
         held = [] if held_out else held_out_faults(config)
@@ -90,10 +91,11 @@ class FaultEngine:
         """Draw what befalls each sample; `sample_id` is (batch,) int64 on the CPU."""
         return self._planner(sample_id, epoch)
 
+    @torch.no_grad()
     def apply(
         self, signals: Mapping[str, Tensor], history: Mapping[str, Tensor] | None, plan: Plan
     ) -> tuple[dict[str, Tensor], FaultLabels]:
-        """Apply a plan to a batch, without the host waiting for the device."""
+        """Apply a plan to a batch, without the host waiting for the device; no gradient flows."""
         self._check(signals, plan)
         observed = {name: signals[name] for name in self.modalities}
         labels = blank(observed, plan, self._seconds(signals))
@@ -106,6 +108,7 @@ class FaultEngine:
                 fill(labels, name, index, found.rows, injected)
         return observed, labels
 
+    @torch.no_grad()
     def before(
         self, signals: Mapping[str, Tensor], history: Mapping[str, Tensor], plan: Plan
     ) -> dict[str, Tensor]:
@@ -183,7 +186,9 @@ def put(signal: Tensor, rows: Tensor, injected: Injected) -> Tensor:
     faulty = faulty.to(signal.dtype)
     if signal.dtype == torch.float64:  # float32 does not hold the bits outside the mask
         faulty = torch.where(injected.mask, faulty, signal.index_select(0, rows))
-    return signal.index_copy(0, rows, faulty)
+    whole = torch.empty_like(signal) if len(rows) == len(signal) else signal.clone()
+    write_rows(whole, rows, faulty)
+    return whole
 
 
 def _of_held_out(config: FaultConfig) -> FaultConfig:

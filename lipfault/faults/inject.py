@@ -6,8 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lipfault.faults.device import any_along
+from lipfault.faults.device import any_along, choose
 from lipfault.faults.fault import Groups, Site
+
+_PIECE = 2**16
+"""Elements worked on at a time on a CPU, few enough to stay in its cache."""
 
 
 @dataclass(frozen=True)
@@ -17,12 +20,14 @@ class Injected:
     Args:
         observed: The faulty signal, of the clean signal's shape.
         mask: Bool, the places touched: series (n, C, T), image (n, 1, H, W).
+        channels: (n, C) bool, the channels touched; (n, 1) of an image, all alike.
         damage: (n,) float32, see `FaultLabels.damage`.
         present: (n,) bool, false where no value is left.
     """
 
     observed: Tensor
     mask: Tensor
+    channels: Tensor
     damage: Tensor
     present: Tensor
 
@@ -38,8 +43,8 @@ def inject(site: Site, groups: Groups) -> Injected:
         groups: Which kind befalls which of them.
     """
     results = [fault.apply(site.rows(start, stop)) for fault, start, stop in groups]
-    faulty = torch.cat([value for value, _ in results])
-    touched = torch.cat([mask for _, mask in results])
+    faulty = _joined([value for value, _ in results])
+    touched = _joined([mask for _, mask in results])
     lossy = any(fault.missing for fault, _, _ in groups)
     return settle(site, faulty, touched, _of_missing_kind(groups, site) if lossy else None)
 
@@ -54,44 +59,73 @@ def settle(site: Site, faulty: Tensor, touched: Tensor, lost: Tensor | None) -> 
         lost: (n, 1, ...) bool, samples whose values are lost rather than wrong, if there are any.
     """
     low, high = site.channelwise(site.sensor.low), site.channelwise(site.sensor.high)
-    faulty = torch.minimum(torch.maximum(faulty, low), high)
     taken = touched & (site.severity > 0).reshape(-1, *[1] * (site.signal.ndim - 1))
-    present = site.severity >= 0
-    if lost is None and _complete(faulty, site.signal):
-        observed = torch.where(taken, faulty, site.signal)
-        change = observed - site.signal
-    else:
-        known = ~(faulty - site.signal).isnan()
-        if lost is not None:
-            known = known | (lost & ~site.signal.isnan())
-        taken = taken & known
-        observed = torch.where(taken, faulty, site.signal)
-        change = (observed - site.signal).nan_to_num_(0.0)
-        if lost is not None:
-            change = torch.where(taken & lost, high - low, change)
-            present = ~observed.flatten(1).isnan().all(1)
+    if lost is None and faulty.device.type == 'cpu':
+        injected = _settle_complete(site, _within(faulty, low, high), taken)
+        if bool(injected.damage.isfinite().all()):
+            return injected
+    return _settle_missing(site, _within(faulty, low, high), taken, lost)
+
+
+def _within(faulty: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """A copy in the physical range."""
+    clamped = torch.maximum(faulty, low)
+    return torch.minimum(clamped, high, out=clamped)
+
+
+def _settle_complete(site: Site, faulty: Tensor, taken: Tensor) -> Injected:
+    """The result if no value is missing; where one is, its damage is no finite number."""
+    whole = bool(taken.numpy().all())
+    observed = faulty if whole else choose(taken, faulty, site.signal)
+    count = max(1, _PIECE * len(observed) // max(1, observed.numel()))
+    energy = [
+        _energy(observed[start : start + count] - site.signal[start : start + count])
+        for start in range(0, len(observed), count)
+    ]
+    return _result(site, observed, taken, torch.cat(energy), site.severity >= 0)
+
+
+def _settle_missing(site: Site, faulty: Tensor, taken: Tensor, lost: Tensor | None) -> Injected:
+    """The result where values may be missing; the host never waits for a device."""
+    present, missing = site.severity >= 0, site.signal.isnan()
+    known = ~(faulty - site.signal).isnan()
+    if lost is not None:
+        known = known | (lost & ~missing)
+    taken = taken & known
+    observed = torch.where(taken, faulty, site.signal)
+    change = (observed - site.signal).nan_to_num_(0.0)
+    if lost is not None:
+        span = site.channelwise(site.sensor.span)
+        change = torch.where(taken & lost, span, change)
+        present = ~observed.flatten(1).isnan().all(1)
+    return _result(site, observed, taken, _energy(change), present)
+
+
+def _energy(change: Tensor) -> Tensor:
+    """(n, C) float64, sum of squares; uses the change up."""
+    # In float64, so that the order of summation does not show in the float32 result.
+    return change.square_().flatten(2).sum(-1, dtype=torch.float64)
+
+
+def _result(
+    site: Site, observed: Tensor, taken: Tensor, energy: Tensor, present: Tensor
+) -> Injected:
+    """Put the result together, the damage worked out from the (n, C) energy of the change."""
     mask = taken
     if site.signal.ndim == 4 and taken.shape[1] > 1:
         mask = any_along(taken, 1)[:, None]
-    return Injected(observed, mask, _damage(site, change, mask), present)
+    channels = any_along(mask.flatten(2), 2)
+    touched = channels.sum(1).clamp_min(1) if site.signal.ndim == 3 else observed.shape[1]
+    places = math.prod(observed.shape[2:])
+    damage = ((energy / site.sensor.noise**2).sum(1) / (touched * places)).sqrt().float()
+    return Injected(observed, mask, channels, damage, present)
 
 
-def _complete(*signals: Tensor) -> bool:
-    """Whether it is known without waiting for a device that no value is missing."""
-    return all(each.device.type == 'cpu' and bool(each.sum().isfinite()) for each in signals)
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _of_missing_kind(groups: Groups, site: Site) -> Tensor:
     """(n, 1, ...) bool, the samples whose values are lost rather than wrong."""
     parts = [site.severity.new_full((stop - start,), kind.missing) for kind, start, stop in groups]
     return torch.cat(parts).bool().reshape(-1, *[1] * (site.signal.ndim - 1))
-
-
-def _damage(site: Site, change: Tensor, mask: Tensor) -> Tensor:
-    """(n,) RMS over the touched channels of a window, or over a whole frame, per noise."""
-    # In float64, so that the order of summation does not show in the float32 result.
-    energy = change.square().flatten(2).sum(-1, dtype=torch.float64) / site.sensor.noise**2
-    touched = any_along(mask.flatten(2), 2).sum(1).clamp_min(1)
-    channels = touched if site.signal.ndim == 3 else change.shape[1]
-    places = math.prod(change.shape[2:])
-    return (energy.sum(1) / (channels * places)).sqrt().float()

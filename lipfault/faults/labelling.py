@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lipfault.faults.device import any_along, send
+from lipfault.faults.device import send, write_rows
 from lipfault.faults.inject import Injected
 from lipfault.faults.labels import FaultLabels
 from lipfault.faults.plan import Plan
@@ -57,8 +57,8 @@ def fill(labels: FaultLabels, name: str, index: int, rows: Tensor, injected: Inj
         rows: (n,) int64, rows of the samples touched.
         injected: What became of them.
     """
-    channels = any_along(injected.mask.flatten(2), 2).expand(-1, labels.channels[name].shape[1])
-    labels.channels[name].index_copy_(0, rows, channels)
-    labels.mask[name].index_copy_(0, rows, injected.mask)
-    labels.damage[:, index].index_copy_(0, rows, injected.damage)
-    labels.present[name].index_copy_(0, rows, injected.present)
+    channels = injected.channels.expand(-1, labels.channels[name].shape[1])
+    write_rows(labels.channels[name], rows, channels)
+    write_rows(labels.mask[name], rows, injected.mask)
+    write_rows(labels.damage[:, index], rows, injected.damage)
+    write_rows(labels.present[name], rows, injected.present)

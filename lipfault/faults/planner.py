@@ -7,11 +7,14 @@ from torch import Tensor
 
 from lipfault.errors import LipfaultError
 from lipfault.faults.config import SEVERITIES, FaultConfig
-from lipfault.faults.draws import Draws
+from lipfault.faults.draws import Draws, as_choice, as_integers
 from lipfault.faults.fault import AnyFault
 from lipfault.faults.patterns import PATTERNS, Cell, weighted_patterns
 from lipfault.faults.plan import Columns, Plan
 from lipfault.modality import Modality
+
+_OF_SAMPLE = ('faulty', 'count')
+_OF_MODALITY = ('kind', 'severity', 'whole', 'begin', 'length', 'ends', 'modality')
 
 
 class Planner:
@@ -46,6 +49,8 @@ class Planner:
         self._kinds = _kind_weights(each, kinds, names)
         weights = _modality_weights(config.modality_weights, list(modalities), self._kinds)
         self._kinds[weights == 0] = 1  # never used, but a choice needs a weight
+        self._shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_OF_SAMPLE, ())
+        self._shapes |= dict.fromkeys(_OF_MODALITY, (len(each),))
         self._severities = torch.tensor(
             [config.severities.get(severity, 0.0) for severity in SEVERITIES], dtype=torch.float64
         )
@@ -67,9 +72,10 @@ class Planner:
             epoch: Epoch; 0 for validation and test.
         """
         draws = Draws.of(self._config.seed, epoch, sample_id)
-        faulty = (draws.uniform('faulty') >= self._config.clean_share)[:, None]
-        single, rank = self._single(draws), self._rank(draws)
-        count = draws.integers('count', 1, self._most)
+        chance = draws.uniforms(self._shapes)
+        faulty = (chance['faulty'] >= self._config.clean_share)[:, None]
+        single, rank = self._single(chance), self._rank(chance['modality'])
+        count = as_integers(chance['count'], 1, self._most)
         columns = single.only(faulty & (rank < count[:, None]) & (self._cell.weights > 0))
         pattern = torch.full_like(sample_id, -1)
         if self._config.pattern_share > 0 and self._patterns:
@@ -77,25 +83,23 @@ class Planner:
             columns, pattern = self._together(draws, columns, single, rank, together)
         return Plan(sample_id, epoch, columns, pattern)
 
-    def _single(self, draws: Draws) -> Columns:
+    def _single(self, chance: dict[str, Tensor]) -> Columns:
         """A kind, a severity and a time for every modality of every sample."""
-        shape = (len(self._series),)
-        kind = draws.choice('kind', self._kinds, shape)
-        severity = 1 + draws.choice('severity', self._severities, shape)
-        whole = draws.uniform('whole', shape) < self._config.whole_share
-        place = draws.uniform('begin', shape)
-        begin = torch.where(whole, place - 1, 0.9 * place)
-        length = (0.1 + 0.9 * draws.uniform('length', shape)) * (1 - begin)
-        ends = (draws.uniform('ends', shape) < 0.5) & ~whole & self._series
+        kind = as_choice(chance['kind'], self._kinds)
+        severity = 1 + as_choice(chance['severity'], self._severities)
+        whole = chance['whole'] < self._config.whole_share
+        begin = torch.where(whole, chance['begin'] - 1, 0.9 * chance['begin'])
+        length = (0.1 + 0.9 * chance['length']) * (1 - begin)
+        ends = (chance['ends'] < 0.5) & ~whole & self._series
         end = torch.where(ends, begin + length, 2.0)
         return Columns(kind, severity, begin, end, torch.full_like(kind, -1))
 
-    def _rank(self, draws: Draws) -> Tensor:
+    def _rank(self, chance: Tensor) -> Tensor:
         """(batch, M) int64, a random order of the modalities by their weights."""
         # The smallest of -log(u)/w are a weighted draw without replacement
         # (Efraimidis & Spirakis 2006, doi:10.1016/j.ipl.2005.11.003).
-        chance = 1 - draws.uniform('modality', (len(self._series),)).double()
-        return (-chance.log() / self._cell.weights).argsort(dim=1, stable=True).argsort(1)
+        weighted = -(1 - chance.double()).log() / self._cell.weights
+        return weighted.argsort(dim=1, stable=True).argsort(1)
 
     def _together(
         self, draws: Draws, columns: Columns, single: Columns, rank: Tensor, together: Tensor

@@ -2,15 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from lipfault.faults.device import send
+from lipfault.faults.device import any_along, send
 from lipfault.faults.draws import Draws
 from lipfault.faults.fault import Sensor, Site
-from lipfault.faults.image.site import Frames, ImageSite, unit_range
+from lipfault.faults.image.site import Frames, ImageSite, last_frames, unit_range
 from lipfault.faults.inject import Injected, settle
 from lipfault.faults.labelling import blank, fill
 from lipfault.faults.labels import FaultLabels
@@ -36,6 +36,7 @@ class View:
         clock: (batch,) int64 on the CPU, the recording's step at which each window starts; for an
             image the number of the frame.
         start_s: (batch,) float64 on the CPU, start of each window in seconds.
+        ago: Frames between an image and the one that the window shows.
     """
 
     modality: Modality
@@ -44,6 +45,7 @@ class View:
     past: Tensor | None
     clock: Tensor
     start_s: Tensor
+    ago: int = 0
 
     @property
     def length(self) -> int:
@@ -73,6 +75,7 @@ class Rehearsal:
         self.schedule = schedule
         self._anchors: dict[int, Tensor] = {}
 
+    @torch.no_grad()
     def __call__(
         self,
         signals: Mapping[str, Tensor],
@@ -98,6 +101,28 @@ class Rehearsal:
             for stage in self.schedule.stages(view.modality.name):
                 self._play(stage, view, observed, labels)
         return observed, labels
+
+    @torch.no_grad()
+    def before(
+        self, signals: Mapping[str, Tensor], history: Mapping[str, Tensor], end_s: Tensor
+    ) -> dict[str, Tensor]:
+        """The frame before the window's as the sensor showed it, of each image with a history.
+
+        The arguments are those of a call. Equal to what a window one frame earlier observes.
+
+        Returns:
+            (batch, channel, height, width) float32 in [0, 1].
+        """
+        frames = last_frames(history)
+        shown, labels = dict(frames), _blank(signals)
+        for view in self._views(signals, history, end_s):
+            name = view.modality.name
+            if name in frames:
+                past, clock = history[name][:, :-1], view.clock - 1
+                earlier = replace(view, signal=frames[name], past=past, clock=clock, ago=1)
+                for stage in self.schedule.stages(name):
+                    self._play(stage, earlier, shown, labels)
+        return shown
 
     def _views(
         self, signals: Mapping[str, Tensor], history: Mapping[str, Tensor], end_s: Tensor
@@ -168,7 +193,10 @@ class Rehearsal:
         clean, now = view.signal.index_select(0, places), send(view.clock[rows], device)
         if view.signal.ndim == 4:
             frames = Frames(clean[:, None][:, :0] if view.past is None else view.past, places)
-            return ImageSite(sensor, severity, draws, clean, None, frames, draws.at(now), held)
+            frame = draws.at(now)
+            return ImageSite(
+                sensor, severity, draws, clean, None, frames, frame, held, ago=view.ago
+            )
         past = clean[..., :0] if view.past is None else view.past.index_select(0, places).float()
         start, stop = _step(stage.event.start_s, rate), _step(stage.stop_s, rate)
         horizon = torch.full_like(now, max(1, round(stage.event.develops_s * rate)))
@@ -257,7 +285,8 @@ def _note(
     mask = labels.mask[name].index_select(0, rows) | injected.mask
     damage = torch.maximum(labels.damage[rows, index], injected.damage)
     present = labels.present[name].index_select(0, rows) & injected.present
-    fill(labels, name, index, rows, Injected(injected.observed, mask, damage, present))
+    channels = any_along(mask.flatten(2), 2)
+    fill(labels, name, index, rows, Injected(injected.observed, mask, channels, damage, present))
     kind, severity, onset = what
     here = (rows, index)
     labels.kind[here] = labels.kind[here].masked_fill(hit, kind)

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lipfault.errors import LipfaultError
-from lipfault.faults.catalogue import NAMES, expand, unknown
+from lipfault.faults.catalogue import NAMES, expand, own_faults, unknown
 from lipfault.faults.config import SEVERITIES
 from lipfault.faults.draws import Draws
 from lipfault.faults.fault import AnyFault
@@ -105,12 +106,17 @@ class FaultSchedule:
             _check(event, self.modalities) for event in self.events
         )
         _refuse_overlaps(self.events)
-        own = {fault.name for fault in self.faults} - set(NAMES)
-        self.names = (*NAMES, *sorted(own))
+        self.names = (*NAMES, *own_faults(event.kind for event in self.events))
 
     def active(self, time_s: float) -> list[FaultEvent]:
         """The events at an instant, recovery included."""
         return [event for event in self.events if event.start_s <= time_s < event.over_s]
+
+    def spans(self) -> Tensor:
+        """(event, 2) float64, start of each event and end of its recovery in seconds."""
+        return torch.tensor(
+            [[event.start_s, event.over_s] for event in self.events], dtype=torch.float64
+        ).reshape(-1, 2)
 
     def stages(self, modality: str) -> list[Stage]:
         """The stages of one modality's events, in order of time."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lipfault.faults.device import send
-from lipfault.faults.draws import Draws
+from lipfault.faults.draws import Draws, as_integers
 from lipfault.faults.fault import AnyFault, Groups, Sensor, Site
 from lipfault.faults.image.site import Frames, ImageSite, unit_range
 from lipfault.faults.plan import Columns, Plan
@@ -78,12 +78,13 @@ def gather(
     packed = _pack(plan, source.index, order, groups, signal)
     packed = send(packed, signal.device)
     rows, sample_id, partner, fewest, severity, start, stop, horizon = packed
-    common = Draws.of(seed, plan.epoch, sample_id)
-    # Swapped sensors must agree on the instants at which they are swapped.
-    own, shared = common.stream(source.name), common.stream('swapped')
-    draws = Draws(torch.where(partner < 0, own.keys, shared.keys))
     clean = unit_range(signal.index_select(0, rows))
     other = _others(plan, source.index, order, signals, clean)
+    common = Draws.of(seed, plan.epoch, sample_id)
+    draws = common.stream(source.name)
+    if other is not None:  # swapped sensors agree on the instants at which they are swapped
+        shared = common.stream('swapped')
+        draws = Draws(torch.where(partner < 0, draws.keys, shared.keys))
     if clean.ndim == 4:
         site: Site = _image_site(source, rows, severity, draws, clean, other)
     else:
@@ -154,8 +155,9 @@ def draw_channels(draws: Draws, count: int, largest_share: float, fewest: Tensor
         (n, C) bool.
     """
     most = max(1, math.ceil(count * largest_share))
-    number = draws.integers('channel count', 1, most).clamp_min(fewest)
-    rank = draws.uniform('channels', (count,)).argsort(dim=1, stable=True).argsort(1)
+    chance = draws.uniforms({'channel count': (), 'channels': (count,)})
+    number = as_integers(chance['channel count'], 1, most).clamp_min(fewest)
+    rank = chance['channels'].argsort(dim=1, stable=True).argsort(1)
     return rank < number[:, None]
 
 

@@ -1,6 +1,6 @@
 """What all processes hold together: results, every sample once, and batches."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, distributed
 from torch.distributed.nn.functional import all_gather
 
 PerSample = dict[str, Tensor]
+Item = TypeVar('Item')
 
 
 def in_all_processes(values: Tensor) -> Tensor:
@@ -35,6 +36,15 @@ def _several() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 
 
+def lists_joined(mine: list[Item]) -> list[Item]:
+    """The lists of all processes, one after the other, in every process."""
+    if not _several():
+        return mine
+    everywhere: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(everywhere, mine)
+    return [item for process in everywhere for item in process]
+
+
 def joined(parts: list[PerSample]) -> PerSample:
     """What was collected batch by batch, in all processes, in the order of the sample ids.
 
@@ -44,10 +54,7 @@ def joined(parts: list[PerSample]) -> PerSample:
     Args:
         parts: CPU tensors by name, one value per sample; `sample_id` is among them.
     """
-    if _several():
-        everywhere: list[Any] = [None] * distributed.get_world_size()
-        distributed.all_gather_object(everywhere, parts)
-        parts = [part for process in everywhere for part in process]
+    parts = lists_joined(parts)
     values = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
     _, first = np.unique(values['sample_id'].numpy(), return_index=True)
     order = torch.from_numpy(first)

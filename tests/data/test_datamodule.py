@@ -12,6 +12,8 @@ from lipfault.batch import Batch
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.errors import LipfaultError
 from lipfault.faults.config import FaultConfig
+from lipfault.faults.rehearsal import Rehearsal
+from lipfault.faults.schedule import FaultEvent, FaultSchedule
 
 SPLITS = {'pretrain': 0.5, 'calibration': 0.2, 'test': 0.3}
 PER_EPISODE = 15
@@ -165,6 +167,49 @@ def test_only_a_frozen_camera_stands_still(tiny_recording):
     assert torch.equal(batch.stillness['camera'] == 1, frozen)
     assert batch.clean_stillness['camera'].max() < 1
     assert torch.equal(batch.stillness['camera'][~frozen], batch.clean_stillness['camera'][~frozen])
+
+
+def test_a_rehearsal_freezes_the_camera_of_an_episode(tiny_recording):
+    data = datamodule(tiny_recording)
+    windows = data.dataset('test').fetch(range(PER_EPISODE))
+    event = FaultEvent('camera', 'frozen_frame', 5, 2.0, 2.5)
+    batch = data.rehearsed_batch(windows, Rehearsal(FaultSchedule(data.modalities, [event])))
+    end_s = windows.end_s
+    faulty = (end_s > 2.0 - 1e-4) & (end_s < 2.5 - 1e-4)
+    assert torch.equal(batch.labels.faulty, faulty)
+    # The first frozen frame is that of the onset itself, which follows another.
+    still = batch.stillness['camera'] == 1
+    assert torch.equal(still, faulty & (end_s > 2.05))
+    assert still.sum() == 4
+    assert batch.clean_stillness['camera'].max() < 1
+    assert torch.equal(batch.present['camera'], torch.ones(PER_EPISODE, dtype=torch.bool))
+    assert torch.equal(batch.observed['joints'], batch.clean['joints'])
+
+
+def test_a_rehearsal_needs_one_episode(tiny_recording):
+    data = datamodule(tiny_recording)
+    rehearsal = Rehearsal(FaultSchedule(data.modalities, []))
+    for chosen in ([0, PER_EPISODE], [3, 2]):
+        with pytest.raises(LipfaultError, match='windows of one episode in order of time'):
+            data.rehearsed_batch(data.dataset('test').fetch(chosen), rehearsal)
+
+
+def test_predictions_see_faults_if_asked(run, tiny_recording):
+    seen, _ = run
+    probe, config = Probe(), FaultConfig(seed=1, held_out=['drift'])
+    trainer().predict(probe, datamodule(tiny_recording, faults=config, predict_faults=True))
+    for here, there in zip(probe.seen['predict'], seen['test 0'], strict=True):
+        assert torch.equal(here.sample_id, there.sample_id)
+        assert torch.equal(here.labels.kind, there.labels.kind)
+        for name in here.observed:
+            assert torch.equal(here.observed[name], there.observed[name])
+
+
+@pytest.mark.parametrize('stage', ['fit', 'test'])
+def test_an_unknown_fault_is_named_before_anything_runs(tiny_recording, stage):
+    data = datamodule(tiny_recording, faults=FaultConfig(kinds={'bais': 1.0}))
+    with pytest.raises(LipfaultError, match="unknown fault 'bais': did you mean 'bias'"):
+        data.setup(stage)
 
 
 @pytest.mark.parametrize('options', [{'num_workers': 2}, {'cache': 'none'}, {'cache': 'series'}])

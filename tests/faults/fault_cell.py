@@ -1,9 +1,11 @@
 """A made-up cell for the tests of the fault engine: two cameras, an arm, a force sensor."""
 
 import math
+from dataclasses import fields
 
 import torch
 
+from lipfault.faults.labels import FaultLabels
 from lipfault.modality import Modality
 
 
@@ -65,3 +67,18 @@ def rows(batch, chosen):
         {name: past[chosen] for name, past in history.items()},
         ids[chosen],
     )
+
+
+def flat(labels: FaultLabels) -> dict[str, torch.Tensor]:
+    """All tensors of the labels by name."""
+    found = {}
+    for field in fields(labels):
+        value = getattr(labels, field.name)
+        parts = value if isinstance(value, dict) else {'': value}
+        found |= {f'{field.name} {name}': part for name, part in parts.items()}
+    return found
+
+
+def same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors hold the same numbers of the same type, NaN equal to NaN."""
+    return one.dtype == other.dtype and torch.equal(one.nan_to_num(-9.0), other.nan_to_num(-9.0))

@@ -6,9 +6,10 @@ import torch
 from fault_cell import CELL, batch, series
 
 from lipfault.errors import LipfaultError
-from lipfault.faults.catalogue import catalogue, expand, load
+from lipfault.faults.catalogue import NAMES, catalogue, expand, load
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
+from lipfault.faults.schedule import FaultEvent, FaultSchedule
 from lipfault.modality import Modality
 
 
@@ -45,6 +46,47 @@ from lipfault.modality import Modality
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(LipfaultError, match=message):
         FaultEngine(CELL, FaultConfig(**settings))
+
+
+class Bias(type(catalogue()['bias'])):
+    """A user's fault with a name that is taken."""
+
+
+class Own(type(catalogue()['bias'])):
+    name = 'own'
+
+
+class Twin(Own):
+    """Another one of the same name."""
+
+
+@pytest.mark.parametrize('taken', [['Bias'], ['Own', 'Twin']])
+@pytest.mark.parametrize('where', ['kinds', 'held_out', 'schedule'])
+def test_names_of_faults_must_differ(taken, where):
+    paths = [f'{__name__}.{name}' for name in taken]
+    uses = {
+        'kinds': lambda: FaultEngine(CELL, FaultConfig(kinds=dict.fromkeys(paths, 1.0))),
+        'held_out': lambda: FaultEngine(CELL, FaultConfig(held_out=paths)),
+        'schedule': lambda: FaultSchedule(
+            CELL, [FaultEvent('arm', path, 1, 2.0 * n, 2.0 * n + 1) for n, path in enumerate(paths)]
+        ),
+    }
+    with pytest.raises(LipfaultError, match='there is another fault named'):
+        uses[where]()
+
+
+def test_what_is_held_out_has_the_same_names():
+    paths = [f'{__name__}.{name}' for name in ('Own', 'Other')]
+    engine = FaultEngine(CELL, FaultConfig(kinds={paths[0]: 1.0}, held_out=[paths[1]]))
+    unseen = engine.only_held_out()
+    assert engine.names == unseen.names == (*NAMES, 'other', 'own')
+    for drawn, name in ((engine, 'own'), (unseen, 'other')):
+        kinds = drawn.plan(torch.arange(50)).columns.kind.unique().tolist()
+        assert kinds == [-1, drawn.names.index(name)]
+
+
+class Other(Own):
+    name = 'other'
 
 
 def test_nothing_held_out_is_named():
@@ -137,7 +179,9 @@ def test_windows_of_one_step(steps, earlier):
     assert labels.faulty.all()
 
 
-@pytest.mark.parametrize(('size', 'channels'), [((1, 1), 1), ((1, 1), 3), ((1, 9), 1), ((9, 1), 4)])
+@pytest.mark.parametrize(
+    ('size', 'channels'), [((1, 1), 1), ((1, 1), 3), ((1, 9), 1), ((9, 1), 4), ((5, 6), 30)]
+)
 def test_tiny_images(size, channels):
     names = tuple(f'c{place}' for place in range(channels))
     ones = (1.0,) * channels

@@ -17,6 +17,12 @@ def test_fault_keeps_the_contract(name):
     check_fault(catalogue()[name])
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('name', NAMES)
+def test_fault_keeps_the_contract_on_a_gpu(name):
+    check_fault(catalogue()[name], 'cuda')
+
+
 @pytest.mark.parametrize('name', NAMES)
 def test_fault_depends_on_its_keys_alone(name):
     fault = catalogue()[name]
@@ -83,6 +89,16 @@ class Lost(ImageFault):
         return site.signal, site.everywhere
 
 
+class Backwards(Lost):
+    """Honest on the frame of the window, wrong on the one before."""
+
+    name = 'backwards'
+
+    def apply(self, site):
+        dimmed = site.signal * (1 - 0.1 * site.level(self.levels))
+        return dimmed + site.ago * site.signal.mean(0), site.everywhere
+
+
 class Homeless(Honest):
     family = 'smell'
 
@@ -102,6 +118,7 @@ def test_an_honest_fault_of_a_users_own_passes():
         (Narrow, 'mask must be bool'),
         (Double, 'must be float32'),
         (Lost, 'damage must grow'),
+        (Backwards, 'on the frame before: the damage must grow'),
         (Homeless, 'family must be'),
     ],
 )

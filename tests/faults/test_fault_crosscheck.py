@@ -8,10 +8,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from fault_cell import CELL
 from scipy import fft, ndimage
 
-from lipfault.faults.catalogue import catalogue
+from lipfault.faults.catalogue import NAMES, catalogue
+from lipfault.faults.config import FaultConfig
 from lipfault.faults.contract import at_severity, probes
+from lipfault.faults.draws import Draws
+from lipfault.faults.engine import FaultEngine
 
 N = 4
 SEVERITIES = (1, 3, 5)
@@ -299,10 +304,95 @@ def test_desynchronization(severity, which):
     compare('desynchronization', severity, expected, which)
 
 
+@pytest.mark.parametrize('severity', SEVERITIES)
 @pytest.mark.parametrize('which', [0, 1], ids=['series', 'image'])
-def test_sensor_swap(which):
-    site = site_of('sensor_swap', 5, which)
-    compare('sensor_swap', 5, site.other.double().numpy(), which)
+def test_sensor_swap(severity, which):
+    site = site_of('sensor_swap', severity, which)
+    compare('sensor_swap', severity, site.other.double().numpy(), which)
+    share = (0.1, 0.25, 0.5, 0.75, 1.0)[severity - 1]
+    _, mask = catalogue()['sensor_swap'].apply(site)
+    if which == 1:
+        expected = np.arange(24) >= 24 - math.ceil(24 * share)
+        assert (mask[:, 0, :, 0].numpy() == expected).all()
+        return
+    lengths = (site.horizon * (0.02 + 0.08 * site.draws.uniform('block'))).long().clamp_min(1)
+    for n, length in enumerate(lengths.tolist()):
+        age = np.arange(60) - int(site.start[n])
+        block = torch.from_numpy(age // length).expand(N, 1, -1)
+        chance = site.draws.uniform_at('lost', block)[n, 0].numpy()
+        lost = ((chance < np.float32(share)) | (age < length)) & (age >= 0)
+        wanted = np.outer(site.channels[n].numpy(), lost & (np.arange(60) < int(site.stop[n])))
+        assert (mask[n].numpy() == wanted).all()
+
+
+COUPLED = FaultConfig(pattern_share=1.0, clean_share=0.0, severities={2: 1.0, 4: 2.0})
+
+
+def plan_of(pattern, count=200, **options):
+    """(plan of one pattern, its draws) for all modalities of the cell."""
+    config = replace(COUPLED, patterns={pattern: 1.0}, **options)
+    return FaultEngine(CELL, config).plan(torch.arange(count)), Draws.of(0, 0, torch.arange(count))
+
+
+def shared_by(columns, row, members):
+    """Severity and onset of some modalities, which must be one."""
+    found = {(int(columns.severity[row, m]), float(columns.begin[row, m])) for m in members}
+    assert len(found) == 1
+    return found.pop()
+
+
+def test_swapped_sensors():
+    plan, draws = plan_of('swapped')
+    names, kind = list(CELL), NAMES.index('sensor_swap')
+    pairs = [(names.index('front'), names.index('side'))]
+    for row, pair in enumerate(draws.integers('pair', 0, len(pairs) - 1).tolist()):
+        one, other = pairs[pair]
+        wanted = [-1] * len(names)
+        wanted[one], wanted[other] = other, one
+        assert plan.columns.partner[row].tolist() == wanted
+        assert plan.columns.kind[row].tolist() == [kind if p >= 0 else -1 for p in wanted]
+        severity, _ = shared_by(plan.columns, row, (one, other))
+        first = np.float32(draws.uniform('severity', (4,))[row, 0])
+        assert severity == (2 if float(first) < 1 / 3 else 4)
+
+
+def order_of(draws, row):
+    """The modalities in the order in which they are drawn, all of one weight."""
+    chance = 1 - draws.uniform('modality', (len(CELL),))[row].double().numpy()
+    return sorted(range(len(CELL)), key=lambda m: -math.log(chance[m]))
+
+
+def test_several_sensors():
+    plan, draws = plan_of('several', max_faulty=3)
+    kinds = {name: [f for f in catalogue().values() if f.fits(CELL[name])] for name in CELL}
+    for row in range(200):
+        count = 2 + int(float(draws.uniform('several')[row]) * 2)
+        chosen = set(order_of(draws, row)[:count])
+        assert {m for m in range(4) if plan.columns.kind[row, m] >= 0} == chosen
+        for m in chosen:
+            name = list(CELL)[m]
+            fits = [f.name for f in kinds[name] if f.family != 'cross' and not f.missing]
+            place = int(float(draws.uniform('kind', (4,))[row, m]) * len(fits))
+            assert NAMES[plan.columns.kind[row, m]] == fits[place]
+
+
+def test_one_cause_for_a_cabinet():
+    cabinets = {'left': ['front', 'arm'], 'right': ['front', 'side', 'force']}
+    plan, draws = plan_of('common_cause', max_faulty=3, cabinets=cabinets)
+    causes = [
+        ('dropout_zero', 'blackout'),
+        ('noise_additive', 'gaussian_noise'),
+        ('oscillation', 'motion_blur'),
+        ('desynchronization', 'desynchronization'),
+    ]
+    for row in range(200):
+        cabinet = list(cabinets.values())[int(float(draws.uniform('cabinet')[row]) * 2)]
+        series, image = causes[int(float(draws.uniform('cause')[row]) * 4)]
+        for m, name in enumerate(CELL):
+            shown = series if CELL[name].kind == 'series' else image
+            kind = plan.columns.kind[row, m]
+            assert (NAMES[kind] if kind >= 0 else None) == (shown if name in cabinet else None)
+        shared_by(plan.columns, row, [list(CELL).index(name) for name in cabinet])
 
 
 def test_brownian_drift_has_brownian_variance():

@@ -7,8 +7,8 @@ import jsonargparse
 import torch
 from fault_cell import camera, series
 
+from lipfault.faults.catalogue import load
 from lipfault.faults.config import FaultConfig
-from lipfault.faults.contract import check_fault
 from lipfault.faults.engine import FaultEngine
 
 PAGE = (Path(__file__).parents[2] / 'docs/faults/README.md').read_text()
@@ -26,13 +26,26 @@ def test_python_examples_run():
         'history': {},
         'end_s': torch.arange(1.0, 41.0),
     }
-    first, schedule, wobble, check = blocks('python')
+    first, schedule, delay, _, _ = blocks('python')
     exec(schedule, names)
     assert bool(names['labels'].modality.any(0).all())
+    exec(delay, names | {'alarm': names['labels'].faulty, 'window_s': 1.0})
     exec(first, names)
     assert names['observed']['imu'].shape == (64, 3, 200)
-    exec(wobble + check, names)
-    check_fault(names['Wobble']())
+
+
+def test_the_fault_of_ones_own_goes_by_its_class_path(tmp_path, monkeypatch):
+    *_, wobble, check = blocks('python')
+    (tmp_path / 'my').mkdir()
+    (tmp_path / 'my' / 'module.py').write_text(wobble)
+    monkeypatch.syspath_prepend(tmp_path)
+    path = re.search(r'`kinds: {(.*?): 1}`', PAGE)[1]
+    config = FaultConfig(kinds={path: 1.0}, clean_share=0.0)
+    engine = FaultEngine({'arm': series('arm', 3)}, config)
+    _, labels = engine({'arm': torch.rand(20, 3, 50)}, None, torch.arange(20))
+    assert {engine.names[kind] for kind in labels.kind[:, 0].tolist()} == {'wobble'}
+    assert bool((labels.damage > 0).all())
+    exec(check, {'Wobble': type(load(path))})
 
 
 def test_the_settings_example_is_valid():

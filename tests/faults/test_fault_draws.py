@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lipfault.faults.draws import Draws, mix
+from lipfault.faults.draws import Draws
+from lipfault.faults.splitmix import (
+    GAMMA,
+    mix,
+    normal,
+    torch_mix,
+    torch_normal,
+    torch_uniform,
+    uniform,
+)
 
 IDS = st.lists(st.integers(-(2**40), 2**40), min_size=1, max_size=20)
 
@@ -25,6 +34,38 @@ def test_mix_is_splitmix(numbers):
     signed = np.array(numbers, dtype=np.uint64).view(np.int64)
     mixed = mix(torch.from_numpy(signed.copy())).numpy().view(np.uint64)
     assert mixed.tolist() == [splitmix(number) for number in numbers]
+
+
+@pytest.mark.parametrize('shape', [(3, 5), (1, 1), (0, 4), (64, 300), (2, 3, 4097)])
+def test_numpy_and_torch_hash_to_the_same_bits(shape):
+    bits = torch.randint(-(2**63), 2**63 - 1, shape)
+    before = bits.clone()
+    mixed = torch_mix(bits)
+    assert torch.equal(mix(bits), mixed)
+    assert torch.equal(uniform(bits), torch_uniform(mixed.view(torch.int32)))
+    assert torch.equal(uniform(bits, each=1), torch_uniform(mixed >> 32))
+    assert torch.equal(normal(bits), torch_normal(mixed.view(torch.int16)))
+    assert torch.equal(normal(bits, each=1), torch_normal(mixed))
+    assert torch.equal(bits, before)
+
+
+@pytest.mark.parametrize(
+    'shape', [(6,), (1, 5), (6, 5), (6, 3, 4), (1, 9000), (6, 0), (6, 2, 5000)]
+)
+def test_counters_are_keyed(shape):
+    counter, key = torch.randint(-(2**62), 2**62, shape), torch.randint(-(2**63), 2**63 - 1, (6,))
+    bits = torch_mix(counter * GAMMA + key.view(-1, *[1] * (counter.ndim - 1)))
+    assert torch.equal(uniform(counter, key, each=1), torch_uniform(bits >> 32))
+    if counter.ndim > 1:
+        assert torch.equal(uniform(counter, key), torch_uniform(bits.view(torch.int32)))
+    assert torch.equal(normal(counter, key, each=1), torch_normal(bits))
+
+
+def test_several_names_at_once_give_what_each_gives_alone():
+    draws = Draws.of(0, 0, torch.arange(20))
+    shapes = {'one': (), 'three': (3,), 'table': (2, 5)}
+    for name, found in draws.uniforms(shapes).items():
+        assert torch.equal(found, draws.uniform(name, shapes[name]))
 
 
 @given(IDS, st.integers(0, 2**31), st.integers(0, 1000))

@@ -1,17 +1,16 @@
 """The engine: the same faults in any batch, honest labels, and draws as configured."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.multiprocessing
-from fault_cell import CELL, batch, camera, rows, series
+from fault_cell import CELL, batch, camera, flat, rows, same, series
 
 from lipfault.errors import LipfaultError
 from lipfault.faults.catalogue import NAMES, catalogue, expand
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
-from lipfault.faults.labels import FaultLabels
 from lipfault.faults.patterns import CAUSES, PATTERNS
 
 EVERYTHING = FaultConfig(
@@ -23,19 +22,8 @@ EVERYTHING = FaultConfig(
 )
 
 
-def flat(labels: FaultLabels) -> dict[str, torch.Tensor]:
-    """All tensors of the labels by name."""
-    found = {}
-    for field in fields(labels):
-        value = getattr(labels, field.name)
-        parts = value if isinstance(value, dict) else {'': value}
-        found |= {f'{field.name} {name}': part for name, part in parts.items()}
-    return found
-
-
 def assert_same(one: torch.Tensor, other: torch.Tensor) -> None:
-    assert one.dtype == other.dtype
-    assert torch.equal(one.nan_to_num(-9.0), other.nan_to_num(-9.0))
+    assert same(one, other)
 
 
 def assert_part(whole, part, chosen):
@@ -149,6 +137,15 @@ def test_clean_samples_stay_the_same_tensor():
     observed, labels = FaultEngine(CELL, config)(*everything)
     assert all(observed[name] is everything[0][name] for name in CELL)
     assert not bool(labels.faulty.any())
+
+
+def test_signals_that_want_gradients_are_taken():
+    signals, history, ids = batch(torch.arange(64))
+    wanting = {name: signal.clone().requires_grad_() for name, signal in signals.items()}
+    observed, _ = FaultEngine(CELL, EVERYTHING)(wanting, history, ids)
+    expected, _ = FaultEngine(CELL, EVERYTHING)(signals, history, ids)
+    for name, signal in observed.items():
+        assert_same(signal.detach(), expected[name])
 
 
 def test_inputs_are_left_alone():

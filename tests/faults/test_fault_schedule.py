@@ -2,15 +2,17 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
-from fault_cell import camera, series
+from fault_cell import camera, same, series
 
 from lipfault.errors import LipfaultError
 from lipfault.faults.catalogue import NAMES, catalogue
 from lipfault.faults.rehearsal import Rehearsal
 from lipfault.faults.schedule import FaultEvent, FaultSchedule, draw_schedule
+from lipfault.metrics.delay import alarms_outside, detection_delays
 
 CELL = {'arm': series('arm', 5), 'front': camera('front')}
 DURATION_S = 20.0
@@ -48,6 +50,7 @@ def modality_of(kind):
 
 
 KINDS = [kind for kind in NAMES if modality_of(kind)]
+IMAGE_KINDS = [kind for kind in KINDS if modality_of(kind) == 'front']
 
 
 def rough_event(kind):
@@ -83,6 +86,41 @@ def test_overlapping_windows_see_the_same(kind):
     observed = Rehearsal(schedule)(*windows(ENDS[:120]))[0]['arm'].nan_to_num(9)
     tolerance = 0.02 if kind == 'low_pass' else 1e-5  # a slow sensor remembers more than a second
     assert (observed[:-1, :, 5:] - observed[1:, :, :-5]).abs().max() < tolerance
+
+
+@pytest.mark.parametrize('kind', ['desynchronization', *IMAGE_KINDS])
+def test_the_frame_before_is_the_one_observed_a_frame_earlier(kind):
+    event = replace(rough_event('fog'), kind=kind)
+    rehearsal = Rehearsal(FaultSchedule(CELL, [event], seed=3))
+    signals, history, end_s = windows(ENDS[:120])
+    observed, labels = rehearsal(signals, history, end_s)
+    assert bool(labels.modality[:, 1].any())
+    shown = rehearsal.before(signals, history, end_s)
+    assert set(shown) == {'front'}
+    assert same(shown['front'][1:], observed['front'][:-1])
+
+
+@pytest.mark.parametrize('kind', ['missing_frame', 'frozen_frame'])
+def test_the_frame_before_may_be_asked_for_first(kind):
+    schedule = FaultSchedule(CELL, [FaultEvent('front', kind, 5, 4.0)])
+    given, alone = windows(ENDS), Rehearsal(schedule).before(*windows(ENDS))
+    rehearsal = Rehearsal(schedule)
+    rehearsal(*given)
+    assert same(alone['front'], rehearsal.before(*given)['front'])
+
+
+def test_a_perfect_detector_is_late_by_less_than_a_stride():
+    events = [
+        FaultEvent('arm', 'bias', 5, 5.03, 8.0, recovery_s=0.5),
+        FaultEvent('front', 'dirt', 5, 9.31, 12.0),
+        FaultEvent('arm', 'gain', 5, 14.0, 14.02),
+    ]
+    schedule = FaultSchedule(CELL, events)
+    _, labels = Rehearsal(schedule)(*windows(ENDS))
+    delay = detection_delays(labels.faulty, torch.tensor(ENDS), schedule.spans(), 1.0)
+    assert bool(((delay >= 0) & (delay <= 0.1 + 1e-6)).all())
+    assert alarms_outside(labels.faulty, torch.tensor(ENDS), schedule.spans(), 1.0) == 0
+    assert FaultSchedule(CELL, []).spans().shape == (0, 2)
 
 
 def test_labels_are_on_the_clock():

@@ -1,6 +1,7 @@
 """Both stages through the real command line, on a tiny recording with three modalities."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from lipfault.faults.log import read_log
+from lipfault.report.recall import draw_recall
+from lipfault.report.run import load_run
 from lipfault.tasks.checkpoints import find_checkpoint, read_checkpoint
 
 COMMON = """
@@ -136,6 +140,73 @@ def test_stage_two_works_with(options, configs, runs, tmp_path):
     metrics = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
     for key in ('detection/f1', 'recovery/seen', 'corrector/energy_left', 'detector/fault_gain'):
         assert np.isfinite(metrics[key])
+
+
+FAULT_KEYS = {
+    'sample_id', 'modality', 'kind', 'severity', 'onset_s', 'channels', 'touched', 'damage',
+    'pattern',
+}  # fmt: skip
+
+
+def test_a_test_tells_every_fault(runs):
+    lines = read_log(runs / 'finetune' / 'test_faults.jsonl')
+    assert all(set(line) == FAULT_KEYS | {'split'} for line in lines)
+    with np.load(runs / 'finetune' / 'results.npz') as results:
+        for split in ('seen', 'unseen'):
+            faulty = results[f'{split}/faulty']
+            ids = results[f'{split}/sample_id'][faulty].tolist()
+            mine = [line for line in lines if line['split'] == split]
+            assert [line['sample_id'] for line in mine] == ids
+            damage = [line['damage'] for line in mine]
+            assert damage == pytest.approx(results[f'{split}/damage'][faulty].tolist())
+    assert {line['kind'] for line in lines if line['split'] == 'unseen'} <= {'bias', 'fog'}
+    assert not (runs / 'pretrain' / 'test_faults.jsonl').exists()
+
+
+def test_predictions_stand_beside_their_faults(runs, tmp_path):
+    command = ('predict', '--ckpt_path', runs / 'finetune', '--run', tmp_path)
+    lipfault(*command, '--data.predict_faults', 'true')
+    told = {line['sample_id']: line for line in read_log(tmp_path / 'predictions.jsonl')}
+    faults = read_log(tmp_path / 'faults.jsonl')
+    assert all(set(line) == FAULT_KEYS for line in faults)
+    assert {line['sample_id'] for line in faults} < set(told)
+    first = next(iter(told.values()))
+    assert set(first) == {'sample_id', 'score', 'alarm', 'modality'}
+    assert first['modality'] in ('camera', 'joints', 'force')
+    lipfault(*command)
+    clean = {line['sample_id']: line for line in read_log(tmp_path / 'predictions.jsonl')}
+    assert clean.keys() == told.keys()
+    hit = {line['sample_id'] for line in faults if line['damage'] > 10}
+    assert all(clean[number]['score'] != told[number]['score'] for number in hit)
+    assert not (tmp_path / 'faults.jsonl').exists()
+
+
+OWN = """
+from lipfault.faults.series.site import SeriesFault
+
+class Wobble(SeriesFault):
+    name, group, formula, reading = 'wobble', 'own', "x' = x (1 + a)", 'a test'
+    levels, level_text = (0.1, 0.2, 0.3, 0.4, 0.5), 'a'
+
+    def apply(self, site):
+        return site.signal * (1 + site.level(self.levels)), site.mask
+"""
+
+
+def test_a_users_fault_is_named_everywhere(runs, tmp_path, monkeypatch):
+    (tmp_path / 'mine.py').write_text(OWN)
+    monkeypatch.setenv('PYTHONPATH', f'{tmp_path}{os.pathsep}{os.environ.get("PYTHONPATH", "")}')
+    lipfault(
+        'test', '--ckpt_path', runs / 'finetune', '--run', tmp_path / 'run',
+        '--data.faults.kinds', '{mine.Wobble: 1}',
+    )  # fmt: skip
+    lines = read_log(tmp_path / 'run' / 'test_faults.jsonl')
+    assert {line['kind'] for line in lines if line['split'] == 'seen'} == {'wobble'}
+    with np.load(tmp_path / 'run' / 'results.npz') as results:
+        kinds = results['kinds'][results['seen/kind'][results['seen/faulty']]]
+    assert set(kinds.tolist()) == {'wobble'}
+    figure = draw_recall(load_run(tmp_path / 'run'))
+    assert 'wobble' in {label.get_text() for label in figure.axes[0].get_yticklabels()}
 
 
 def test_modulated_layers_keep_their_cap(runs):

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from lipfault.faults.device import take_rows
 from lipfault.faults.image.site import ImageFault, ImageSite
 
 _CORRUPTIONS = 'after Hendrycks & Dietterich 2019, arXiv:1903.12261; severities ours'
@@ -26,13 +27,14 @@ class Defocus(ImageFault):
     def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         """Average over the square, twice."""
         width = (site.level(self.levels) * site.scale).round().long()
-        width = width.maximum(site.severity[:, None, None, None] + 1)
+        width = width.flatten(1).maximum(site.severity[:, None] + 1)
         before = width // 2
         image = site.signal - 0.5  # about zero, where running sums round least
-        for axis in (2, 3):
-            image = _running_mean(image, before, width - before, axis)
-            image = _running_mean(image, width - before - 1, before + 1, axis)
-        return image + 0.5, site.everywhere
+        for _axis in (2, 3):
+            image = _running_mean(image, before, width - before)
+            image = _running_mean(image, width - before - 1, before + 1)
+            image = image.transpose(2, 3).contiguous()
+        return image.add_(0.5), site.everywhere
 
 
 class MotionBlur(ImageFault):
@@ -59,19 +61,18 @@ class MotionBlur(ImageFault):
         return total / 9, site.everywhere
 
 
-def _running_mean(image: Tensor, before: Tensor, after: Tensor, axis: int) -> Tensor:
-    """Mean from `before` pixels before each pixel to less than `after` behind it, in the frame.
+def _running_mean(image: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """Mean from `before` rows before each row to less than `after` behind it, in the frame.
 
     Args:
         image: (n, C, H, W) float32.
-        before: (n, 1, 1, 1) int64.
-        after: (n, 1, 1, 1) int64.
-        axis: Axis to average along, 2 or 3.
+        before: (n, 1) int64.
+        after: (n, 1) int64.
     """
-    size = image.shape[axis]
-    total = image.cumsum(axis)
-    total = torch.cat([torch.zeros_like(total.narrow(axis, 0, 1)), total], dim=axis)
-    place = torch.arange(size, device=image.device).view(-1, *[1] * (3 - axis))
-    low, high = (place - before).clamp_min(0), (place + after).clamp_max(size)
-    window = total.gather(axis, high.expand_as(image)) - total.gather(axis, low.expand_as(image))
-    return window / (high - low)
+    samples, channels, size, width = image.shape
+    total = image.new_zeros(samples, channels, size + 1, width)
+    torch.cumsum(image, 2, out=total[:, :, 1:])
+    row = torch.arange(size, device=image.device)
+    low, high = (row - before).clamp_min_(0), (row + after).clamp_max_(size)
+    window = take_rows(total, high[:, None]).sub_(take_rows(total, low[:, None]))
+    return window.div_((high - low)[:, None, :, None])

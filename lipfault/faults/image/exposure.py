@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from lipfault.faults.device import take_rows
 from lipfault.faults.image.site import ImageFault, ImageSite
 
 
@@ -19,7 +20,7 @@ class OverExposure(ImageFault):
     def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         """Scale up, with a little flare."""
         gain = site.level(self.levels)
-        return site.signal * gain + (gain - 1) / 20, site.everywhere
+        return (site.signal * gain).add_((gain - 1) / 20), site.everywhere
 
 
 class UnderExposure(ImageFault):
@@ -72,6 +73,6 @@ class ColourSwap(ImageFault):
         """Rotate the channels."""
         step = site.draws.integers('step', 1, site.channels - 1)[:, None]
         partner = (torch.arange(site.channels, device=step.device) + step) % site.channels
-        sample = torch.arange(len(partner), device=step.device)[:, None]
-        foreign = site.signal[sample, partner]
+        foreign = take_rows(site.signal.flatten(2)[:, None], partner[:, None])
+        foreign = foreign.view_as(site.signal)
         return torch.lerp(site.signal, foreign, site.level(self.levels)), site.everywhere

@@ -50,17 +50,20 @@ class Blocking(ImageFault):
     def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         """Round the coefficients."""
         margin = (0, -site.width % 8, 0, -site.height % 8)
-        image = torch.nn.functional.pad(site.signal, margin, mode='replicate')
+        image = site.signal
+        if any(margin):
+            image = torch.nn.functional.pad(image, margin, mode='replicate')
         shape = image.shape
-        blocks = image.reshape(*shape[:2], shape[2] // 8, 8, shape[3] // 8, 8)
+        blocks = image.view(*shape[:2], shape[2] // 8, 8, shape[3] // 8, 8)
+        blocks = blocks.permute(3, 5, 0, 1, 2, 4).contiguous()  # (8, 8, n, C, down, right)
         basis = _cosines(image.device)
-        coarse = site.level(self.levels)[:, :, :, :, None, None]
-        order = torch.arange(8, device=image.device)
-        step = coarse * (1 + order[:, None, None] + order)
-        coefficients = _along(_along(blocks, basis, 5), basis, 3)
-        coefficients = (coefficients / step).round() * step
-        blocks = _along(_along(coefficients, basis.T, 5), basis.T, 3)
-        return blocks.reshape(shape)[..., : site.height, : site.width], site.everywhere
+        order = torch.arange(8, device=image.device).view(8, 1, 1, 1, 1, 1)
+        step = site.level(self.levels) * (1 + order + order.view(1, 8, 1, 1, 1, 1))
+        coefficients = _along(_along(blocks, basis, 1), basis, 0)
+        coefficients = coefficients.div_(step).round_().mul_(step)
+        blocks = _along(_along(coefficients, basis.T, 1), basis.T, 0)
+        image = blocks.permute(2, 3, 4, 0, 5, 1).reshape(shape)
+        return image[..., : site.height, : site.width], site.everywhere
 
 
 @lru_cache(maxsize=16)
@@ -75,7 +78,8 @@ def _cosines(device: torch.device) -> Tensor:
 def _along(blocks: Tensor, matrix: Tensor, axis: int) -> Tensor:
     """Multiply a matrix with one axis of length 8, term by term.
 
-    A matrix product would round differently for different batch sizes.
+    A matrix product would round differently for different batch sizes. The last axes are the long
+    ones, which makes each term one pass over contiguous numbers.
     """
     shape = [1] * blocks.ndim
     shape[axis] = 8

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from lipfault.faults.device import both
 from lipfault.faults.image.site import ImageFault, ImageSite
 
 
@@ -28,8 +29,10 @@ class Occlusion(ImageFault):
         corner = site.draws.uniform('corner', (2, 1, 1))
         top = (corner[:, :1] * (site.height - rows + 1)).floor()
         left = (corner[:, 1:] * (site.width - columns + 1)).floor()
-        inside = (site.row >= top) & (site.row < top + rows)
-        inside = inside & (site.column >= left) & (site.column < left + columns)
+        inside = both(
+            (site.row >= top) & (site.row < top + rows),
+            (site.column >= left) & (site.column < left + columns),
+        )
         colour = site.draws.uniform('colour', (site.channels, 1, 1))
         return colour.expand_as(site.signal), inside
 

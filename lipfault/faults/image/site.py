@@ -48,6 +48,20 @@ def unit_range(image: Tensor) -> Tensor:
     return image.float() / 255 if image.dtype == torch.uint8 else image.float()
 
 
+def pixels_at(image: Tensor, number: Tensor) -> Tensor:
+    """Look pixels up by their numbers.
+
+    Args:
+        image: (n, C, H, W).
+        number: (n, H, W) int64, pixels counted row by row.
+
+    Returns:
+        (n, C, H, W) pixels.
+    """
+    index = number.flatten(1)[:, None].expand(-1, image.shape[1], -1)
+    return image.flatten(2).gather(2, index).view(image.shape)
+
+
 def last_frames(history: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The frame just before the window's, (batch, C, H, W) in [0, 1], of each image that has one.
 
@@ -128,8 +142,7 @@ class ImageSite(Site):
             (n, C, H, W) pixels.
         """
         row, column = row.clamp(0, self.height - 1), column.clamp(0, self.width - 1)
-        index = (row * self.width + column).flatten(1)[:, None].expand(-1, self.channels, -1)
-        return self.signal.flatten(2).gather(2, index).view_as(self.signal)
+        return pixels_at(self.signal, row * self.width + column)
 
     def look_between(self, row: Tensor, column: Tensor) -> Tensor:
         """Look pixels up at fractional coordinates, bilinearly; otherwise as `look`.
@@ -141,9 +154,13 @@ class ImageSite(Site):
         top, left = row.floor(), column.floor()
         down, right = (row - top)[:, None], (column - left)[:, None]
         r, c = top.long(), left.long()
-        upper = torch.lerp(self.look(r, c), self.look(r, c + 1), right)
-        lower = torch.lerp(self.look(r + 1, c), self.look(r + 1, c + 1), right)
-        return torch.lerp(upper, lower, down)
+        rows = [(r + one).clamp_(0, self.height - 1).mul_(self.width) for one in (0, 1)]
+        columns = [(c + one).clamp_(0, self.width - 1) for one in (0, 1)]
+        lines = []
+        for first in rows:
+            before, after = (pixels_at(self.signal, first + each) for each in columns)
+            lines.append(torch.lerp(before, after, right))
+        return torch.lerp(lines[0], lines[1], down)
 
     def smooth(self, name: str, cells: int) -> Tensor:
         """Draw a smooth random field: (n, 1, H, W) float32 in [0, 1), mean about 1/2.
@@ -153,14 +170,13 @@ class ImageSite(Site):
             cells: Cells along each side between whose corners the field runs smoothly.
         """
         corner = self.draws.uniform(name, (1, cells + 1, cells + 1))
-        for axis, size in ((2, self.height), (3, self.width)):
+        for size in (self.height, self.width):
             place = (torch.arange(size, device=corner.device) + 0.5) * (cells / size)
             cell = place.long()
             share = place - cell
-            share = share * share * (3 - 2 * share)
-            share = share[:, None] if axis == 2 else share
-            before, after = corner.index_select(axis, cell), corner.index_select(axis, cell + 1)
-            corner = before + (after - before) * share
+            share = (share * share * (3 - 2 * share))[:, None]
+            before, after = corner.index_select(2, cell), corner.index_select(2, cell + 1)
+            corner = (before + (after - before) * share).transpose(2, 3).contiguous()
         return corner
 
     def bumps(self, name: str, cells: int, share: Tensor, radii: tuple[float, float]) -> 'Bumps':
@@ -179,7 +195,7 @@ class ImageSite(Site):
         table = torch.cat([offset, radius * here], dim=1)
         rows = (self.row[:, 0] + 0.5) * (cells / self.height)
         columns = (self.column[0] + 0.5) * (cells / self.width)
-        spot = table.index_select(2, rows.long()).index_select(3, columns.long())
+        spot = table.index_select(3, columns.long()).index_select(2, rows.long())
         down = rows[:, None] % 1 - spot[:, 0]
         right = columns % 1 - spot[:, 1]
         square = (down * down + right * right)[:, None]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lipfault.faults.image.site import ImageFault, ImageSite
+from lipfault.faults.image.site import ImageFault, ImageSite, pixels_at
 
 
 def earlier(site: ImageSite, count: Tensor) -> Tensor:
@@ -68,8 +68,8 @@ class Tear(ImageFault):
         upper = site.height * (1 - site.severity / 6)
         line = (site.frame.uniform('line') * upper)[:, None, None, None]
         column = (site.column.long() - shift[:, None]) % site.width
-        previous = earlier(site, torch.ones_like(shift))
-        torn = previous.gather(3, column[:, None, None].expand_as(site.signal))
+        number = site.row.long() * site.width + column[:, None]
+        torn = pixels_at(earlier(site, torch.ones_like(shift)), number)
         return torn, (site.row >= line).expand_as(site.everywhere)
 
 

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from lipfault.faults.device import both
 from lipfault.faults.series.site import SeriesFault, SeriesSite
 
 _SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
@@ -47,7 +48,7 @@ class DropoutZero(SeriesFault):
     def apply(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
         """Set to zero where lost."""
         zero = site.sensor.rest[:, None].expand_as(site.signal)
-        return zero, site.mask & site.lost(self.levels)
+        return zero, both(site.mask, site.lost(self.levels))
 
 
 class DropoutHold(SeriesFault):
@@ -68,7 +69,7 @@ class DropoutHold(SeriesFault):
         last = torch.where(lost, -earlier - 1, steps).cummax(-1).values[..., earlier:]
         never = last < -earlier
         reading = torch.where(never, site.onset_value, site.at(last))
-        return reading, site.mask & lost[..., earlier:]
+        return reading, both(site.mask, lost[..., earlier:])
 
 
 class DropoutNan(SeriesFault):
@@ -84,4 +85,4 @@ class DropoutNan(SeriesFault):
 
     def apply(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
         """Mark as missing where lost."""
-        return torch.full_like(site.signal, torch.nan), site.mask & site.lost(self.levels)
+        return torch.full_like(site.signal, torch.nan), both(site.mask, site.lost(self.levels))

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from lipfault.faults.device import both, take_rows
 from lipfault.faults.series.site import SeriesFault, SeriesSite
 
 
@@ -72,8 +73,8 @@ class ChannelSwap(SeriesFault):
         """Mix each channel with the next one concerned, in a cycle."""
         low, span = site.sensor.low[:, None], site.sensor.span[:, None]
         counts = (site.signal - low) / span
-        partner = self._next(site.channels)[:, :, None].expand_as(counts)
-        foreign = low + span * counts.gather(1, partner)
+        partner = self._next(site.channels)[:, None]
+        foreign = low + span * take_rows(counts[:, None], partner)[:, 0]
         return torch.lerp(site.signal, foreign, site.level(self.levels)), site.mask
 
     @staticmethod
@@ -99,4 +100,4 @@ class SignFlip(SeriesFault):
     def apply(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
         """Mirror the reading at zero."""
         mirrored = 2 * site.sensor.rest[:, None] - site.signal
-        return mirrored, site.mask & site.lost(self.levels)
+        return mirrored, both(site.mask, site.lost(self.levels))

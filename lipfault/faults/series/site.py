@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from lipfault.faults.device import both
 from lipfault.faults.fault import Fault, Site
 
 
@@ -52,7 +53,7 @@ class SeriesSite(Site):
     def mask(self) -> Tensor:
         """(n, C, T) bool, the channels and steps concerned."""
         active = (self.age >= 0) & (self.time < self.stop[:, None])[:, None]
-        return self.channels[:, :, None] & active
+        return both(self.channels[:, :, None], active)
 
     @cached_property
     def progress(self) -> Tensor:
