@@ -11,6 +11,7 @@ import wandb
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from PIL import Image
 
 from lipfault.tracking.paper import PAPER_NORMS
 
@@ -88,7 +89,8 @@ class StageLogger(WandbLogger):
             rows: Rows of the table, in the order of `SAMPLE_COLUMNS`.
             step: Optimizer step.
         """
-        images = [wandb.Image(str(file), caption=name) for name, file in pictures.items()]
+        same = zip(pictures, _same_size(list(pictures.values())), strict=True)
+        images = [wandb.Image(picture, caption=name) for name, picture in same]
         table = wandb.Table(columns=list(SAMPLE_COLUMNS), data=rows)
         self.log_metrics({PICTURES: images, TABLE: table}, step)
 
@@ -115,6 +117,16 @@ PICTURES, TABLE = 'samples/pictures', 'samples/table'
 
 SAMPLE_COLUMNS = ('step', 'modality', 'kind', 'severity', 'left')
 """Columns of the table of samples; `left` as of `lipfault.callbacks.samples`."""
+
+
+def _same_size(files: list[Path]) -> list[Image.Image]:
+    """Pictures on white grounds of one size, as W&B wants those of one name."""
+    pictures = [Image.open(file).convert('RGB') for file in files]
+    size = tuple(max(lengths) for lengths in zip(*(p.size for p in pictures), strict=True))
+    grounds = [Image.new('RGB', (size[0], size[1]), 'white') for _ in pictures]
+    for ground, picture in zip(grounds, pictures, strict=True):
+        ground.paste(picture)
+    return grounds
 
 
 def _has_key() -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from logged_runs import ROOT, Logged, environment, run
+from logged_runs import Logged, environment, run
 from run_file import RunFile
 from wandb_server import serving
 
@@ -73,6 +73,7 @@ def test_nothing_is_dropped(logged: Logged, stage: str) -> None:
 
 def test_no_run_is_warned_of_dropped_steps(logged: Logged, tmp_path: Path) -> None:
     assert DROPPED not in logged.printed
+    assert 'sizes do not match' not in logged.printed  # of pictures
     code = (
         'import wandb\n'
         "with wandb.init(mode='offline') as run:\n"
@@ -143,7 +144,7 @@ def test_server_lost_in_the_middle_costs_nothing(logged: Logged, tiny_stages, tm
             check=True,
             capture_output=True,
             timeout=120,
-            cwd=ROOT,
+            cwd=tmp_path,
             env=environment(WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url),
         )
         assert server.history == rows

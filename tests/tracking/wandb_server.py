@@ -62,6 +62,8 @@ class Handler(BaseHTTPRequestHandler):
             view |= {'description': '', 'spec': variables['spec'], 'project': VIEW_PROJECT}
             view |= {'createdAt': None, 'updatedAt': None, 'user': {'username': 'me', 'name': 'me'}}
             return {'upsertView': {'view': view, 'inserted': True}}
+        if 'internalId' in query:
+            return {'project': {'id': 'project', 'internalId': 'internal'}}
         if 'models(' in query:
             node = {'id': 'project', 'name': 'lipfault', 'entityName': 'team', 'createdAt': '2026'}
             edges = [{'node': node | {'isBenchmark': False}, 'cursor': 'c'}]
