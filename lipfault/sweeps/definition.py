@@ -15,6 +15,8 @@ import yaml
 from lipfault.errors import LipfaultError
 
 METHODS = ('grid', 'random', 'bayes')
+_KEYS = ('method', 'metric', 'parameters', 'command', 'name', 'description', 'program', 'project',
+         'entity')  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ def read_sweep(path: Path) -> Sweep:
 
 
 def _sweep(found: dict[str, Any]) -> Sweep:
+    _refuse_unknown('', found, _KEYS)
     method, metric = found.get('method'), found.get('metric') or {}
     if method not in METHODS:
         raise LipfaultError(f'method: must be one of {", ".join(METHODS)}, got {method!r}')
@@ -141,7 +144,15 @@ def _sweep(found: dict[str, Any]) -> Sweep:
     return Sweep(method, metric['name'], metric['goal'], parameters, tuple(command))
 
 
+def _refuse_unknown(where: str, given: dict[str, Any], known: tuple[str, ...]) -> None:
+    """Take nothing silently for what it is not."""
+    unknown = [f'{where}{key}' for key in given if key not in known]
+    if unknown:
+        raise LipfaultError(f'{unknown[0]}: not known offline; there are {", ".join(known)}')
+
+
 def _parameter(key: str, given: dict[str, Any]) -> Choice | Range:
+    _refuse_unknown(f'{key}.', given, ('value', 'values', 'min', 'max', 'distribution'))
     if 'value' in given:
         return Choice((given['value'],))
     if given.get('values'):

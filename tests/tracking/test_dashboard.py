@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from logged_runs import Logged
+from logged_runs import ROOT, Logged
 from wandb_server import serving
 
 from lipfault.commands.dashboard import dashboard
@@ -51,6 +51,18 @@ def test_figures_of_the_paper_are_lines_beside_the_norms(logged: Logged) -> None
         assert {m: row[f'paper/norm_{m}'] for m in PAPER_NORMS} == PAPER_NORMS
     (panel,) = [p for p in DASHBOARD.sections[0].panels if 'norm/corrector' in metrics_of(p)]
     assert {'norm/detector', 'paper/norm_corrector', 'paper/norm_detector'} <= set(panel.metrics)
+
+
+def test_every_name_of_the_page_is_logged(logged: Logged) -> None:
+    page = (ROOT / 'docs/dashboards.md').read_text()
+    table = page.split('## Names of metrics')[1].split('## ')[0]
+    firsts = [line.split('|')[1] for line in table.splitlines() if line.startswith('| `')]
+    patterns = [name for cell in firsts for name in re.findall(r'`([^`]+/[^`]+)`', cell)]
+    names = set().union(*(file.names for file in logged.files.values()))
+    assert len(patterns) > 10
+    for pattern in patterns:
+        expression = re.sub(r'<\w+>', '.+', pattern)
+        assert any(re.fullmatch(expression, name) for name in names), pattern
 
 
 def leaves(node: Any) -> set[str]:

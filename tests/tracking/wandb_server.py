@@ -66,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
             return {'project': {'id': 'project', 'internalId': 'internal'}}
         if 'models(' in query:
             node = {'id': 'project', 'name': 'lipfault', 'entityName': 'team', 'createdAt': '2026'}
-            edges = [{'node': node | {'isBenchmark': False}, 'cursor': 'c'}]
+            edges = [{'node': node | {'isBenchmark': False, 'user': None}, 'cursor': 'c'}]
             page = {'endCursor': 'c', 'hasNextPage': False}
             return {'models': {'edges': edges, 'pageInfo': page}}
         if 'viewer' in query:
