@@ -99,7 +99,7 @@ def test_killed_process_loses_nothing(write, tmp_path: Path) -> None:
     worker.send_signal(signal.SIGKILL)
     worker.communicate()
     time.sleep(0.2)
-    (write(seconds=0.0))
+    write(seconds=0.0)
     sweep(str(file), str(study))
     running = [t for t in results(study) if t['state'] == 'running']
     assert len(running) == 1, 'the orphan still works on its trial, nobody else may'
@@ -108,6 +108,21 @@ def test_killed_process_loses_nothing(write, tmp_path: Path) -> None:
     found = results(study)
     assert [t['state'] for t in found] == ['complete'] * 6
     assert len({tuple(t['values'].values()) for t in found}) == 6
+    assert starts(study) == ['fresh'] * 5 + ['freshresumed']
+
+
+def test_terminated_process_takes_its_trial_along(write, tmp_path: Path) -> None:
+    study, file = tmp_path / 'study', write(seconds=300.0)
+    worker = start(file, study)
+    while not list(study.glob('trials/*/starts')):
+        assert worker.poll() is None, worker.communicate()
+        time.sleep(0.05)
+    worker.send_signal(signal.SIGTERM)
+    worker.communicate(timeout=60)
+    assert worker.returncode == 128 + signal.SIGTERM
+    write(seconds=0.0)
+    sweep(str(file), str(study))
+    assert [t['state'] for t in results(study)] == ['complete'] * 6
     assert starts(study) == ['fresh'] * 5 + ['freshresumed']
 
 
