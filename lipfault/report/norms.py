@@ -70,10 +70,11 @@ def draw_norm_history(axes: Axes, run: Run) -> None:
             fontsize=7.5,
             xycoords=('axes fraction', 'data'),
             va='bottom',
+            bbox={'facecolor': 'white', 'alpha': 0.8, 'edgecolor': 'none', 'pad': 1},
         )
     axes.set(xlabel='step', title='spectral norms (products)')
     logarithmic(axes, 'y')
-    axes.legend(loc='best')
+    _legend(axes)
 
 
 def draw_gain_history(axes: Axes, run: Run) -> None:
@@ -95,7 +96,7 @@ def draw_gain_history(axes: Axes, run: Run) -> None:
     axes.axhline(1.0, color=FAINT, lw=0.9)
     axes.set(xlabel='step', title='effective gains')
     logarithmic(axes, 'y')
-    axes.legend(loc='best', fontsize=7.5)
+    _legend(axes)
 
 
 def draw_layers(axes: Axes, run: Run) -> None:
@@ -170,6 +171,11 @@ def _draw_line(
             label=label if curve is None else None,
             clip_on=False,
         )
+
+
+def _legend(axes: Axes) -> None:
+    """On a ground of its own, since lines run across the whole panel."""
+    axes.legend(loc='best', fontsize=7.5, frameon=True, framealpha=0.85, edgecolor='none')
 
 
 def _logged(run: Run, pattern: str) -> bool:
