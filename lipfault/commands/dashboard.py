@@ -10,7 +10,7 @@ from rich.console import Console
 from lipfault.data.atomic import replacing
 from lipfault.errors import LipfaultError
 from lipfault.tracking.layout import DASHBOARD
-from lipfault.tracking.stage_logger import PROJECT
+from lipfault.tracking.names import PROJECT
 
 
 def dashboard(

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from lipfault.report.results import NothingToShow
 from lipfault.report.run import Curve, Run
 from lipfault.report.style import BLUE, FAINT, INK, VERMILION, logarithmic, new_figure
-from lipfault.tracking.paper import PAPER_NORMS
+from lipfault.tracking.names import PAPER_NORMS
 
 COLOURS = {'corrector': BLUE, 'detector': VERMILION}
 _NORMS = 'norm/(corrector|detector)'

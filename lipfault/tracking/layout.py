@@ -1,5 +1,6 @@
 """The dashboard of lipfault: does the corrector contract while the detector stays sensitive?"""
 
+from lipfault.tracking.names import PICTURES, REFERENCES, TABLE
 from lipfault.tracking.panels import (
     Bars,
     Dashboard,
@@ -11,7 +12,6 @@ from lipfault.tracking.panels import (
     Section,
     Table,
 )
-from lipfault.tracking.stage_logger import PICTURES, REFERENCES, TABLE
 
 SIM, CON = (Quantity('config', f'model.init_args.losses.{key}') for key in ('sim', 'con'))
 F1, LEFT, CORRECTOR, DETECTOR = (

@@ -13,15 +13,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from PIL import Image
 
-from lipfault.tracking.paper import PAPER_NORMS
-
-PROJECT = 'lipfault'
-"""W&B project of runs for which `WANDB_PROJECT` names no other."""
-
-REFERENCES = {
-    f'norm/{module}': (f'paper/norm_{module}', norm) for module, norm in PAPER_NORMS.items()
-}
-"""What is logged beside a metric, so that a chart can draw it as a line."""
+from lipfault.tracking.names import PICTURES, PROJECT, REFERENCES, SAMPLE_COLUMNS, TABLE
 
 FINISH_S = 120.0
 """Seconds that a finished run waits for its upload; what is left stays in the run folder."""
@@ -110,13 +102,6 @@ class StageLogger(WandbLogger):
             reason = str(error).splitlines()[0]
             rank_zero_info(f'W&B cannot be used now, logging offline for `wandb sync`: {reason}')
             return wandb.init(mode='offline', **self._wandb_init)
-
-
-PICTURES, TABLE = 'samples/pictures', 'samples/table'
-"""Names of the logged pictures, one for each modality, and of the table of samples."""
-
-SAMPLE_COLUMNS = ('step', 'modality', 'kind', 'severity', 'left')
-"""Columns of the table of samples; `left` as of `lipfault.callbacks.samples`."""
 
 
 def _same_size(files: list[Path]) -> list[Image.Image]:

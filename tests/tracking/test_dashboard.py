@@ -12,8 +12,8 @@ from lipfault.commands.dashboard import dashboard
 from lipfault.errors import LipfaultError
 from lipfault.main import main
 from lipfault.tracking.layout import DASHBOARD
+from lipfault.tracking.names import PAPER_NORMS
 from lipfault.tracking.panels import Lines, Parallel, Scatter, Section, metrics_of, quantities
-from lipfault.tracking.paper import PAPER_NORMS
 
 render = pytest.importorskip('lipfault.tracking.render')
 PANELS = [
