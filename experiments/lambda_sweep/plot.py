@@ -22,9 +22,9 @@ SIM, CON = 'model.losses.sim', 'model.losses.con'
 FIGURES = {
     'val/detection/f1': 'F1 (good: 1)',
     'val/corrector/energy_left': 'energy left (good: 0)',
-    'val/corrector/fault_gain': 'corrector, gain along faults (good: 0)',
-    'val/corrector/clean_gain': 'corrector, gain between clean samples (good: 1)',
-    'val/detector/fault_gain': 'detector, gain along faults (good: above 2)',
+    'val/corrector/fault_gain': 'corrector, gain\nalong faults (good: 0)',
+    'val/corrector/clean_gain': 'corrector, gain between\nclean samples (good: 1)',
+    'val/detector/fault_gain': 'detector, gain\nalong faults (good: above 2)',
     'val/detector/selectivity': 'detector, selectivity (good: high)',
 }
 KEPT = (*FIGURES, 'val/loss', 'val/detection/auroc', 'val/recovery/seen', 'norm/corrector',
