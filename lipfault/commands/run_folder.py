@@ -17,6 +17,7 @@ CONFIG_NAME = 'lipfault_config.yaml'
 """Name of the complete configuration in a run's folder."""
 
 _FREE = (
+    'group',
     'run', 'ckpt_path', 'save_every', 'loggers', 'config', 'verbose', 'weights_only',
     'trainer.default_root_dir', 'trainer.callbacks', 'trainer.logger', 'trainer.log_every_n_steps',
     'trainer.enable_progress_bar', 'trainer.enable_model_summary',
