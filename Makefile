@@ -13,7 +13,7 @@ DEMO_RUNS := runs/demo
 SMOKE_RUNS := runs/smoke
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-simulate demo main-path test check lint types unit smoke format bench clean
+.PHONY: help install install-simulate demo main-path lambda-sweep test check lint types unit smoke format bench clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,10 @@ main-path: install ## The experiment behind docs/results.md; resumable run by ru
 	set -e; for seed in 0 1 2; do experiments/main_path/run.sh ur5 $$seed paper; done
 	set -e; for cell in welding_single welding_dual; do experiments/main_path/run.sh $$cell 0; done
 	$(BIN)/python experiments/main_path/collect.py
+
+lambda-sweep: install ## The λ sweep at its quick size, two processes on one study
+	$(PIP) --editable '.[sweep]'
+	experiments/lambda_sweep/run.sh quick
 
 test: check unit smoke ## All checks: lint, types, tests, doctests, smoke runs
 

@@ -1,6 +1,5 @@
 """The command line of both stages: LightningCLI, with one folder for each run."""
 
-import os
 import signal
 from pathlib import Path
 from typing import Any, Literal
@@ -8,7 +7,7 @@ from typing import Any, Literal
 import yaml
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
 
 from lipfault.callbacks.last_checkpoint import LastCheckpoint
@@ -31,6 +30,8 @@ from lipfault.tasks.checkpoints import (
     remove_leftovers,
     resumable_checkpoint,
 )
+from lipfault.tracking.group import group_of
+from lipfault.tracking.stage_logger import StageLogger
 
 ExtraLogger = Literal['tensorboard', 'wandb']
 
@@ -57,6 +58,12 @@ class LipfaultCLI(LightningCLI):
             default=[],
             help='Loggers beside metrics.csv: tensorboard, wandb (offline without a key).',
         )
+        parser.add_argument(
+            '--group',
+            type=str | None,
+            default=None,
+            help='Group of the run in W&B; that of its stage 1, or the name of the folder above.',
+        )
         parser.link_arguments(
             'data.description', 'model.init_args.description', apply_on='instantiate'
         )
@@ -72,6 +79,9 @@ class LipfaultCLI(LightningCLI):
             self._settle_fit(config)
         else:
             self._settle_evaluation(config, name)
+        config.group = config.group or group_of(
+            self.run_folder, config.model.init_args.get('pretrained'), CONFIG_NAME
+        )
         config.trainer.default_root_dir = str(self.run_folder)
         config.trainer.callbacks = config.trainer.callbacks or []
 
@@ -85,7 +95,7 @@ class LipfaultCLI(LightningCLI):
         trainer_config = self._get(self.config_init, 'trainer', default={})
         trainer_config['callbacks'] = [*(trainer_config.get('callbacks') or []), *callbacks]
         trainer_config['plugins'] = [*_as_list(trainer_config.get('plugins')), WholeFileIO()]
-        trainer_config['logger'] = run_loggers(self.run_folder, config.loggers) if fit else False
+        trainer_config['logger'] = self._loggers(config)
         if not fit:  # an evaluation must not replace the configuration of the run
             self.save_config_callback = None
         return self._instantiate_trainer(trainer_config, [])
@@ -100,9 +110,20 @@ class LipfaultCLI(LightningCLI):
                 launcher.kill(signal.SIGKILL)
             raise
 
+    def _loggers(self, config: Any) -> list[Logger] | bool:  # noqa: ANN401
+        """Those of the run while training; of a test W&B only, in a run of its own."""
+        name = str(self.subcommand)
+        loggers: list[Logger] = []
+        if name == 'fit':
+            loggers += local_loggers(self.run_folder, config.loggers)
+        if 'wandb' in config.loggers and name in ('fit', 'test'):
+            nested = yaml.safe_load(self._parser(name).dump(config, skip_none=False))
+            stage = _stage(config) if name == 'fit' else name
+            loggers.append(StageLogger(self.run_folder, stage, config.group, nested))
+        return loggers or False
+
     def _settle_fit(self, config: Any) -> None:  # noqa: ANN401
-        stage = config.model.class_path.rsplit('.', 1)[-1].removesuffix('Task').lower()
-        self.run_folder = Path(config.run or new_folder(stage))
+        self.run_folder = Path(config.run or new_folder(_stage(config)))
         if first_process():
             require_writable(self.run_folder)
         if config.ckpt_path is None:
@@ -165,17 +186,17 @@ def checkpointing(run: Path, every: int) -> list[Callback]:
     return [best, LastCheckpoint(folder, every)]
 
 
-def run_loggers(run: Path, extra: list[ExtraLogger]) -> list[Logger]:
-    """`metrics.csv` always, TensorBoard and W&B where asked for."""
+def local_loggers(run: Path, extra: list[ExtraLogger]) -> list[Logger]:
+    """`metrics.csv` always, TensorBoard where asked for."""
     loggers: list[Logger] = [CSVLogger(run, name='', version='')]
     if 'tensorboard' in extra:
         loggers.append(TensorBoardLogger(run, name='tensorboard', version=''))
-    if 'wandb' in extra:
-        offline = not os.environ.get('WANDB_API_KEY')
-        loggers.append(
-            WandbLogger(name=run.name, save_dir=run, project='lipfault', offline=offline)
-        )
     return loggers
+
+
+def _stage(config: Any) -> str:  # noqa: ANN401
+    """Name of the stage that a configuration trains."""
+    return str(config.model.class_path.rsplit('.', 1)[-1].removesuffix('Task').lower())
 
 
 def _as_list(given: Any) -> list[Any]:  # noqa: ANN401

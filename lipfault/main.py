@@ -33,6 +33,7 @@ def main(args: list[str] | None = None) -> None:
 def _dispatch(args: list[str]) -> None:
     commands = _commands(args[0]) if args else None
     if commands is not None:
+        args = ['--dry_run=true' if arg == '--dry-run' else arg for arg in args]
         jsonargparse.auto_cli(commands, args=args[1:], as_positional=False)  # type: ignore[arg-type]
         return
     from lipfault.cli import build
@@ -67,6 +68,14 @@ def _commands(name: str) -> dict[str, Callable[..., Any]] | Callable[..., Any] |
         from lipfault.commands.report import report
 
         return report
+    if name == 'dashboard':
+        from lipfault.commands.dashboard import dashboard
+
+        return dashboard
+    if name == 'sweep':
+        from lipfault.commands.sweep import sweep
+
+        return sweep
     return None
 
 

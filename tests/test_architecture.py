@@ -20,9 +20,11 @@ HEAVY = {
     'lightning',
     'matplotlib',
     'mujoco',
+    'optuna',
     'pytorch_lightning',
     'torchmetrics',
     'wandb',
+    'wandb_workspaces',
 }
 MOST_LINES = 250
 LONGEST_CHAIN = 8

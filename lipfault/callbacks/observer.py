@@ -48,7 +48,7 @@ class Observer(lightning.Callback, ABC):
             values = self.look(pl_module, batch)
         if self.local:
             values = {k: float(trainer.strategy.reduce(torch.tensor(v))) for k, v in values.items()}
-        for logger in trainer.loggers:
+        for logger in trainer.loggers if values else ():
             logger.log_metrics(values, step=step - 1)
 
     @property
@@ -58,7 +58,7 @@ class Observer(lightning.Callback, ABC):
 
     @abstractmethod
     def look(self, pl_module: lightning.LightningModule, batch: Any) -> dict[str, float]:  # noqa: ANN401
-        """Values by metric name, the same names on every rank."""
+        """Values by metric name, the same names on every rank; may be none."""
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_only
 
 from lipfault.faults.catalogue import NAMES
+from lipfault.modality import Modality
 
 _PACKAGES = ('lipfault', 'torch', 'lightning', 'torchmetrics', 'numpy', 'h5py', 'jsonargparse')
 
@@ -50,19 +52,28 @@ class RunRecorder(lightning.Callback):
         results: dict[str, Any] = getattr(pl_module, 'test_results', {})
         if not results:
             return
-        modalities = results['modalities']
-        arrays: dict[str, Any] = {
-            'modalities': np.array(list(modalities)),
-            'kinds': np.array(NAMES),
-        }
-        for name, modality in modalities.items():
-            arrays[f'channels/{name}'] = np.array(modality.channels)
-            arrays[f'units/{name}'] = np.array(modality.units)
-        arrays |= {key: np.asarray(value) for key, value in results['arrays'].items()}
+        arrays = report_arrays(results['modalities'], results['arrays'])
         temporary = self.run / 'results.tmp.npz'
         np.savez_compressed(temporary, **arrays)
         temporary.replace(self.run / 'results.npz')
         write_json(self.run / 'metrics.json', results['metrics'])
+
+
+def report_arrays(modalities: Mapping[str, Modality], arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Arrays as the report reads them, with the names that belong to them.
+
+    Args:
+        modalities: What is known of each modality.
+        arrays: What was measured, by key.
+    """
+    named: dict[str, Any] = {
+        'modalities': np.array(list(modalities)),
+        'kinds': np.array(NAMES),
+    }
+    for name, modality in modalities.items():
+        named[f'channels/{name}'] = np.array(modality.channels)
+        named[f'units/{name}'] = np.array(modality.units)
+    return named | {key: np.asarray(value) for key, value in arrays.items()}
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

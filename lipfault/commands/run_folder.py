@@ -1,5 +1,6 @@
 """The folder of a run: which one, whether it can be written, and how its run was configured."""
 
+import itertools
 import os
 import time
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ CONFIG_NAME = 'lipfault_config.yaml'
 """Name of the complete configuration in a run's folder."""
 
 _FREE = (
+    'group',
     'run', 'ckpt_path', 'save_every', 'loggers', 'config', 'verbose', 'weights_only',
     'trainer.default_root_dir', 'trainer.callbacks', 'trainer.logger', 'trainer.log_every_n_steps',
     'trainer.enable_progress_bar', 'trainer.enable_model_summary',
@@ -38,10 +40,24 @@ def new_folder(stage: str) -> str:
         LipfaultError: If another program has started several processes: they need a common one.
     """
     if first_process() and _started_together() == 1:
-        os.environ['LIPFAULT_RUN'] = f'runs/{stage}-{time.strftime("%Y%m%d-%H%M%S")}'
+        os.environ['LIPFAULT_RUN'] = make_new(f'runs/{stage}-{time.strftime("%Y%m%d-%H%M%S")}')
     elif 'LIPFAULT_RUN' not in os.environ:
         raise LipfaultError('several processes need a common folder: name it with --run')
     return os.environ['LIPFAULT_RUN']
+
+
+def make_new(name: str) -> str:
+    """Make a folder that no other run takes at the same second; its name."""
+    for number in itertools.count(1):
+        folder = Path(name if number == 1 else f'{name}-{number}')
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise LipfaultError(f'cannot make {folder}: {error.strerror}') from error
+        break
+    return str(folder)
 
 
 def require_writable(folder: Path) -> None:

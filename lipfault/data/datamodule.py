@@ -282,6 +282,11 @@ class RecordingDataModule(LightningDataModule):
             clean_stillness=stillness(clean, last_frames(history), self.modalities),
         )
 
+    @property
+    def has_faults(self) -> bool:
+        """Whether faults are configured."""
+        return self._faults is not None
+
     @cached_property
     def _engine(self) -> FaultEngine:
         """Draws the kinds not held out."""

@@ -9,13 +9,12 @@ from matplotlib.figure import Figure
 from lipfault.report.results import NothingToShow
 from lipfault.report.run import Curve, Run
 from lipfault.report.style import BLUE, FAINT, INK, VERMILION, logarithmic, new_figure
-
-PAPER = {'corrector': 0.03, 'detector': 2.0}
-"""Norms that the paper (arXiv 2603.25103) reports."""
+from lipfault.tracking.names import PAPER_NORMS
 
 COLOURS = {'corrector': BLUE, 'detector': VERMILION}
 _NORMS = 'norm/(corrector|detector)'
 _GAINS = {'fault_gain': '-', 'clean_gain': ':'}
+_PROBED = {'fault_gain': 'fault', 'clean_gain': 'clean'}
 
 
 def draw_norms(run: Run) -> Figure:
@@ -31,7 +30,11 @@ def draw_norms(run: Run) -> Figure:
         draw
         for draw, logged in (
             (draw_norm_history, _logged(run, _NORMS)),
-            (draw_gain_history, _logged(run, r'(corrector|detector)/(fault|clean)_gain')),
+            (
+                draw_gain_history,
+                _logged(run, r'(corrector|detector)/(fault|clean)_gain')
+                or _logged(run, 'gain/(corrector|detector)/(fault|clean)'),
+            ),
             (draw_layers, bool(layer_norms(run))),
         )
         if logged
@@ -57,23 +60,27 @@ def draw_norm_history(axes: Axes, run: Run) -> None:
     if not _logged(run, _NORMS):
         raise NothingToShow('No norm/corrector and norm/detector in metrics.csv or metrics.json.')
     for module, colour in COLOURS.items():
-        _draw_line(axes, run, f'norm/{module}', colour, '-', module)
-        axes.axhline(PAPER[module], color=colour, lw=0.9, ls='--')
+        key = f'norm/{module}'
+        _draw_line(axes, run, key, colour, '-', module, history_of(run, key))
+        axes.axhline(PAPER_NORMS[module], color=colour, lw=0.9, ls='--')
         axes.annotate(
-            f'paper {PAPER[module]:g}',
-            (0.02, PAPER[module]),
+            f'paper {PAPER_NORMS[module]:g}',
+            (0.02, PAPER_NORMS[module]),
             color=colour,
             fontsize=7.5,
             xycoords=('axes fraction', 'data'),
             va='bottom',
+            bbox={'facecolor': 'white', 'alpha': 0.8, 'edgecolor': 'none', 'pad': 1},
         )
     axes.set(xlabel='step', title='spectral norms (products)')
     logarithmic(axes, 'y')
-    axes.legend(loc='best')
+    _legend(axes)
 
 
 def draw_gain_history(axes: Axes, run: Run) -> None:
     """Gain along faults and between clean samples, for both modules, over training.
+
+    From validations; where these are too few for a line, from the probe of `JacobianMonitor`.
 
     Args:
         axes: Where to draw.
@@ -81,12 +88,15 @@ def draw_gain_history(axes: Axes, run: Run) -> None:
     """
     for module, colour in COLOURS.items():
         for gain, style in _GAINS.items():
-            label = f'{module}, {gain.replace("_", " ")}'
-            _draw_line(axes, run, f'{module}/{gain}', colour, style, label)
+            label, key = f'{module}, {gain.replace("_", " ")}', f'{module}/{gain}'
+            curve = history_of(run, key)
+            if curve is None or len(curve.step) < 2:
+                curve = run.history.get(f'gain/{module}/{_PROBED[gain]}', curve)
+            _draw_line(axes, run, key, colour, style, label, curve)
     axes.axhline(1.0, color=FAINT, lw=0.9)
     axes.set(xlabel='step', title='effective gains')
     logarithmic(axes, 'y')
-    axes.legend(loc='best', fontsize=7.5)
+    _legend(axes)
 
 
 def draw_layers(axes: Axes, run: Run) -> None:
@@ -139,9 +149,11 @@ def history_of(run: Run, key: str) -> Curve | None:
     return None
 
 
-def _draw_line(axes: Axes, run: Run, key: str, colour: str, style: str, label: str) -> None:
+def _draw_line(
+    axes: Axes, run: Run, key: str, colour: str, style: str, label: str, curve: Curve | None
+) -> None:
     """A curve and, where the test measured the quantity too, a dot at its end."""
-    curve, final = history_of(run, key), run.metrics.get(key)
+    final = run.metrics.get(key)
     if curve is not None:
         axes.plot(curve.step, curve.value, color=colour, ls=style, label=label)
     if final is not None and final > 0:
@@ -159,6 +171,11 @@ def _draw_line(axes: Axes, run: Run, key: str, colour: str, style: str, label: s
             label=label if curve is None else None,
             clip_on=False,
         )
+
+
+def _legend(axes: Axes) -> None:
+    """On a ground of its own, since lines run across the whole panel."""
+    axes.legend(loc='best', fontsize=7.5, frameon=True, framealpha=0.85, edgecolor='none')
 
 
 def _logged(run: Run, pattern: str) -> bool:

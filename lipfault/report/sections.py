@@ -15,7 +15,7 @@ from lipfault.report.localization import draw_localization
 from lipfault.report.norms import draw_norms
 from lipfault.report.recall import draw_recall
 from lipfault.report.recovery import draw_recovery
-from lipfault.report.results import NothingToShow
+from lipfault.report.results import NothingToShow, Results
 from lipfault.report.run import Run
 from lipfault.report.series import draw_series
 from lipfault.report.skill import draw_skill
@@ -62,11 +62,23 @@ def _samples(run: Run) -> Iterator[Section]:
         yield Section(f'samples-{name}', f'Samples: {name}', caption, partial(_draw, name=name))
 
 
-def _draw(run: Run, name: str) -> Figure:
-    """The samples of one modality."""
-    examples = run.results.examples(name)
-    kinds = run.results.kinds if (examples.kind >= 0).any() else []
+def draw_samples(results: Results, name: str) -> Figure:
+    """The samples of one modality.
+
+    Args:
+        results: Arrays of a test, or of a look in the middle of training.
+        name: The modality.
+
+    Raises:
+        NothingToShow: If there are none.
+    """
+    examples = results.examples(name)
+    kinds = results.kinds if (examples.kind >= 0).any() else []
     return draw_images(examples, kinds) if examples.is_image else draw_series(examples, kinds)
+
+
+def _draw(run: Run, name: str) -> Figure:
+    return draw_samples(run.results, name)
 
 
 _FAULTY = {
@@ -152,8 +164,9 @@ _STAGE_2 = (
         'Left: the products of spectral norms (upper bounds of the sensitivity), with the figures '
         'of the paper. They depend on the scale of the layers around, so read them with the gains '
         'beside: along faults (full line) the corrector should contract and the detector expand, '
-        'while clean differences (dotted) pass the corrector and leave the detector cold. Dots: '
-        'measured by the test.',
+        'while clean differences (dotted) pass the corrector and leave the detector cold. Dots are '
+        'measured by the test on the whole path; lines of gains by validations or, where there '
+        'was one only, while training on a few windows, each module by itself.',
         draw_norms,
     ),
     Section(

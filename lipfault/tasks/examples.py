@@ -46,6 +46,24 @@ def fault_examples(
             _keep(kept, name, index, rows, autoencoder, results, batch)
 
 
+@torch.no_grad()
+def clean_examples(autoencoder: Autoencoder, batch: Batch, count: int = 6) -> dict[str, Any]:
+    """The first windows of a batch and their reconstructions, in physical units.
+
+    Args:
+        autoencoder: Stage 1.
+        batch: A batch.
+        count: How many windows.
+    """
+    clean = {n: x[:count] for n, x in batch.clean.items()}
+    output = autoencoder.physical(autoencoder(autoencoder.standardized(clean)))
+    arrays: dict[str, Any] = {}
+    for name, signal in clean.items():
+        arrays[f'examples/{name}/clean'] = signal.float().cpu().numpy()
+        arrays[f'examples/{name}/corrected'] = output[name].float().cpu().numpy()
+    return arrays
+
+
 def _new_kinds(labels: FaultLabels, index: int, kinds: list[int]) -> torch.Tensor:
     """Rows of the batch with a visible fault of this modality and a kind not kept yet."""
     rows, seen = [], set(kinds)

@@ -10,6 +10,7 @@ from lipfault.models.autoencoder import Autoencoder, CoderConfig
 from lipfault.models.relations import Relations, RelationsConfig
 from lipfault.tasks.base import CARD, BaseTask, OptimizerConfig, channels_last, mean_over
 from lipfault.tasks.baseline import FIT_LIMIT, clean_signals, pca_floor, recording_data
+from lipfault.tasks.examples import clean_examples
 from lipfault.tasks.gather import joined
 
 
@@ -121,7 +122,7 @@ class PretrainTask(BaseTask):
             values |= {f'{name}/error': errors, f'{name}/spread': self._spread(name, batch)}
         self._collected.append({k: v.cpu() for k, v in values.items()})
         if not self._examples:
-            self._examples = self._first_examples(batch)
+            self._examples = clean_examples(self.autoencoder, batch)
 
     def on_test_epoch_end(self) -> None:
         """Skill of each modality, next to a PCA with a latent of the same size."""
@@ -158,12 +159,3 @@ class PretrainTask(BaseTask):
         """Squared error of each window if the training mean is predicted."""
         standardized = self.autoencoder.standardized({name: batch.clean[name]})[name]
         return standardized.square().flatten(1).mean(dim=1)
-
-    def _first_examples(self, batch: Batch, count: int = 6) -> dict[str, Any]:
-        clean = {n: x[:count] for n, x in batch.clean.items()}
-        output = self.autoencoder.physical(self.autoencoder(self.autoencoder.standardized(clean)))
-        arrays: dict[str, Any] = {}
-        for name in self.names:
-            arrays[f'examples/{name}/clean'] = clean[name].float().cpu().numpy()
-            arrays[f'examples/{name}/corrected'] = output[name].float().cpu().numpy()
-        return arrays

@@ -1,0 +1,184 @@
+"""A sweep file of W&B, read and checked, and the command line of each trial."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from lipfault.errors import LipfaultError
+
+METHODS = ('grid', 'random', 'bayes')
+_KEYS = ('method', 'metric', 'parameters', 'command', 'name', 'description', 'program', 'project',
+         'entity')  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several values.
+
+    Args:
+        values: What may be chosen; a single one is a constant.
+    """
+
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Range:
+    """A number between two ends, both included.
+
+    Args:
+        low: Smallest value.
+        high: Largest value.
+        whole: Whether it is an integer.
+        logarithmic: Whether it is drawn evenly on a logarithmic scale.
+    """
+
+    low: float
+    high: float
+    whole: bool = False
+    logarithmic: bool = False
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep file says.
+
+    Args:
+        method: How values are chosen.
+        metric: The metric that judges a trial.
+        goal: Which way it is good.
+        parameters: What is varied, by dotted key of the command line.
+        command: The command line with the placeholders of W&B.
+    """
+
+    method: Literal['grid', 'random', 'bayes']
+    metric: str
+    goal: Literal['minimize', 'maximize']
+    parameters: dict[str, Choice | Range]
+    command: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What makes two sweeps the same, in plain types: all but the command."""
+        parameters = {
+            name: {'kind': type(p).__name__} | vars(p) for name, p in self.parameters.items()
+        }
+        said = {'method': self.method, 'metric': self.metric, 'goal': self.goal}
+        plain: dict[str, Any] = json.loads(json.dumps(said | {'parameters': parameters}))
+        return plain
+
+    def grid(self) -> list[dict[str, Any]]:
+        """All combinations, the last parameter fastest."""
+        columns = [
+            [(name, value) for value in p.values]
+            for name, p in self.parameters.items()
+            if isinstance(p, Choice)
+        ]
+        return [dict(point) for point in product(*columns)]
+
+    def arguments(self, values: Mapping[str, Any]) -> list[str]:
+        """The command line of a trial, as the agent of W&B builds it.
+
+        The interpreter is the one that runs, so that a trial sees the same packages.
+
+        Args:
+            values: Value of each parameter.
+
+        Example:
+            >>> sweep = Sweep('grid', 'val/loss', 'minimize', {}, ('lipfault', '${args}'))
+            >>> sweep.arguments({'model.losses.con': 0.02})
+            ['lipfault', '--model.losses.con=0.02']
+        """
+        known = {
+            '${env}': ['/usr/bin/env'],
+            '${interpreter}': [sys.executable],
+            '${args}': [f'--{name}={value}' for name, value in values.items()],
+        }
+        words = (known.get(word) or [_ENVIRONMENT.sub(_variable, word)] for word in self.command)
+        return [part for parts in words for part in parts]
+
+
+def read_sweep(path: Path) -> Sweep:
+    """Read a sweep file.
+
+    Args:
+        path: A YAML file as `wandb sweep` takes it, with a `command` of its own.
+
+    Raises:
+        LipfaultError: If it is missing or no YAML, or naming the key that does not fit.
+    """
+    if not path.is_file():
+        raise LipfaultError(f'no sweep file at {path}')
+    try:
+        found = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except yaml.YAMLError as error:
+        raise LipfaultError(f'{path} is no YAML: {str(error).splitlines()[0]}') from error
+    try:
+        return _sweep(found if isinstance(found, dict) else {})
+    except LipfaultError as error:
+        raise LipfaultError(f'{path}: {error}') from error
+
+
+def _sweep(found: dict[str, Any]) -> Sweep:
+    _refuse_unknown('', found, _KEYS)
+    method, metric = found.get('method'), found.get('metric') or {}
+    if method not in METHODS:
+        raise LipfaultError(f'method: must be one of {", ".join(METHODS)}, got {method!r}')
+    if not metric.get('name') or metric.get('goal') not in ('minimize', 'maximize'):
+        raise LipfaultError(f'metric: needs a name and a goal (minimize or maximize), got {metric}')
+    given = found.get('parameters') or {}
+    parameters = {name: _parameter(f'parameters.{name}', p or {}) for name, p in given.items()}
+    ranges = [name for name, p in parameters.items() if isinstance(p, Range)]
+    if method == 'grid' and (ranges or not parameters):
+        raise LipfaultError(f'a grid needs values for every parameter; ranges are {ranges}')
+    command = [str(word) for word in found.get('command') or []]
+    if '${args}' not in command:
+        raise LipfaultError('command: must be given and hold ${args}')
+    return Sweep(method, metric['name'], metric['goal'], parameters, tuple(command))
+
+
+def _refuse_unknown(where: str, given: dict[str, Any], known: tuple[str, ...]) -> None:
+    """Take nothing silently for what it is not."""
+    unknown = [f'{where}{key}' for key in given if key not in known]
+    if unknown:
+        raise LipfaultError(f'{unknown[0]}: not known offline; there are {", ".join(known)}')
+
+
+def _parameter(key: str, given: dict[str, Any]) -> Choice | Range:
+    _refuse_unknown(f'{key}.', given, ('value', 'values', 'min', 'max', 'distribution'))
+    if 'value' in given:
+        return Choice((given['value'],))
+    if given.get('values'):
+        return Choice(tuple(given['values']))
+    low, high = given.get('min'), given.get('max')
+    numbers = [end for end in (low, high) if isinstance(end, int | float)]
+    if len(numbers) < 2 or numbers[0] > numbers[1]:
+        raise LipfaultError(f'{key}: needs value, values, or min and max, got {given}')
+    whole = all(isinstance(end, int) for end in numbers)
+    shape = given.get('distribution', 'int_uniform' if whole else 'uniform')
+    if shape not in ('uniform', 'int_uniform', 'log_uniform_values'):
+        raise LipfaultError(
+            f'{key}: distribution {shape!r} is not known offline; there are uniform, int_uniform '
+            'and log_uniform_values'
+        )
+    if shape == 'log_uniform_values' and numbers[0] <= 0:
+        raise LipfaultError(f'{key}: a logarithmic range must begin above 0, got {numbers[0]}')
+    low, high = numbers
+    return Range(low, high, shape == 'int_uniform', shape == 'log_uniform_values')
+
+
+_ENVIRONMENT = re.compile(r'\$\{envvar:([A-Z0-9_]+)\}')
+
+
+def _variable(found: re.Match[str]) -> str:
+    """A variable of the environment that a command asks for."""
+    if found[1] not in os.environ:
+        raise LipfaultError(f'the command of the sweep needs the environment variable {found[1]}')
+    return os.environ[found[1]]

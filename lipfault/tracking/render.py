@@ -1,0 +1,116 @@
+"""From a dashboard as plain data to objects of wandb-workspaces, whose only importer this is."""
+
+from typing import Any
+
+import wandb_workspaces.expr as expr
+import wandb_workspaces.reports.v2 as wr
+import wandb_workspaces.workspaces as ws
+
+from lipfault.tracking.panels import (
+    Bars,
+    Dashboard,
+    Lines,
+    Panel,
+    Parallel,
+    Pictures,
+    Quantity,
+    Scatter,
+    Section,
+    Table,
+)
+
+WIDTH, HEIGHT, COLUMNS = 8, 6, 3
+"""Size of a panel of a report in the units of its grid, and panels in a row."""
+
+
+def workspace(dashboard: Dashboard, entity: str, project: str, group: str | None) -> Any:  # noqa: ANN401
+    """A saved view of the project, not sent yet.
+
+    Args:
+        dashboard: What it shows.
+        entity: User or team.
+        project: W&B project.
+        group: Show the runs of this group only.
+    """
+    sections = [
+        ws.Section(
+            name=section.title,
+            panels=[_panel(panel, section.axis) for panel in section.panels],
+            is_open=section.is_open,
+        )
+        for section in dashboard.sections
+    ]
+    runs = ws.RunsetSettings(filters=expr.And(expr.Metric('Group') == group) if group else '')
+    return ws.Workspace(
+        entity=entity,
+        project=project,
+        name=dashboard.title,
+        sections=sections,
+        runset_settings=runs,
+    )
+
+
+def report(dashboard: Dashboard, entity: str, project: str, group: str | None) -> Any:  # noqa: ANN401
+    """A report with a heading, its question and a grid of panels for each section, not sent yet.
+
+    Args:
+        dashboard: What it shows.
+        entity: User or team.
+        project: W&B project.
+        group: Show the runs of this group only.
+    """
+    blocks: list[Any] = [wr.TableOfContents()]
+    for section in dashboard.sections:
+        filters = [expr.Metric('JobType') == section.job]
+        if group:
+            filters.append(expr.Metric('Group') == group)
+        chosen = expr.And(*filters)
+        runs = wr.Runset(entity=entity, project=project, name=section.job, filters=chosen)
+        blocks += [wr.H2(section.title), wr.P(section.question), _grid(section, runs)]
+    return wr.Report(
+        entity=entity, project=project, title=dashboard.title, blocks=blocks, width='fluid'
+    )
+
+
+def _grid(section: Section, runs: Any) -> Any:  # noqa: ANN401
+    panels = [_panel(panel, section.axis) for panel in section.panels]
+    for place, panel in enumerate(panels):
+        row, column = divmod(place, COLUMNS)
+        panel.layout = wr.Layout(x=column * WIDTH, y=row * HEIGHT, w=WIDTH, h=HEIGHT)
+    return wr.PanelGrid(runsets=[runs], panels=panels)
+
+
+def _panel(panel: Panel, axis: str) -> Any:  # noqa: ANN401
+    match panel:
+        case Lines():
+            return wr.LinePlot(
+                title=panel.title,
+                x=axis,
+                y=list(panel.metrics),
+                metric_regex=panel.pattern or None,
+                log_y=panel.logarithmic,
+            )
+        case Bars():
+            return wr.BarPlot(title=panel.title, metrics=list(panel.metrics))
+        case Scatter():
+            return wr.ScatterPlot(
+                title=panel.title,
+                x=_quantity(panel.x),
+                y=_quantity(panel.y),
+                z=None if panel.colour is None else _quantity(panel.colour),
+                log_x=panel.logarithmic,
+                log_y=panel.logarithmic,
+            )
+        case Parallel():
+            columns = [wr.ParallelCoordinatesPlotColumn(_quantity(q)) for q in panel.columns]
+            return wr.ParallelCoordinatesPlot(title=panel.title, columns=columns)
+        case Pictures():
+            return wr.MediaBrowser(title=panel.title, media_keys=[panel.key], gallery_axis='step')
+        case Table():
+            return wr.WeavePanelSummaryTable(table_name=panel.key)
+
+
+def _quantity(quantity: Quantity) -> Any:  # noqa: ANN401
+    if quantity.source == 'config':
+        return wr.Config(quantity.key)
+    return wr.SummaryMetric(quantity.key)

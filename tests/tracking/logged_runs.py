@@ -1,0 +1,78 @@
+"""Commands that log to W&B, their tiny configurations and what they leave."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from run_file import RunFile
+
+ROOT = Path(__file__).parents[2]
+DATA = """
+data:
+  path: {path}
+  batch_size: 16
+  stride_s: 0.05
+  history_s: 0.3
+  splits: {{pretrain: 0.34, finetune: 0.34, calibration: 0.16, test: 0.16}}
+trainer:
+  max_epochs: 2
+  limit_train_batches: 3
+  limit_val_batches: 3
+  limit_test_batches: 3
+  check_val_every_n_epoch: 1
+  log_every_n_steps: 2
+  precision: 32-true
+  accelerator: cpu
+  enable_progress_bar: false
+"""
+MODELS = {
+    'pretrain': """
+model:
+  class_path: lipfault.tasks.pretrain.PretrainTask
+  init_args:
+    coder:
+      {image_latent: 4, image_widths: [4, 6], series_latent: 6, series_patch: 16, series_width: 8}
+    relations: {width: 16, depth: 2, channels: 6, grid: 4}
+""",
+    'finetune': """
+model:
+  class_path: lipfault.tasks.finetune.FinetuneTask
+  init_args:
+    block:
+      {corrector_width: 32, detector_width: 24, embedding: 8, local_widths: {series: 8, image: 8}}
+    config: {false_alarm_rate: 0.1}
+""",
+}
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The environment without anything of W&B, and with some changes."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith('WANDB_')}
+    return kept | {'PYTHONPATH': str(ROOT), 'HOME': '/nonexistent'} | changes
+
+
+def run(*args: object, code: int = 0, **changes: str) -> str:
+    """Run a command of lipfault in a process of its own; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, '-m', 'lipfault', *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        cwd=ROOT,
+        env=environment(**changes),
+    )
+    assert done.returncode == code, done.stdout[-2000:] + done.stderr[-4000:]
+    assert 'Traceback' not in done.stderr
+    return done.stdout + done.stderr
+
+
+@dataclass
+class Logged:
+    """Run folders of an experiment, its W&B runs by job type, and what the commands printed."""
+
+    root: Path
+    files: dict[str, RunFile]
+    printed: str
