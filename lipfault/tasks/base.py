@@ -100,10 +100,12 @@ class BaseTask(lightning.LightningModule, ABC):
         """
         check_card(checkpoint.get(CARD), self.card(), 'the checkpoint')
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW over what is trained, one cycle over all steps."""
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig | None:
+        """AdamW over what is trained, one cycle over all steps; none if nothing is."""
         config = self.optimizer_config
         groups = self._parameter_groups()
+        if not groups:
+            return None
         # On a CPU several times faster; on other devices torch chooses.
         fused = True if self.device.type == 'cpu' else None
         optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=fused)
