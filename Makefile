@@ -13,7 +13,7 @@ DEMO_RUNS := runs/demo
 SMOKE_RUNS := runs/smoke
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-simulate demo main-path test check lint types unit smoke format bench clean
+.PHONY: help install install-simulate demo main-path experiments experiments-quick test check lint types unit smoke format bench clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,12 @@ main-path: install ## The experiment behind docs/results.md; resumable run by ru
 	set -e; for cell in welding_single welding_dual; do experiments/main_path/run.sh $$cell 0; done
 	$(BIN)/python experiments/main_path/collect.py
 
+experiments: install ## List the experiments with their cost and state
+	@$(BIN)/python -m experiments list
+
+experiments-quick: install ## Run all experiments, tiny, to see that they work (some 10 minutes)
+	$(BIN)/python -m experiments run --preset quick
+
 test: check unit smoke ## All checks: lint, types, tests, doctests, smoke runs
 
 check: lint types ## The checks that run nothing: lint and types
@@ -57,7 +63,7 @@ types: install ## Types, by mypy
 	$(BIN)/mypy
 
 unit: install ## Tests and doctests, by pytest in JOBS processes
-	OMP_NUM_THREADS=1 $(BIN)/pytest --doctest-modules lipfault
+	OMP_NUM_THREADS=1 $(BIN)/pytest --doctest-modules lipfault experiments
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
 
 smoke: install ## Both stages through the command line, tiny, on the shipped recordings

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
@@ -188,7 +189,40 @@ def restore_metrics(run: Path) -> None:
 
 def build(args: list[str]) -> LipfaultCLI:
     """Parse the arguments and run the subcommand."""
-    cli = LipfaultCLI(
+    cli = command_line(args, LipfaultCLI)
+    if cli.trainer.is_global_zero:
+        restore_metrics(cli.run_folder)
+    return cli
+
+
+class _Settings(LipfaultCLI):
+    """Parses the arguments, and leaves it at that."""
+
+    def before_instantiate_classes(self) -> None:
+        """Settle nothing."""
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run nothing."""
+
+
+def settings(args: list[str]) -> dict[str, Any]:
+    """The complete configuration that a command would run with, defaults included, plain types.
+
+    Args:
+        args: As of `build`, such as `['fit', '--config', 'configs/pretrain.yaml']`.
+    """
+    cli = command_line(args, _Settings)
+    parsed: dict[str, Any] = yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))
+    found: dict[str, Any] = parsed[str(cli.subcommand)]
+    return found
+
+
+def command_line(args: list[str], kind: type[LipfaultCLI]) -> LipfaultCLI:
+    """The command line, after it has done what its kind does with the arguments."""
+    return kind(
         BaseTask,
         RecordingDataModule,
         subclass_mode_model=True,
@@ -198,6 +232,3 @@ def build(args: list[str]) -> LipfaultCLI:
         parser_kwargs={'parser_mode': 'yaml', 'description': 'Fault-tolerant multimodal learning.'},
         args=args,
     )
-    if cli.trainer.is_global_zero:
-        restore_metrics(cli.run_folder)
-    return cli

@@ -124,7 +124,8 @@ def test_autoencoder_is_frozen_in_stage_two(runs):
     [
         ['--model.block.kind', 'paper'],
         ['--model.block.kind', 'vae', '--model.config.clip={block.experts: 1.0}'],
-        ['--model.block.kind', 'uncorrected', '--model.config={false_alarm_rate: 0.1}'],
+        ['--model.block.kind', 'uncorrected', '--model.config.clip={}',
+         '--model.config.modulation={}'],
         ['--data.faults={kinds: {dropout_nan: 1, missing_frame: 1}, missing: true}'],
     ],
     ids=['block as published', 'terms of its own', 'nothing to train', 'missing values'],
