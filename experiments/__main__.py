@@ -4,8 +4,8 @@ import argparse
 import logging
 import sys
 
+from experiments.runner.catalogue import PRESETS, experiment, experiments, results_folder
 from experiments.runner.execute import execute, wanted_state
-from experiments.runner.experiment import PRESETS, experiment, experiments, results_folder
 from experiments.runner.run import with_stage_one
 from experiments.runner.state import read_state
 from lipfault.errors import LipfaultError

@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -198,6 +199,12 @@ def build(args: list[str]) -> LipfaultCLI:
 class _Settings(LipfaultCLI):
     """Parses the arguments, and leaves it at that."""
 
+    def _set_seed(self) -> None:
+        """Leave the random state alone."""
+
+    def _add_instantiators(self) -> None:
+        """Need no means to build anything."""
+
     def before_instantiate_classes(self) -> None:
         """Settle nothing."""
 
@@ -214,8 +221,12 @@ def settings(args: list[str]) -> dict[str, Any]:
     Args:
         args: As of `build`, such as `['fit', '--config', 'configs/pretrain.yaml']`.
     """
-    cli = command_line(args, _Settings)
-    parsed: dict[str, Any] = yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))
+    with warnings.catch_warnings():
+        # Of arguments beside those on this process' own command line, and of `skip_none`, which newer
+        # versions of jsonargparse call otherwise.
+        warnings.simplefilter('ignore')
+        cli = command_line(args, _Settings)
+        parsed: dict[str, Any] = yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))
     found: dict[str, Any] = parsed[str(cli.subcommand)]
     return found
 

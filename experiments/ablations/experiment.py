@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from experiments.runner.catalogue import Experiment
 from experiments.runner.compare import compare
-from experiments.runner.experiment import Experiment
 from experiments.runner.plan import cells_and_seeds, stage_one, stage_two
 from experiments.runner.run import Run
 

@@ -7,7 +7,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from experiments.runner.experiment import Experiment
+from experiments.runner.catalogue import Experiment
 from experiments.runner.plan import CELLS
 from experiments.runner.results import table, write_figure, write_results
 from experiments.runner.run import Run
@@ -31,7 +31,8 @@ def spectrum(samples: Tensor) -> Tensor:
     """
     centered = (samples - samples.mean(dim=0)).double()
     gram = centered @ centered.T if len(samples) <= samples.shape[1] else centered.T @ centered
-    return torch.linalg.eigvalsh(gram).flip(0).clamp_min(0) / (len(samples) - 1)
+    variances: Tensor = torch.linalg.eigvalsh(gram).flip(0).clamp_min(0)
+    return variances / (len(samples) - 1)
 
 
 def components(variances: Tensor, share: float) -> int:
@@ -54,6 +55,7 @@ def describe(signals: Tensor, modality: Modality) -> tuple[dict[str, float], Ten
     centered = signals - signals.mean(dim=0 if still else (0, 2), keepdim=True)
     ratio = _size(centered) / torch.tensor(modality.noise)
     figures = {
+        'windows': float(len(signals)),
         'numbers in a window': float(signals[0].numel()),
         'deviation / noise, median channel': float(ratio.median()),
         'deviation / noise, least channel': float(ratio.min()),
@@ -104,12 +106,21 @@ def draw(spectra: dict[str, dict[str, Tensor]]) -> Figure:
         figure = new_figure(4.2 * len(spectra), 3.6)
         grid = figure.subplots(1, len(spectra), sharey=True, squeeze=False)[0]
         for axes, (cell, of) in zip(grid, spectra.items(), strict=True):
-            for name, colour in colours(list(of)).items():
-                left = (1 - of[name].cumsum(0)).clamp_min(1e-7)[:DRAWN]
-                axes.plot(range(1, len(left) + 1), left.tolist(), color=colour, label=name)
-            axes.set(title=cell, xlabel='principal components of a window')
-            axes.set_xscale('log')
-            axes.legend()
+            for place, (name, colour) in enumerate(colours(list(of)).items()):
+                left = 1 - of[name].cumsum(0)[:DRAWN]
+                shown = sorted(
+                    {round(DRAWN ** (i / 60)) for i in range(61)} & set(range(1, len(left) + 1))
+                )
+                axes.plot(
+                    shown,
+                    [float(left[i - 1]) for i in shown],
+                    color=colour,
+                    ls=('-', '--', ':')[place % 3],
+                    label=name,
+                )
+            axes.set(title=cell, xlabel='principal components of a window', ylim=(1e-4, 1))
+            logarithmic(axes, 'x')
+            axes.legend(loc='lower left')
         grid[0].set_ylabel('variance left unexplained')
         logarithmic(grid[0], 'y')
     return figure

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from experiments.outliers.detectors import DETECTORS, Features, PerModality, new_detector
 from experiments.outliers.features import Features as FeaturesOf
-from experiments.runner.experiment import Experiment
+from experiments.runner.catalogue import Experiment
 from experiments.runner.plan import LAST, cells_and_seeds
 from experiments.runner.results import over_seeds, table, write_results
 from experiments.runner.run import Run
@@ -60,7 +60,7 @@ def measure(preset: str, cell: str, seed: int) -> dict[str, dict[str, float]]:
         detector = PerModality(partial(new_detector, name))
         detector.fit(*_halves(fitted))
         threshold = clean_threshold(_score(detector, clean[data.val_split]), FALSE_ALARM_RATE)
-        metrics = {}
+        metrics: dict[str, float] = {}
         for prefix, (features, faulty, modality) in tests.items():
             logits = detector.logits(features)
             summary = detection_summary(

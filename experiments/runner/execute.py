@@ -1,37 +1,34 @@
 """Trains and tests runs, going on where an earlier attempt stopped."""
 
 import fcntl
-import resource
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from experiments.runner.process import lipfault
 from experiments.runner.run import Run
 from experiments.runner.state import State, check_unchanged, flat, read_state
 from lipfault.cli import settings
 from lipfault.errors import LipfaultError
 
-Command = Callable[[list[str]], None]
+Command = Callable[[list[str]], float]
+"""Runs `lipfault` with arguments, and gives the CPU seconds it took."""
 
 
 def wanted_state(run: Run, settings_of: Callable[[list[str]], dict[str, Any]] = settings) -> State:
     """The state with which a run would start now."""
     below = '' if run.pretrained is None else wanted_state(run.pretrained, settings_of).hash
-    return State(flat(settings_of(['fit', *run.settings])), below)
+    return State(dict(_parsed(tuple(run.settings), settings_of)), below)
 
 
-def lipfault(args: list[str]) -> None:
-    """Run `lipfault` in a process of its own.
-
-    Raises:
-        LipfaultError: If it fails; it has said why.
-    """
-    done = subprocess.run([sys.executable, '-m', 'lipfault', *args], check=False)
-    if done.returncode:
-        raise LipfaultError(f'lipfault {" ".join(args)} ended with status {done.returncode}')
+@cache
+def _parsed(
+    args: tuple[str, ...], settings_of: Callable[[list[str]], dict[str, Any]]
+) -> dict[str, Any]:
+    """The flat configuration; parsed once, since many runs stand on one stage 1."""
+    return flat(settings_of(['fit', *args]))
 
 
 def execute(run: Run, wanted: State, command: Command = lipfault) -> State:
@@ -66,15 +63,7 @@ def execute(run: Run, wanted: State, command: Command = lipfault) -> State:
 
 
 def _timed(state: State, name: str, command: Command, args: list[str]) -> None:
-    before = _cpu_s()
-    command([name, *args])
-    state.cpu_s[name] = state.cpu_s.get(name, 0.0) + _cpu_s() - before
-
-
-def _cpu_s() -> float:
-    """CPU seconds of all processes that have ended; other loads do not change them much."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    state.cpu_s[name] = state.cpu_s.get(name, 0.0) + command([name, *args])
 
 
 @contextmanager

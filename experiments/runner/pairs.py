@@ -135,7 +135,8 @@ def _mean(runs: list[Scored], name: str, members: NDArray[np.int64], weights: Ar
         np.add.at(sums, members, run.columns)
         with np.errstate(invalid='ignore', divide='ignore'):
             values.append(FIGURES[name](dict(zip(COLUMNS, (weights @ sums).T, strict=True))))
-    return np.mean(values, axis=0)
+    averaged: Array = np.mean(values, axis=0)
+    return averaged
 
 
 def _difference(mean: float, drawn: Array, count: int) -> Difference:

@@ -8,7 +8,7 @@ CODERS = {
     'welding_single': ('configs/coder/whole_window.yaml',),
     'welding_dual': ('configs/coder/whole_window.yaml',),
 }
-LAST = {'quick': ('configs/trainer/smoke.yaml',), 'full': ()}
+LAST = {'quick': ('configs/trainer/smoke.yaml', 'experiments/quick.yaml'), 'full': ()}
 """What a preset lays over everything else."""
 
 

@@ -6,10 +6,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from lipfault.cli import CONFIG_NAME
 from lipfault.errors import LipfaultError
 
 FILE = 'state.json'
-PLACES = ('run', 'ckpt_path', 'loggers', 'save_every', 'config', 'model.init_args.pretrained')
+PLACES = (
+    'run',
+    'ckpt_path',
+    'loggers',
+    'save_every',
+    'config',
+    'weights_only',
+    'model.init_args.pretrained',
+    'trainer.default_root_dir',
+)
 """Settings that do not change what is trained."""
 
 
@@ -47,19 +59,33 @@ class State:
 def read_state(folder: Path) -> State | None:
     """The state of a run; None if it was never started.
 
+    A tested run of stage 1 that `lipfault` alone has left there is as good as one of the runner.
+
     Raises:
         LipfaultError: If the folder holds something that is not a run of an experiment.
     """
     file = folder / FILE
     if not file.exists():
-        if folder.exists() and any(folder.iterdir()):
-            raise LipfaultError(f'{folder} is not empty and has no {FILE}: move it out of the way')
-        return None
+        if not folder.exists() or not any(folder.iterdir()):
+            return None
+        return _adopted(folder)
     try:
         fields = json.loads(file.read_text())
         return State(*(fields[key] for key in ('settings', 'pretrained', 'done', 'cpu_s')))
     except (ValueError, KeyError) as error:
         raise LipfaultError(f'{file} is not readable ({error}): remove the folder') from error
+
+
+def _adopted(folder: Path) -> State:
+    config = folder / CONFIG_NAME
+    if config.is_file() and (folder / 'metrics.json').is_file():
+        settings = yaml.safe_load(config.read_text())
+        if 'pretrained' not in settings['model']['init_args']:
+            return State(flat(settings), done='tested')
+    raise LipfaultError(
+        f'{folder} is not empty, has no {FILE}, and is no tested run of stage 1: '
+        'move it out of the way'
+    )
 
 
 def check_unchanged(found: State, wanted: State, folder: Path) -> None:
@@ -83,7 +109,7 @@ def check_unchanged(found: State, wanted: State, folder: Path) -> None:
 
 
 def flat(settings: dict[str, Any], prefix: str = '') -> dict[str, Any]:
-    """Nested settings by dotted key, without `PLACES`.
+    """Nested settings by dotted key, without `PLACES`; what is empty counts as not given.
 
     Example:
         >>> flat({'a': {'b': 1}, 'run': 'runs/x'})
@@ -96,5 +122,5 @@ def flat(settings: dict[str, Any], prefix: str = '') -> dict[str, Any]:
         if isinstance(value, dict) and value:
             found |= flat(value, f'{prefix}{key}.')
         else:
-            found[prefix + key] = value
+            found[prefix + key] = None if value in ([], {}) else value
     return found

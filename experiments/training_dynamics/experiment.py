@@ -6,7 +6,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.runner.experiment import Experiment
+from experiments.runner.catalogue import Experiment
 from experiments.runner.results import table, tested, write_figure, write_results
 from experiments.runner.run import Run
 from experiments.runner.watched import watched

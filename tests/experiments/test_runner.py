@@ -5,13 +5,16 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from experiments.runner import run as run_module
+from experiments.runner.catalogue import experiments, results_folder
 from experiments.runner.execute import execute, wanted_state
-from experiments.runner.experiment import experiments, results_folder
+from experiments.runner.process import lipfault
 from experiments.runner.run import Run, with_stage_one
 from experiments.runner.state import State, check_unchanged, flat, read_state
+from lipfault.cli import settings
 from lipfault.errors import LipfaultError
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +43,7 @@ class Lipfault:
         self.calls.append(args[0])
         if args[0] == self.fails:
             raise LipfaultError('interrupted')
+        return 1.5
 
 
 def test_a_run_is_trained_and_tested_once():
@@ -48,7 +52,7 @@ def test_a_run_is_trained_and_tested_once():
         state = execute(ABOVE, wanted, command)
     assert command.calls == ['fit', 'test']
     assert state.done == 'tested'
-    assert set(state.cpu_s) == {'fit', 'test'}
+    assert state.cpu_s == {'fit': 1.5, 'test': 1.5}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +69,7 @@ def test_an_interrupted_run_goes_on(fails, then):
 
 def test_the_command_says_what_where_and_on_what():
     calls = []
-    execute(ABOVE, wanted_state(ABOVE, settings_of), calls.append)
+    execute(ABOVE, wanted_state(ABOVE, settings_of), lambda args: calls.append(args) or 0.0)
     fit, test = (' '.join(c) for c in calls)
     assert fit.startswith('fit --config two.yaml --data.seed=0 --run ')
     assert f'--model.pretrained {BELOW.folder}' in fit
@@ -106,9 +110,31 @@ def test_two_runners_do_not_meet():
 def test_a_foreign_folder_is_left_alone():
     ABOVE.folder.mkdir(parents=True)
     (ABOVE.folder / 'mine.txt').write_text('mine')
-    with pytest.raises(LipfaultError, match=r'not empty and has no state\.json'):
+    with pytest.raises(LipfaultError, match=r'not empty, has no state\.json'):
         execute(ABOVE, wanted_state(ABOVE, settings_of), Lipfault())
     assert [p.name for p in ABOVE.folder.iterdir()] == ['mine.txt']
+
+
+def test_a_tested_stage_one_is_adopted_if_its_configuration_is_the_same():
+    def left(rate):
+        settings = {'model': {'lr': rate, 'init_args': {'coder': {}}}, 'run': 'elsewhere'}
+        return settings | {'trainer': {'default_root_dir': 'elsewhere', 'callbacks': []}}
+
+    def now(args):
+        return left(0.1) | {'trainer': {'default_root_dir': None, 'callbacks': None}}
+
+    BELOW.folder.mkdir(parents=True)
+    (BELOW.folder / 'lipfault_config.yaml').write_text(yaml.safe_dump(left(0.1)))
+    with pytest.raises(LipfaultError, match='move it out of the way'):
+        execute(BELOW, wanted_state(BELOW, now), Lipfault())
+    (BELOW.folder / 'metrics.json').write_text('{}')
+    command = Lipfault()
+    assert execute(BELOW, wanted_state(BELOW, now), command).done == 'tested'
+    assert command.calls == []
+    (BELOW.folder / 'state.json').unlink(missing_ok=True)
+    (BELOW.folder / 'lipfault_config.yaml').write_text(yaml.safe_dump(left(0.2)))
+    with pytest.raises(LipfaultError, match=r'model\.lr: 0\.2 then, 0\.1 now'):
+        execute(BELOW, wanted_state(BELOW, now), command)
 
 
 def test_a_torn_state_is_named():
@@ -149,6 +175,29 @@ def test_every_experiment_says_what_it_asks(name):
         for run in with_stage_one(found.runs(preset)):
             for config in run.configs:
                 assert isinstance(yaml.safe_load((ROOT / config).read_text()), dict), config
+
+
+def test_a_command_has_a_process_of_its_own(capfd):
+    with pytest.raises(LipfaultError, match='nowhere ended with status 1'):
+        lipfault(['test', '--ckpt_path', 'nowhere'])
+    assert 'no checkpoint at nowhere' in ' '.join(capfd.readouterr().err.split())
+    assert lipfault(['faults', 'list']) > 0
+
+
+def test_settings_are_complete_and_nothing_runs(monkeypatch, tmp_path):
+    configs = [ROOT / 'configs' / name for name in ('finetune.yaml', 'block/vae.yaml')]
+    monkeypatch.setattr('sys.argv', ['python', 'something', 'else'])
+    monkeypatch.chdir(tmp_path)
+    before = torch.get_rng_state()
+    found = settings(['fit', *(str(a) for c in configs for a in ('--config', c))])
+    model = found['model']['init_args']
+    assert model['block']['kind'] == 'vae'
+    assert model['losses']['rec'] == 0  # of the upper file
+    assert model['losses']['margin'] == 50  # of the lower one
+    assert model['optimizer']['warmup'] == 0.1  # the default
+    assert list(model['config']['clip']) == ['block.experts', 'block.corrector', 'block.detector']
+    assert torch.equal(torch.get_rng_state(), before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_preset_is_named():
