@@ -222,7 +222,7 @@ def settings(args: list[str]) -> dict[str, Any]:
         args: As of `build`, such as `['fit', '--config', 'configs/pretrain.yaml']`.
     """
     with warnings.catch_warnings():
-        # Of arguments beside those on this process' own command line, and of `skip_none`, which newer
+        # Of arguments beside those on this process' command line, and of `skip_none`, which newer
         # versions of jsonargparse call otherwise.
         warnings.simplefilter('ignore')
         cli = command_line(args, _Settings)

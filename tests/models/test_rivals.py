@@ -318,6 +318,14 @@ def test_projection_is_the_posterior_mean_of_probabilistic_pca():
     torch.testing.assert_close(projection(samples), wanted, atol=1e-4, rtol=1e-4)
 
 
+def test_projection_keeps_its_precision_under_autocast():
+    projection = Projection(30, 30)
+    samples = torch.randn(200, 30)
+    projection.fit(samples)
+    with torch.autocast('cpu', torch.bfloat16):
+        torch.testing.assert_close(projection(samples), samples, atol=1e-4, rtol=0)
+
+
 def test_fewer_windows_than_components():
     projection = Projection(30, 20)
     projection.fit(torch.randn(6, 30))

@@ -43,10 +43,14 @@ class Projection(nn.Module):
         self.shrink.zero_()[:size] = (1 - noise / variance.clamp_min(1e-12)).clamp(0, 1)
 
     def forward(self, samples: Tensor) -> Tensor:
-        """The posterior mean of samples (batch, number)."""
-        centered = samples - self.mean
-        coefficients = nn.functional.linear(centered, self.components) * self.shrink
-        return nn.functional.linear(coefficients, self.components.T) + self.mean
+        """The posterior mean of samples (batch, number).
+
+        Always in float32: what is left of a quiet sensor is below the resolution of bfloat16.
+        """
+        with torch.autocast(samples.device.type, enabled=False):
+            centered = samples - self.mean
+            coefficients = nn.functional.linear(centered, self.components) * self.shrink
+            return nn.functional.linear(coefficients, self.components.T) + self.mean
 
 
 class PcaBlock(ClosedFormBlock):
