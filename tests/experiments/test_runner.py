@@ -2,6 +2,10 @@
 
 import fcntl
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -184,6 +188,27 @@ def test_a_command_has_a_process_of_its_own(capfd):
     assert lipfault(['faults', 'list']) > 0
 
 
+def test_a_command_ends_with_the_runner(tmp_path):
+    started = tmp_path / 'started'
+    script = tmp_path / 'runner.py'
+    script.write_text(
+        'import sys\n'
+        'from experiments.runner import process\n'
+        'def wait(args):\n'
+        f'    import os; open({str(started)!r}, "w").write(str(os.getpid()))\n'
+        '    import time; time.sleep(60)\n'
+        'process.main = wait\n'
+        'if __name__ == "__main__":\n'
+        '    process.PRELOADED = []\n'
+        '    process.lipfault([])\n'
+    )
+    runner = subprocess.Popen([sys.executable, script], env=os.environ | {'PYTHONPATH': str(ROOT)})
+    pid = int(_content(started))
+    runner.kill()
+    runner.wait()
+    assert _gone(pid)
+
+
 def test_settings_are_complete_and_nothing_runs(monkeypatch, tmp_path):
     configs = [ROOT / 'configs' / name for name in ('finetune.yaml', 'block/vae.yaml')]
     monkeypatch.setattr('sys.argv', ['python', 'something', 'else'])
@@ -198,6 +223,27 @@ def test_settings_are_complete_and_nothing_runs(monkeypatch, tmp_path):
     assert list(model['config']['clip']) == ['block.experts', 'block.corrector', 'block.detector']
     assert torch.equal(torch.get_rng_state(), before)
     assert list(tmp_path.iterdir()) == []
+
+
+def _content(path, patience=60.0):
+    """What a file holds, as soon as it holds something."""
+    end = time.monotonic() + patience
+    while not (path.exists() and path.read_text()):
+        assert time.monotonic() < end, f'{path} was not written'
+        time.sleep(0.05)
+    return path.read_text()
+
+
+def _gone(pid, patience=20.0):
+    """Whether a process ends soon."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def test_an_unknown_preset_is_named():
