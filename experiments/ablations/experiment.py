@@ -61,7 +61,7 @@ def report(preset: str, folder: Path) -> None:
 
 EXPERIMENT = Experiment(
     question='What does each part of the block, of its training and of stage 1 buy?',
-    cost={'quick': '? min', 'full': '? h'},
+    cost={'quick': '2 min', 'full': '3.5 h'},
     runs=runs,
     report=report,
 )

@@ -133,7 +133,7 @@ def runs(preset: str) -> list[Run]:
 
 EXPERIMENT = Experiment(
     question='How much do the recordings of the three cells vary, and in how many directions?',
-    cost={'quick': '? min', 'full': '? min'},
+    cost={'quick': '1 min', 'full': '1 min'},
     runs=runs,
     report=report,
 )

@@ -70,7 +70,7 @@ def runs(preset: str) -> list[Run]:
 
 EXPERIMENT = Experiment(
     question='How fast does the failure detector converge, on clean and on faulty windows?',
-    cost={'quick': '? min', 'full': '? min'},
+    cost={'quick': '2 min', 'full': '20 min'},
     runs=runs,
     report=report,
 )

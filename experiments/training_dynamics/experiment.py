@@ -70,7 +70,7 @@ def runs(preset: str) -> list[Run]:
 
 EXPERIMENT = Experiment(
     question='How do losses, norms and gains of corrector and detector move while they train?',
-    cost={'quick': '? min', 'full': '? min'},
+    cost={'quick': '2 min', 'full': '20 min'},
     runs=runs,
     report=report,
 )

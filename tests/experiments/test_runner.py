@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 
+from experiments.runner import process
 from experiments.runner import run as run_module
 from experiments.runner.catalogue import experiments, results_folder
 from experiments.runner.execute import execute, wanted_state
@@ -181,10 +182,11 @@ def test_every_experiment_says_what_it_asks(name):
                 assert isinstance(yaml.safe_load((ROOT / config).read_text()), dict), config
 
 
-def test_a_command_has_a_process_of_its_own(capfd):
-    with pytest.raises(LipfaultError, match='nowhere ended with status 1'):
-        lipfault(['test', '--ckpt_path', 'nowhere'])
-    assert 'no checkpoint at nowhere' in ' '.join(capfd.readouterr().err.split())
+def test_a_command_has_a_process_of_its_own(capfd, monkeypatch):
+    monkeypatch.setattr(process, 'PRELOADED', ['lipfault.commands.faults'])
+    with pytest.raises(LipfaultError, match=r'nowhere\.h5 .* ended with status 1'):
+        lipfault(['faults', 'gallery', '--data', 'nowhere.h5', '--out', 'nowhere.png'])
+    assert 'nowhere.h5' in capfd.readouterr().err
     assert lipfault(['faults', 'list']) > 0
 
 
