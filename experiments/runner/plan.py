@@ -5,8 +5,8 @@ from experiments.runner.run import Run
 CELLS = ('ur5', 'welding_single', 'welding_dual')
 SEEDS = (0, 1, 2)
 CODERS = {
-    'welding_single': ('configs/coder/whole_window.yaml',),
-    'welding_dual': ('configs/coder/whole_window.yaml',),
+    'welding_single': ('configs/coder/short_recordings.yaml',),
+    'welding_dual': ('configs/coder/short_recordings.yaml',),
 }
 LAST = {'quick': ('configs/trainer/smoke.yaml', 'experiments/quick.yaml'), 'full': ()}
 """What a preset lays over everything else."""
