@@ -13,7 +13,7 @@ DEMO_RUNS := runs/demo
 SMOKE_RUNS := runs/smoke
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-simulate demo main-path lambda-sweep test check lint types unit smoke format bench clean
+.PHONY: help install install-simulate demo main-path lambda-sweep experiments experiments-quick test check lint types unit smoke format bench clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,12 @@ lambda-sweep: install ## The λ sweep at its quick size, two processes on one st
 	$(PIP) --editable '.[sweep]'
 	experiments/lambda_sweep/run.sh quick
 
+experiments: install ## List the experiments with their cost and state
+	@$(BIN)/python -m experiments list
+
+experiments-quick: install ## Run all experiments, tiny, to see that they work (some 10 minutes)
+	$(BIN)/python -m experiments run --preset quick
+
 test: check unit smoke ## All checks: lint, types, tests, doctests, smoke runs
 
 check: lint types ## The checks that run nothing: lint and types
@@ -61,7 +67,7 @@ types: install ## Types, by mypy
 	$(BIN)/mypy
 
 unit: install ## Tests and doctests, by pytest in JOBS processes
-	OMP_NUM_THREADS=1 $(BIN)/pytest --doctest-modules lipfault
+	OMP_NUM_THREADS=1 $(BIN)/pytest --doctest-modules lipfault experiments
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
 
 smoke: install ## Both stages through the command line, tiny, on the shipped recordings

@@ -1,6 +1,7 @@
 """The command line of both stages: LightningCLI, with one folder for each run."""
 
 import signal
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -223,7 +224,50 @@ def restore_metrics(run: Path) -> None:
 
 def build(args: list[str]) -> LipfaultCLI:
     """Parse the arguments and run the subcommand."""
-    cli = LipfaultCLI(
+    cli = command_line(args, LipfaultCLI)
+    if cli.trainer.is_global_zero:
+        restore_metrics(cli.run_folder)
+    return cli
+
+
+class _Settings(LipfaultCLI):
+    """Parses the arguments, and leaves it at that."""
+
+    def _set_seed(self) -> None:
+        """Leave the random state alone."""
+
+    def _add_instantiators(self) -> None:
+        """Need no means to build anything."""
+
+    def before_instantiate_classes(self) -> None:
+        """Settle nothing."""
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run nothing."""
+
+
+def settings(args: list[str]) -> dict[str, Any]:
+    """The complete configuration that a command would run with, defaults included, plain types.
+
+    Args:
+        args: As of `build`, such as `['fit', '--config', 'configs/pretrain.yaml']`.
+    """
+    with warnings.catch_warnings():
+        # Of arguments beside those on this process' command line, and of `skip_none`, which newer
+        # versions of jsonargparse call otherwise.
+        warnings.simplefilter('ignore')
+        cli = command_line(args, _Settings)
+        parsed: dict[str, Any] = yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))
+    found: dict[str, Any] = parsed[str(cli.subcommand)]
+    return found
+
+
+def command_line(args: list[str], kind: type[LipfaultCLI]) -> LipfaultCLI:
+    """The command line, after it has done what its kind does with the arguments."""
+    return kind(
         BaseTask,
         RecordingDataModule,
         subclass_mode_model=True,
@@ -233,6 +277,3 @@ def build(args: list[str]) -> LipfaultCLI:
         parser_kwargs={'parser_mode': 'yaml', 'description': 'Fault-tolerant multimodal learning.'},
         args=args,
     )
-    if cli.trainer.is_global_zero:
-        restore_metrics(cli.run_folder)
-    return cli

@@ -52,7 +52,7 @@ def main() -> None:
 def draw(trials: list[dict[str, Any]]) -> Figure:
     """The trade-off on the left, the figures over the grid on the right."""
     figure = new_figure(13.5, 6.2)
-    left, right = figure.subfigures(1, 2, width_ratios=[1, 2.1])
+    left, right = np.ravel(figure.subfigures(1, 2, squeeze=False, width_ratios=[1, 2.1]))
     draw_trade_off(left.subplots(), trials)
     for axes, (name, title) in zip(np.ravel(right.subplots(2, 3)), FIGURES.items(), strict=True):
         draw_grid(axes, trials, name, title)

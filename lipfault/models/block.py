@@ -1,15 +1,16 @@
 """What every compute block of stage 2 gives, and how it is asked."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from lipfault.modality import Modality
 from lipfault.models.autoencoder import Autoencoder, Signals
-from lipfault.models.detector import Detector
+from lipfault.models.detector import FaultDetector
 
 
 @dataclass
@@ -17,7 +18,8 @@ class BlockConfig:
     """Which compute block, and its sizes.
 
     Args:
-        kind: `fault_map`, which corrects only what it has located, or `paper`, as published.
+        kind: `fault_map`, which corrects only what it has located; `paper`, as published; one of
+            `lipfault.models.rivals`; or the class path of a block of your own.
         corrector_width: Hidden units of the dense corrector, and of the trunk of `paper`.
         detector_width: Hidden units of the dense detector.
         embedding: Size of the detector's embedding.
@@ -25,6 +27,7 @@ class BlockConfig:
             modality.
         rounds: How often `fault_map` corrects outside training, each time hiding what it found to
             be wrong the time before.
+        code: Numbers in the code that `vae` and `pca` press all modalities into.
     """
 
     kind: str = 'fault_map'
@@ -33,6 +36,7 @@ class BlockConfig:
     embedding: int = 64
     local_widths: Mapping[str, int] | None = None
     rounds: int = 2
+    code: int = 128
 
 
 @dataclass
@@ -109,6 +113,40 @@ class Correction:
         return {n: m.float().sigmoid() for n, m in self.map_logits.items()}
 
 
+class SampleDraws(Protocol):
+    """Random numbers of each sample, a function of seed, epoch and sample id."""
+
+    def uniform(self, name: str, shape: Sequence[int] = ()) -> Tensor:
+        """(batch, *shape) in [0, 1)."""
+
+    def normal(self, name: str, shape: Sequence[int] = ()) -> Tensor:
+        """(batch, *shape), standard normal."""
+
+    def integers(self, name: str, low: int, high: Tensor | int) -> Tensor:
+        """(batch,) int64 from `low` to `high`, both included."""
+
+
+@dataclass
+class Lesson:
+    """What one training step shows a compute block, and what it made of it.
+
+    Args:
+        observed: Standardized signals, finite.
+        clean: The truth.
+        masks: True fault maps, bool, shaped as in `Detection`.
+        found: What `detect` gave.
+        corrected: What `correct` gave.
+        draws: Where a block takes its random numbers from.
+    """
+
+    observed: Signals
+    clean: Signals
+    masks: Signals
+    found: Detection
+    corrected: Correction
+    draws: SampleDraws
+
+
 class ComputeBlock(nn.Module, ABC):
     """A detector and a corrector on top of a frozen autoencoder.
 
@@ -119,7 +157,7 @@ class ComputeBlock(nn.Module, ABC):
     locates: bool
     rounds: int = 1
     corrector: nn.Module
-    detector: Detector
+    detector: FaultDetector
 
     def __init__(self, modalities: Mapping[str, Modality]) -> None:
         """Remember the kind of each modality."""
@@ -133,6 +171,18 @@ class ComputeBlock(nn.Module, ABC):
             autoencoder: Stage 1.
             standardized: Clean signals, of windows that stage 1 was not trained on.
         """
+
+    def own_terms(self, autoencoder: Autoencoder, lesson: Lesson) -> dict[str, Tensor]:
+        """Terms of the training objective that this block alone has; none by default.
+
+        Args:
+            autoencoder: Stage 1.
+            lesson: The training step.
+
+        Returns:
+            Scalars, weighted against each other, by a name that is logged.
+        """
+        return {}
 
     @abstractmethod
     def detect(

@@ -1,14 +1,30 @@
 """From a configuration to a compute block."""
 
+import inspect
 from collections.abc import Callable, Mapping
+from importlib import import_module
 
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 from lipfault.models.autoencoder import Autoencoder
 from lipfault.models.block import BlockConfig, ComputeBlock
-from lipfault.models.fault_map_block import FaultMapBlock
-from lipfault.models.paper_block import PaperBlock
 from lipfault.models.relations import Relations
+
+_RIVALS = 'lipfault.models.rivals.'
+
+BLOCKS = {
+    'fault_map': 'lipfault.models.fault_map_block.FaultMapBlock',
+    'paper': 'lipfault.models.paper_block.PaperBlock',
+    'uncorrected': _RIVALS + 'uncorrected.UncorrectedBlock',
+    'denoising': _RIVALS + 'denoising.DenoisingBlock',
+    'vae': _RIVALS + 'vae.VaeBlock',
+    'adversarial': _RIVALS + 'adversarial.AdversarialBlock',
+    'residual_attention': _RIVALS + 'residual_attention.ResidualAttentionBlock',
+    'detect_reject_correct': _RIVALS + 'detect_reject_correct.DetectRejectCorrectBlock',
+    'modality_dropout': _RIVALS + 'modality_dropout.ModalityDropoutBlock',
+    'pca': _RIVALS + 'pca.PcaBlock',
+}
+"""Class path by `block.kind`; imported when asked for."""
 
 
 def build_block(
@@ -22,14 +38,34 @@ def build_block(
     Args:
         config: Kind and sizes.
         autoencoder: Stage 1.
-        relations: Gives the relations of stage 1; called only by a block that uses them.
+        relations: Gives the relations of stage 1; called only for a block whose constructor has an
+            argument `relations`.
         modalities: What is known of each modality.
 
     Raises:
         LipfaultError: If there is no block of that kind.
     """
-    if config.kind == 'fault_map':
-        return FaultMapBlock(autoencoder, relations(), modalities, config)
-    if config.kind == 'paper':
-        return PaperBlock(autoencoder, modalities, config)
-    raise LipfaultError(f"block.kind: there is no {config.kind!r}; take 'fault_map' or 'paper'")
+    block = block_class(config.kind)
+    given = {'autoencoder': autoencoder, 'modalities': modalities, 'config': config}
+    if 'relations' in inspect.signature(block).parameters:
+        return block(**given, relations=relations())
+    return block(**given)
+
+
+def block_class(kind: str) -> Callable[..., ComputeBlock]:
+    """The class that `block.kind` names, one of `BLOCKS` or by its class path.
+
+    Raises:
+        LipfaultError: If there is none, or it is not a `ComputeBlock`.
+    """
+    module, _, name = BLOCKS.get(kind, kind).rpartition('.')
+    known = f'take one of {", ".join(BLOCKS)}, or the class path of a block of your own'
+    if not module:
+        raise LipfaultError(f'block.kind: there is no {kind!r}; {known}')
+    try:
+        found: object = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise LipfaultError(f'block.kind: cannot import {kind!r} ({error}); {known}') from error
+    if not (isinstance(found, type) and issubclass(found, ComputeBlock)):
+        raise LipfaultError(f'block.kind: {kind!r} is not a ComputeBlock; {known}')
+    return found

@@ -1,11 +1,34 @@
 """The detector: a dense embedding that faults move far and clean samples hardly at all."""
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 from lipfault.models.running_scale import RunningScale, symlog
 
 
-class Detector(nn.Module):
+class FaultDetector(nn.Module, ABC):
+    """From features to scaled features, an embedding and one logit per modality."""
+
+    @abstractmethod
+    def scaled(self, features: Tensor, clean: Tensor | None = None) -> Tensor:
+        """Features (batch, feature) in the detector's units.
+
+        Args:
+            features: (batch, feature).
+            clean: (batch,) bool, in training the samples without a fault.
+        """
+
+    @abstractmethod
+    def embed(self, scaled: Tensor) -> Tensor:
+        """Embedding (batch, embedding) of scaled features (batch, feature)."""
+
+    @abstractmethod
+    def forward(self, embedding: Tensor) -> Tensor:
+        """Logits (batch, modality), positive where a modality is faulty."""
+
+
+class Detector(FaultDetector):
     """Dense layers from features to an embedding, and from there to one logit per modality.
 
     Args:

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from lipfault.modality import Modality
 from lipfault.models.autoencoder import Autoencoder, Signals
 from lipfault.models.block import BlockConfig, ComputeBlock, Correction, Detection, Known
 from lipfault.models.detector import Detector
+from lipfault.models.joint_latent import JointLatent
 
 
 class PaperBlock(ComputeBlock):
@@ -35,8 +35,8 @@ class PaperBlock(ComputeBlock):
         """Build the layers for the latent shapes of the autoencoder."""
         super().__init__(modalities)
         config = config or BlockConfig(kind='paper')
-        self.shapes = {n: autoencoder.latent_shape(n) for n in modalities}
-        size, width = sum(self._sizes()), config.corrector_width
+        self.latent = JointLatent.of(autoencoder, modalities)
+        size, width = self.latent.size, config.corrector_width
         self.trunk = nn.Sequential(
             nn.Linear(size, width), nn.GELU(), nn.Linear(width, width), nn.GELU()
         )
@@ -53,7 +53,7 @@ class PaperBlock(ComputeBlock):
         """Embed the trunk's view of the joint latent; what is missing counts as its mean."""
         with self.frozen():
             latents = autoencoder.encode(observed)
-        scaled = self.detector.scaled(self.trunk(_joint(latents)).float(), clean)
+        scaled = self.detector.scaled(self.trunk(self.latent.join(latents)).float(), clean)
         embedding = self.detector.embed(scaled)
         return Detection(self.detector(embedding), embedding, scaled, {}, latents)
 
@@ -68,18 +68,7 @@ class PaperBlock(ComputeBlock):
         """Correct the whole latent; the maps are not used, the cleaned signal is decoded."""
         with self.frozen():
             latents = autoencoder.encode(observed)
-        corrected = self.corrector(self.trunk(_joint(latents))).split(self._sizes(), dim=1)
-        restored = {
-            n: part.reshape(-1, *shape)
-            for (n, shape), part in zip(self.shapes.items(), corrected, strict=True)
-        }
+        restored = self.latent.split(self.corrector(self.trunk(self.latent.join(latents))))
         inferred = autoencoder.decode(restored)
         cleaned = {n: x.float() for n, x in inferred.items()}
         return Correction(restored, inferred, cleaned, {})
-
-    def _sizes(self) -> list[int]:
-        return [torch.Size(shape).numel() for shape in self.shapes.values()]
-
-
-def _joint(latents: Signals) -> Tensor:
-    return torch.cat([z.flatten(1) for z in latents.values()], dim=1)

@@ -116,10 +116,12 @@ class BaseTask(lightning.LightningModule, ABC):
                 f'{len(names)} tensors do not fit, {names[0]} is the first'
             )
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW over what is trained, one cycle over all steps."""
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig | None:
+        """AdamW over what is trained, one cycle over all steps; none if nothing is."""
         config = self.optimizer_config
         groups = self._parameter_groups()
+        if not groups:
+            return None
         # On a CPU several times faster; on other devices torch chooses.
         fused = True if self.device.type == 'cpu' else None
         optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=fused)

@@ -11,7 +11,7 @@ from lipfault.errors import LipfaultError
 from lipfault.faults.draws import Draws
 from lipfault.lipschitz.modulation import modulate, penalty, set_progress
 from lipfault.models import objective
-from lipfault.models.block import BlockConfig, Correction, Detection
+from lipfault.models.block import BlockConfig, Correction, Detection, Lesson
 from lipfault.models.build_block import build_block
 from lipfault.tasks.base import BaseTask, OptimizerConfig, channels_last, mean_over
 from lipfault.tasks.baseline import FIT_LIMIT, clean_signals, pca_floor, recording_data
@@ -107,8 +107,11 @@ class FinetuneTask(BaseTask):
         self.autoencoder.eval()
         return self
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Detect with the faults as they come, correct what is hidden, and weigh the terms."""
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """Detect with the faults as they come, correct what is hidden, and weigh the terms.
+
+        Nothing for a block without anything to train.
+        """
         labels = _labels(batch)
         set_progress(self.block, self.global_step / max(1, self.trainer.estimated_stepping_batches))
         clean = self.autoencoder.standardized(batch.clean)
@@ -121,16 +124,23 @@ class FinetuneTask(BaseTask):
         )
         terms = self._terms(clean, found, corrected, masks, hide, batch)
         total = torch.stack([getattr(self.losses, key) * term for key, term in terms.items()]).sum()
-        total = total + penalty(self.block)
+        lesson = Lesson(observed, clean, masks, found, corrected, self._draws(batch, 'own'))
+        own = self.block.own_terms(self.autoencoder, lesson)
+        total = total + self.losses.own * sum(own.values()) + penalty(self.block)
         self.log('train/loss', total, prog_bar=True)
+        terms |= own
         self.log_step({f'loss_{key}': term.detach() for key, term in terms.items()}, 'train')
-        return total
+        return total if total.requires_grad else None
+
+    def _draws(self, batch: Batch, name: str) -> Draws:
+        """Random numbers of a training step."""
+        return Draws.of(self.config.seed, self.current_epoch, batch.sample_id).stream(name)
 
     def _hide(self, batch: Batch, observed: Signals, masks: Signals, maps: Signals) -> Signals:
         """The true place in half of the faulty samples, the located one in the others."""
         if not self.block.locates:
             return {}
-        draws = Draws.of(self.config.seed, self.current_epoch, batch.sample_id).stream('hide')
+        draws = self._draws(batch, 'hide')
         faulty = _labels(batch).faulty
         told = training_hiding(self.block, observed, masks, faulty, draws)
         trust = faulty & (draws.uniform('trust') < 0.5)

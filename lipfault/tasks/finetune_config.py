@@ -15,6 +15,7 @@ class LossWeights:
         det: Binary cross entropy of the faulty modality.
         map: Binary cross entropy of the fault maps.
         inf: Error of what the corrector infers where something is hidden.
+        own: Terms that only the block at hand has, see `ComputeBlock.own_terms`.
         margin: Distance wanted between faulty and clean embeddings.
         pull: Weight of the pull between clean embeddings in the contrastive term.
     """
@@ -25,6 +26,7 @@ class LossWeights:
     det: float = 1.0
     map: float = 1.0
     inf: float = 1.0
+    own: float = 1.0
     margin: float = 10.0
     pull: float = 1.0
 

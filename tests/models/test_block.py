@@ -125,7 +125,7 @@ def test_paper_block_shares_its_trunk_and_locates_nothing(autoencoder, tiny_moda
 
 
 def test_unknown_block_is_named(autoencoder, tiny_modalities):
-    with pytest.raises(LipfaultError, match=r"'magic'.*'fault_map' or 'paper'"):
+    with pytest.raises(LipfaultError, match=r"'magic'.*fault_map, paper, "):
         build_block(BlockConfig('magic'), autoencoder, dict, tiny_modalities)
 
 

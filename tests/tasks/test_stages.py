@@ -127,9 +127,12 @@ def test_autoencoder_is_frozen_in_stage_two(runs):
     'options',
     [
         ['--model.block.kind', 'paper'],
+        ['--model.block.kind', 'vae', '--model.config.clip={block.experts: 1.0}'],
+        ['--model.block.kind', 'uncorrected', '--model.config.clip={}',
+         '--model.config.modulation={}'],
         ['--data.faults={kinds: {dropout_nan: 1, missing_frame: 1}, missing: true}'],
     ],
-    ids=['block as published', 'missing values'],
+    ids=['block as published', 'terms of its own', 'nothing to train', 'missing values'],
 )  # fmt: skip
 def test_stage_two_works_with(options, configs, runs, tmp_path):
     lipfault(

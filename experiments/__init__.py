@@ -1,0 +1,1 @@
+"""One folder per experiment, and the runner that they share."""

@@ -1,0 +1,1 @@
+"""Classical outlier detection on windows."""

@@ -1,0 +1,1 @@
+"""Runs the experiments, run by run, and puts their figures together."""

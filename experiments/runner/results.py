@@ -1,0 +1,80 @@
+"""Figures of runs: read, put together over seeds, and written."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from experiments.runner.run import Run
+from experiments.runner.state import read_state
+from lipfault.report.style import RC
+from lipfault.tasks.checkpoints import find_checkpoint, read_checkpoint
+
+Metrics = dict[str, float]
+
+
+def tested(run: Run) -> bool:
+    """Whether a run has come to its end."""
+    return run.folder.exists() and getattr(read_state(run.folder), 'done', '') == 'tested'
+
+
+def metrics_of(run: Run) -> Metrics:
+    """`metrics.json` of a tested run, with `cpu_s/fit`, `cpu_s/test` and `parameters`.
+
+    `parameters` are those of the compute block; what it takes from stage 1 does not count.
+    """
+    found: Metrics = json.loads((run.folder / 'metrics.json').read_text())
+    state = read_state(run.folder)
+    if state is not None:
+        found |= {f'cpu_s/{name}': seconds for name, seconds in state.cpu_s.items()}
+    weights = read_checkpoint(find_checkpoint(run.folder))['state_dict']
+    found['parameters'] = sum(
+        w.numel()
+        for n, w in weights.items()
+        if n.startswith('block.') and not n.startswith('block.relations.')
+    )
+    return found
+
+
+def over_seeds(values: Iterable[float]) -> str:
+    """Mean, and standard deviation over the seeds where there are several.
+
+    Example:
+        >>> over_seeds([0.5, 0.7]), over_seeds([0.25]), over_seeds([])
+        ('0.6 ± 0.14', '0.25', '–')
+    """
+    known = [v for v in values if not math.isnan(v)]
+    if len(known) < 2:
+        return f'{known[0]:.4g}' if known else '–'
+    return f'{mean(known):.4g} ± {stdev(known):.2g}'
+
+
+def table(columns: Iterable[str], rows: Mapping[str, Iterable[str]]) -> list[str]:
+    """Lines of a Markdown table.
+
+    Args:
+        columns: Heads; the first is that of the names of the rows.
+        rows: Cells by name of the row.
+    """
+    heads = list(columns)
+    lines = [f'| {" | ".join(heads)} |', '|' + '---|' * len(heads)]
+    return lines + [f'| {" | ".join((name, *cells))} |' for name, cells in rows.items()]
+
+
+def write_results(folder: Path, values: Mapping[str, Any], lines: Iterable[str]) -> None:
+    """`results.json`, and `results.md` for people."""
+    text = json.dumps(values, indent=1, sort_keys=True)
+    (folder / 'results.json').write_text(text + '\n')
+    (folder / 'results.md').write_text('\n'.join(lines).rstrip() + '\n')
+
+
+def write_figure(folder: Path, name: str, figure: Figure) -> None:
+    """A figure as PNG and SVG, the same bytes for the same figure."""
+    with rc_context(RC | {'svg.hashsalt': 'lipfault'}):
+        figure.savefig(folder / f'{name}.png', metadata={'Software': None})
+        figure.savefig(folder / f'{name}.svg', metadata={'Date': None})

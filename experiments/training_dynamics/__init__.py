@@ -1,0 +1,1 @@
+"""Losses, norms and gains over training."""

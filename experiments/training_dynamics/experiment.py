@@ -1,0 +1,76 @@
+"""Losses, norms and gains over the training of both blocks."""
+
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.runner.catalogue import Experiment
+from experiments.runner.results import table, tested, write_figure, write_results
+from experiments.runner.run import Run
+from experiments.runner.watched import watched
+from lipfault.report.norms import draw_norm_history
+from lipfault.report.run import Run as RunFolder
+from lipfault.report.run import load_run
+from lipfault.report.style import RC, colours, logarithmic, new_figure
+
+LOSSES = ('train/loss_rec', 'train/loss_sim', 'train/loss_con', 'train/loss_det')
+GAINS = (
+    'gain/corrector/fault',
+    'gain/corrector/clean',
+    'gain/detector/fault',
+    'gain/detector/clean',
+)
+LAST = ('corrector/fault_gain', 'corrector/clean_gain', 'detector/fault_gain',
+        'detector/clean_gain', 'norm/corrector', 'norm/detector', 'corrector/energy_left',
+        'detection/f1')  # fmt: skip
+
+
+def report(preset: str, folder: Path) -> None:
+    """Curves of each block, and where they end."""
+    done = {name: load_run(run.folder) for name, run in watched(preset).items() if tested(run)}
+    ends = {
+        name: {k: run.metrics[k] for k in LAST if k in run.metrics} for name, run in done.items()
+    }
+    rows = {f'`{k}`': [f'{end.get(k, float("nan")):.4g}' for end in ends.values()] for k in LAST}
+    lines = table(['at the end, on test windows', *ends], rows) if ends else ['No run is done yet.']
+    write_results(folder, ends, lines)
+    if done:
+        write_figure(folder, 'training', draw(done))
+
+
+def draw(done: dict[str, RunFolder]) -> Figure:
+    """A row for each block: losses, norms with the paper's two lines, gains."""
+    with rc_context(RC):
+        figure = new_figure(12.6, 3.6 * len(done))
+        grid = figure.subplots(len(done), 3, squeeze=False)
+        for row, (name, run) in zip(grid, done.items(), strict=True):
+            _draw_lines(row[0], run, LOSSES, f'{name}: terms of the loss')
+            draw_norm_history(row[1], run)
+            _draw_lines(row[2], run, GAINS, 'gains, which no rescaling can fake')
+    return figure
+
+
+def _draw_lines(axes: Axes, run: RunFolder, keys: tuple[str, ...], title: str) -> None:
+    known = [key for key in keys if key in run.history]
+    for key, colour in colours(known).items():
+        curve = run.history[key]
+        axes.plot(curve.step, curve.value, color=colour, label=key.split('/', 1)[1])
+    axes.set(xlabel='step', title=title)
+    if known:
+        logarithmic(axes, 'y')
+        axes.legend(fontsize=7.5)
+
+
+def runs(preset: str) -> list[Run]:
+    """Both blocks, watched."""
+    return list(watched(preset).values())
+
+
+EXPERIMENT = Experiment(
+    question='How do losses, norms and gains of corrector and detector move while they train?',
+    cost={'quick': '2 min', 'full': '20 min'},
+    runs=runs,
+    report=report,
+)

@@ -1,0 +1,87 @@
+"""The table of methods: from run folders to results, differences and heat maps."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from experiments.runner import run as run_module
+from experiments.runner.compare import compare
+from experiments.runner.run import Run
+from experiments.runner.state import State
+
+
+def leave_behind(run, seed, shift, done='tested'):
+    """What a run of stage 2 leaves in its folder; a larger shift finds more of the faults."""
+    rng = np.random.default_rng(seed)
+    windows = 200
+    faulty = np.random.default_rng(0).random(windows) < 0.5
+    left = {key: np.where(faulty, rng.random(windows) + 0.1, np.nan) for key in (
+        'energy_injected', 'energy_left', 'error_clean', 'error_uncorrected', 'error_corrected',
+        'error_oracle', 'damage',
+    )}  # fmt: skip
+    left |= {
+        'sample_id': np.concatenate([np.arange(k, k + 50) for k in range(0, 400, 100)]),
+        'score': rng.normal(size=windows) + shift * faulty,
+        'faulty': faulty,
+        'modality': np.where(faulty, 0, -1),
+        'predicted_modality': np.zeros(windows, int),
+        'kind': np.where(faulty, rng.integers(0, 3, windows), -1),
+        'severity': np.where(faulty, rng.integers(1, 6, windows), 0),
+    }
+    State({'seed': seed}, 'below', done, {'fit': 12.0}).write(run.folder)
+    names = {'kinds': np.array(['bias', 'fog', 'delay']), 'modalities': np.array(['arm'])}
+    arrays = {f'seen/{key}': value for key, value in left.items()}
+    np.savez(run.folder / 'results.npz', threshold=2.0, **names, **arrays)
+    metrics = {'detection/f1': 0.5 + 0.1 * seed, 'detection/recall_damage_0_1': 0.25}
+    (run.folder / 'metrics.json').write_text(json.dumps(metrics))
+    (run.folder / 'checkpoints').mkdir()
+    weights = {
+        'block.a': torch.zeros(3, 4),
+        'block.relations.b': torch.zeros(9),
+        'c': torch.ones(5),
+    }
+    torch.save({'lipfault': {}, 'state_dict': weights}, run.folder / 'checkpoints' / 'best.ckpt')
+
+
+@pytest.fixture
+def methods(monkeypatch, tmp_path):
+    monkeypatch.setattr(run_module, 'ROOT', tmp_path / 'runs')
+    found = {n: {s: Run(f'full/a-{s}/{n}', ()) for s in (0, 1)} for n in ('ours', 'other', 'late')}
+    for seed in (0, 1):
+        leave_behind(found['ours'][seed], seed, shift=4.0)
+        leave_behind(found['other'][seed], seed + 7, shift=2.0)
+        leave_behind(found['late'][seed], seed, shift=2.0, done='fitted')
+    return found
+
+
+def test_only_what_is_done_is_compared(methods, tmp_path):
+    compare({'a': methods}, 'ours', tmp_path)
+    results = json.loads((tmp_path / 'results.json').read_text())['a']
+    assert set(results['metrics']) == {'ours', 'other'}
+    assert results['metrics']['ours']['1'] == {
+        'detection/f1': 0.6, 'detection/recall_damage_0_1': 0.25, 'parameters': 12,
+        'cpu_s/fit': 12.0,
+    }  # fmt: skip
+    recall = results['ours minus']['other']['recall']
+    assert 0.3 < recall['low'] < recall['mean'] < recall['high'] < 0.7
+    text = (tmp_path / 'results.md').read_text()
+    assert '| `detection/f1` | 0.55 ± 0.071 | 1.25 ± 0.071 |' in text
+    for kind in ('png', 'svg'):
+        assert (tmp_path / f'recall_a.{kind}').stat().st_size > 5000
+
+
+def test_nothing_done_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, 'ROOT', tmp_path / 'runs')
+    compare({'a': {'ours': {0: Run('full/a-0/ours', ())}}}, 'ours', tmp_path)
+    assert (tmp_path / 'results.md').read_text() == 'No run is done yet.\n'
+
+
+def test_figures_are_the_same_bytes_again(methods, tmp_path):
+    contents = []
+    for name in ('one', 'two'):
+        (tmp_path / name).mkdir()
+        compare({'a': methods}, 'ours', tmp_path / name)
+        contents.append({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()})
+    assert contents[0] == contents[1]

@@ -1,0 +1,64 @@
+"""Numbers in the pages stand in a committed file of results."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from experiments.runner.results import over_seeds
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / 'experiments').glob('*/README.md'))
+
+
+def leaves(values: object) -> Iterator[float]:
+    """All numbers in a JSON file."""
+    if isinstance(values, dict):
+        for value in values.values():
+            yield from leaves(value)
+    elif isinstance(values, list):
+        for value in values:
+            yield from leaves(value)
+    elif isinstance(values, int | float):
+        yield float(values)
+
+
+def answer(page: Path) -> str:
+    """The part of an experiment's page that claims something."""
+    return page.read_text().partition('## Answer')[2]
+
+
+def unfounded(text: str, known: list[float]) -> list[str]:
+    """Decimal numbers, and those of three digits and more, that are no rounding of a known one."""
+    found = []
+    for number in re.findall(r'(?<![\w.])-?\d+\.\d+|(?<![\w.])\d{3,}(?![\w.])', text):
+        decimals = len(number.partition('.')[2])
+        if not any(round(value, decimals) == float(number) for value in known):
+            found.append(number)
+    return found
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda p: p.parent.name)
+def test_answers_are_in_the_results(page):
+    results = sorted(page.parent.glob('**/results.json'))
+    known = [v for path in results for v in leaves(json.loads(path.read_text()))]
+    assert unfounded(answer(page), known) == []
+
+
+def test_an_unfounded_number_is_found():
+    assert unfounded('recall 0.87 of 2000, not 0.91', [0.8712, 2000.0]) == ['0.91']
+
+
+def test_the_results_page_is_made_of_the_results():
+    """Every row of the tables of docs/results.md, column by column."""
+    results = json.loads((ROOT / 'experiments/main_path/results.json').read_text())
+    page = (ROOT / 'docs/results.md').read_text()
+    rows = re.findall(r'^\| `([^`]+)` \|[^|]*\| (.*) \|$', page, flags=re.MULTILINE)
+    assert len(rows) > 10
+    for key, cells in rows:
+        wanted = [
+            over_seeds(m[key] for m in runs.values() if key in m) for runs in results.values()
+        ]
+        assert cells.split(' | ') == wanted, key

@@ -1,0 +1,98 @@
+"""Paired differences agree with the metrics, and their intervals with what is known."""
+
+import numpy as np
+import pytest
+import torch
+
+from experiments.runner.pairs import COLUMNS, Scored, episodes, paired_differences, read_scored
+from lipfault.errors import LipfaultError
+from lipfault.metrics.detection import detection_summary
+from lipfault.metrics.recovery import energy_left, recovery
+
+
+def arrays(seed, windows=400):
+    rng = np.random.default_rng(seed)
+    faulty = np.random.default_rng(0).random(windows) < 0.5
+    found = {
+        'sample_id': np.concatenate([np.arange(k, k + 50) for k in range(0, 2 * windows, 100)]),
+        'score': rng.normal(size=windows) + 2 * faulty,
+        'faulty': faulty,
+        'modality': np.where(faulty, rng.integers(0, 3, windows), -1),
+        'predicted_modality': rng.integers(0, 3, windows),
+    }
+    for key in ('energy_injected', 'energy_left', 'error_clean', 'error_uncorrected',
+                'error_corrected'):  # fmt: skip
+        found[key] = np.where(faulty, rng.random(windows) + 0.1, np.nan)
+    return found
+
+
+def run(tmp_path, name, seed, threshold=1.0):
+    folder = tmp_path / name
+    folder.mkdir()
+    found = arrays(seed)
+    np.savez(
+        folder / 'results.npz', threshold=threshold, **{f'seen/{k}': v for k, v in found.items()}
+    )
+    return folder, {k: torch.as_tensor(v) for k, v in found.items()}
+
+
+def test_figures_are_those_of_the_metrics(tmp_path):
+    (one, a), (two, b) = run(tmp_path, 'one', 1), run(tmp_path, 'two', 2)
+    found = paired_differences([read_scored(one)], [read_scored(two)])
+
+    def figures(v):
+        keys = ('score', 'faulty', 'modality', 'predicted_modality')
+        summary = detection_summary(*(v[k] for k in keys), threshold=1.0)
+        f = {k: x[v['faulty']] for k, x in v.items()}
+        summary['energy_left'] = energy_left(f['energy_injected'], f['energy_left'])
+        errors = (f[f'error_{k}'] for k in ('clean', 'uncorrected', 'corrected'))
+        return summary | {'recovery': recovery(*errors)}
+
+    for name, difference in found.items():
+        assert difference.mean == pytest.approx(figures(a)[name] - figures(b)[name], abs=1e-6)
+        assert difference.low <= difference.mean <= difference.high
+
+
+def scored(recalls, seed=0):
+    """Faulty windows only, 20 in each of many episodes, with a recall for each episode."""
+    rng = np.random.default_rng(seed)
+    ids = np.concatenate([np.arange(100 * k, 100 * k + 20) for k in range(len(recalls))])
+    columns = np.zeros((len(ids), len(COLUMNS)))
+    columns[:, COLUMNS.index('faulty')] = 1
+    columns[:, COLUMNS.index('caught')] = rng.random(len(ids)) < np.repeat(recalls, 20)
+    return Scored(ids, columns)
+
+
+def test_interval_has_the_width_of_the_spread_between_episodes():
+    rng = np.random.default_rng(1)
+    recalls = np.clip(rng.normal(0.6, 0.15, 100), 0, 1)
+    ours, other = scored(recalls), scored(np.zeros(100))
+    difference = paired_differences([ours], [other])['recall']
+    each = ours.columns[:, COLUMNS.index('caught')].reshape(100, 20).mean(axis=1)
+    expected = 2 * 1.96 * each.std() / 10
+    assert difference.high - difference.low == pytest.approx(expected, rel=0.1)
+
+
+def test_what_is_common_to_both_cancels():
+    recalls = np.random.default_rng(1).random(60)
+    same = paired_differences([scored(recalls)], [scored(recalls)])['recall']
+    assert (same.mean, same.low, same.high) == (0, 0, 0)
+
+
+def test_one_episode_has_no_interval():
+    one = scored(np.array([0.5]))
+    difference = paired_differences([one], [one])['recall']
+    assert difference.mean == 0
+    assert np.isnan([difference.low, difference.high]).all()
+
+
+def test_other_windows_are_refused():
+    one, two = scored(np.ones(3)), scored(np.ones(4))
+    with pytest.raises(LipfaultError, match='same test windows'):
+        paired_differences([one], [two])
+    with pytest.raises(LipfaultError, match='equal seeds'):
+        paired_differences([one], [one, one])
+
+
+def test_episodes_are_told_by_their_gaps():
+    assert episodes(np.array([7, 8, 9, 20, 21, 40])).tolist() == [0, 0, 0, 1, 1, 2]
