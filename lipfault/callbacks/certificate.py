@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lipfault.batch import Batch, Signals
 from lipfault.callbacks.run_recorder import write_json
-from lipfault.callbacks.wording import sentence
+from lipfault.callbacks.wording import Move, largest_move
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.criteria import word_for
 from lipfault.lipschitz.fault_gain import Box, FaultGain, attack, certify, entry, measure, worst
@@ -95,7 +95,10 @@ class CertificateWriter(lightning.Callback):
             'matrix': {
                 i: {j: e.to_dict() for j, (e, _) in row.items()} for i, row in matrix.items()
             },
-            'plain': [text for row in matrix.values() for _, text in row.values()],
+            'moves': {
+                i: {j: m.to_dict() for j, (_, m) in row.items()} for i, row in matrix.items()
+            },
+            'plain': [m.sentence() for row in matrix.values() for _, m in row.values()],
             'ledger': ledger_rows(task.block, sizes.found),
             'tradeoff': {k: v for k, v in metrics.items() if k.split('/')[0] in _TRADEOFF},
             'settings': {
@@ -116,7 +119,7 @@ class CertificateWriter(lightning.Callback):
         )
         return task.autoencoder.standardized(clean), task.autoencoder.standardized(faulty)
 
-    def _row(self, paths: 'Paths', source: str) -> dict[str, tuple[FaultGain, str]]:
+    def _row(self, paths: 'Paths', source: str) -> dict[str, tuple[FaultGain, Move]]:
         clean, faulty = paths.faults[source]
         gains = measure(paths.run, clean, faulty, source)
         row = {}
@@ -127,9 +130,8 @@ class CertificateWriter(lightning.Callback):
             bound = paths.reach[output].gains[source]
             figures = entry(gains[output], found, bound, (source, output))
             moved = paths.moves(source, output), paths.moves(source, output, (starts[0], signal))
-            low, high = paths.interval(output)
             modality = paths.task.description.modalities[output]
-            row[output] = figures, sentence(source, modality, moved, high - low)
+            row[output] = figures, largest_move(source, modality, moved, paths.width(output))
         return row
 
 
@@ -162,11 +164,11 @@ class Paths:
         change = self.run(clean | {source: moved})[output] - self.run(clean)[output]
         return (change * self._scale(output)).flatten(2).square().mean(dim=2).sqrt()
 
-    def interval(self, output: str) -> tuple[Tensor, Tensor]:
-        """Certified smallest and largest value of each channel, (channel,), physical units."""
-        reach, scale = self.reach[output], self._scale(output).double()
-        low, high = (end * scale for end in (reach.low, reach.high))
-        return low[0].flatten(1).amin(dim=1), high[0].flatten(1).amax(dim=1)
+    def width(self, output: str) -> Tensor:
+        """What no root mean square change of a channel can exceed, (channel,), physical units."""
+        reach = self.reach[output]
+        width: Tensor = (reach.high - reach.low) * self._scale(output).double()
+        return width[0].flatten(1).square().mean(dim=1).sqrt()
 
     def _scale(self, output: str) -> Tensor:
         scale: Tensor = self.task.autoencoder.standardize[output].scale

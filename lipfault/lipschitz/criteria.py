@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from lipfault.errors import LipfaultError
 from lipfault.lipschitz.exact import require_finite
 from lipfault.lipschitz.jacobian import Map, largest_gain, mean_gain, smallest_gain
 from lipfault.lipschitz.sectors import Sector
@@ -65,6 +66,10 @@ def lipschitz_criterion(
     verdicts = {}
     for name, columns in supports.items():
         part = weight[:, columns]
+        if part.numel() == 0:
+            raise LipfaultError(
+                f'support {name!r}: selects no column of a weight of shape {tuple(weight.shape)}'
+            )
         values = torch.linalg.svdvals(part)
         tall = part.shape[0] >= part.shape[1]
         largest = sector.gain * float(values[0])

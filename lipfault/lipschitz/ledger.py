@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from lipfault.errors import LipfaultError
+from lipfault.lipschitz.exact import require_finite
 from lipfault.lipschitz.krylov import lanczos, start_vector
 from lipfault.lipschitz.norms import estimate_norms
 from lipfault.lipschitz.operators import LINEAR_LAYERS, operator_of
@@ -22,6 +24,9 @@ def linear_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 @dataclass
 class InputSizes:
     """Spatial input sizes of convolutions, as their forward passes show them.
+
+    Of a layer that is called with several sizes the one with most places counts: with zero padding
+    its norm there is the largest.
 
     Args:
         found: Size by layer.
@@ -40,7 +45,9 @@ class InputSizes:
     def _see(self, layer: nn.Module, args: tuple[Tensor, ...]) -> None:
         if args:
             axes = len(layer.kernel_size)  # type: ignore[arg-type]
-            self.found[layer] = tuple(args[0].shape[-axes:])
+            size = tuple(args[0].shape[-axes:])
+            if math.prod(size) > math.prod(self.found.get(layer, (0,))):
+                self.found[layer] = size
 
 
 @dataclass
@@ -66,11 +73,15 @@ class NormTracker:
         Args:
             module: Any module.
             sizes: Spatial input size of the convolutions.
+
+        Raises:
+            LipfaultError: If a weight is empty, or holds NaN or Inf, naming the layer.
         """
         groups: dict[tuple[int, ...], dict[str, Tensor]] = {}
         found: dict[str, float] = {}
         for name, layer in linear_layers(module):
             weight: Tensor = layer.weight.detach().float()  # type: ignore[operator]
+            _require_norm(name, weight)
             if isinstance(layer, nn.Linear):
                 groups.setdefault(tuple(weight.shape), {})[name] = weight
             elif sizes is not None and layer in sizes:
@@ -105,12 +116,12 @@ def product(module: nn.Module, norms: dict[str, float], prefix: str = '') -> flo
     """Product of the norms along a module, activations left out, as arXiv 2603.25103 logs it.
 
     Entries of an `nn.ModuleDict` count as branches of one input (root of the sum of squares),
-    all others as a chain in the order of their registration. A raw figure, not a bound: for a
-    bound see `lipfault.lipschitz.composition`.
+    all others as a chain in the order of their registration; a layer that stands there twice
+    counts twice. A raw figure, not a bound: for a bound see `lipfault.lipschitz.composition`.
 
     Args:
         module: Any module.
-        norms: Norm by name of the layer.
+        norms: Norm by name of the layer, as `NormTracker.norms` gives them.
         prefix: Name of the module inside the names.
 
     Example:
@@ -118,13 +129,27 @@ def product(module: nn.Module, norms: dict[str, float], prefix: str = '') -> flo
         >>> product(net, {'0': 2.0, '2': 3.0})
         6.0
     """
-    if prefix in norms:
-        return norms[prefix]
+    names = module.named_modules(prefix=prefix)
+    return _product(module, {layer: norms[name] for name, layer in names if name in norms})
+
+
+def _product(module: nn.Module, norms: dict[nn.Module, float]) -> float:
+    if module in norms:
+        return norms[module]
     parts = [
-        product(child, norms, f'{prefix}.{name}' if prefix else name)
-        for name, child in module.named_children()
-        if any(isinstance(m, LINEAR_LAYERS) for m in child.modules())
+        _product(child, norms)
+        for child in module._modules.values()
+        if child is not None and any(isinstance(m, LINEAR_LAYERS) for m in child.modules())
     ]
     if isinstance(module, nn.ModuleDict) and parts:
         return math.sqrt(sum(part**2 for part in parts))
     return math.prod(parts)
+
+
+def _require_norm(name: str, weight: Tensor) -> None:
+    try:
+        if weight.numel() == 0:
+            raise LipfaultError(f'its weight is empty, shape {tuple(weight.shape)}')
+        require_finite(weight)
+    except LipfaultError as error:
+        raise LipfaultError(f'layer {name!r}: {error}') from error

@@ -122,10 +122,15 @@ def estimate_norms(
     Returns:
         Norms (layer,) and right singular vectors (layer, columns) for the next call.
 
+    Raises:
+        LipfaultError: If the weights are empty, or hold NaN or Inf.
+
     Example:
         >>> estimate_norms(torch.tensor([[[2.0]], [[-3.0]]]))[0]
         tensor([2., 3.])
     """
+    if weights.numel() == 0:
+        raise LipfaultError(f'weights of shape {tuple(weights.shape)} are empty and have no norm')
     require_finite(weights)
     with torch.no_grad():
         if start is None:

@@ -51,6 +51,10 @@ def _sum(a: Any, b: Any, sign: float) -> Reach:  # noqa: ANN401
         return _affine(a, one, sign * torch.as_tensor(b))
     if not isinstance(a, Reach):
         return _affine(b, two, torch.as_tensor(a))
+    for kept, mixed in ((a, b), (b, a)):
+        if sign == 1 and 'mixture' in mixed.tags and mixed.tags['mixture'][2] is kept:
+            return _mixture(*_broadcast_all(*mixed.tags['mixture']))
+    difference = (a, b) if sign == -1 else None
     a, b = _broadcast(a, b)
     low = high = None
     if all(end is not None for end in (a.low, a.high, b.low, b.high)):
@@ -65,7 +69,10 @@ def _sum(a: Any, b: Any, sign: float) -> Reach:  # noqa: ANN401
             change.spreads[source] = a.change.spreads[source]
         elif a.change.gains[source] == 0 and source in b.change.spreads:
             change.spreads[source] = b.change.spreads[source]
-    return Reach.build(a.shape, low, high, change)
+    added = Reach.build(a.shape, low, high, change)
+    if difference is not None:
+        added.tags = {'difference': difference}
+    return added
 
 
 @rule('mul', '__mul__', '__rmul__', '__imul__', 'mul_', 'multiply')
@@ -78,7 +85,35 @@ def _multiply(func: Callable[..., Any], a: Any, b: Any) -> Reach:  # noqa: ANN40
     for sign, size in ((a, b), (b, a)):
         if 'sign of' in sign.tags and sign.tags['sign of'] is size.tags.get('size of'):
             return _odd(size)
-    return _gate(*_broadcast(a, b))
+    gated = _gate(*_broadcast(a, b))
+    for share, size in ((a, b), (b, a)):
+        if 'difference' in size.tags and _is_share(share):
+            gated.tags = {'mixture': (share, *size.tags['difference'])}
+    return gated
+
+
+def _is_share(reach: Reach) -> bool:
+    known = reach.low is not None and reach.high is not None
+    return known and bool((reach.low >= 0).all() & (reach.high <= 1).all())  # type: ignore[operator]
+
+
+def _mixture(share: Reach, new: Reach, old: Reach) -> Reach:
+    """The sum old + share (new - old) with shares in [0, 1]: no value outside of both ranges.
+
+    The change is (1 - m) δold + m δnew + δm (new - old). The first two terms together are at most
+    the root of (1 - m) |δold|² + m |δnew|², since the square is convex.
+    """
+    ranges = [require_range(r, 'a mixture of two signals') for r in (share, new, old)]
+    low = torch.minimum(ranges[1][0], ranges[2][0])
+    high = torch.maximum(ranges[1][1], ranges[2][1])
+    apart = torch.maximum(ranges[1][1] - ranges[2][0], ranges[2][1] - ranges[1][0])
+    least, most = float(ranges[0][0].min()), float(ranges[0][1].max())
+    gains = {}
+    for source, gain in share.change.gains.items():
+        mixed = most * new.change.gains[source] ** 2 + (1 - least) * old.change.gains[source] ** 2
+        moved = float(apart.clamp_min(0).max()) * gain if gain else 0.0
+        gains[source] = mixed**0.5 + moved
+    return Reach.build(old.shape, low, high, Sensitivity(gains))
 
 
 def _odd(size: Reach) -> Reach:
@@ -151,12 +186,14 @@ def _affine(reach: Reach, slope: Tensor, shift: Tensor) -> Reach:
 
 
 def _broadcast(a: Reach, b: Reach) -> tuple[Reach, Reach]:
-    shape = common_shape(a.shape, b.shape)
-    both = []
-    for reach in (a, b):
-        if reach.shape == shape:
-            both.append(reach)
-            continue
+    a, b = _broadcast_all(a, b)
+    return a, b
+
+
+def _broadcast_all(*reaches: Reach) -> list[Reach]:
+    shape = common_shape(*(r.shape for r in reaches))
+    moved = []
+    for reach in reaches:
         places = torch.arange(reach.numel()).reshape(reach.shape).expand(shape)
-        both.append(gather(reach, places))
-    return both[0], both[1]
+        moved.append(reach if reach.shape == shape else gather(reach, places))
+    return moved

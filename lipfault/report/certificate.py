@@ -13,6 +13,12 @@ FIGURES = {'measured': 'o', 'adversarial': '^', 'certified': '_'}
 """Figures of an entry and their markers, each at least the one before."""
 
 
+def plain_words(run: Run) -> str:
+    """The certificate's sentences for an engineer; nothing if the run has no certificate."""
+    file = run.folder / 'certificate.json'
+    return ' '.join(json.loads(file.read_text())['plain']) if file.is_file() else ''
+
+
 def draw_certificate(run: Run) -> Figure:
     """Measured, found and certified gain of every path, faulty modality to cleaned modality.
 

@@ -1,12 +1,12 @@
 """What a report shows, in order, and what to look for in it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from matplotlib.figure import Figure
 
-from lipfault.report.certificate import draw_certificate
+from lipfault.report.certificate import draw_certificate, plain_words
 from lipfault.report.curves import draw_losses
 from lipfault.report.damage import LEAST_FAULTS, draw_damage
 from lipfault.report.detection import draw_detection
@@ -44,9 +44,14 @@ def sections(run: Run) -> list[Section]:
     Args:
         run: A run.
     """
-    certified = (run.folder / 'certificate.json').exists()
-    stage = _STAGE_1 if run.stage == 1 else _STAGE_2
-    return [*_samples(run), *(s for s in stage if certified or s.slug != 'certificate')]
+    words = plain_words(run)
+    found = list(_samples(run))
+    for section in _STAGE_1 if run.stage == 1 else _STAGE_2:
+        if section.slug != 'certificate':
+            found.append(section)
+        elif words:
+            found.append(replace(section, caption=f'{section.caption} {words}'))
+    return found
 
 
 def _samples(run: Run) -> Iterator[Section]:
@@ -174,8 +179,8 @@ _STAGE_2 = (
         'Certificate',
         'How far a fault on one modality can move another, per unit of fault: the largest of the '
         'injected faults, the largest that an adversary found inside the range of the sensor, and '
-        'the bound that no fault can exceed. Good: all below 1, close together. The words for it, '
-        'in physical units, and the ledger of all layers are in certificate.json.',
+        'the bound that no fault can exceed. Good: all below 1, close together. The ledger of all '
+        'layers is in certificate.json. In plain words:',
         draw_certificate,
     ),
     _LOSSES,

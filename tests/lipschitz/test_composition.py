@@ -232,3 +232,69 @@ def test_sign_alone_has_no_finite_gain():
     out = propagate(lambda s: s['x'].sign(), {'x': Source(shape=(1, 3))})
     assert isinstance(out, Reach)
     assert out.gains['x'] == math.inf
+
+
+class Mixture(nn.Module):
+    """What the compute block does with a fault map: some of the new, the rest of the old."""
+
+    def __init__(self, slope=1.0):
+        super().__init__()
+        self.new = nn.Linear(5, 5)
+        self.slope = slope
+
+    def forward(self, signals):
+        x = signals['x']
+        share = torch.sigmoid(self.slope * signals['m'])
+        return x + share * (self.new(x) - x)
+
+
+def test_mixture_lies_between_old_and_new():
+    net = Mixture()
+    with torch.no_grad():
+        net.new.weight.copy_(torch.eye(5))
+        net.new.bias.fill_(4.0)
+    ends = {'x': Source(-torch.ones(1, 5), torch.ones(1, 5)), 'm': Source(*2 * [torch.zeros(1, 5)])}
+    out = propagate(net, ends | {'m': Source(-torch.ones(1, 5), torch.ones(1, 5))})
+    assert float(out.low.min()) == -1.0
+    assert float(out.high.max()) == pytest.approx(5.0)
+    most = 1 / (1 + math.exp(-1.0))
+    assert out.gains['x'] == pytest.approx((2 * most) ** 0.5, rel=1e-6)
+    slope = 0.25
+    assert out.gains['m'] == pytest.approx(6.0 * slope, rel=1e-6)
+    still = propagate(net, ends)
+    assert still.gains['x'] == pytest.approx(1.0, rel=1e-6)
+
+
+@pytest.mark.parametrize('draw', range(5))
+@pytest.mark.parametrize('slope', [0.3, 5.0])
+def test_bounds_of_a_mixture_hold_for_pairs(draw, slope):
+    torch.manual_seed(draw)
+    net = Mixture(slope).double()
+    half = {n: torch.full((1, 5), 2.0).double() for n in ('x', 'm')}
+    out = propagate(net, {n: Source(-h, h) for n, h in half.items()})
+    one, two = ({n: 4 * torch.rand(500, 5).double() - 2 for n in half} for _ in range(2))
+    with torch.no_grad():
+        for name in half:
+            before, after = net(one), net(one | {name: two[name]})
+            assert (before >= out.low).all()
+            assert (before <= out.high).all()
+            gains = (after - before).norm(dim=1) / (two[name] - one[name]).norm(dim=1)
+            assert float(gains.max()) <= out.gains[name]
+
+
+def test_what_only_looks_like_a_mixture_gets_the_general_bound():
+    box = {n: Source(-torch.ones(1, 3), torch.ones(1, 3)) for n in ('x', 'm', 'y')}
+
+    def unbounded(s):
+        return s['x'] + 2 * torch.sigmoid(s['m']) * (s['y'] - s['x'])
+
+    def another(s):
+        return s['x'] + torch.sigmoid(s['m']) * (s['y'] - s['y'].neg())
+
+    for function in (unbounded, another):
+        out = propagate(function, box)
+        x = {n: torch.full((1, 3), v).double() for n, v in (('x', 1.0), ('m', 1.0), ('y', 1.0))}
+        for y in (-1.0, 1.0):
+            value = function(x | {'y': torch.full((1, 3), y).double()})
+            assert (value <= out.high + 1e-12).all()
+            assert (value >= out.low - 1e-12).all()

@@ -182,3 +182,19 @@ def test_map_that_mixes_samples_away_is_refused():
 def test_supports_of_a_wrong_size_are_refused(support):
     with pytest.raises(LipfaultError, match='1 to 5 entries'):
         smallest_gain(dense(), torch.zeros(1, 12).double(), support, limit=5)
+
+
+@NETS
+def test_a_probe_of_one_sample_gives_its_own_gains(build):
+    net, x = build(), torch.randn(7, 12).double()
+    many, one = (largest_gain(net, v, steps=50, tolerance=1e-6) for v in (x, x[3:4]))
+    torch.testing.assert_close(one.sigma, many.sigma[3:4], rtol=1e-6, atol=0)
+    values = torch.linalg.svdvals(explicit(net, x[3:4])[0]).detach()
+    torch.testing.assert_close(one.sigma[0], values[0], rtol=1e-6, atol=0)
+    alone = jacobian_criterion(net, x[3:4], {'all': torch.ones(12)})
+    assert alone['all'].largest == pytest.approx(float(values[0]), rel=1e-2)
+
+
+def test_support_without_a_column_is_an_error():
+    with pytest.raises(LipfaultError, match="'lidar': selects no column"):
+        lipschitz_criterion(nn.Linear(4, 3), Sector(0, 1), {'lidar': slice(4, 6)})

@@ -71,3 +71,19 @@ def test_locality_counts_energy_outside():
 def test_no_change_is_an_error():
     with pytest.raises(LipfaultError, match='no sample changed'):
         spread_of(torch.zeros(2, 3))
+
+
+def test_image_fault_stays_at_its_place_through_strides():
+    net = nn.Sequential(
+        nn.Conv2d(1, 3, 3, stride=2, padding=1), nn.GELU(), nn.Conv2d(3, 4, 3, stride=2, padding=1)
+    )
+    x = torch.randn(2, 1, 16, 16)
+    support = torch.zeros(1, 16, 16, dtype=torch.bool)
+    support[:, 4:6, 8:10] = True
+    with torch.no_grad():
+        change = net(torch.where(support, x + 50 * torch.randn_like(x), x)) - net(x)
+    inside = torch.zeros(4, 4, 4, dtype=torch.bool)
+    inside[:, 1:3, 2:4] = True
+    assert not change[:, ~inside].any()
+    assert change[:, inside].all()
+    assert torch.equal(receptive_image(net, x, support), inside)

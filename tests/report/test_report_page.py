@@ -1,6 +1,7 @@
 """The page: complete, self-contained, and honest about what is missing."""
 
 import base64
+import json
 import shutil
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -117,6 +118,17 @@ def test_trained_but_untested_run_says_so(stage_2: Path, tmp_path: Path) -> None
     assert 'No metrics.json in this run yet' in page.text
     assert 'has no environment.json' in page.text
     assert [image['alt'] for image in page.images] != []
+
+
+def test_certificate_is_shown_in_plain_words(stage_2: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(stage_2, tmp_path / 'run')
+    words = 'If camera fails within its range, the cleaned arm moves ...'
+    entry = {'measured': 0.5, 'adversarial': 0.7, 'certified': 2.0}
+    certificate = {'matrix': {'camera': {'arm': entry}}, 'plain': [words]}
+    (run / 'certificate.json').write_text(json.dumps(certificate))
+    page = read(write_report(run))
+    assert 'certificate' in page.ids
+    assert words in page.text
 
 
 def test_tested_run_without_results_names_them(stage_2: Path, tmp_path: Path) -> None:

@@ -233,6 +233,10 @@ def test_certificate_is_ordered(runs, tmp_path):
     for e in entries:
         assert e['measured'] <= e['adversarial'] * (1 + 1e-5)
         assert e['adversarial'] <= e['certified'] * (1 + 1e-5)
+    moves = [m for row in certificate['moves'].values() for m in row.values()]
+    assert len(moves) == len(certificate['plain']) == 9
+    for m in moves:
+        assert 0 <= m['typical'] <= m['worst'] <= m['bound'] * (1 + 1e-5)
 
 
 @pytest.mark.parametrize(

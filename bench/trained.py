@@ -1,0 +1,209 @@
+"""Figures of the Lipschitz toolkit on a trained run: `python bench/trained.py --ckpt_path RUN`.
+
+Prints how accurate norms are on every layer, how tight bounds of corrector and detector are, what
+the callbacks of the shipped configuration cost, and the Jacobian of the whole path beside jacrev.
+"""
+
+import argparse
+import math
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from lipfault.callbacks.jacobian import JacobianMonitor
+from lipfault.callbacks.spectral import SpectralNormMonitor
+from lipfault.lipschitz.composition import module_gain
+from lipfault.lipschitz.jacobian import largest_gain
+from lipfault.lipschitz.ledger import InputSizes, linear_layers
+from lipfault.lipschitz.norms import certified_norm, estimate_norm, exact_norm
+from lipfault.lipschitz.tight import tighten
+from lipfault.models.block import BlockConfig
+from lipfault.tasks.base import CARD
+from lipfault.tasks.checkpoints import find_checkpoint, read_checkpoint
+from lipfault.tasks.finetune import FinetuneTask
+from lipfault.tasks.finetune_config import FinetuneConfig
+
+
+def load(run: str) -> FinetuneTask:
+    """The task of a run of stage 2, in evaluation mode."""
+    file = find_checkpoint(run)
+    checkpoint = read_checkpoint(file)
+    card = checkpoint[CARD]
+    settings = yaml.safe_load((file.parents[1] / 'lipfault_config.yaml').read_text())
+    modulation = settings['model']['init_args']['config']['modulation']
+    config = FinetuneConfig(modulation=modulation)
+    block = BlockConfig(**card['block'])
+    task = FinetuneTask(card['description'], pretrained=str(file), block=block, config=config)
+    task.load_state_dict(checkpoint['state_dict'])
+    return task.requires_grad_(False).eval()
+
+
+def signals(task: FinetuneTask, samples: int = 1) -> dict[str, Tensor]:
+    """Standardized noise in the shapes of the signals."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {
+        n: (len(m.channels), *(m.size or (task.autoencoder.steps[n],)))
+        for n, m in task.description.modalities.items()
+    }
+    return {n: torch.randn(samples, *s, generator=generator) for n, s in shapes.items()}
+
+
+def accuracy(task: FinetuneTask) -> Iterator[str]:
+    """Largest error of estimates and certificates over all layers."""
+    sizes = InputSizes()
+    sizes.watch(task)
+    task.block(task.autoencoder, signals(task))
+    worst: dict[str, list[float]] = {}
+    for _, layer in linear_layers(task):
+        dense = isinstance(layer, nn.Linear)
+        if not dense and layer not in sizes.found:
+            continue
+        size = sizes.found.get(layer)
+        exact = exact_norm(layer, size).value
+        if exact == 0:
+            continue
+        below = 1 - estimate_norm(layer, size).value / exact
+        above = certified_norm(layer, size).value / exact - 1
+        worst.setdefault('dense' if dense else 'convolution', []).append(abs(below))
+        worst.setdefault('dense +' if dense else 'convolution +', []).append(above)
+    for kind, goal in (('dense', '1 %'), ('convolution', '10 %')):
+        yield (
+            f'| {kind}, {len(worst[kind])} layers | {max(worst[kind]):.3%} (goal 0.1 %) | '
+            f'{min(worst[kind + " +"]):.4%} to {max(worst[kind + " +"]):.3%} (goal {goal}) |'
+        )
+
+
+def bounds(task: FinetuneTask) -> Iterator[str]:
+    """Tighter bounds of the dense parts, as a share of two products."""
+    corrector, detector = task.block.corrector, task.block.detector
+    parts = {'detector': detector.layers}
+    for name, head in corrector.heads.items():
+        parts[f'corrector to {name}'] = nn.Sequential(*corrector.trunk, head)
+    for name, net in parts.items():
+        found = tighten(net)
+        raw = math.prod(exact_norm(layer).value for _, layer in linear_layers(net))
+        quick = module_gain(net, (1, net[0].in_features))
+        yield (
+            f'| {name} | {found.product:.4g} | {quick / found.product:.3f} | '
+            f'{found.bound / found.product:.3f} | {raw:.4g} | {found.bound / raw:.3f} |'
+        )
+
+
+CALLBACKS: dict[Any, int] = {SpectralNormMonitor: 50, JacobianMonitor: 200}
+"""Default steps between two looks."""
+
+
+def monitors(run: str) -> Iterator[str]:
+    """A look of each callback beside the training step, in one short training of stage 2."""
+    from lipfault.cli import build
+
+    spent: dict[Any, list[float]] = {each: [] for each in CALLBACKS}
+
+    def timed(each: Any, look: Callable[..., object]) -> Callable[..., object]:  # noqa: ANN401
+        def call(*args: object) -> object:
+            start = time.perf_counter()
+            values = look(*args)
+            spent[each].append(time.perf_counter() - start)
+            return values
+
+        return call
+
+    looks = {each: each.look for each in CALLBACKS}
+    names = [{'class_path': f'{e.__module__}.{e.__name__}'} for e in CALLBACKS]
+    entries = [name | {'init_args': {'every': 4}} for name in names]
+    with tempfile.TemporaryDirectory() as folder:
+        often = Path(folder) / 'often.yaml'
+        often.write_text(yaml.safe_dump({'trainer': {'callbacks': entries}}))
+        options = [
+            ('config', 'configs/finetune.yaml'), ('config', often), ('run', f'{folder}/run'),
+            ('model.pretrained', find_checkpoint(run)), ('data.cache', 'none'),
+            ('trainer.limit_train_batches', 40), ('trainer.max_epochs', 1),
+            ('trainer.limit_val_batches', 0), ('trainer.profiler', 'simple'),
+        ]  # fmt: skip
+        try:
+            for each, look in looks.items():
+                each.look = timed(each, look)
+            cli = build(['fit', *(str(w) for k, v in options for w in (f'--{k}', v))])
+        finally:
+            for each, look in looks.items():
+                each.look = look
+    step = statistics.median(cli.trainer.profiler.recorded_durations['run_training_batch'][5:])
+    total = 0.0
+    for each, every in CALLBACKS.items():
+        took = statistics.median(spent[each][1:])
+        total += took / every / step
+        yield f'| {each.__name__} | {1e3 * took:.1f} ms | {every} | {took / every / step:.2%} |'
+    yield f'| both | training step {1e3 * step:.0f} ms | | {total:.2%} (goal 2 %) |'
+
+
+def whole_path(task: FinetuneTask) -> Iterator[str]:
+    """Largest singular value of the Jacobian from each modality to each cleaned signal."""
+    x = signals(task)
+    for source in x:
+        for output in x:
+
+            def path(part: Tensor, source: str = source, output: str = output) -> Tensor:
+                cleaned = task.block.clean(task.autoencoder, x | {source: part})
+                return cleaned[output].flatten(1)
+
+            start = time.process_time()
+            found = float(largest_gain(path, x[source]).sigma)
+            ours, start = time.process_time() - start, time.process_time()
+            jacobian = torch.func.jacrev(lambda v: path(v[None])[0], chunk_size=64)(x[source][0])
+            right = float(torch.linalg.matrix_norm(jacobian.flatten(1), 2))
+            theirs = time.process_time() - start
+            yield (
+                f'| {source} to {output} | {tuple(jacobian.flatten(1).shape)} | {ours:.2f} s | '
+                f'{theirs:.1f} s | {theirs / ours:.0f}x (goal 50x) | {found / right - 1:+.2%} |'
+            )
+
+
+def main() -> None:
+    """Print Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--ckpt_path', default='runs/demo/finetune')
+    parser.add_argument('--only', nargs='*', choices=['accuracy', 'bounds', 'monitors', 'jacobian'])
+    options = parser.parse_args()
+    run = options.ckpt_path
+    if not Path(run).exists():
+        print(f'{run} does not exist: run `make demo` first, or give --ckpt_path')
+        return
+    torch.set_num_threads(1)
+    warnings.simplefilter('ignore')
+    task = load(run)
+    parts: dict[str, tuple[str, Iterator[str]]] = {
+        'accuracy': (
+            '| layers | estimate, largest error | certificate above exact |\n|---|---|---|',
+            accuracy(task),
+        ),
+        'bounds': (
+            '| path | product of norms and slopes | `propagate` / it | `tighten` / it '
+            '| product of norms | `tighten` / it |\n|---|---|---|---|---|---|',
+            bounds(task),
+        ),
+        'monitors': (
+            '| callback | a look | every | share of training |\n|---|---|---|---|',
+            monitors(run),
+        ),
+        'jacobian': (
+            '| path | Jacobian | ours | jacrev, SVD | ratio | error |\n|---|---|---|---|---|---|',
+            whole_path(task),
+        ),
+    }
+    for name in options.only or parts:
+        head, rows = parts[name]
+        print(f'\n{head}')
+        for row in rows:
+            print(row, flush=True)
+
+
+if __name__ == '__main__':
+    main()
