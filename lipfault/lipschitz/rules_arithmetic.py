@@ -93,8 +93,9 @@ def _multiply(func: Callable[..., Any], a: Any, b: Any) -> Reach:  # noqa: ANN40
 
 
 def _is_share(reach: Reach) -> bool:
-    known = reach.low is not None and reach.high is not None
-    return known and bool((reach.low >= 0).all() & (reach.high <= 1).all())  # type: ignore[operator]
+    if reach.low is None or reach.high is None:
+        return False
+    return float(reach.low.min()) >= 0 and float(reach.high.max()) <= 1
 
 
 def _mixture(share: Reach, new: Reach, old: Reach) -> Reach:
