@@ -5,7 +5,7 @@ import csv
 import lightning
 import pytest
 import torch
-from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks import Checkpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import nn
 from torch.utils.data import DataLoader
@@ -83,7 +83,7 @@ def fit(folder, callbacks, mode='pin', size=8, loggers=None):
         callbacks=callbacks,
         logger=[CSVLogger(folder, name='', version='')] if loggers is None else loggers,
         log_every_n_steps=1,
-        enable_checkpointing=False,
+        enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
         enable_progress_bar=any(isinstance(c, RichProgressBar) for c in callbacks),
         enable_model_summary=False,
         default_root_dir=folder,
