@@ -122,9 +122,7 @@ class BaseTask(lightning.LightningModule, ABC):
         groups = self._parameter_groups()
         if not groups:
             return None
-        # On a CPU several times faster; on other devices torch chooses.
-        fused = True if self.device.type == 'cpu' else None
-        optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=fused)
+        optimizer = torch.optim.AdamW(groups, lr=config.lr)
         steps = max(2, int(self.trainer.estimated_stepping_batches))
         rates = [group['lr'] for group in groups]
         # A rise of exactly one step would have no length: torch divides by it.
