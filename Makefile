@@ -41,9 +41,7 @@ demo: install ## Train and test both stages on the shipped ur5 recordings (runs/
 	$(LIPFAULT) test --ckpt_path $(DEMO_RUNS)/finetune
 
 main-path: install ## The experiment behind docs/results.md; resumable run by run
-	set -e; for seed in 0 1 2; do experiments/main_path/run.sh ur5 $$seed paper; done
-	set -e; for cell in welding_single welding_dual; do experiments/main_path/run.sh $$cell 0; done
-	$(BIN)/python experiments/main_path/collect.py
+	$(BIN)/python -m experiments run main_path --preset full
 
 lambda-sweep: install ## The λ sweep at its quick size, two processes on one study
 	$(PIP) --editable '.[sweep]'

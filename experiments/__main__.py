@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+from fnmatch import fnmatch
 
 from experiments.runner.catalogue import PRESETS, experiment, experiments, results_folder
 from experiments.runner.execute import execute, wanted_state
@@ -20,6 +21,10 @@ def main(args: list[str] | None = None) -> int:
         command = commands.add_parser(name, help=text)
         command.add_argument('names', nargs='*', help='experiments; all if none is named')
         command.add_argument('--preset', choices=PRESETS, default='quick')
+        if name == 'run':
+            command.add_argument(
+                '--only', default='*', help="runs of this name, with wildcards: 'ur5-0/*'"
+            )
     given = parser.parse_args(args)
     logging.getLogger('lightning').setLevel(logging.WARNING)
     logging.getLogger('lightning.fabric').setLevel(logging.WARNING)
@@ -28,7 +33,7 @@ def main(args: list[str] | None = None) -> int:
             show()
         for name in [] if given.command == 'list' else given.names or list(experiments()):
             if given.command == 'run':
-                run(name, given.preset)
+                run(name, given.preset, given.only)
             report(name, given.preset)
     except LipfaultError as error:
         sys.stderr.write(f'experiments: error: {error}\n')
@@ -47,10 +52,24 @@ def show() -> None:
             sys.stdout.write(f'  {preset:6}{found.cost[preset]:>10}  {done} of {len(runs)} runs\n')
 
 
-def run(name: str, preset: str) -> None:
-    """Bring all runs of an experiment to their end."""
+def run(name: str, preset: str, only: str = '*') -> None:
+    """Bring the runs of an experiment to their end.
+
+    Args:
+        name: The experiment.
+        preset: `quick` or `full`.
+        only: Pattern of the names of the runs, below the preset; stage 1 comes by itself.
+
+    Raises:
+        LipfaultError: If there are runs, but none of such a name.
+    """
     results_folder(name, preset)
-    runs = with_stage_one(experiment(name).runs(preset))
+    planned = experiment(name).runs(preset)
+    chosen = [r for r in planned if fnmatch(r.name, f'{preset}/{only}')]
+    if planned and not chosen:
+        names = ', '.join(r.name.removeprefix(f'{preset}/') for r in planned)
+        raise LipfaultError(f'--only: no run of {name} is called {only!r}; there are {names}')
+    runs = with_stage_one(chosen)
     wanted = [wanted_state(each) for each in runs]
     for number, (each, state) in enumerate(zip(runs, wanted, strict=True), 1):
         sys.stdout.write(f'{name}: run {number} of {len(runs)}, {each.name}\n')

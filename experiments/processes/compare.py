@@ -123,7 +123,7 @@ def shared(processes: int) -> list[object]:
 
 def fit(stage: str, options: argparse.Namespace, processes: int) -> Path:
     """Train both halves of the steps, an epoch each; return the run folder."""
-    run = options.out / f'{stage}-{processes}'
+    run: Path = options.out / f'{stage}-{processes}'
     diary = f'{{class_path: compare.Diary, init_args: {{path: {run}.diary}}}}'
     args = [
         'fit', '--config', ROOT / f'configs/{stage}.yaml',

@@ -15,6 +15,7 @@ import random
 import shutil
 import signal
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def arguments(stage: str, out: Path, run: Path) -> list[str]:
     return args
 
 
-def started(args: list[str], log: Path) -> multiprocessing.Process:
+def started(args: list[str], log: Path) -> BaseProcess:
     """The command line in a process of its own, all it prints in a file."""
 
     def work() -> None:
@@ -90,7 +91,7 @@ def uninterrupted(stage: str, out: Path) -> float:
     return time.monotonic() - start
 
 
-def await_training(process: multiprocessing.Process, run: Path) -> None:
+def await_training(process: BaseProcess, run: Path) -> None:
     """Return when a run starts to train, or has ended."""
     while process.is_alive() and not (run / 'environment.json').exists():
         time.sleep(0.01)
@@ -103,7 +104,7 @@ def killed(args: list[str], run: Path, log: Path, after_s: float) -> float:
         process = started(args, log)
         await_training(process, run)
         process.join(after_s)
-        if process.exitcode is None and process.pid is not None:
+        if process.is_alive() and process.pid is not None:
             os.kill(process.pid, signal.SIGKILL)
             process.join()
             if process.exitcode == -signal.SIGKILL:

@@ -1,4 +1,4 @@
-"""The runs of the shipped cells, as `make main-path` trains them."""
+"""The runs of the shipped cells."""
 
 from experiments.runner.run import Run
 

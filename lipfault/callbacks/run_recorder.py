@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ import lightning
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_only
 
-from lipfault.faults.catalogue import NAMES
 from lipfault.modality import Modality
+from lipfault.tasks.baseline import recording_data
 
 _PACKAGES = ('lipfault', 'torch', 'lightning', 'torchmetrics', 'numpy', 'h5py', 'jsonargparse')
 
@@ -52,23 +52,27 @@ class RunRecorder(lightning.Callback):
         results: dict[str, Any] = getattr(pl_module, 'test_results', {})
         if not results:
             return
-        arrays = report_arrays(results['modalities'], results['arrays'])
+        kinds = recording_data(trainer).kinds
+        arrays = report_arrays(results['modalities'], kinds, results['arrays'])
         temporary = self.run / 'results.tmp.npz'
         np.savez_compressed(temporary, **arrays)
         temporary.replace(self.run / 'results.npz')
         write_json(self.run / 'metrics.json', results['metrics'])
 
 
-def report_arrays(modalities: Mapping[str, Modality], arrays: Mapping[str, Any]) -> dict[str, Any]:
+def report_arrays(
+    modalities: Mapping[str, Modality], kinds: Sequence[str], arrays: Mapping[str, Any]
+) -> dict[str, Any]:
     """Arrays as the report reads them, with the names that belong to them.
 
     Args:
         modalities: What is known of each modality.
+        kinds: Names of the kinds of faults, in the order that labels count them.
         arrays: What was measured, by key.
     """
     named: dict[str, Any] = {
         'modalities': np.array(list(modalities)),
-        'kinds': np.array(NAMES),
+        'kinds': np.array(kinds),
     }
     for name, modality in modalities.items():
         named[f'channels/{name}'] = np.array(modality.channels)

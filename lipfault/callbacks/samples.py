@@ -68,7 +68,7 @@ class SampleMonitor(Observer):
     def _publish(self, trainer: lightning.Trainer, task: Any, arrays: dict[str, Any]) -> None:  # noqa: ANN401
         step = trainer.global_step - 1
         modalities = task.description.modalities
-        results = Results(report_arrays(modalities, arrays))
+        results = Results(report_arrays(modalities, recording_data(trainer).kinds, arrays))
         folder = Path(trainer.default_root_dir) / 'samples'
         pictures, rows = {}, []
         for name in modalities:

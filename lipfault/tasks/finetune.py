@@ -253,7 +253,6 @@ class FinetuneTask(BaseTask):
             self.autoencoder, recording_data(self.trainer), self.origin['train_split']
         )
         arrays: dict[str, Any] = {'threshold': threshold, **self._examples}
-        arrays['kinds'] = recording_data(self.trainer).kinds
         arrays |= {f'{s}/{k}': v.numpy() for s, vs in collected.items() for k, v in vs.items()}
         self.test_results = self.results(metrics, arrays)
         self.log_dict(metrics)

@@ -53,7 +53,7 @@ def test_an_unfounded_number_is_found():
 
 def test_the_results_page_is_made_of_the_results():
     """Every row of the tables of docs/results.md, column by column."""
-    results = json.loads((ROOT / 'experiments/main_path/results.json').read_text())
+    results = json.loads((ROOT / 'experiments/main_path/results/results.json').read_text())
     page = (ROOT / 'docs/results.md').read_text()
     rows = re.findall(r'^\| `([^`]+)` \|[^|]*\| (.*) \|$', page, flags=re.MULTILINE)
     assert len(rows) > 10

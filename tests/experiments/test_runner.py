@@ -12,6 +12,8 @@ import pytest
 import torch
 import yaml
 
+from experiments import __main__ as command
+from experiments.__main__ import main
 from experiments.runner import process
 from experiments.runner import run as run_module
 from experiments.runner.catalogue import experiments, results_folder
@@ -251,3 +253,15 @@ def _gone(pid, patience=20.0):
 def test_an_unknown_preset_is_named():
     with pytest.raises(LipfaultError, match='quick, full, got'):
         results_folder('rivals', 'slow')
+
+
+def test_a_part_that_does_not_exist_is_named(capsys):
+    assert main(['run', 'main_path', '--only', 'ur6-0/*']) == 1
+    assert "no run of main_path is called 'ur6-0/*'" in capsys.readouterr().err
+
+
+def test_a_part_comes_with_its_stage_one(monkeypatch):
+    done = []
+    monkeypatch.setattr(command, 'execute', lambda run, state: done.append(run.name))
+    command.run('main_path', 'full', '*/paper')
+    assert done == ['full/ur5-0/pretrain', 'full/ur5-0/paper']

@@ -1,0 +1,1 @@
+"""Both stages as shipped, on every cell."""

@@ -1,0 +1,123 @@
+"""Both stages as shipped, on every cell, beside what was asked of them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from experiments.runner.catalogue import Experiment
+from experiments.runner.plan import CELLS, SEEDS, stage_two
+from experiments.runner.results import over_seeds, table, tested, write_results
+from experiments.runner.run import Run
+
+PAGE = Path('docs/results.md')
+GOALS = {
+    'detection/f1': '>= 0.98',
+    'detection/auroc': '>= 0.993',
+    'detection/f1_above_noise': '',
+    'detection/auroc_above_noise': '',
+    'detection/false_alarm_rate': '<= 0.02',
+    'detection/localization_accuracy': '>= 0.99',
+    'detection_unseen/f1': '>= 0.95',
+    'detection_unseen/auroc': '',
+    'recovery/seen': '>= 0.75',
+    'recovery/unseen': '>= 0.65',
+    'recovery/oracle': '(ceiling)',
+    'clean/degradation': '<= 0.05',
+    'corrector/energy_left': '< 0.03 (aim)',
+    'corrector/energy_left_unseen': '',
+    'corrector/fault_gain': '',
+    'corrector/fault_gain_median': '',
+    'corrector/clean_gain': '',
+    'corrector/selectivity': '',
+    'detector/fault_gain': '> 2',
+    'detector/clean_gain': '',
+    'detector/selectivity': '>= 12',
+    'norm/corrector': '',
+    'norm/detector': '',
+}
+"""Figures of the table, and what is asked for."""
+
+BINS = (('0', '1'), ('1', '2'), ('2', '4'), ('4', '8'), ('8', '16'), ('16', '64'), ('64', 'inf'))
+"""Damage, in the units of the sensor noise."""
+
+HEAD = """\
+# Results of the main path
+
+Written by `make main-path` (`python -m experiments report main_path --preset full` writes it
+from the runs that are done): both stages with the shipped configurations, on the shipped
+recordings, two CPU cores. `paper` is the compute block as published, on the same stage 1.
+Number of seeds in brackets; ±: standard deviation over the seeds. Test episodes are used for
+nothing else; the threshold comes from clean calibration episodes, for 1 % false alarms. What
+each figure means is in [metrics](metrics.md).
+"""
+
+Columns = dict[str, dict[str, dict[str, float]]]
+"""Metrics by column and seed."""
+
+
+def columns(preset: str) -> dict[str, dict[int, Run]]:
+    """Runs of stage 2 by column of the table, and seed."""
+    seeds = {'ur5': SEEDS} if preset == 'full' else {'ur5': SEEDS[:1]}
+    cells = CELLS if preset == 'full' else CELLS[:1]
+    found = {
+        cell: {s: stage_two(preset, cell, s, 'fault_map') for s in seeds.get(cell, SEEDS[:1])}
+        for cell in cells
+    }
+    paper = ('configs/block/paper.yaml',)
+    found['ur5, paper'] = {0: stage_two(preset, 'ur5', 0, 'paper', paper)}
+    return found
+
+
+def report(preset: str, folder: Path) -> None:
+    """Results of the runs that are done; those of a full preset also as a page of the docs."""
+    found: Columns = {}
+    for column, runs in columns(preset).items():
+        for seed, run in runs.items():
+            if tested(run):
+                metrics = json.loads((run.folder / 'metrics.json').read_text())
+                found.setdefault(column, {})[str(seed)] = metrics
+    found = dict(sorted(found.items()))
+    lines = [HEAD, *figures(found), '', '## Recall against damage', '']
+    lines += ['Damage is the RMS change of the touched signal in units of its sensor noise.', '']
+    lines += recalls(found)
+    write_results(folder, found, lines)
+    if preset == 'full':
+        PAGE.write_text((folder / 'results.md').read_text())
+
+
+def figures(found: Columns) -> list[str]:
+    """A row for each figure, a column for each cell."""
+    skills = {k for runs in found.values() for m in runs.values() for k in m if 'skill' in k}
+    keys = [*GOALS, *sorted(skills, key=lambda k: (k.split('/')[1], k))]
+    rows = {
+        f'`{k}`': [GOALS.get(k, ''), *(_seeds(runs, k) for runs in found.values())] for k in keys
+    }
+    heads = [f'{column} ({len(runs)})' for column, runs in found.items()]
+    return table(['figure', 'asked for', *heads], rows)
+
+
+def recalls(found: Columns) -> list[str]:
+    """A row for each column and split, a column for each range of damage."""
+    rows = {
+        f'{column}, {name}': [_seeds(runs, f'{split}/recall_damage_{a}_{b}') for a, b in BINS]
+        for column, runs in found.items()
+        for split, name in (('detection', 'seen'), ('detection_unseen', 'held out'))
+    }
+    return table(['faults', *(f'{a} to {b}' for a, b in BINS)], rows)
+
+
+def _seeds(runs: Mapping[str, Mapping[str, float]], key: str) -> str:
+    return over_seeds(m[key] for m in runs.values() if key in m)
+
+
+def runs(preset: str) -> list[Run]:
+    """The runs of all columns."""
+    return [run for seeds in columns(preset).values() for run in seeds.values()]
+
+
+EXPERIMENT = Experiment(
+    question='Does the path from recordings to a corrected signal reach what it promises?',
+    cost={'quick': '1 min', 'full': '2.5 h'},
+    runs=runs,
+    report=report,
+)
