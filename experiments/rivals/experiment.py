@@ -12,6 +12,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     'paper': ('configs/block/paper.yaml',),
     'uncorrected': ('configs/block/uncorrected.yaml',),
     'denoising': ('configs/block/denoising.yaml',),
+    'unimodal': ('configs/block/unimodal.yaml',),
     'vae': ('configs/block/vae.yaml',),
     'adversarial': ('configs/block/adversarial.yaml',),
     'residual_attention': ('configs/block/residual_attention.yaml',),

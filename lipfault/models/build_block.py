@@ -21,6 +21,7 @@ BLOCKS = {
     'adversarial': _RIVALS + 'adversarial.AdversarialBlock',
     'residual_attention': _RIVALS + 'residual_attention.ResidualAttentionBlock',
     'detect_reject_correct': _RIVALS + 'detect_reject_correct.DetectRejectCorrectBlock',
+    'unimodal': _RIVALS + 'unimodal.UnimodalBlock',
     'modality_dropout': _RIVALS + 'modality_dropout.ModalityDropoutBlock',
     'pca': _RIVALS + 'pca.PcaBlock',
 }

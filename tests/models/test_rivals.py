@@ -133,6 +133,7 @@ def reached(block):
     ('kind', 'parts', 'own'),
     [
         ('denoising', {'coders', 'corrector'}, set()),
+        ('unimodal', {'coders', 'corrector'}, set()),
         ('modality_dropout', {'corrector'}, {'corrector'}),
         ('vae', {'experts', 'corrector'}, {'experts', 'corrector'}),
         ('adversarial', {'corrector'}, {'corrector', 'discriminator'}),
@@ -144,6 +145,9 @@ def test_gradients_reach_what_they_should(make, kind, parts, own):
     autoencoder, block = make(kind)
     if kind == 'denoising':  # zero at the start, nothing gets through to the layers before
         torch.nn.init.normal_(block.corrector[-1].weight)
+    if kind == 'unimodal':
+        for layers in block.corrector.values():
+            torch.nn.init.normal_(layers[-1].weight)
     step = lesson(autoencoder, block.train())
     reconstruction(step.corrected.cleaned, step.clean).backward(retain_graph=True)
     assert reached(block) == parts
@@ -355,3 +359,16 @@ def test_tokens_know_which_of_them_are_faulty(tiny_modalities):
     mask = torch.zeros(1, 4, 32)
     mask[0, 3, 20] = 1
     assert joints.faulty(mask).nonzero().tolist() == [[0, 20]]
+
+
+def test_unimodal_nothing_passes_from_one_modality_to_another(make):
+    autoencoder, block = make('unimodal')
+    for layers in block.corrector.values():
+        torch.nn.init.normal_(layers[-1].weight)
+    one, two = signals(ALL), signals(ALL) | {'camera': signals(ALL, seed=5)['camera']}
+    first, second = block(autoencoder, one), block(autoencoder, two)
+    moved = (first[0].logits != second[0].logits).all(dim=0)
+    assert moved.tolist() == [name == 'camera' for name in ALL]
+    for name in ALL:
+        same = torch.equal(first[1].cleaned[name], second[1].cleaned[name])
+        assert same == (name != 'camera')

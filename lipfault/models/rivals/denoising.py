@@ -30,18 +30,22 @@ class DenoisingBlock(RestoringBlock):
         super().__init__(autoencoder, modalities, config)
         self.coders = deepcopy(autoencoder).requires_grad_(True)
         self.coders.standardize = nn.ModuleDict()  # the signals come standardized
-        size, width = self.latent.size, self.config.corrector_width
-        self.corrector = nn.Sequential(dense(size, width, width), nn.GELU(), _zero(width, size))
+        self.corrector = refinement(self.latent.size, self.config.corrector_width)
 
     def restore(self, autoencoder: Autoencoder, observed: Signals) -> tuple[Signals, Signals]:
         """Encode, refine and decode."""
-        joint = self.latent.join(self.coders.encode(observed))
-        latents = self.latent.split(joint + self.corrector(joint))
+        latents = self.refined(self.coders.encode(observed))
         return latents, self.coders.decode(latents)
 
+    def refined(self, latents: Signals) -> Signals:
+        """The latents refined by what all of them say together."""
+        joint = self.latent.join(latents)
+        return self.latent.split(joint + self.corrector(joint))
 
-def _zero(inputs: int, outputs: int) -> nn.Linear:
-    layer = nn.Linear(inputs, outputs)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
+
+def refinement(size: int, width: int) -> nn.Sequential:
+    """Dense layers from a latent (batch, size) to what is added to it, zero at the start."""
+    last = nn.Linear(width, size)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(dense(size, width, width), nn.GELU(), last)

@@ -50,11 +50,15 @@ class RestoringBlock(ComputeBlock):
 
     def new_detector(self, modalities: Mapping[str, Modality]) -> FaultDetector:
         """A dense detector of the residual of each channel, or part of an image."""
-        number = sum(
-            torch.Size(self.places[n]).numel() if n in self.places else len(m.channels)
-            for n, m in modalities.items()
-        )
+        number = sum(self.looks_of(modalities).values())
         return Detector(number, len(modalities), self.config.detector_width, self.config.embedding)
+
+    def looks_of(self, modalities: Mapping[str, Modality]) -> dict[str, int]:
+        """How many residuals of each modality the detector sees."""
+        return {
+            n: torch.Size(self.places[n]).numel() if n in self.places else len(m.channels)
+            for n, m in modalities.items()
+        }
 
     def features(self, observed: Signals, restored: Signals) -> Tensor:
         """What the detector sees, (batch, number)."""

@@ -1,0 +1,78 @@
+"""Each modality on its own: what is lost without the others?"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from lipfault.modality import Modality
+from lipfault.models.autoencoder import Autoencoder, Signals
+from lipfault.models.block import BlockConfig
+from lipfault.models.detector import Detector, FaultDetector
+from lipfault.models.rivals.denoising import DenoisingBlock, refinement
+
+
+class SeparateDetectors(FaultDetector):
+    """A detector for each modality, of one logit; none sees what the others see.
+
+    Args:
+        features: Number of features of each modality, in order.
+        width: Hidden units of each.
+        embedding: Size of the embedding of each.
+    """
+
+    def __init__(self, features: list[int], width: int, embedding: int) -> None:
+        """Build one dense detector after the other."""
+        super().__init__()
+        self.features, self.embedding = features, embedding
+        self.parts = nn.ModuleList(Detector(n, 1, width, embedding) for n in features)
+
+    def scaled(self, features: Tensor, clean: Tensor | None = None) -> Tensor:
+        """Features (batch, feature) in the units of their detector."""
+        pairs = zip(self._detectors(), torch.split(features, self.features, dim=1), strict=True)
+        return torch.cat([part.scaled(some, clean) for part, some in pairs], dim=1)
+
+    def embed(self, scaled: Tensor) -> Tensor:
+        """The embeddings of all detectors, (batch, modality x embedding)."""
+        pairs = zip(self._detectors(), torch.split(scaled, self.features, dim=1), strict=True)
+        return torch.cat([part.embed(some) for part, some in pairs], dim=1)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """One logit of each detector, (batch, modality)."""
+        pairs = zip(self._detectors(), torch.split(embedding, self.embedding, dim=1), strict=True)
+        return torch.cat([part(some) for part, some in pairs], dim=1)
+
+    def _detectors(self) -> list[Detector]:
+        return list(self.parts)  # type: ignore[arg-type]
+
+
+class UnimodalBlock(DenoisingBlock):
+    """One denoising autoencoder and one detector for each modality, side by side.
+
+    The same as `DenoisingBlock` but for what passes from one modality to another: nothing.
+    """
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        modalities: Mapping[str, Modality],
+        config: BlockConfig | None = None,
+    ) -> None:
+        """Copy the coders, and build the layers between them."""
+        super().__init__(autoencoder, modalities, config)
+        width = self.config.corrector_width
+        sizes = zip(self.latent.shapes, self.latent.sizes, strict=True)
+        self.corrector = nn.ModuleDict({n: refinement(size, width) for n, size in sizes})
+
+    def new_detector(self, modalities: Mapping[str, Modality]) -> FaultDetector:
+        """A dense detector for each modality."""
+        return SeparateDetectors(
+            list(self.looks_of(modalities).values()),
+            self.config.detector_width,
+            self.config.embedding,
+        )
+
+    def refined(self, latents: Signals) -> Signals:
+        """Each latent refined by what it says itself."""
+        layers: nn.ModuleDict = self.corrector  # type: ignore[assignment]
+        return {n: z + layers[n](z.flatten(1)).view_as(z) for n, z in latents.items()}
