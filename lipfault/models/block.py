@@ -25,6 +25,7 @@ class BlockConfig:
         embedding: Size of the detector's embedding.
         local_widths: Hidden channels of a locator and of a restorer of `fault_map`, by kind of
             modality.
+        scout_widths: Hidden channels of a scout of `fault_map`, by kind of modality.
         rounds: How often `fault_map` corrects outside training, each time hiding what it found to
             be wrong the time before.
         code: Numbers in the code that `vae` and `pca` press all modalities into.
@@ -35,6 +36,7 @@ class BlockConfig:
     detector_width: int = 256
     embedding: int = 64
     local_widths: Mapping[str, int] | None = None
+    scout_widths: Mapping[str, int] | None = None
     rounds: int = 2
     code: int = 128
 

@@ -15,10 +15,11 @@ from lipfault.models.corrector import Corrector
 from lipfault.models.detector import Detector
 from lipfault.models.evidence import energy, map_size, mean_over_places, peak, peaks
 from lipfault.models.locator import Locator
+from lipfault.models.patch_net import PatchNet, pooled
 from lipfault.models.place_scale import PlaceScale
 from lipfault.models.relations import Relations
 from lipfault.models.restorer import Restorer
-from lipfault.models.running_scale import RunningScale
+from lipfault.models.running_scale import RunningScale, symlog
 
 CERTAIN = 16.0
 """Logit of the fault map where no value arrived."""
@@ -39,7 +40,9 @@ class FaultMapBlock(ComputeBlock):
        reconstruction and, of an image, how unusual the residuals are at each pixel, and whether it
        repeats the frame before. Its output is a soft fault map over channel and time, or over
        place.
-    3. The detector embeds what the locators saw and how unusually large the residuals are.
+    3. A scout per modality looks at the same for the detector. The detector embeds what scouts and
+       locators saw and how unusually large the residuals are. Its gradient reaches the scouts, not
+       the locators: it is far larger than that of the fault maps, and would drown it.
     4. The corrector infers what the fault map hides.
     5. An arbiter per modality compares it with the observed signal and settles the fault map; the
        cleaned signal is the observed one outside the map, the inferred one inside.
@@ -79,9 +82,18 @@ class FaultMapBlock(ComputeBlock):
                 if m.size
             }
         )
+        inputs = {n: (1 + residuals[n]) * channels[n] for n in modalities}
+        self.views = nn.ModuleDict({n: RunningScale(inputs[n]) for n in modalities})
         self.locators = nn.ModuleDict(
             {
-                n: Locator(k, channels[n], 1 + residuals[n], widths[k], told=k == 'image')
+                n: Locator(k, channels[n], inputs[n], widths[k], told=k == 'image')
+                for n, k in self.kinds.items()
+            }
+        )
+        scouts = config.scout_widths or {'series': 96, 'image': 32}
+        self.scouts = nn.ModuleDict(
+            {
+                n: PatchNet(k, inputs[n], scouts[k], depth=2, told=k == 'image')
                 for n, k in self.kinds.items()
             }
         )
@@ -94,7 +106,8 @@ class FaultMapBlock(ComputeBlock):
         self.evidence = nn.ModuleDict(
             {n: RunningScale(residuals[n] * looks[n], center=True) for n in modalities}
         )
-        features = sum(2 * widths[k] + RANKED + 2 * residuals[n] for n, k in self.kinds.items())
+        seen = {k: 2 * (widths[k] + scouts[k]) for k in widths}
+        features = sum(seen[k] + RANKED + 2 * residuals[n] for n, k in self.kinds.items())
         features += len(self._contradictions()) + len(self._images)
         self.detector = Detector(features, len(modalities), config.detector_width, config.embedding)
 
@@ -153,10 +166,10 @@ class FaultMapBlock(ComputeBlock):
         """Compare with the relations, locate, and embed."""
         latents, residuals, whitened = self._compared(autoencoder, observed)
         known = known or Known()
-        map_logits, pooled = self._locate(observed, residuals, clean, known)
+        map_logits, seen = self._locate(observed, residuals, clean, known)
         for name, places in known.missing.items():
             map_logits[name] = map_logits[name].float().masked_fill(places, CERTAIN)
-        parts = [*pooled.values(), *(_size(w) for w in whitened.values())]
+        parts = [*seen.values(), *(_size(w) for w in whitened.values())]
         parts += [_stillness(known, n, observed[n]) for n in self._images]
         for name, latent in latents.items():
             parts += self._evidence(name, residuals[name], latent, clean)
@@ -277,12 +290,28 @@ class FaultMapBlock(ComputeBlock):
         clean: Tensor | None,
         known: Known,
     ) -> tuple[Signals, Signals]:
-        logits, pooled = {}, {}
+        """Logits of the fault maps, and what locators and scouts saw, (batch, number)."""
+        logits, seen = {}, {}
         for name, signal in observed.items():
-            views = torch.cat([signal, *residuals[name]], dim=1)
+            views = self._views(name, signal, residuals[name], clean)
             told = _stillness(known, name, signal) if name in self.images else None
-            logits[name], pooled[name] = self.locators[name](views, clean, told)
-        return logits, pooled
+            logits[name], located = self.locators[name](views, told)
+            scouted = pooled(self.scouts[name](views, told))
+            seen[name] = torch.cat([located.detach() if self.training else located, scouted], dim=1)
+        return logits, seen
+
+    def _views(
+        self, name: str, signal: Tensor, residuals: list[Tensor], clean: Tensor | None
+    ) -> Tensor:
+        """Signal and residuals, of unit scale on clean samples.
+
+        Compressed, so that a fault of any size is in reach of the networks.
+        """
+        views = torch.cat([signal, *residuals], dim=1)
+        scale: RunningScale = self.views[name]  # type: ignore[assignment]
+        if clean is not None:
+            scale.update(views, clean)
+        return symlog(scale(views))
 
 
 def _where(rows: Tensor, chosen: Tensor, other: Tensor) -> Tensor:

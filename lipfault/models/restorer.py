@@ -4,7 +4,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from lipfault.models.residual_layer import ResidualLayer
+from lipfault.models.patch_net import PatchNet
 
 
 class Restorer(nn.Module):
@@ -30,8 +30,7 @@ class Restorer(nn.Module):
         conv: type[nn.Conv1d] | type[nn.Conv2d] = nn.Conv1d if kind == 'series' else nn.Conv2d
         inputs, outputs = (3, 1) if kind == 'series' else (3, 2)
         extra, area = (0, patch) if kind == 'series' else (1, patch**2)
-        self.start = conv(inputs * channels + extra, width, patch, stride=patch)
-        self.body = nn.Sequential(*(ResidualLayer(width, conv) for _ in range(depth)))
+        self.net = PatchNet(kind, inputs * channels + extra, width, depth, patch)
         self.end = conv(width, outputs * channels * area, 1)
         nn.init.zeros_(self.end.weight)
         nn.init.zeros_(self.end.bias)  # type: ignore[arg-type]
@@ -50,8 +49,7 @@ class Restorer(nn.Module):
         views = (
             [kept, fault_map, guess] if self.kind == 'series' else [kept, seen, fault_map, guess]
         )
-        hidden = self.body(nn.functional.gelu(self.start(torch.cat(views, dim=1))))
-        detail = self.end(hidden)
+        detail = self.end(self.net(torch.cat(views, dim=1)))
         if self.kind == 'series':
             series: Tensor = guess + rearrange(detail, 'b (c p) t -> b c (t p)', p=self.patch)
             return series

@@ -223,3 +223,18 @@ def test_a_centered_scale_tells_a_small_spread_from_none():
         scale.update(-13 + 0.02 * torch.randn(64, 1), torch.ones(64, dtype=torch.bool))
     scores = scale(-13 + 0.02 * torch.randn(4096, 1))
     assert float(scores.std()) == pytest.approx(1, abs=0.05)
+
+
+def test_detection_trains_the_scouts_and_the_fault_maps_the_locators(parts, signals):
+    autoencoder, block = parts
+    block.train()
+    some = torch.tensor([True, False, True, False, False])
+    for term, reached in (
+        (lambda found: found.logits.sum(), {'detector', 'scouts'}),
+        (lambda found: found.embedding.square().sum(), {'detector', 'scouts'}),
+        (lambda found: sum(m.sum() for m in found.map_logits.values()), {'locators'}),
+    ):
+        block.zero_grad()
+        term(block.detect(autoencoder, signals, some)).backward()
+        moved = {n.split('.')[0] for n, p in block.named_parameters() if p.grad is not None}
+        assert moved == reached
