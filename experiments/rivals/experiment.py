@@ -18,6 +18,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     'residual_attention': ('configs/block/residual_attention.yaml',),
     'detect_reject_correct': ('configs/block/detect_reject_correct.yaml',),
     'modality_dropout': ('configs/block/modality_dropout.yaml',),
+    'kalman': ('configs/block/kalman.yaml',),
     'pca': ('configs/block/pca.yaml',),
 }
 """What is laid over the usual configuration of stage 2."""

@@ -23,6 +23,7 @@ BLOCKS = {
     'detect_reject_correct': _RIVALS + 'detect_reject_correct.DetectRejectCorrectBlock',
     'unimodal': _RIVALS + 'unimodal.UnimodalBlock',
     'modality_dropout': _RIVALS + 'modality_dropout.ModalityDropoutBlock',
+    'kalman': _RIVALS + 'kalman.KalmanBlock',
     'pca': _RIVALS + 'pca.PcaBlock',
 }
 """Class path by `block.kind`; imported when asked for."""

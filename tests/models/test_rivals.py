@@ -1,8 +1,10 @@
 """What all rivals owe to the interface of the compute block, and what is special to each."""
 
 import io
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -18,6 +20,7 @@ from lipfault.models.build_block import BLOCKS, block_class, build_block
 from lipfault.models.objective import detection, reconstruction
 from lipfault.models.pca import fit_pca
 from lipfault.models.relations import Relations, RelationsConfig
+from lipfault.models.rivals.kalman import Smoother, smoothing_matrix
 from lipfault.models.rivals.modality_dropout import ModalityDropoutBlock
 from lipfault.models.rivals.pca import Projection
 from lipfault.models.rivals.residual_attention import TokenAttention, TokenCoder
@@ -25,7 +28,7 @@ from lipfault.models.rivals.residual_score import ResidualScore
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'block'
 RIVALS = [kind for kind, path in BLOCKS.items() if '.rivals.' in path]
-CLOSED = ['uncorrected', 'detect_reject_correct', 'pca']
+CLOSED = ['uncorrected', 'detect_reject_correct', 'kalman', 'pca']
 TRAINED = [kind for kind in RIVALS if kind not in CLOSED]
 SETS = [('joints',), ('camera', 'force'), ('camera', 'joints', 'force')]
 ALL = SETS[-1]
@@ -372,3 +375,29 @@ def test_unimodal_nothing_passes_from_one_modality_to_another(make):
     for name in ALL:
         same = torch.equal(first[1].cleaned[name], second[1].cleaned[name])
         assert same == (name != 'camera')
+
+
+def test_kalman_smooths_noise_away_and_is_what_the_filter_gives():
+    generator = np.random.default_rng(0)
+    clean = np.sin(np.arange(64) / 10 + generator.uniform(0, 6, (60, 1)))
+    noisy = clean + 0.1 * generator.standard_normal(clean.shape)
+    smoother = Smoother(1, 64)
+    smoother.fit(torch.from_numpy(noisy[:50, None]))
+    smooth = smoother(torch.from_numpy(noisy[50:, None]))[:, 0].numpy()
+    assert np.square(smooth - clean[50:]).mean() < np.square(noisy[50:] - clean[50:]).mean() / 3
+    line = torch.linspace(-0.5, 0.5, 64)[None, None]
+    torch.testing.assert_close(smoother(line), line, atol=0.02, rtol=0)
+
+
+def test_kalman_leaves_images_alone(make):
+    autoencoder, block = make('kalman')
+    observed = signals(ALL)
+    restored = block.restore(autoencoder, observed)[1]
+    assert torch.equal(restored['camera'], observed['camera'])
+    assert not torch.equal(restored['joints'], observed['joints'])
+
+
+def test_kalman_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'simdkalman', None)
+    with pytest.raises(LipfaultError, match=r'lipfault\[rivals\]'):
+        smoothing_matrix(np.zeros((3, 8)))
