@@ -25,25 +25,9 @@ from lipfault.lipschitz.jacobian import largest_gain
 from lipfault.lipschitz.ledger import InputSizes, linear_layers
 from lipfault.lipschitz.norms import certified_norm, estimate_norm, exact_norm
 from lipfault.lipschitz.tight import tighten
-from lipfault.models.block import BlockConfig
-from lipfault.tasks.base import CARD
-from lipfault.tasks.checkpoints import find_checkpoint, read_checkpoint
+from lipfault.tasks.checkpoints import find_checkpoint
 from lipfault.tasks.finetune import FinetuneTask
-from lipfault.tasks.finetune_config import FinetuneConfig
-
-
-def load(run: str) -> FinetuneTask:
-    """The task of a run of stage 2, in evaluation mode."""
-    file = find_checkpoint(run)
-    checkpoint = read_checkpoint(file)
-    card = checkpoint[CARD]
-    settings = yaml.safe_load((file.parents[1] / 'lipfault_config.yaml').read_text())
-    modulation = settings['model']['init_args']['config']['modulation']
-    config = FinetuneConfig(modulation=modulation)
-    block = BlockConfig(**card['block'])
-    task = FinetuneTask(card['description'], pretrained=str(file), block=block, config=config)
-    task.load_state_dict(checkpoint['state_dict'])
-    return task.requires_grad_(False).eval()
+from lipfault.tasks.trained import trained_task
 
 
 def signals(task: FinetuneTask, samples: int = 1) -> dict[str, Tensor]:
@@ -178,7 +162,7 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     warnings.simplefilter('ignore')
-    task = load(run)
+    task = trained_task(run)
     parts: dict[str, tuple[str, Iterator[str]]] = {
         'accuracy': (
             '| layers | estimate, largest error | certificate above exact |\n|---|---|---|',

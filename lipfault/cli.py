@@ -15,7 +15,6 @@ from lipfault.callbacks.last_checkpoint import LastCheckpoint
 from lipfault.callbacks.run_recorder import RunRecorder
 from lipfault.callbacks.sample_log import SampleLog
 from lipfault.commands.run_folder import (
-    CONFIG_NAME,
     changes_since,
     first_process,
     new_folder,
@@ -25,6 +24,7 @@ from lipfault.data.datamodule import RecordingDataModule
 from lipfault.errors import LipfaultError
 from lipfault.tasks.base import BaseTask
 from lipfault.tasks.checkpoints import (
+    CONFIG_NAME,
     WholeFileIO,
     find_checkpoint,
     read_checkpoint,

@@ -81,8 +81,7 @@ def _commands(name: str) -> dict[str, Callable[..., Any]] | Callable[..., Any] |
 
 def _with_config_of_run(args: list[str]) -> list[str]:
     """Let an evaluation without `--config` use the configuration of the run it evaluates."""
-    from lipfault.commands.run_folder import CONFIG_NAME
-    from lipfault.tasks.checkpoints import find_checkpoint
+    from lipfault.tasks.checkpoints import CONFIG_NAME, find_checkpoint
 
     given = {a.split('=')[0] for a in args}
     if not args or args[0] not in EVALUATIONS or given & {'--config', '-c'}:

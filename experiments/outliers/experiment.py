@@ -10,13 +10,12 @@ from torch import Tensor
 from experiments.outliers.detectors import DETECTORS, Features, PerModality, new_detector
 from experiments.outliers.features import Features as FeaturesOf
 from experiments.runner.catalogue import Experiment
-from experiments.runner.plan import LAST, cells_and_seeds
+from experiments.runner.data import data_of
+from experiments.runner.plan import cells_and_seeds
 from experiments.runner.results import over_seeds, table, write_results
 from experiments.runner.run import Run
 from lipfault.batch import Batch
-from lipfault.cli import settings
 from lipfault.data.datamodule import RecordingDataModule
-from lipfault.faults.config import FaultConfig
 from lipfault.faults.presence import split_missing
 from lipfault.metrics.detection import clean_threshold, detection_summary
 from lipfault.tasks.baseline import clean_signals
@@ -25,15 +24,6 @@ from lipfault.tasks.evaluation import first_faulty
 WINDOWS = {'quick': 300, 'full': 6000}
 FALSE_ALARM_RATE = 0.01
 SHOWN = ('f1', 'auroc', 'recall', 'false_alarm_rate', 'localization_accuracy')
-
-
-def data_of(preset: str, cell: str, seed: int) -> RecordingDataModule:
-    """The DataModule that stage 2 uses."""
-    overlays = ('configs/finetune.yaml', f'configs/data/{cell}.yaml', *LAST[preset])
-    found = settings(['fit', *(a for o in overlays for a in ('--config', o))])['data']
-    faults = FaultConfig(**found.pop('faults'))
-    faults.seed = seed
-    return RecordingDataModule(**found | {'seed': seed}, faults=faults)
 
 
 def batches(data: RecordingDataModule, held_out: bool, limit: int) -> Iterator[Batch]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from lipfault.commands.run_folder import CONFIG_NAME
 from lipfault.errors import LipfaultError
+from lipfault.tasks.checkpoints import CONFIG_NAME
 
 FILE = 'state.json'
 PLACES = (

@@ -12,9 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from lipfault.differences import differences
 from lipfault.errors import LipfaultError
-
-CONFIG_NAME = 'lipfault_config.yaml'
-"""Name of the complete configuration in a run's folder."""
+from lipfault.tasks.checkpoints import CONFIG_NAME
 
 _FREE = (
     'group',

@@ -14,6 +14,9 @@ from lipfault.models.autoencoder import Autoencoder, CoderConfig
 from lipfault.models.relations import Relations, RelationsConfig
 from lipfault.tasks.base import CARD, Description
 
+CONFIG_NAME = 'lipfault_config.yaml'
+"""Name of the complete configuration in a run's folder."""
+
 
 def find_checkpoint(path: str | Path, prefer: str = 'best') -> Path:
     """The checkpoint file meant by a path.

@@ -7,13 +7,13 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
 from lipfault.commands.run_folder import (
-    CONFIG_NAME,
     changes_since,
     first_process,
     new_folder,
     require_writable,
 )
 from lipfault.errors import LipfaultError
+from lipfault.tasks.checkpoints import CONFIG_NAME
 
 LAUNCHERS = ('RANK', 'WORLD_SIZE', 'NODE_RANK', 'LOCAL_RANK', 'SLURM_PROCID', 'SLURM_NTASKS')
 SLURM = {'SLURM_PROCID': '0', 'SLURM_NTASKS': '2', 'SLURM_JOB_NAME': 'train'}

@@ -1,0 +1,1 @@
+"""How late a fault is found."""

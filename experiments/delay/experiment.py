@@ -1,0 +1,138 @@
+"""Continuous recordings with scheduled faults, and when each method raises the alarm."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from experiments.rivals.experiment import METHODS
+from experiments.runner.catalogue import Experiment
+from experiments.runner.data import data_of, faults_of
+from experiments.runner.plan import cells_and_seeds, stage_two
+from experiments.runner.results import over_seeds, table, tested, write_figure, write_results
+from experiments.runner.run import Run
+from lipfault.data.datamodule import RecordingDataModule
+from lipfault.data.windows import WindowDataset
+from lipfault.faults.catalogue import weighted_kinds
+from lipfault.faults.rehearsal import Rehearsal
+from lipfault.faults.schedule import FaultSchedule, draw_schedule
+from lipfault.metrics.delay import alarms_outside, delay_summary, detection_delays
+from lipfault.report.style import RC, colours, new_figure
+from lipfault.tasks.evaluation import observed_signals
+from lipfault.tasks.finetune import FinetuneTask
+from lipfault.tasks.trained import trained_task
+
+EVENTS = {'quick': 1, 'full': 3}
+"""Faults in an episode; a severity from 1 to 5 is drawn for each."""
+
+SCHEDULES = {'quick': 1, 'full': 4}
+"""Schedules played on each test episode."""
+
+CHUNK = 64
+KEYS = ('detected', 'delay_median_s', 'delay_p90_s', 'delay_mean_s', 'alarms_outside')
+
+
+def episodes(dataset: WindowDataset) -> Iterator[range]:
+    """The windows of each episode, in order of time."""
+    for episode in np.unique(dataset.episode):
+        rows = np.flatnonzero(dataset.episode == episode)
+        yield range(int(rows[0]), int(rows[-1]) + 1)
+
+
+@torch.no_grad()
+def alarms(
+    task: FinetuneTask, data: RecordingDataModule, rows: range, schedule: FaultSchedule
+) -> tuple[Tensor, Tensor]:
+    """Whether each window of an episode raises the alarm, (window,) bool, and when it ends."""
+    dataset, rehearsal = data.dataset(data.test_split), Rehearsal(schedule)
+    found, end_s = [], []
+    for start in range(rows.start, rows.stop, CHUNK):
+        windows = dataset.fetch(range(start, min(start + CHUNK, rows.stop)))
+        batch = data.rehearsed_batch(windows, rehearsal)
+        observed, known = observed_signals(task.autoencoder, batch, data.modalities)
+        score = task.block.detect(task.autoencoder, observed, known=known).score
+        found.append(score > task.threshold)
+        end_s.append(windows.end_s)
+    return torch.cat(found), torch.cat(end_s)
+
+
+def measure(
+    run: Run, preset: str, data: RecordingDataModule, kinds: list[str]
+) -> dict[str, object]:
+    """Delays of all events, and their summary."""
+    task = trained_task(run.where)
+    dataset = data.dataset(data.test_split)
+    delays, outside = [], []
+    for rows in episodes(dataset):
+        number = int(dataset.episode[rows.start])
+        length_s = float(dataset.fetch([rows[-1]]).end_s)
+        for seed in range(SCHEDULES[preset]):
+            schedule = draw_schedule(data.modalities, kinds, number, length_s, EVENTS[preset], seed)
+            alarm, end_s = alarms(task, data, rows, schedule)
+            timing = (alarm, end_s, schedule.spans(), data.geometry.window_s)
+            delays.append(detection_delays(*timing))
+            outside.append(alarms_outside(*timing))
+    together = torch.cat(delays)
+    known = [share for share in outside if share == share]
+    summary = delay_summary(together) | {'alarms_outside': sum(known) / max(1, len(known))}
+    return summary | {'events': len(together), 'delays_s': sorted(together.tolist())}
+
+
+def report(preset: str, folder: Path) -> None:
+    """Table and curves of the methods that are done."""
+    found: dict[str, dict[str, dict[str, dict[str, object]]]] = {}
+    for cell, seed in cells_and_seeds(preset):
+        data = data_of(preset, cell, seed)
+        kinds = sorted(fault.name for fault in weighted_kinds(faults_of(preset, cell, seed)))
+        for name, overlays in METHODS.items():
+            run = stage_two(preset, cell, seed, name, overlays)
+            if tested(run):
+                values = measure(run, preset, data, kinds)
+                found.setdefault(cell, {}).setdefault(name, {})[str(seed)] = values
+    lines: list[str] = []
+    for cell, methods in found.items():
+        rows = {
+            f'`{key}`': [
+                over_seeds(float(str(m[key])) for m in s.values()) for s in methods.values()
+            ]
+            for key in ('events', *KEYS)
+        }
+        lines += [f'## {cell}', '', *table(['figure', *methods], rows), '']
+        write_figure(folder, f'delay_{cell}', draw(methods))
+    write_results(folder, found, lines or ['No run is done yet.'])
+
+
+def draw(methods: dict[str, dict[str, dict[str, object]]]) -> Figure:
+    """Share of the events found, by the time since their onset; the first seed of each method."""
+    with rc_context(RC):
+        figure = new_figure(6.4, 4.0)
+        axes = figure.subplots()
+        for name, colour in colours(list(methods)).items():
+            delays = torch.tensor(next(iter(methods[name].values()))['delays_s'])
+            share = torch.arange(1, len(delays) + 1) / len(delays)
+            known = delays.isfinite()
+            axes.step(delays[known], share[known], where='post', color=colour, label=name)
+        axes.set(xlabel='seconds since the onset', ylabel='share of the events found', ylim=(0, 1))
+        axes.legend(fontsize=7)
+    return figure
+
+
+def runs(preset: str) -> list[Run]:
+    """The methods of `rivals`."""
+    return [
+        stage_two(preset, cell, seed, name, overlays)
+        for cell, seed in cells_and_seeds(preset)
+        for name, overlays in METHODS.items()
+    ]
+
+
+EXPERIMENT = Experiment(
+    question='How long after its onset is a fault found on a continuous recording?',
+    cost={'quick': '1 min', 'full': '10 min'},
+    runs=runs,
+    report=report,
+)

@@ -1,0 +1,39 @@
+"""A trained stage 2, ready to be asked."""
+
+import yaml
+
+from lipfault.errors import LipfaultError
+from lipfault.models.block import BlockConfig
+from lipfault.tasks.base import CARD
+from lipfault.tasks.checkpoints import CONFIG_NAME, find_checkpoint, read_checkpoint
+from lipfault.tasks.finetune import FinetuneTask
+from lipfault.tasks.finetune_config import FinetuneConfig
+
+
+def trained_task(run: str) -> FinetuneTask:
+    """The task of a run of stage 2 with its weights and threshold, in evaluation mode.
+
+    Args:
+        run: Run folder, or a checkpoint in one.
+
+    Raises:
+        LipfaultError: If there is no checkpoint, it is not one of stage 2, or the run's
+            configuration is not beside it.
+    """
+    file = find_checkpoint(run)
+    checkpoint = read_checkpoint(file)
+    card = checkpoint[CARD]
+    if card['stage'] != FinetuneTask.stage:
+        raise LipfaultError(f'{file}: a checkpoint of stage {card["stage"]!r}, not of stage 2')
+    settings = file.parents[1] / CONFIG_NAME
+    if not settings.exists():
+        raise LipfaultError(f'{file}: the configuration of its run is missing, {settings}')
+    arguments = yaml.safe_load(settings.read_text())['model']['init_args']
+    task = FinetuneTask(
+        card['description'],
+        pretrained=str(file),
+        block=BlockConfig(**card['block']),
+        config=FinetuneConfig(modulation=arguments['config']['modulation']),
+    )
+    task.load_state_dict(checkpoint['state_dict'])
+    return task.requires_grad_(False).eval()
