@@ -177,16 +177,9 @@ class Paths:
 
 def physical_box(task: Any, like: Signals) -> Box:  # noqa: ANN401
     """Range of each modality in standardized units, shaped (1, ...)."""
-    ends: list[Signals] = []
-    for end in ('low', 'high'):
-        limits = {}
-        for name, modality in task.description.modalities.items():
-            column = torch.tensor(getattr(modality, end)).to(like[name])
-            limits[name] = column.view(1, -1, *[1] * (like[name].ndim - 2)).expand_as(
-                like[name][:1]
-            )
-        ends.append(task.autoencoder.standardized(limits))
-    return Box(*ends)
+    ends = {n: task.autoencoder.limits(n, m) for n, m in task.description.modalities.items()}
+    low, high = ({n: e[i].expand_as(like[n][:1]) for n, e in ends.items()} for i in (0, 1))
+    return Box(low, high)
 
 
 def ledger_rows(module: nn.Module, sizes: dict[nn.Module, tuple[int, ...]]) -> list[dict[str, Any]]:

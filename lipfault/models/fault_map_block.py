@@ -43,7 +43,8 @@ class FaultMapBlock(ComputeBlock):
     3. A scout per modality looks at the same for the detector. The detector embeds what scouts and
        locators saw and how unusually large the residuals are. Its gradient reaches the scouts, not
        the locators: it is far larger than that of the fault maps, and would drown it.
-    4. The corrector infers what the fault map hides.
+    4. The corrector infers what the fault map hides; outside training within the sensor's range, so
+       that no fault can throw the cleaned signal out of it.
     5. An arbiter per modality compares it with the observed signal and settles the fault map; the
        cleaned signal is the observed one outside the map, the inferred one inside.
 
@@ -74,6 +75,7 @@ class FaultMapBlock(ComputeBlock):
         widths = config.local_widths or {'series': 192, 'image': 48}
         residuals = {n: self._residual_count(n) for n in modalities}
         self.contradictions = nn.ModuleDict({n: Contradiction(shapes[n]) for n in self._related})
+        self.modalities = dict(modalities)
         self.images = {n: m for n, m in modalities.items() if m.size}
         self.usual = nn.ModuleDict(
             {
@@ -202,6 +204,9 @@ class FaultMapBlock(ComputeBlock):
             seen = x if blind is None else _where(blind, kept[name], x)
             restorer = self.restorers[name]
             guess = restorer(kept[name], seen, hidden[name], decoded[name].to(x.dtype))
+            if not self.training:  # where it would stop gradients
+                low, high = autoencoder.limits(name, self.modalities[name])
+                guess = torch.minimum(torch.maximum(guess, low), high)
             inferred[name], replace = guess, hidden[name]
             if located:
                 difference = x - guess.detach()

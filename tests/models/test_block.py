@@ -238,3 +238,17 @@ def test_detection_trains_the_scouts_and_the_fault_maps_the_locators(parts, sign
         term(block.detect(autoencoder, signals, some)).backward()
         moved = {n.split('.')[0] for n, p in block.named_parameters() if p.grad is not None}
         assert moved == reached
+
+
+def test_what_is_inferred_stays_in_the_range_of_the_sensor(parts, signals, tiny_modalities):
+    autoencoder, block = parts
+    for restorer in block.restorers.values():
+        torch.nn.init.normal_(restorer.end.weight, std=1e3)
+    _, corrected = block(autoencoder, signals, told=full(signals, 1.0))
+    outside = 0
+    for name, modality in tiny_modalities.items():
+        low, high = autoencoder.limits(name, modality)
+        assert (corrected.cleaned[name] >= low - 1e-6).all()
+        assert (corrected.cleaned[name] <= high + 1e-6).all()
+        outside += int((corrected.cleaned[name] >= high - 1e-6).sum())
+    assert outside > 0  # else nothing was limited
