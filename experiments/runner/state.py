@@ -13,6 +13,7 @@ from lipfault.tasks.checkpoints import CONFIG_NAME
 
 FILE = 'state.json'
 PLACES = (
+    'group',
     'run',
     'ckpt_path',
     'loggers',
