@@ -125,10 +125,12 @@ def test_a_foreign_folder_is_left_alone():
 def test_a_tested_stage_one_is_adopted_if_its_configuration_is_the_same():
     def left(rate):
         settings = {'model': {'lr': rate, 'init_args': {'coder': {}}}, 'run': 'elsewhere'}
+        settings['group'] = 'demo'
         return settings | {'trainer': {'default_root_dir': 'elsewhere', 'callbacks': []}}
 
     def now(args):
-        return left(0.1) | {'trainer': {'default_root_dir': None, 'callbacks': None}}
+        trainer = {'default_root_dir': None, 'callbacks': None}
+        return left(0.1) | {'trainer': trainer, 'group': None}
 
     BELOW.folder.mkdir(parents=True)
     (BELOW.folder / 'lipfault_config.yaml').write_text(yaml.safe_dump(left(0.1)))
