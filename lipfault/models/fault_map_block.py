@@ -13,7 +13,14 @@ from lipfault.models.block import BlockConfig, ComputeBlock, Correction, Detecti
 from lipfault.models.contradiction import Contradiction
 from lipfault.models.corrector import Corrector
 from lipfault.models.detector import Detector
-from lipfault.models.evidence import energy, map_size, mean_over_places, peak, peaks
+from lipfault.models.evidence import (
+    energy,
+    map_evidence,
+    map_size,
+    mean_over_places,
+    peak,
+    peaks,
+)
 from lipfault.models.locator import Locator
 from lipfault.models.patch_net import PatchNet, pooled
 from lipfault.models.place_scale import PlaceScale
@@ -109,7 +116,7 @@ class FaultMapBlock(ComputeBlock):
             {n: RunningScale(residuals[n] * looks[n], center=True) for n in modalities}
         )
         seen = {k: 2 * (widths[k] + scouts[k]) for k in widths}
-        features = sum(seen[k] + RANKED + 2 * residuals[n] for n, k in self.kinds.items())
+        features = sum(seen[k] + 2 * RANKED + 1 + 2 * residuals[n] for n, k in self.kinds.items())
         features += len(self._contradictions()) + len(self._images)
         self.detector = Detector(features, len(modalities), config.detector_width, config.embedding)
 
@@ -175,6 +182,7 @@ class FaultMapBlock(ComputeBlock):
         parts += [_stillness(known, n, observed[n]) for n in self._images]
         for name, latent in latents.items():
             parts += self._evidence(name, residuals[name], latent, clean)
+            parts.append(map_evidence(self._given(map_logits[name]), latent, RANKED))
         scaled = self.detector.scaled(torch.cat([p.float() for p in parts], dim=1), clean)
         embedding = self.detector.embed(scaled)
         return Detection(self.detector(embedding), embedding, scaled, map_logits, latents)
@@ -302,8 +310,12 @@ class FaultMapBlock(ComputeBlock):
             told = _stillness(known, name, signal) if name in self.images else None
             logits[name], located = self.locators[name](views, told)
             scouted = pooled(self.scouts[name](views, told))
-            seen[name] = torch.cat([located.detach() if self.training else located, scouted], dim=1)
+            seen[name] = torch.cat([self._given(located), scouted], dim=1)
         return logits, seen
+
+    def _given(self, located: Tensor) -> Tensor:
+        """What a locator says to the detector, which in training cannot answer."""
+        return located.detach() if self.training else located
 
     def _views(
         self, name: str, signal: Tensor, residuals: list[Tensor], clean: Tensor | None
