@@ -248,3 +248,7 @@ class SeriesCoder(nn.Module):
         kernels = rearrange(pca.components, 'm (c p) -> m c p', p=self.patch)
         initialize_inner(self.linear_encoder, kernels / spread[:, None, None])
         initialize_inner(self.linear_decoder, kernels * spread[:, None, None])
+        # The mean of each place in a patch: a bias of the linear path has only one for all of them.
+        centre = pca.components @ pca.mean / spread
+        self.linear_encoder.bias.copy_(-centre)  # type: ignore[union-attr]
+        self.decoder[-1].bias.copy_(pca.mean)  # type: ignore[operator]
