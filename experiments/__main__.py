@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 
 from experiments.runner.catalogue import PRESETS, experiment, experiments, results_folder
 from experiments.runner.execute import execute, wanted_state
-from experiments.runner.run import with_stage_one
+from experiments.runner.run import Run, with_stage_one
 from experiments.runner.state import read_state
 from lipfault.errors import LipfaultError
 
@@ -47,9 +47,16 @@ def show() -> None:
         sys.stdout.write(f'{name}\n  {found.question}\n')
         for preset in PRESETS:
             runs = with_stage_one(found.runs(preset))
-            states = [read_state(run.folder) for run in runs]
-            done = sum(state is not None and state.done == 'tested' for state in states)
+            done = sum(_is_tested(each) for each in runs)
             sys.stdout.write(f'  {preset:6}{found.cost[preset]:>10}  {done} of {len(runs)} runs\n')
+
+
+def _is_tested(run: Run) -> bool:
+    try:
+        state = read_state(run.folder)
+    except LipfaultError:
+        return False  # something else lies there; `run` says what
+    return state is not None and state.done == 'tested'
 
 
 def run(name: str, preset: str, only: str = '*') -> None:

@@ -267,3 +267,11 @@ def test_a_part_comes_with_its_stage_one(monkeypatch):
     monkeypatch.setattr(command, 'execute', lambda run, state: done.append(run.name))
     command.run('main_path', 'full', '*/paper')
     assert done == ['full/ur5-0/pretrain', 'full/ur5-0/paper']
+
+
+def test_the_list_does_not_stumble_over_a_foreign_folder(capsys):
+    folder = Path('runs/experiments/full/ur5-0/pretrain')
+    folder.mkdir(parents=True)
+    (folder / 'mine.txt').write_text('mine')
+    assert main(['list']) == 0
+    assert 'main_path' in capsys.readouterr().out
