@@ -270,7 +270,7 @@ def test_a_part_comes_with_its_stage_one(monkeypatch):
 
 
 def test_the_list_does_not_stumble_over_a_foreign_folder(capsys):
-    folder = Path('runs/experiments/full/ur5-0/pretrain')
+    folder = run_module.ROOT / 'full/ur5-0/pretrain'
     folder.mkdir(parents=True)
     (folder / 'mine.txt').write_text('mine')
     assert main(['list']) == 0
