@@ -149,8 +149,8 @@ def test_gradients_reach_what_they_should(make, kind, parts, own):
     if kind == 'denoising':  # zero at the start, nothing gets through to the layers before
         torch.nn.init.normal_(block.corrector[-1].weight)
     if kind == 'unimodal':
-        for layers in block.corrector.values():
-            torch.nn.init.normal_(layers[-1].weight)
+        for part in block.corrector.parts.values():
+            torch.nn.init.normal_(part.layers[-1].weight)
     step = lesson(autoencoder, block.train())
     reconstruction(step.corrected.cleaned, step.clean).backward(retain_graph=True)
     assert reached(block) == parts
@@ -366,8 +366,8 @@ def test_tokens_know_which_of_them_are_faulty(tiny_modalities):
 
 def test_unimodal_nothing_passes_from_one_modality_to_another(make):
     autoencoder, block = make('unimodal')
-    for layers in block.corrector.values():
-        torch.nn.init.normal_(layers[-1].weight)
+    for part in block.corrector.parts.values():
+        torch.nn.init.normal_(part.layers[-1].weight)
     one, two = signals(ALL), signals(ALL) | {'camera': signals(ALL, seed=5)['camera']}
     first, second = block(autoencoder, one), block(autoencoder, two)
     moved = (first[0].logits != second[0].logits).all(dim=0)

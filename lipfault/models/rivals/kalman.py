@@ -10,6 +10,7 @@ from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 from lipfault.models.autoencoder import Autoencoder, Signals
 from lipfault.models.block import BlockConfig
+from lipfault.models.rivals.each_modality import EachModality
 from lipfault.models.rivals.restoring import ClosedFormBlock
 
 WINDOWS = 100
@@ -111,30 +112,24 @@ class KalmanBlock(ClosedFormBlock):
     ) -> None:
         """Make room for the maps."""
         super().__init__(autoencoder, modalities, config)
-        self.corrector = nn.ModuleDict(
-            {
-                n: Smoother(len(m.channels), autoencoder.steps[n])
-                for n, m in modalities.items()
-                if m.size is None
-            }
-        )
+        smoothers = {
+            n: Smoother(len(m.channels), autoencoder.steps[n])
+            for n, m in modalities.items()
+            if m.size is None
+        }
+        self.corrector = EachModality(smoothers)
 
     def restore(self, autoencoder: Autoencoder, observed: Signals) -> tuple[Signals, Signals]:
         """Smooth each series."""
-        restored = dict(observed)
-        for name, smoother in self._smoothers().items():
-            restored[name] = smoother(observed[name])
+        restored: Signals = self.corrector(observed)
         return autoencoder.encode(restored), restored
 
     @torch.no_grad()
     def fit_start(self, autoencoder: Autoencoder, standardized: Signals) -> None:
         """Take noises and normal residuals from clean windows."""
-        for name, smoother in self._smoothers().items():
+        smoothers: nn.ModuleDict = self.corrector.parts  # type: ignore[assignment]
+        for name, smoother in smoothers.items():
             count = len(standardized[name])
             some = torch.linspace(0, count - 1, min(WINDOWS, count)).long()
-            smoother.fit(standardized[name][some])
+            smoother.fit(standardized[name][some])  # type: ignore[operator]
         super().fit_start(autoencoder, standardized)
-
-    def _smoothers(self) -> dict[str, Smoother]:
-        smoothers: nn.ModuleDict = self.corrector  # type: ignore[assignment]
-        return dict(smoothers.items())  # type: ignore[arg-type]

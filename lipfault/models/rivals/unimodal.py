@@ -10,6 +10,7 @@ from lipfault.models.autoencoder import Autoencoder, Signals
 from lipfault.models.block import BlockConfig
 from lipfault.models.detector import Detector, FaultDetector
 from lipfault.models.rivals.denoising import DenoisingBlock, refinement
+from lipfault.models.rivals.each_modality import EachModality
 
 
 class SeparateDetectors(FaultDetector):
@@ -62,7 +63,7 @@ class UnimodalBlock(DenoisingBlock):
         super().__init__(autoencoder, modalities, config)
         width = self.config.corrector_width
         sizes = zip(self.latent.shapes, self.latent.sizes, strict=True)
-        self.corrector = nn.ModuleDict({n: refinement(size, width) for n, size in sizes})
+        self.corrector = EachModality({n: Refined(size, width) for n, size in sizes})
 
     def new_detector(self, modalities: Mapping[str, Modality]) -> FaultDetector:
         """A dense detector for each modality."""
@@ -74,5 +75,24 @@ class UnimodalBlock(DenoisingBlock):
 
     def refined(self, latents: Signals) -> Signals:
         """Each latent refined by what it says itself."""
-        layers: nn.ModuleDict = self.corrector  # type: ignore[assignment]
-        return {n: z + layers[n](z.flatten(1)).view_as(z) for n, z in latents.items()}
+        refined: Signals = self.corrector(latents)
+        return refined
+
+
+class Refined(nn.Module):
+    """A latent, and what dense layers add to it; nothing at the start.
+
+    Args:
+        size: Numbers in the latent.
+        width: Hidden units.
+    """
+
+    def __init__(self, size: int, width: int) -> None:
+        """Build the layers."""
+        super().__init__()
+        self.layers = refinement(size, width)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """A latent (batch, ...) of the same shape."""
+        added: Tensor = self.layers(latent.flatten(1))
+        return latent + added.view_as(latent)
