@@ -179,6 +179,10 @@ def test_jacobian_and_gains_are_those_of_the_module(tmp_path):
         (lambda: SpectralNormMonitor(every=0), 'at least 1 step'),
         (lambda: JacobianMonitor(samples=1), 'at least 2 windows'),
         (lambda: JacobianMonitor(modules=('block.corrector',)).look(Task(None), collate([1])), '2'),
+        (
+            lambda: JacobianMonitor(modules=('block.corrector',)).look(Task(None), collate([1, 2])),
+            "'corrector' is never called",
+        ),
         (lambda: SpectralNormMonitor(modules=('block.nose',)).look(Task(None), None), 'block.nose'),
     ],
 )
