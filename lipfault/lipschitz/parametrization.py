@@ -179,7 +179,7 @@ class Modulation(nn.Module):
         """What `advance` finds for a matrix."""
         key = _key(weight)
         if self._trained is None or self._trained[0] != key:
-            found = dense_norm(weight.detach(), self.right)
+            found = dense_norm(weight.detach(), self.right.to(weight.dtype))
             if found is None:
                 self.advance(weight)
             else:

@@ -207,3 +207,15 @@ def test_pin_that_is_met_exactly_still_turns_the_gradient():
     for y in (layer(torch.eye(3)), layer.weight):
         (slope,) = torch.autograd.grad(y.diagonal().sum(), only(layer).raw)
         torch.testing.assert_close(slope.diagonal(), torch.tensor([1 - 3.5 / 2, 1.0, 1.0]))
+
+
+def test_a_network_moved_to_64_bits_goes_on_training():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 5), nn.GELU(), nn.Linear(5, 3))
+    modulate(net, {'*': {'mode': 'pin', 'target': 0.5}})
+    net.double()
+    x = torch.randn(4, 6, dtype=torch.float64)
+    y = net(x)
+    y.sum().backward()
+    assert y.dtype == torch.float64
+    torch.testing.assert_close(y, net.eval()(x), rtol=1e-4, atol=1e-6)
