@@ -1,16 +1,20 @@
 """A trained stage 2, ready to be asked."""
 
+from typing import TYPE_CHECKING
+
 import yaml
 
 from lipfault.errors import LipfaultError
 from lipfault.models.block import BlockConfig
 from lipfault.tasks.base import CARD
 from lipfault.tasks.checkpoints import CONFIG_NAME, find_checkpoint, read_checkpoint
-from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.finetune_config import FinetuneConfig
 
+if TYPE_CHECKING:
+    from lipfault.tasks.finetune import FinetuneTask
 
-def trained_task(run: str) -> FinetuneTask:
+
+def trained_task(run: str) -> 'FinetuneTask':
     """The task of a run of stage 2 with its weights and threshold, in evaluation mode.
 
     Args:
@@ -20,6 +24,8 @@ def trained_task(run: str) -> FinetuneTask:
         LipfaultError: If there is no checkpoint, it is not one of stage 2, or the run's
             configuration is not beside it.
     """
+    from lipfault.tasks.finetune import FinetuneTask  # the chain of imports at once stays short
+
     file = find_checkpoint(run)
     checkpoint = read_checkpoint(file)
     card = checkpoint[CARD]
