@@ -1,6 +1,6 @@
 """The DataModule: windows of recordings in, batches with faults out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -195,13 +195,6 @@ class RecordingDataModule(LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Windows]:
         """Batches of the test split in order, without faults unless `predict_faults` is set."""
         return self._in_order(self.test_split, even=False)
-
-    def clean_batches(self, split: str) -> Iterator[Batch]:
-        """All windows of a split in order, without faults, on the CPU, loaded by this process."""
-        dataset = self.dataset(split)
-        for start in range(0, len(dataset), self._batch_size):
-            stop = min(start + self._batch_size, len(dataset))
-            yield self.clean_batch(dataset.fetch(range(start, stop)))
 
     def clean_batch(self, windows: Windows) -> Batch:
         """The batch as recorded: observed and clean signals are the same tensors."""

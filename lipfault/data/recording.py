@@ -28,6 +28,9 @@ from lipfault.data.validation import (
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 
+OPEN = 64
+"""Datasets kept open, each with a chunk cache of its own; memory must not grow with the data."""
+
 
 @dataclass(frozen=True)
 class EpisodeInfo:
@@ -134,16 +137,20 @@ class Recording:
         return {**self.__dict__, '_file': None, '_datasets': {}, '_pid': -1}
 
     def _dataset(self, episode_id: str, name: str) -> h5py.Dataset:
-        """This process's handle of a dataset, kept so that its chunk cache is too."""
+        """This process's handle of a dataset; the last ones are kept with their chunk caches."""
         if self._pid != os.getpid():
             # A forked worker inherits the handle; it must not be closed from there.
             self._file, self._datasets, self._pid = None, {}, os.getpid()
         if self._file is None:
             self._file = _open(self.path, self._chunk_cache_bytes)
         key = (episode_id, name)
-        if key not in self._datasets:
-            self._datasets[key] = self._file[f'episodes/{episode_id}/{name}']
-        return self._datasets[key]
+        dataset = self._datasets.pop(key, None)
+        if dataset is None:
+            dataset = self._file[f'episodes/{episode_id}/{name}']
+        self._datasets[key] = dataset  # the latest stands last
+        if len(self._datasets) > OPEN:
+            del self._datasets[next(iter(self._datasets))]
+        return dataset
 
     @contextmanager
     def _naming(self, where: str | None = None) -> Iterator[None]:

@@ -14,6 +14,9 @@ from lipfault.models.pca import fit_pca
 if TYPE_CHECKING:
     from lipfault.data.datamodule import RecordingDataModule
 
+CHUNK = 64
+"""Windows that are read at once."""
+
 FIT_LIMIT = 6000
 """Windows from which standardization and PCA are taken, evenly spread over the split."""
 
@@ -25,7 +28,7 @@ def recording_data(trainer: lightning.Trainer) -> 'RecordingDataModule':
         LipfaultError: If the trainer runs without one.
     """
     datamodule = getattr(trainer, 'datamodule', None)
-    if not hasattr(datamodule, 'clean_batches'):
+    if not hasattr(datamodule, 'clean_batch'):
         raise LipfaultError('the tasks of lipfault need a RecordingDataModule, pass datamodule=...')
     return cast('RecordingDataModule', datamodule)
 
@@ -41,17 +44,18 @@ def clean_signals(datamodule: 'RecordingDataModule', split: str, limit: int) -> 
     Returns:
         For each modality (window, channel, time) or (window, channel, height, width), float32.
     """
-    count = len(datamodule.dataset(split))
-    wanted = torch.zeros(count, dtype=torch.bool)
-    wanted[torch.linspace(0, count - 1, min(limit, count)).long()] = True
-    kept: dict[str, list[torch.Tensor]] = {n: [] for n in datamodule.modalities}
-    start = 0
-    for batch in datamodule.clean_batches(split):
-        rows = wanted[start : start + len(batch.sample_id)]
-        start += len(rows)
-        for name, signals in batch.clean.items():
-            kept[name].append(signals[rows])
-    return {n: torch.cat(parts) for n, parts in kept.items()}
+    dataset = datamodule.dataset(split)
+    count = len(dataset)
+    places = sorted(set(torch.linspace(0, count - 1, min(limit, count)).long().tolist()))
+    kept: Signals = {}
+    for start in range(0, len(places), CHUNK):
+        rows = slice(start, start + CHUNK)
+        clean = datamodule.clean_batch(dataset.fetch(places[rows])).clean
+        for name, signals in clean.items():
+            if name not in kept:
+                kept[name] = signals.new_empty(len(places), *signals.shape[1:])
+            kept[name][rows] = signals
+    return kept
 
 
 @torch.no_grad()

@@ -250,13 +250,6 @@ def test_two_ranks_share_the_epoch(tiny_recording):
     assert interleaved == flat(_order(tiny_recording, 0, 0))[:40]
 
 
-def test_clean_batches_cover_a_split(tiny_recording):
-    data = datamodule(tiny_recording)
-    batches = list(data.clean_batches('test'))
-    assert flat(ids(batches)) == data.dataset('test').sample_id.tolist()
-    assert batches[0].clean['camera'].max() <= 1
-
-
 def test_several_files(tmp_path, tiny_recording):
     other = tmp_path / 'other.h5'
     other.write_bytes(tiny_recording.read_bytes())

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lipfault.data import recording as recording_module
 from lipfault.data.episode import Episode
 from lipfault.data.recording import Recording
 from lipfault.data.recording_set import RecordingSet
@@ -197,3 +198,16 @@ def test_several_files_read_as_one(tmp_path, tiny_recording):
     both = RecordingSet([tiny_recording, other])
     assert [info.episode_id for info in both.episodes][5:7] == ['tiny/swing-05', 'other/swing-00']
     np.testing.assert_array_equal(both.read(7, 'force', 0, 9), both.read(1, 'force', 0, 9))
+
+
+def test_few_datasets_stay_open_and_those_read_last(tiny_recording, monkeypatch):
+    monkeypatch.setattr(recording_module, 'OPEN', 2)
+    recording = Recording(tiny_recording)
+    whole = Recording(tiny_recording)
+    for episode in (0, 1, 0, 2, 0, 1):
+        for name in recording.modalities:
+            read = recording.read(episode, name, 0, 5)
+            np.testing.assert_array_equal(read, whole.read(episode, name, 0, 5))
+            assert len(recording._datasets) <= 2
+    last = recording.episodes[1].episode_id
+    assert [key[0] for key in recording._datasets] == [last, last]
