@@ -40,7 +40,7 @@ def draw_certificate(run: Run) -> Figure:
         axes.plot(range(len(paths)), values, marker, ms=8, label=key)
     axes.axhline(1.0, lw=0.9, color='0.7')
     axes.set_xticks(range(len(paths)), labels=list(paths), rotation=20, ha='right')
-    axes.set(title='fault gain: change of the cleaned signal per unit of fault')
+    axes.set(title='fault gain of each path')
     logarithmic(axes, 'y')
     axes.legend(loc='best')
     return figure
