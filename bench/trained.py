@@ -131,8 +131,9 @@ def monitors(run: str) -> Iterator[str]:
 def whole_path(task: FinetuneTask) -> Iterator[str]:
     """Largest singular value of the Jacobian from each modality to each cleaned signal."""
     x = signals(task)
-    for source in x:
-        for output in x:
+    small_first = sorted(x, key=lambda n: x[n].numel())
+    for output in small_first:
+        for source in small_first:
 
             def path(part: Tensor, source: str = source, output: str = output) -> Tensor:
                 cleaned = task.block.clean(task.autoencoder, x | {source: part})
