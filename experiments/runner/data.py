@@ -17,9 +17,10 @@ def data_of(preset: str, cell: str, seed: int) -> RecordingDataModule:
 
 def faults_of(preset: str, cell: str, seed: int) -> FaultConfig:
     """The faults that stage 2 injects."""
-    faults = FaultConfig(**_settings(preset, cell)['faults'])
-    faults.seed = seed
-    return faults
+    given = dict(_settings(preset, cell)['faults'])
+    if given.get('severities'):
+        given['severities'] = {int(k): v for k, v in given['severities'].items()}
+    return FaultConfig(**given | {'seed': seed})
 
 
 def _settings(preset: str, cell: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from experiments.delay import experiment
+from experiments.runner.data import faults_of
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.faults.schedule import FaultEvent, FaultSchedule
 from lipfault.metrics.delay import detection_delays
@@ -43,3 +44,10 @@ def test_a_perfect_detector_is_late_by_less_than_a_stride(data, monkeypatch):
     assert 0 <= float(delays[0]) < 0.1 + 1e-6
     assert not alarm[end_s < 5.0].any()
     assert not alarm[end_s > 7.7].any()
+
+
+def test_faults_are_those_of_the_configuration():
+    faults = faults_of('full', 'ur5', 3)
+    assert faults.seed == 3
+    assert faults.severities == dict.fromkeys(range(1, 6), 1.0)
+    assert 'occlusion' in faults.held_out
