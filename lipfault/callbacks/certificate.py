@@ -177,7 +177,7 @@ class Paths:
 
 def physical_box(task: Any, like: Signals) -> Box:  # noqa: ANN401
     """Range of each modality in standardized units, shaped (1, ...)."""
-    ends = {n: task.autoencoder.limits(n, m) for n, m in task.description.modalities.items()}
+    ends = {n: task.autoencoder.limits(n) for n in task.description.modalities}
     low, high = ({n: e[i].expand_as(like[n][:1]) for n, e in ends.items()} for i in (0, 1))
     return Box(low, high)
 

@@ -79,10 +79,9 @@ class JacobianMonitor(Observer):
         finally:
             for handle in handles:
                 handle.remove()
-        for name in modules.keys() - calls.keys():
-            raise LipfaultError(
-                f'JacobianMonitor: the module {name!r} is never called; leave it out'
-            )
+        idle = sorted(modules.keys() - calls.keys())
+        if idle:
+            raise LipfaultError(f'JacobianMonitor: {idle} are never called; leave them out')
         return calls
 
     def _jacobian(self, name: str, module: nn.Module, call: 'Call') -> dict[str, float]:

@@ -95,15 +95,10 @@ class Autoencoder(nn.Module):
         scale = self._standardize(name).scale
         return torch.tensor(modality.noise, device=scale.device) / scale.flatten()
 
-    def limits(self, name: str, modality: Modality) -> tuple[Tensor, Tensor]:
+    def limits(self, name: str) -> tuple[Tensor, Tensor]:
         """Ends of a sensor's physical range in standardized units, of the shape of its mean."""
         standardize = self._standardize(name)
-        mean = standardize.mean
-        low, high = (
-            torch.tensor(end).to(mean).view_as(standardize.scale).expand_as(mean)
-            for end in (modality.low, modality.high)
-        )
-        return standardize(low), standardize(high)
+        return standardize(standardize.low), standardize(standardize.high)
 
     def standardized(self, signals: Signals) -> Signals:
         """Signals in the units of the model: zero mean, unit variance."""

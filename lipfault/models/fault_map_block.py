@@ -82,7 +82,6 @@ class FaultMapBlock(ComputeBlock):
         widths = config.local_widths or {'series': 192, 'image': 48}
         residuals = {n: self._residual_count(n) for n in modalities}
         self.contradictions = nn.ModuleDict({n: Contradiction(shapes[n]) for n in self._related})
-        self.modalities = dict(modalities)
         self.images = {n: m for n, m in modalities.items() if m.size}
         self.usual = nn.ModuleDict(
             {
@@ -213,7 +212,7 @@ class FaultMapBlock(ComputeBlock):
             restorer = self.restorers[name]
             guess = restorer(kept[name], seen, hidden[name], decoded[name].to(x.dtype))
             if not self.training:  # where it would stop gradients
-                low, high = autoencoder.limits(name, self.modalities[name])
+                low, high = autoencoder.limits(name)
                 guess = torch.minimum(torch.maximum(guess, low), high)
             inferred[name], replace = guess, hidden[name]
             if located:

@@ -18,6 +18,8 @@ class Standardize(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    low: Tensor
+    high: Tensor
 
     def __init__(self, modality: Modality) -> None:
         """Start as the identity."""
@@ -26,6 +28,9 @@ class Standardize(nn.Module):
         self.register_buffer('mean', torch.zeros(len(modality.channels), *places))
         self.register_buffer('scale', torch.ones(len(modality.channels), *(1 for _ in places)))
         self.register_buffer('floor', torch.tensor(modality.noise).view_as(self.scale))
+        for end in ('low', 'high'):  # known from the modality, hence not in a checkpoint
+            column = torch.tensor(getattr(modality, end)).view_as(self.scale)
+            self.register_buffer(end, column, persistent=False)
         self.kind = modality.kind
 
     def fit(self, signals: Tensor) -> None:

@@ -181,7 +181,7 @@ def test_jacobian_and_gains_are_those_of_the_module(tmp_path):
         (lambda: JacobianMonitor(modules=('block.corrector',)).look(Task(None), collate([1])), '2'),
         (
             lambda: JacobianMonitor(modules=('block.corrector',)).look(Task(None), collate([1, 2])),
-            "'corrector' is never called",
+            r"\['corrector'\] are never called",
         ),
         (lambda: SpectralNormMonitor(modules=('block.nose',)).look(Task(None), None), 'block.nose'),
     ],
