@@ -30,7 +30,11 @@ class DenoisingBlock(RestoringBlock):
         super().__init__(autoencoder, modalities, config)
         self.coders = deepcopy(autoencoder).requires_grad_(True)
         self.coders.standardize = nn.ModuleDict()  # the signals come standardized
-        self.corrector = refinement(self.latent.size, self.config.corrector_width)
+        self.corrector = self.new_corrector()
+
+    def new_corrector(self) -> nn.Module:
+        """Dense layers on the joint latent."""
+        return refinement(self.latent.size, self.config.corrector_width)
 
     def restore(self, autoencoder: Autoencoder, observed: Signals) -> tuple[Signals, Signals]:
         """Encode, refine and decode."""

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 from lipfault.models.autoencoder import Autoencoder, Signals
-from lipfault.models.block import BlockConfig
 from lipfault.models.rivals.each_modality import EachModality
 from lipfault.models.rivals.restoring import ClosedFormBlock
 
@@ -104,20 +103,12 @@ class KalmanBlock(ClosedFormBlock):
     the other channels. The score is what was smoothed away.
     """
 
-    def __init__(
-        self,
-        autoencoder: Autoencoder,
-        modalities: Mapping[str, Modality],
-        config: BlockConfig | None = None,
-    ) -> None:
-        """Make room for the maps."""
-        super().__init__(autoencoder, modalities, config)
-        smoothers = {
-            n: Smoother(len(m.channels), autoencoder.steps[n])
-            for n, m in modalities.items()
-            if m.size is None
-        }
-        self.corrector = EachModality(smoothers)
+    def new_corrector(
+        self, autoencoder: Autoencoder, modalities: Mapping[str, Modality]
+    ) -> nn.Module:
+        """Room for the map of each series."""
+        series = {n: len(m.channels) for n, m in modalities.items() if m.size is None}
+        return EachModality({n: Smoother(c, autoencoder.steps[n]) for n, c in series.items()})
 
     def restore(self, autoencoder: Autoencoder, observed: Signals) -> tuple[Signals, Signals]:
         """Smooth each series."""

@@ -117,9 +117,15 @@ class ClosedFormBlock(RestoringBlock):
         modalities: Mapping[str, Modality],
         config: BlockConfig | None = None,
     ) -> None:
-        """Add a corrector that does nothing, for those who ask for its norm."""
+        """Add what corrects, if anything does."""
         super().__init__(autoencoder, modalities, config)
-        self.corrector = nn.Identity()
+        self.corrector = self.new_corrector(autoencoder, modalities)
+
+    def new_corrector(
+        self, autoencoder: Autoencoder, modalities: Mapping[str, Modality]
+    ) -> nn.Module:
+        """Nothing by default, for those who ask for its norm."""
+        return nn.Identity()
 
     def new_detector(self, modalities: Mapping[str, Modality]) -> ResidualScore:
         """Standard scores."""

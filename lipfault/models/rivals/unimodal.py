@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lipfault.modality import Modality
-from lipfault.models.autoencoder import Autoencoder, Signals
-from lipfault.models.block import BlockConfig
+from lipfault.models.autoencoder import Signals
 from lipfault.models.detector import Detector, FaultDetector
 from lipfault.models.rivals.denoising import DenoisingBlock, refinement
 from lipfault.models.rivals.each_modality import EachModality
@@ -53,17 +52,11 @@ class UnimodalBlock(DenoisingBlock):
     The same as `DenoisingBlock` but for what passes from one modality to another: nothing.
     """
 
-    def __init__(
-        self,
-        autoencoder: Autoencoder,
-        modalities: Mapping[str, Modality],
-        config: BlockConfig | None = None,
-    ) -> None:
-        """Copy the coders, and build the layers between them."""
-        super().__init__(autoencoder, modalities, config)
+    def new_corrector(self) -> nn.Module:
+        """Dense layers on the latent of each modality."""
         width = self.config.corrector_width
         sizes = zip(self.latent.shapes, self.latent.sizes, strict=True)
-        self.corrector = EachModality({n: Refined(size, width) for n, size in sizes})
+        return EachModality({n: Refined(size, width) for n, size in sizes})
 
     def new_detector(self, modalities: Mapping[str, Modality]) -> FaultDetector:
         """A dense detector for each modality."""
