@@ -85,9 +85,7 @@ def report(preset: str, folder: Path) -> None:
     lines = [HEAD, *figures(found), '', '## Recall against damage', '']
     lines += ['Damage is the RMS change of the touched signal in units of its sensor noise.', '']
     lines += recalls(found)
-    write_results(folder, found, lines)
-    if preset == 'full':
-        PAGE.write_text((folder / 'results.md').read_text())
+    write_results(folder, found, lines, PAGE if preset == 'full' else None)
 
 
 def ceiling(run: Run) -> dict[str, float]:

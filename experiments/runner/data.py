@@ -1,5 +1,6 @@
 """The data of a run, without a run."""
 
+from functools import cache
 from typing import Any
 
 from experiments.runner.plan import LAST
@@ -10,9 +11,8 @@ from lipfault.faults.config import FaultConfig
 
 def data_of(preset: str, cell: str, seed: int) -> RecordingDataModule:
     """The DataModule that stage 2 uses."""
-    found = _settings(preset, cell)
-    found.pop('faults')
-    return RecordingDataModule(**found | {'seed': seed}, faults=faults_of(preset, cell, seed))
+    found = _settings(preset, cell) | {'seed': seed, 'faults': faults_of(preset, cell, seed)}
+    return RecordingDataModule(**found)
 
 
 def faults_of(preset: str, cell: str, seed: int) -> FaultConfig:
@@ -23,7 +23,9 @@ def faults_of(preset: str, cell: str, seed: int) -> FaultConfig:
     return FaultConfig(**given | {'seed': seed})
 
 
+@cache
 def _settings(preset: str, cell: str) -> dict[str, Any]:
+    """Parsed once; nobody changes it."""
     overlays = ('configs/finetune.yaml', f'configs/data/{cell}.yaml', *LAST[preset])
     found: dict[str, Any] = settings(['fit', *(a for o in overlays for a in ('--config', o))])
     return dict(found['data'])

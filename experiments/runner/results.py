@@ -66,11 +66,13 @@ def table(columns: Iterable[str], rows: Mapping[str, Iterable[str]]) -> list[str
     return lines + [f'| {" | ".join((name, *cells))} |' for name, cells in rows.items()]
 
 
-def write_results(folder: Path, values: Mapping[str, Any], lines: Iterable[str]) -> None:
-    """`results.json`, and `results.md` for people."""
+def write_results(
+    folder: Path, values: Mapping[str, Any], lines: Iterable[str], page: Path | None = None
+) -> None:
+    """`results.json`, and a page for people, `results.md` if no other is named."""
     text = json.dumps(values, indent=1, sort_keys=True)
     (folder / 'results.json').write_text(text + '\n')
-    (folder / 'results.md').write_text('\n'.join(lines).rstrip() + '\n')
+    (page or folder / 'results.md').write_text('\n'.join(lines).rstrip() + '\n')
 
 
 def write_figure(folder: Path, name: str, figure: Figure) -> None:
