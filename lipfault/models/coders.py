@@ -12,7 +12,13 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from lipfault.models.patch_conv import PatchConv1d, PatchConvTranspose1d, initialize_inner
+from lipfault.models.patch_conv import (
+    ImagePatchConv,
+    ImagePatchConvTranspose,
+    PatchConv1d,
+    PatchConvTranspose1d,
+    initialize_inner,
+)
 from lipfault.models.pca import fit_pca
 from lipfault.models.place_coder import PlaceCoder
 
@@ -130,8 +136,8 @@ class PatchCoder(nn.Module):
         """Build the layers."""
         super().__init__()
         self.patch = patch
-        self.analysis = nn.Conv2d(channels, latent_channels, patch, patch, bias=False)
-        self.synthesis = nn.ConvTranspose2d(latent_channels, channels, patch, patch, bias=False)
+        self.analysis = ImagePatchConv(channels, latent_channels, patch, bias=False)
+        self.synthesis = ImagePatchConvTranspose(latent_channels, channels, patch)
 
     def encode(self, images: Tensor) -> Tensor:
         """Latent (batch, latent channel, row, column) of images (batch, channel, height, width)."""

@@ -1,7 +1,7 @@
-"""Strided 1-d convolutions computed as one matrix product.
+"""Strided convolutions over patches, computed as one matrix product.
 
-Same parameters, same result and the same operator as `nn.Conv1d` and `nn.ConvTranspose1d`; with
-kernels as long as these the product is several times faster on a CPU.
+Same parameters, same result and the same operator as torch's own convolutions; with kernels as
+large as these the product is several times faster on a CPU.
 """
 
 import torch
@@ -55,6 +55,50 @@ class PatchConvTranspose1d(nn.ConvTranspose1d):
         whole = rearrange(first + second, 'b c t p -> b c (t p)')
         series = whole[:, :, self.patch // 2 : -(self.patch - self.patch // 2)]
         return series if self.bias is None else series + self.bias[:, None]
+
+
+class ImagePatchConv(nn.Conv2d):
+    """Convolution over patches that do not overlap.
+
+    Args:
+        channels: Channels of the image.
+        out: Channels of the output.
+        patch: Pixels of a patch in each direction.
+        bias: Whether it has one.
+    """
+
+    def __init__(self, channels: int, out: int, patch: int, bias: bool = True) -> None:
+        """Fix kernel and stride to the patch."""
+        super().__init__(channels, out, patch, stride=patch, bias=bias)
+        self.patch = patch
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(batch, out, row, column) of (batch, channel, height, width)."""
+        rows = rearrange(input, 'b c (h p) (w q) -> b h w (c p q)', p=self.patch, q=self.patch)
+        kernels = self.weight.flatten(1)
+        return rearrange(functional.linear(rows, kernels, self.bias), 'b h w m -> b m h w')
+
+
+class ImagePatchConvTranspose(nn.ConvTranspose2d):
+    """Adjoint of `ImagePatchConv`, without bias.
+
+    Args:
+        channels: Channels of the latent.
+        out: Channels of the image.
+        patch: Pixels of a patch in each direction.
+    """
+
+    def __init__(self, channels: int, out: int, patch: int) -> None:
+        """Fix kernel and stride to the patch."""
+        super().__init__(channels, out, patch, stride=patch, bias=False)
+        self.patch = patch
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """(batch, out, height, width) of (batch, channel, row, column)."""
+        kernels = rearrange(self.weight, 'm c p q -> m (p q c)')
+        rows = rearrange(input, 'b m h w -> b h w m') @ kernels
+        pixels = rearrange(rows, 'b h w (p q c) -> b (h p) (w q) c', p=self.patch, q=self.patch)
+        return rearrange(pixels, 'b h w c -> b c h w')
 
 
 def initialize_inner(layer: PatchConv1d | PatchConvTranspose1d, kernels: Tensor) -> None:

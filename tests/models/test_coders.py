@@ -5,7 +5,12 @@ from torch import nn
 from lipfault.errors import LipfaultError
 from lipfault.models.autoencoder import Autoencoder, CoderConfig
 from lipfault.models.coders import ImageCoder, SeriesCoder
-from lipfault.models.patch_conv import PatchConv1d, PatchConvTranspose1d
+from lipfault.models.patch_conv import (
+    ImagePatchConv,
+    ImagePatchConvTranspose,
+    PatchConv1d,
+    PatchConvTranspose1d,
+)
 from lipfault.models.pca import fit_pca
 from lipfault.models.standardize import Standardize
 
@@ -16,6 +21,15 @@ def test_patch_convolutions_are_convolutions(patch):
     forth, back = PatchConv1d(5, 7, patch), PatchConvTranspose1d(7, 5, patch)
     torch.testing.assert_close(forth(series), nn.Conv1d.forward(forth, series))
     torch.testing.assert_close(back(latent), nn.ConvTranspose1d.forward(back, latent))
+
+
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+def test_patch_convolutions_of_images_are_convolutions(layout):
+    images, latent = torch.randn(3, 5, 8, 12), torch.randn(3, 7, 2, 3)
+    images, latent = (x.to(memory_format=layout) for x in (images, latent))
+    forth, back = ImagePatchConv(5, 7, 4), ImagePatchConvTranspose(7, 5, 4)
+    torch.testing.assert_close(forth(images), nn.Conv2d.forward(forth, images))
+    torch.testing.assert_close(back(latent), nn.ConvTranspose2d.forward(back, latent))
 
 
 def test_series_coder_starts_as_the_patch_pca():
