@@ -14,8 +14,8 @@ from lipfault.models.pca import fit_pca
 if TYPE_CHECKING:
     from lipfault.data.datamodule import RecordingDataModule
 
-CHUNK = 64
-"""Windows that are read at once."""
+CHUNK = 8
+"""Windows that are read at once; the pieces of larger blocks stay in the memory of the process."""
 
 FIT_LIMIT = 6000
 """Windows from which standardization and PCA are taken, evenly spread over the split."""

@@ -99,7 +99,7 @@ def measure_correction(
 @torch.no_grad()
 def measure_clean(
     autoencoder: Autoencoder, block: ComputeBlock, batch: Batch
-) -> tuple[PerSample, Detection, Correction]:
+) -> tuple[PerSample, tuple[Detection, Correction]]:
     """Score of the clean signals, and what the block does to them, (batch,) each.
 
     `harm_before` and `harm_after` are the reconstruction errors of the autoencoder fed with the
@@ -117,7 +117,7 @@ def measure_clean(
     for name, signal in truth.items():
         values[f'skill_error/{name}'] = error_per_sample(before[name].float(), signal)
         values[f'skill_spread/{name}'] = signal.square().flatten(1).mean(dim=1)
-    return values, found, corrected
+    return values, (found, corrected)
 
 
 @torch.no_grad()

@@ -204,7 +204,7 @@ class FinetuneTask(BaseTask):
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Collect what is measured on each window."""
-        self._collected['seen'].append(self._measure(batch, oracle=False))
+        self._collected['seen'].append(self._measure(batch))
 
     def on_validation_epoch_end(self) -> None:
         """Calibrate the threshold on the clean windows and log how well faults are met."""
@@ -229,7 +229,7 @@ class FinetuneTask(BaseTask):
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Collect what is measured on each window."""
         split = SPLITS[dataloader_idx]
-        self._collected[split].append(self._measure(batch, oracle=True))
+        self._collected[split].append(self._measure(batch, beside_clean=split == 'seen'))
         if split == 'seen':
             fault_examples(
                 self._examples, self.autoencoder, self.block, batch, self.description.modalities
@@ -270,14 +270,16 @@ class FinetuneTask(BaseTask):
             'cleaned': self.autoencoder.physical(corrected.cleaned),
         }
 
-    def _measure(self, batch: Batch, oracle: bool) -> PerSample:
+    def _measure(self, batch: Batch, beside_clean: bool = True) -> PerSample:
+        """Everything about each window; of the clean one beside it, which no fault changes, once."""
         autoencoder, block = self.autoencoder, self.block
         observed, known = observed_signals(autoencoder, batch, self.description.modalities)
-        found, corrected = block(autoencoder, observed, known=known)
-        values, clean_found, clean_corrected = measure_clean(autoencoder, block, batch)
-        values |= measure_detection(found, _labels(batch))
-        values |= measure_correction(autoencoder, block, batch, observed, (found, corrected))
-        values |= measure_gains(autoencoder, (found, corrected), (clean_found, clean_corrected))
+        faulty = block(autoencoder, observed, known=known)
+        values = measure_detection(faulty[0], _labels(batch))
+        values |= measure_correction(autoencoder, block, batch, observed, faulty)
+        if beside_clean:
+            of_clean, clean = measure_clean(autoencoder, block, batch)
+            values |= of_clean | measure_gains(autoencoder, faulty, clean)
         values['sample_id'] = batch.sample_id
         return {k: v.detach().cpu() for k, v in values.items()}
 
