@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from experiments.runner.catalogue import Experiment
+from experiments.runner.execute import wanted_state
 from experiments.runner.plan import CELLS, SEEDS, stage_two
-from experiments.runner.results import over_seeds, table, tested, write_results
+from experiments.runner.results import over_seeds, table, tested, write_json, write_results
 from experiments.runner.run import Run
 
 PAGE = Path('docs/results.md')
@@ -74,18 +76,35 @@ def columns(preset: str) -> dict[str, dict[int, Run]]:
 
 
 def report(preset: str, folder: Path) -> None:
-    """Results of the runs that are done; those of a full preset also as a page of the docs."""
+    """Results of the runs that are done; those of a full preset also as a page of the docs.
+
+    What `folder` has of a run that is not on this machine stays, if the run was of the
+    configuration of today; `runs.json` holds the hash of each.
+    """
+    known: Columns = _read(folder / 'results.json')
+    hashes: dict[str, str] = _read(folder / 'runs.json')
     found: Columns = {}
+    kept: dict[str, str] = {}
     for column, runs in columns(preset).items():
         for seed, run in runs.items():
+            wanted, metrics = wanted_state(run).hash, known.get(column, {}).get(str(seed))
             if tested(run):
                 metrics = json.loads((run.folder / 'metrics.json').read_text()) | ceiling(run)
+            elif hashes.get(run.name) != wanted:
+                continue
+            if metrics is not None:
                 found.setdefault(column, {})[str(seed)] = metrics
+                kept[run.name] = wanted
     found = dict(sorted(found.items()))
     lines = [HEAD, *figures(found), '', '## Recall against damage', '']
     lines += ['Damage is the RMS change of the touched signal in units of its sensor noise.', '']
     lines += recalls(found)
     write_results(folder, found, lines, PAGE if preset == 'full' else None)
+    write_json(folder / 'runs.json', kept)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return dict(json.loads(file.read_text())) if file.exists() else {}
 
 
 def ceiling(run: Run) -> dict[str, float]:

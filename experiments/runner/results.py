@@ -66,12 +66,16 @@ def table(columns: Iterable[str], rows: Mapping[str, Iterable[str]]) -> list[str
     return lines + [f'| {" | ".join((name, *cells))} |' for name, cells in rows.items()]
 
 
+def write_json(file: Path, values: Mapping[str, Any]) -> None:
+    """Sorted, so that the same values give the same file."""
+    file.write_text(json.dumps(values, indent=1, sort_keys=True) + '\n')
+
+
 def write_results(
     folder: Path, values: Mapping[str, Any], lines: Iterable[str], page: Path | None = None
 ) -> None:
     """`results.json`, and a page for people, `results.md` if no other is named."""
-    text = json.dumps(values, indent=1, sort_keys=True)
-    (folder / 'results.json').write_text(text + '\n')
+    write_json(folder / 'results.json', values)
     (page or folder / 'results.md').write_text('\n'.join(lines).rstrip() + '\n')
 
 

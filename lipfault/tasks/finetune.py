@@ -271,7 +271,7 @@ class FinetuneTask(BaseTask):
         }
 
     def _measure(self, batch: Batch, beside_clean: bool = True) -> PerSample:
-        """Everything about each window; of the clean one beside it, which no fault changes, once."""
+        """Everything about each window, and about the clean one beside it."""
         autoencoder, block = self.autoencoder, self.block
         observed, known = observed_signals(autoencoder, batch, self.description.modalities)
         faulty = block(autoencoder, observed, known=known)

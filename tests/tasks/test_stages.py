@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from lipfault.errors import LipfaultError
 from lipfault.faults.log import read_log
 from lipfault.report.recall import draw_recall
 from lipfault.report.run import load_run
 from lipfault.tasks.checkpoints import find_checkpoint, read_checkpoint
+from lipfault.tasks.trained import trained_task
 
 COMMON = """
 data:
@@ -122,6 +125,26 @@ def test_autoencoder_is_frozen_in_stage_two(runs):
     after = read_checkpoint(find_checkpoint(runs / 'finetune', 'last'))['state_dict']
     for name, value in before.items():
         assert torch.equal(after[name.replace('relations.', 'block.relations.', 1)], value)
+
+
+def test_a_trained_task_is_the_one_of_the_run(runs):
+    task = trained_task(str(runs / 'finetune'))
+    metrics = json.loads((runs / 'finetune' / 'metrics.json').read_text())
+    assert float(task.threshold) == metrics['detection/threshold']
+    saved = read_checkpoint(find_checkpoint(runs / 'finetune'))['state_dict']
+    assert all(torch.equal(value, saved[name]) for name, value in task.state_dict().items())
+    assert not any(p.requires_grad for p in task.parameters())
+    assert not any(module.training for module in task.modules())
+
+
+def test_what_is_no_trained_task_is_named(runs, tmp_path):
+    with pytest.raises(LipfaultError, match="stage 'pretrain', not of stage 2"):
+        trained_task(str(runs / 'pretrain'))
+    alone = tmp_path / 'checkpoints'
+    alone.mkdir()
+    shutil.copy(find_checkpoint(runs / 'finetune'), alone)
+    with pytest.raises(LipfaultError, match=f'configuration of its run is missing, {tmp_path}'):
+        trained_task(str(tmp_path))
 
 
 @pytest.mark.parametrize(

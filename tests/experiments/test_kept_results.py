@@ -1,0 +1,32 @@
+"""A report keeps what is known of runs that are not on this machine."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from experiments.main_path import experiment
+from experiments.runner.run import Run
+
+OLD = {'known': {'0': {'detection/f1': 0.25}}, 'other': {'0': {'detection/f1': 0.5}}}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Results of two runs, neither of which is here."""
+    runs = {name: {0: Run(f'none/{name}', (), ())} for name in OLD}
+    monkeypatch.setattr(experiment, 'columns', lambda preset: runs)
+    monkeypatch.setattr(experiment, 'wanted_state', lambda run: SimpleNamespace(hash='today'))
+    (tmp_path / 'results.json').write_text(json.dumps(OLD))
+    (tmp_path / 'runs.json').write_text(json.dumps({'none/known': 'today', 'none/other': 'before'}))
+    return tmp_path
+
+
+def test_results_of_todays_configuration_stay(folder):
+    experiment.report('quick', folder)
+    assert json.loads((folder / 'results.json').read_text()) == {'known': OLD['known']}
+    assert json.loads((folder / 'runs.json').read_text()) == {'none/known': 'today'}
+    page = (folder / 'results.md').read_text()
+    assert '| `detection/f1` | >= 0.98 | 0.25 |' in page
+    experiment.report('quick', folder)
+    assert (folder / 'results.md').read_text() == page
