@@ -9,12 +9,16 @@ is exact, a pure function of the weight.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 from torch.nn import functional
 from torch.nn.utils import parametrize
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.isometry import require_isometry
@@ -66,11 +70,29 @@ def modulate(module: nn.Module, rules: Mapping[str, Rule | Mapping[str, Any]]) -
         >>> [m.name for m in modulate(net, {'2': {'mode': 'cap', 'target': 1.0}})]
         ['2']
     """
+    _notice_fused_steps()
     parsed = {pattern: Rule.parse(rule) for pattern, rule in rules.items()}
     chosen = _select(module, parsed)
     for name, layer, _ in chosen:
         _refuse_tied(module, name, layer)
     return [_modulate_layer(name, layer, parsed[pattern]) for name, layer, pattern in chosen]
+
+
+@cache
+def _notice_fused_steps() -> None:
+    """Count the steps of fused optimizers, in this process, as changes of the weights.
+
+    They change a weight without raising its version (torch 2.13), and to us it would seem the same.
+    """
+    register_optimizer_step_post_hook(_raise_versions)
+
+
+def _raise_versions(optimizer: Optimizer, *_: object) -> None:
+    for group in optimizer.param_groups:
+        if group.get('fused'):
+            for weight in group['params']:
+                if weight.grad is not None:
+                    increment_version(weight)
 
 
 def modulated(module: nn.Module) -> Iterator[Modulated]:

@@ -415,3 +415,23 @@ def test_activation_checkpointing_recomputes_the_same_weight():
     other(x).sum().backward()
     for a, b in zip(net.parameters(), other.parameters(), strict=True):
         assert torch.equal(a.grad, b.grad)
+
+
+@pytest.mark.parametrize('kind', ['foreach', 'fused'])
+def test_power_iteration_follows_every_kind_of_optimizer(kind):
+    x = torch.randn(16, 5)
+    found = []
+    for options in ({}, {kind: True}):
+        torch.manual_seed(0)
+        layer = nn.Linear(5, 4)
+        (entry,) = modulate(layer, {'*': {'mode': 'floor', 'target': 2.0}})
+        start = entry.modulation.right.clone()
+        optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1, **options)
+        for _ in range(10):
+            layer(x).square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        layer(x)
+        assert not torch.allclose(entry.modulation.right, start, atol=1e-2)
+        found.append(entry.modulation.right)
+    torch.testing.assert_close(*found, atol=1e-4, rtol=1e-3)
