@@ -8,6 +8,8 @@ import sys
 import pytest
 from test_stages import COMMON, FAULTS, FINETUNE, PRETRAIN
 
+from lipfault.faults.log import read_log
+
 DIARY = '''
 import json
 from pathlib import Path
@@ -97,6 +99,14 @@ def test_two_processes_measure_what_one_measures(runs, tmp_path, stage):
 
 @pytest.mark.ddp
 @pytest.mark.slow
-def test_two_processes_predict_and_validate(runs):
-    lipfault(runs, 'predict', '--ckpt_path', runs / 'finetune', *PAIR)
-    lipfault(runs, 'validate', '--ckpt_path', runs / 'pretrain', *PAIR)
+def test_two_processes_predict_and_validate(runs, tmp_path):
+    told = {}
+    for name, processes in (('alone', ALONE), ('pair', PAIR)):
+        run = tmp_path / name
+        lipfault(runs, 'predict', '--ckpt_path', runs / 'finetune', '--run', run, *processes)
+        lines = read_log(run / 'predictions.jsonl')
+        told[name] = {line['sample_id']: line['score'] for line in lines}
+        assert len(lines) == len(told[name]) > 0  # each window once
+    assert told['pair'] == pytest.approx(told['alone'], rel=1e-5, abs=1e-5)
+    printed = lipfault(runs, 'validate', '--ckpt_path', runs / 'pretrain', *PAIR)
+    assert printed.count('Validate metric') == 1  # by one process only
