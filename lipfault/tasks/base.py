@@ -122,8 +122,8 @@ class BaseTask(lightning.LightningModule, ABC):
         groups = self._parameter_groups()
         if not groups:
             return None
-        # Fused is faster; where a scaler is used it would unscale after our clipping.
-        optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=self.device.type == 'cpu')
+        # Not fused: it pairs numbers by their place in memory, whatever the layout of the gradient.
+        optimizer = torch.optim.AdamW(groups, lr=config.lr)
         steps = max(2, int(self.trainer.estimated_stepping_batches))
         rates = [group['lr'] for group in groups]
         # A rise of exactly one step would have no length: torch divides by it.
