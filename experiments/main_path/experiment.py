@@ -12,6 +12,7 @@ from experiments.runner.execute import wanted_state
 from experiments.runner.plan import CELLS, SEEDS, stage_two
 from experiments.runner.results import over_seeds, table, tested, write_json, write_results
 from experiments.runner.run import Run
+from experiments.runner.state import check_unchanged, read_state
 
 PAGE = Path('docs/results.md')
 GOALS = {
@@ -80,6 +81,9 @@ def report(preset: str, folder: Path) -> None:
 
     What `folder` has of a run that is not on this machine stays, if the run was of the
     configuration of today; `runs.json` holds the hash of each.
+
+    Raises:
+        LipfaultError: If a run that is here was of another configuration.
     """
     known: Columns = _read(folder / 'results.json')
     hashes: dict[str, str] = _read(folder / 'runs.json')
@@ -87,14 +91,16 @@ def report(preset: str, folder: Path) -> None:
     kept: dict[str, str] = {}
     for column, runs in columns(preset).items():
         for seed, run in runs.items():
-            wanted, metrics = wanted_state(run).hash, known.get(column, {}).get(str(seed))
-            if tested(run):
+            wanted, metrics = wanted_state(run), known.get(column, {}).get(str(seed))
+            state = read_state(run.folder) if tested(run) else None
+            if state is not None:
+                check_unchanged(state, wanted, run.folder)
                 metrics = json.loads((run.folder / 'metrics.json').read_text()) | ceiling(run)
-            elif hashes.get(run.name) != wanted:
+            elif hashes.get(run.name) != wanted.hash:
                 continue
             if metrics is not None:
                 found.setdefault(column, {})[str(seed)] = metrics
-                kept[run.name] = wanted
+                kept[run.name] = wanted.hash
     found = dict(sorted(found.items()))
     lines = [HEAD, *figures(found), '', '## Recall against damage', '']
     lines += ['Damage is the RMS change of the touched signal in units of its sensor noise.', '']

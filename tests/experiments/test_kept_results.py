@@ -7,6 +7,8 @@ import pytest
 
 from experiments.main_path import experiment
 from experiments.runner.run import Run
+from experiments.runner.state import State
+from lipfault.errors import LipfaultError
 
 OLD = {'known': {'0': {'detection/f1': 0.25}}, 'other': {'0': {'detection/f1': 0.5}}}
 
@@ -16,7 +18,8 @@ def folder(tmp_path, monkeypatch):
     """Results of two runs, neither of which is here."""
     runs = {name: {0: Run(f'none/{name}', (), ())} for name in OLD}
     monkeypatch.setattr(experiment, 'columns', lambda preset: runs)
-    monkeypatch.setattr(experiment, 'wanted_state', lambda run: SimpleNamespace(hash='today'))
+    today = SimpleNamespace(hash='today', settings={'data.seed': 1})
+    monkeypatch.setattr(experiment, 'wanted_state', lambda run: today)
     (tmp_path / 'results.json').write_text(json.dumps(OLD))
     (tmp_path / 'runs.json').write_text(json.dumps({'none/known': 'today', 'none/other': 'before'}))
     return tmp_path
@@ -30,3 +33,12 @@ def test_results_of_todays_configuration_stay(folder):
     assert '| `detection/f1` | >= 0.98 | 0.25 |' in page
     experiment.report('quick', folder)
     assert (folder / 'results.md').read_text() == page
+
+
+def test_a_run_of_another_configuration_is_not_reported(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (run,) = experiment.columns('quick')['known'].values()
+    State({'data.seed': 0}, done='tested').write(run.folder)
+    with pytest.raises(LipfaultError, match=r'data\.seed: 0 then, 1 now'):
+        experiment.report('quick', folder)
+    assert json.loads((folder / 'results.json').read_text()) == OLD
