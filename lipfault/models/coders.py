@@ -136,7 +136,7 @@ class PatchCoder(nn.Module):
         """Build the layers."""
         super().__init__()
         self.patch = patch
-        self.analysis = ImagePatchConv(channels, latent_channels, patch, bias=False)
+        self.analysis = ImagePatchConv(channels, latent_channels, patch)
         self.synthesis = ImagePatchConvTranspose(latent_channels, channels, patch)
 
     def encode(self, images: Tensor) -> Tensor:
