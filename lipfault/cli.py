@@ -84,7 +84,7 @@ class LipfaultCLI(LightningCLI):
             self.run_folder, config.model.init_args.get('pretrained'), CONFIG_NAME
         )
         config.trainer.default_root_dir = str(self.run_folder)
-        config.trainer.callbacks = config.trainer.callbacks or []
+        config.trainer.callbacks = _as_list(config.trainer.callbacks)
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:  # noqa: ANN401
         """Give the trainer the callbacks and loggers of the run."""
@@ -94,7 +94,7 @@ class LipfaultCLI(LightningCLI):
         extra.append(SampleLog(self.run_folder))
         callbacks = extra + (checkpointing(self.run_folder, config.save_every) if fit else [])
         trainer_config = self._get(self.config_init, 'trainer', default={})
-        trainer_config['callbacks'] = [*(trainer_config.get('callbacks') or []), *callbacks]
+        trainer_config['callbacks'] = [*_as_list(trainer_config.get('callbacks')), *callbacks]
         trainer_config['plugins'] = [*_as_list(trainer_config.get('plugins')), WholeFileIO()]
         trainer_config['logger'] = self._loggers(config)
         if not fit:  # an evaluation must not replace the configuration of the run

@@ -174,8 +174,8 @@ def _draw_line(
 
 
 def _legend(axes: Axes) -> None:
-    """On a ground of its own, since lines run across the whole panel."""
-    axes.legend(loc='best', fontsize=7.5, frameon=True, framealpha=0.85, edgecolor='none')
+    """Below the panel, since lines run across the whole of it."""
+    axes.legend(loc='upper center', bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7.5)
 
 
 def _logged(run: Run, pattern: str) -> bool:

@@ -37,7 +37,7 @@ def fit(folder, run, *options, strike=None):
         (folder / 'strike.py').write_text(STRIKE)
         step, number = strike
         fields = f'{{class_path: strike.Strike, init_args: {{step: {step}, number: {number:d}}}}}'
-        args += ['--trainer.callbacks+', fields]
+        args += ['--trainer.callbacks', fields]  # one, without a list
     done = subprocess.run(
         [sys.executable, '-m', 'lipfault', 'fit', *map(str, args)],
         capture_output=True, text=True, timeout=300, check=False,
