@@ -3,13 +3,12 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from forked import command
 
 from lipfault.errors import LipfaultError
 from lipfault.faults.log import read_log
@@ -59,16 +58,10 @@ FAULTS = '  faults: {kinds: {series: 1, image: 1}, held_out: [bias, fog]}\n'
 
 def lipfault(*args: object, code: int = 0) -> str:
     """Run the command line in a process of its own; return what it prints."""
-    done = subprocess.run(
-        [sys.executable, '-m', 'lipfault', *map(str, args)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout[-2000:] + done.stderr[-4000:]
-    assert 'Traceback' not in done.stderr
-    return done.stdout + done.stderr
+    status, printed = command(args)
+    assert status == code, printed[-4000:]
+    assert 'Traceback' not in printed
+    return printed
 
 
 @pytest.fixture(scope='session')

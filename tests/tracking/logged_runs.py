@@ -1,11 +1,10 @@
 """Commands that log to W&B, their tiny configurations and what they leave."""
 
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from forked import command
 from run_file import RunFile
 
 ROOT = Path(__file__).parents[2]
@@ -56,18 +55,10 @@ def environment(**changes: str) -> dict[str, str]:
 
 def run(*args: object, code: int = 0, **changes: str) -> str:
     """Run a command of lipfault in a process of its own; return what it prints."""
-    done = subprocess.run(
-        [sys.executable, '-m', 'lipfault', *map(str, args)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        cwd=ROOT,
-        env=environment(**changes),
-    )
-    assert done.returncode == code, done.stdout[-2000:] + done.stderr[-4000:]
-    assert 'Traceback' not in done.stderr
-    return done.stdout + done.stderr
+    status, printed = command(args, environment(**changes), ROOT)
+    assert status == code, printed[-4000:]
+    assert 'Traceback' not in printed
+    return printed
 
 
 @dataclass
