@@ -3,16 +3,14 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from experiments.runner.catalogue import Experiment
-from experiments.runner.execute import wanted_state
+from experiments.runner.kept import Columns, gathered, read_json
 from experiments.runner.plan import CELLS, SEEDS, stage_two
-from experiments.runner.results import over_seeds, table, tested, write_json, write_results
+from experiments.runner.results import over_seeds, table, write_json, write_results
 from experiments.runner.run import Run
-from experiments.runner.state import check_unchanged, read_state
 
 PAGE = Path('docs/results.md')
 GOALS = {
@@ -59,9 +57,6 @@ each figure means is in [metrics](metrics.md). `ceiling` is what a detector reac
 every seen fault above the sensor noise and takes those below it for clean.
 """
 
-Columns = dict[str, dict[str, dict[str, float]]]
-"""Metrics by column and seed."""
-
 
 def columns(preset: str) -> dict[str, dict[int, Run]]:
     """Runs of stage 2 by column of the table, and seed."""
@@ -85,22 +80,8 @@ def report(preset: str, folder: Path) -> None:
     Raises:
         LipfaultError: If a run that is here was of another configuration.
     """
-    known: Columns = _read(folder / 'results.json')
-    hashes: dict[str, str] = _read(folder / 'runs.json')
-    found: Columns = {}
-    kept: dict[str, str] = {}
-    for column, runs in columns(preset).items():
-        for seed, run in runs.items():
-            wanted, metrics = wanted_state(run), known.get(column, {}).get(str(seed))
-            state = read_state(run.folder) if tested(run) else None
-            if state is not None:
-                check_unchanged(state, wanted, run.folder)
-                metrics = json.loads((run.folder / 'metrics.json').read_text()) | ceiling(run)
-            elif hashes.get(run.name) != wanted.hash:
-                continue
-            if metrics is not None:
-                found.setdefault(column, {})[str(seed)] = metrics
-                kept[run.name] = wanted.hash
+    known, hashes = (read_json(folder / f'{name}.json') for name in ('results', 'runs'))
+    found, kept = gathered(columns(preset), known, hashes, _measured)
     found = dict(sorted(found.items()))
     lines = [HEAD, *figures(found), '', '## Recall against damage', '']
     lines += ['Damage is the RMS change of the touched signal in units of its sensor noise.', '']
@@ -109,8 +90,9 @@ def report(preset: str, folder: Path) -> None:
     write_json(folder / 'runs.json', kept)
 
 
-def _read(file: Path) -> dict[str, Any]:
-    return dict(json.loads(file.read_text())) if file.exists() else {}
+def _measured(run: Run) -> dict[str, float]:
+    metrics: dict[str, float] = json.loads((run.folder / 'metrics.json').read_text())
+    return metrics | ceiling(run)
 
 
 def ceiling(run: Run) -> dict[str, float]:

@@ -23,6 +23,19 @@ METHODS: dict[str, tuple[str, ...]] = {
 }
 """What is laid over the usual configuration of stage 2."""
 
+PAGE = Path('docs/rivals.md')
+HEAD = """\
+# The main table
+
+Written by `python -m experiments run rivals --preset full`, or with `report` in the place of `run`
+from the runs that are done. What the methods are is in
+[experiments/rivals](../experiments/rivals/README.md), what the figures mean in
+[metrics](metrics.md). `cpu_s` is the time to train and to test, `cpu_ms_per_window` that to detect
+and correct one window, on one thread. `parameters` are those of the compute block. Damage is the
+RMS change of the touched signal in units of its sensor noise. ±: standard deviation over the seeds;
+in brackets: 95 % interval of a paired difference, test episodes resampled.
+"""
+
 
 def runs(preset: str) -> list[Run]:
     """All methods on one stage 1, cell by cell and seed by seed."""
@@ -40,7 +53,7 @@ def report(preset: str, folder: Path) -> None:
         for name, overlays in METHODS.items():
             run = stage_two(preset, cell, seed, name, overlays)
             cells.setdefault(cell, {}).setdefault(name, {})[seed] = run
-    compare(cells, 'fault_map', folder)
+    compare(cells, 'fault_map', folder, HEAD, PAGE if preset == 'full' else None)
 
 
 EXPERIMENT = Experiment(

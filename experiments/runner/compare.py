@@ -1,4 +1,4 @@
-"""The table of methods on cells, with paired differences and heat maps."""
+"""The table of methods on cells, with paired differences, a chart and heat maps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -8,20 +8,23 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from experiments.runner.pairs import FIGURES, paired_differences, read_scored
+from experiments.runner.kept import Columns, Measured, gathered, read_json
+from experiments.runner.pairs import FIGURES, Scored, paired_differences, read_scored
 from experiments.runner.results import (
     metrics_of,
     over_seeds,
     table,
     tested,
     write_figure,
+    write_json,
     write_results,
 )
 from experiments.runner.run import Run
+from experiments.runner.speed import cpu_ms_per_window
 from lipfault.report.recall import draw_recall_map
 from lipfault.report.results import NothingToShow
 from lipfault.report.run import load_run
-from lipfault.report.style import RC, grid_of, new_figure
+from lipfault.report.style import BLUE, INK, RC, grid_of, new_figure
 
 KEYS = (
     'detection/f1', 'detection/auroc', 'detection/f1_above_noise', 'detection/false_alarm_rate',
@@ -29,52 +32,149 @@ KEYS = (
     'recovery/seen', 'recovery/unseen', 'corrector/energy_left', 'corrector/energy_left_unseen',
     'clean/degradation', 'clean/touch', 'corrector/fault_gain', 'corrector/clean_gain',
     'detector/fault_gain', 'detector/clean_gain', 'parameters', 'cpu_s/fit', 'cpu_s/test',
+    'cpu_ms_per_window',
 )  # fmt: skip
 """Figures of the table."""
+
+DRAWN = {
+    'detection/f1': 'F1, seen kinds',
+    'detection_unseen/f1': 'F1, kinds held out',
+    'recovery/seen': 'recovery, seen kinds',
+    'corrector/energy_left': 'energy left, seen kinds',
+    'corrector/energy_left_unseen': 'energy left, kinds held out',
+    'clean/degradation': 'harm to clean input',
+}
+"""Figures of the chart."""
+
+SPLITS = {'seen': '', 'unseen': ', kinds held out'}
+"""Splits of the test, and how a difference on them is called."""
 
 Methods = Mapping[str, Mapping[int, Run]]
 """Runs by method and seed."""
 
 
-def compare(cells: Mapping[str, Methods], ours: str, folder: Path) -> None:
-    """Write table, differences and heat maps of the runs that are done.
+def compare(
+    cells: Mapping[str, Methods], ours: str, folder: Path, head: str = '', page: Path | None = None
+) -> None:
+    """Write table, differences, chart and heat maps of the runs that are done.
+
+    What `folder` has of a run that is not on this machine stays, if the run was of the
+    configuration of today: `runs.json` holds the hash of each, `episodes.json` the sums over each
+    test episode from which the differences are made.
 
     Args:
         cells: Methods by cell.
         ours: The method from which all others are subtracted.
         folder: Where results go.
+        head: What stands above the tables.
+        page: Where the tables go; `results.md` in the folder if not given.
     """
+    results, sums, hashes = (
+        read_json(folder / f'{n}.json') for n in ('results', 'episodes', 'runs')
+    )
     values: dict[str, Any] = {}
-    lines: list[str] = []
+    kept: dict[str, str] = {}
+    lines: list[str] = [head] if head else []
     for cell, methods in cells.items():
-        done = {
-            name: {seed: run for seed, run in seeds.items() if tested(run)}
-            for name, seeds in methods.items()
-        }
-        done = {name: seeds for name, seeds in done.items() if seeds}
-        if not done:
+        known = _known(results.get(cell, {}).get('metrics', {}), sums.get(cell, {}))
+        found, of_cell = gathered(methods, known, hashes, _measured)
+        if not found:
             continue
-        found = {
-            name: {str(seed): _chosen(run) for seed, run in seeds.items()}
-            for name, seeds in done.items()
+        kept |= of_cell
+        metrics = _part(found, 'metrics')
+        sums[cell] = _part(found, 'episodes')
+        values[cell] = {'metrics': metrics}
+        lines += [f'## {cell}', '', *_metrics_table(metrics), '', *_recall_table(metrics), '']
+        for split, called in SPLITS.items():
+            pairs = differences(sums[cell], ours, split)
+            if pairs:
+                values[cell][f'{ours} minus{called}'] = pairs
+                lines += [*_pairs_table(pairs, f'{ours} minus{called}'), '']
+        write_figure(folder, f'compare_{cell}', chart(metrics))
+        _draw_recalls(folder / f'recall_{cell}', methods, found)
+    if not values:
+        lines.append('No run is done yet.')
+    write_results(folder, values, lines, page)
+    write_json(folder / 'episodes.json', {cell: sums[cell] for cell in values})
+    write_json(folder / 'runs.json', kept)
+
+
+def _known(metrics: Mapping[str, Any], sums: Mapping[str, Any]) -> Columns:
+    """What is known of runs of which both files speak."""
+    return {
+        name: {
+            seed: {'metrics': found, 'episodes': sums[name][seed]}
+            for seed, found in seeds.items()
+            if seed in sums.get(name, {})
         }
-        pairs = differences(done, ours)
-        values[cell] = {'metrics': found, f'{ours} minus': pairs}
-        lines += [f'## {cell}', '', *_metrics_table(found), '', *_pairs_table(pairs, ours), '']
-        write_figure(folder, f'recall_{cell}', recall_maps(done))
-    write_results(folder, values, lines or ['No run is done yet.'])
+        for name, seeds in metrics.items()
+    }
 
 
-def differences(done: Methods, ours: str) -> dict[str, dict[str, dict[str, float]]]:
-    """Our figures minus those of each other method, on the seeds that both have."""
+def _measured(run: Run) -> Measured:
+    metrics = metrics_of(run) | {'cpu_ms_per_window': cpu_ms_per_window(run)}
+    recalls = sorted(k for k in metrics if '/recall_damage_' in k)
+    episodes = {split: scored.to_dict() for split, scored in read_scored(run.folder).items()}
+    return {
+        'metrics': {k: metrics[k] for k in (*KEYS, *recalls) if k in metrics},
+        'episodes': episodes,
+    }
+
+
+def _part(found: Columns, part: str) -> Columns:
+    return {n: {seed: each[part] for seed, each in seeds.items()} for n, seeds in found.items()}
+
+
+def differences(sums: Columns, ours: str, split: str) -> dict[str, dict[str, dict[str, float]]]:
+    """Our figures minus those of each other method, on the seeds that both have.
+
+    Args:
+        sums: What `Scored.to_dict` gives, by method, seed and split.
+        ours: The method from which all others are subtracted.
+        split: `seen` or `unseen`.
+    """
     found = {}
-    for name, runs in done.items():
-        common = [seed for seed in done.get(ours, {}) if seed in runs]
+    for name, seeds in sums.items():
+        own = sums.get(ours, {})
+        common = [s for s in own if split in own[s] and split in seeds.get(s, {})]
         if name != ours and common:
-            sides = [[read_scored(m[s].folder) for s in common] for m in (done[ours], runs)]
+            sides = [[Scored.from_dict(m[s][split]) for s in common] for m in (own, seeds)]
             pairs = paired_differences(sides[0], sides[1])
-            found[name] = {figure: asdict(pair) for figure, pair in pairs.items()}
+            found[name] = {f: asdict(p) for f, p in pairs.items() if p.mean == p.mean}
     return found
+
+
+def chart(metrics: Columns) -> Figure:
+    """A panel for each figure: a dot for each seed, a bar for their mean.
+
+    Args:
+        metrics: By method and seed.
+    """
+    names = list(metrics)[::-1]
+    with rc_context(RC):
+        figure = new_figure(10.5, 2 * (0.9 + 0.2 * len(names)))
+        for axes, (key, title) in zip(figure.subplots(2, 3).flat, DRAWN.items(), strict=True):
+            for place, name in enumerate(names):
+                values = [m[key] for m in metrics[name].values() if key in m]
+                if values:
+                    axes.barh(place, sum(values) / len(values), color=BLUE, alpha=0.35, height=0.7)
+                    axes.plot(values, [place] * len(values), '.', color=INK, ms=4)
+            if key == 'clean/degradation':
+                axes.set_xscale('symlog', linthresh=0.01)
+            axes.set_yticks(range(len(names)), labels=names, fontsize=7)
+            axes.set_title(title, fontsize=9)
+            axes.grid(visible=False, axis='y')
+    return figure
+
+
+def _draw_recalls(stem: Path, methods: Methods, found: Columns) -> None:
+    """Heat maps of the methods that are here; those of an earlier report stay if any is not."""
+    here = {
+        name: {seed: run for seed, run in methods[name].items() if tested(run)} for name in found
+    }
+    done = {name: runs for name, runs in here.items() if runs}
+    if done and (len(done) == len(found) or not stem.with_suffix('.png').exists()):
+        write_figure(stem.parent, stem.name, recall_maps(done))
 
 
 def recall_maps(done: Methods) -> Figure:
@@ -91,29 +191,37 @@ def recall_maps(done: Methods) -> Figure:
     return figure
 
 
-def _chosen(run: Run) -> dict[str, float]:
-    metrics = metrics_of(run)
-    recalls = sorted(k for k in metrics if '/recall_damage_' in k)
-    return {k: metrics[k] for k in (*KEYS, *recalls) if k in metrics}
-
-
-def _metrics_table(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
-    heads = [f'{name} ({len(runs)})' for name, runs in found.items()]
+def _metrics_table(metrics: Columns) -> list[str]:
+    heads = [f'{name} ({len(seeds)})' for name, seeds in metrics.items()]
     rows = {
         f'`{key}`': [
-            over_seeds(m[key] for m in runs.values() if key in m) for runs in found.values()
+            over_seeds(m[key] for m in seeds.values() if key in m) for seeds in metrics.values()
         ]
         for key in KEYS
     }
     return table(['figure', *heads], rows)
 
 
-def _pairs_table(pairs: Mapping[str, Mapping[str, Mapping[str, float]]], ours: str) -> list[str]:
+def _recall_table(metrics: Columns) -> list[str]:
+    """Recall on seen kinds by damage, one row for each method."""
+    prefix = 'detection/recall_damage_'
+    every = [key for seeds in metrics.values() for m in seeds.values() for key in m]
+    keys = sorted({k for k in every if k.startswith(prefix)}, key=lambda k: float(k.split('_')[2]))
+    rows = {
+        name: [over_seeds(m[key] for m in seeds.values() if key in m) for key in keys]
+        for name, seeds in metrics.items()
+    }
+    heads = [k.removeprefix(prefix).replace('_', ' to ') for k in keys]
+    return table(['recall by damage', *heads], rows) if keys else []
+
+
+def _pairs_table(pairs: Mapping[str, Mapping[str, Mapping[str, float]]], title: str) -> list[str]:
     """One row for each other method: mean difference and 95 % interval."""
     rows: dict[str, Sequence[str]] = {
         name: [
-            '{mean:+.3g} [{low:+.3g}, {high:+.3g}]'.format(**found[figure]) for figure in FIGURES
+            '{mean:+.3g} [{low:+.3g}, {high:+.3g}]'.format(**found[f]) if f in found else '–'
+            for f in FIGURES
         ]
         for name, found in pairs.items()
     }
-    return table([f'{ours} minus', *FIGURES], rows) if rows else []
+    return table([title, *FIGURES], rows)

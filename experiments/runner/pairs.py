@@ -1,8 +1,9 @@
 """Paired differences between two methods on the same windows, with bootstrap intervals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,12 @@ Array = NDArray[np.float64]
 COLUMNS = (
     'caught', 'false', 'faulty', 'clean', 'blamed',
     'injected', 'left', 'error_clean', 'error_uncorrected', 'error_corrected',
+    'harm_before', 'harm_after',
 )  # fmt: skip
 """What is summed over windows, from which all figures are made."""
+
+DIGITS = 9
+"""Of the sums that are kept."""
 
 
 def _recovery(sums: dict[str, Array]) -> Array:
@@ -29,21 +34,52 @@ FIGURES: dict[str, Callable[[dict[str, Array]], Array]] = {
     'localization_accuracy': lambda s: s['blamed'] / s['caught'],
     'energy_left': lambda s: s['left'] / s['injected'],
     'recovery': _recovery,
+    'degradation': lambda s: s['harm_after'] / s['harm_before'] - 1,
 }
-"""Figures of a split, as functions of the sums of `COLUMNS`."""
+"""Figures of a split, as functions of the sums of `COLUMNS`; NaN where nothing was measured."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What a run found in the windows of a test split.
+    """What a run found in the episodes of a test split.
 
     Args:
-        sample_id: (window,) int64, in order.
-        columns: (window, column) of `COLUMNS`.
+        first: (episode,) int64, id of the first window of each episode.
+        columns: (episode, column), sums of `COLUMNS` over its windows.
     """
 
-    sample_id: NDArray[np.int64]
+    first: NDArray[np.int64]
     columns: Array
+
+    @classmethod
+    def of_windows(cls, sample_id: NDArray[np.int64], columns: Array) -> 'Scored':
+        """Sums over the windows of each episode.
+
+        Args:
+            sample_id: (window,) int64, in any order.
+            columns: (window, column) of `COLUMNS`.
+        """
+        order = np.argsort(sample_id)
+        members = episodes(sample_id[order])
+        sums = np.zeros((members[-1] + 1, len(COLUMNS)))
+        np.add.at(sums, members, columns[order])
+        first = sample_id[order][np.flatnonzero(np.diff(members, prepend=-1))]
+        return cls(first, sums)
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Plain numbers, rounded to `DIGITS`."""
+        sums = {n: [_rounded(v) for v in c] for n, c in zip(COLUMNS, self.columns.T, strict=True)}
+        return {'first': self.first.tolist(), **sums}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, list[float]]) -> 'Scored':
+        """The inverse of `to_dict`."""
+        columns = np.stack([np.asarray(fields[n], np.float64) for n in COLUMNS], axis=1)
+        return cls(np.asarray(fields['first'], np.int64), columns)
+
+
+def _rounded(value: float) -> float:
+    return float(f'{value:.{DIGITS}g}')
 
 
 @dataclass(frozen=True)
@@ -61,15 +97,19 @@ class Difference:
     high: float
 
 
-def read_scored(folder: Path, split: str = 'seen') -> Scored:
-    """Windows of a test split, from the `results.npz` of a run."""
+def read_scored(folder: Path) -> dict[str, Scored]:
+    """What the test of a run found, by split, from its `results.npz`."""
     with np.load(folder / 'results.npz') as arrays:
-        found = {
-            key.removeprefix(f'{split}/'): arrays[key]
-            for key in arrays.files
-            if key.startswith(f'{split}/')
-        }
+        splits = [key.removesuffix('/score') for key in arrays.files if key.endswith('/score')]
         threshold = float(arrays['threshold'])
+        keys = {split: [k for k in arrays.files if k.startswith(f'{split}/')] for split in splits}
+        return {
+            split: _scored({k.removeprefix(f'{split}/'): arrays[k] for k in found}, threshold)
+            for split, found in keys.items()
+        }
+
+
+def _scored(found: dict[str, NDArray[Any]], threshold: float) -> Scored:
     alarm, faulty = found['score'] > threshold, found['faulty'].astype(bool)
     right = found['predicted_modality'] == found['modality']
     columns = [alarm & faulty, alarm & ~faulty, faulty, ~faulty, alarm & faulty & right]
@@ -78,8 +118,8 @@ def read_scored(folder: Path, split: str = 'seen') -> Scored:
         for key in ('energy_injected', 'energy_left', 'error_clean', 'error_uncorrected',
                     'error_corrected')
     ]  # fmt: skip
-    order = np.argsort(found['sample_id'])
-    return Scored(found['sample_id'][order], np.stack(columns, axis=1).astype(np.float64)[order])
+    columns += [found.get(key, np.zeros(len(alarm))) for key in ('harm_before', 'harm_after')]
+    return Scored.of_windows(found['sample_id'], np.stack(columns, axis=1).astype(np.float64))
 
 
 def episodes(sample_id: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -114,27 +154,25 @@ def paired_differences(
     every = [*ours, *others]
     if len(ours) != len(others) or not ours:
         raise LipfaultError(f'pairs need equal seeds, got {len(ours)} and {len(others)} runs')
-    if any(not np.array_equal(s.sample_id, every[0].sample_id) for s in every):
+    if any(not np.array_equal(s.first, every[0].first) for s in every):
         raise LipfaultError('pairs need the same test windows: data or splits differ')
-    members = episodes(every[0].sample_id)
-    count = int(members[-1]) + 1
+    count = len(every[0].first)
     rng = np.random.default_rng(0)
     weights = rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
     whole, drawn = (
-        {n: _mean(ours, n, members, w) - _mean(others, n, members, w) for n in FIGURES}
+        {n: _mean(ours, n, w) - _mean(others, n, w) for n in FIGURES}
         for w in (np.ones((1, count)), weights)
     )
     return {n: _difference(float(whole[n][0]), drawn[n], count) for n in FIGURES}
 
 
-def _mean(runs: list[Scored], name: str, members: NDArray[np.int64], weights: Array) -> Array:
+def _mean(runs: list[Scored], name: str, weights: Array) -> Array:
     """(draw,) figure averaged over the seeds."""
     values = []
     for run in runs:
-        sums = np.zeros((weights.shape[1], len(COLUMNS)))
-        np.add.at(sums, members, run.columns)
+        sums = dict(zip(COLUMNS, (weights @ run.columns).T, strict=True))
         with np.errstate(invalid='ignore', divide='ignore'):
-            values.append(FIGURES[name](dict(zip(COLUMNS, (weights @ sums).T, strict=True))))
+            values.append(FIGURES[name](sums))
     averaged: Array = np.mean(values, axis=0)
     return averaged
 

@@ -1,11 +1,14 @@
 """The table of methods: from run folders to results, differences and heat maps."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
+from experiments.runner import compare as compare_module
+from experiments.runner import kept
 from experiments.runner import run as run_module
 from experiments.runner.compare import compare
 from experiments.runner.run import Run
@@ -30,7 +33,7 @@ def leave_behind(run, seed, shift, done='tested'):
         'kind': np.where(faulty, rng.integers(0, 3, windows), -1),
         'severity': np.where(faulty, rng.integers(1, 6, windows), 0),
     }
-    State({'seed': seed}, 'below', done, {'fit': 12.0}).write(run.folder)
+    State({'seed': seed_of(run)}, 'below', done, {'fit': 12.0}).write(run.folder)
     names = {'kinds': np.array(['bias', 'fog', 'delay']), 'modalities': np.array(['arm'])}
     arrays = {f'seen/{key}': value for key, value in left.items()}
     np.savez(run.folder / 'results.npz', threshold=2.0, **names, **arrays)
@@ -45,9 +48,15 @@ def leave_behind(run, seed, shift, done='tested'):
     torch.save({'lipfault': {}, 'state_dict': weights}, run.folder / 'checkpoints' / 'best.ckpt')
 
 
+def seed_of(run):
+    return int(run.name.split('/')[1][-1])
+
+
 @pytest.fixture
 def methods(monkeypatch, tmp_path):
     monkeypatch.setattr(run_module, 'ROOT', tmp_path / 'runs')
+    monkeypatch.setattr(kept, 'wanted_state', lambda run: State({'seed': seed_of(run)}, 'below'))
+    monkeypatch.setattr(compare_module, 'cpu_ms_per_window', lambda run: 1.5)
     found = {n: {s: Run(f'full/a-{s}/{n}', ()) for s in (0, 1)} for n in ('ours', 'other', 'late')}
     for seed in (0, 1):
         leave_behind(found['ours'][seed], seed, shift=4.0)
@@ -62,14 +71,33 @@ def test_only_what_is_done_is_compared(methods, tmp_path):
     assert set(results['metrics']) == {'ours', 'other'}
     assert results['metrics']['ours']['1'] == {
         'detection/f1': 0.6, 'detection/recall_damage_0_1': 0.25, 'parameters': 12,
-        'cpu_s/fit': 12.0,
+        'cpu_s/fit': 12.0, 'cpu_ms_per_window': 1.5,
     }  # fmt: skip
     recall = results['ours minus']['other']['recall']
     assert 0.3 < recall['low'] < recall['mean'] < recall['high'] < 0.7
     text = (tmp_path / 'results.md').read_text()
     assert '| `detection/f1` | 0.55 ± 0.071 | 1.25 ± 0.071 |' in text
-    for kind in ('png', 'svg'):
-        assert (tmp_path / f'recall_a.{kind}').stat().st_size > 5000
+    assert '| recall by damage | 0 to 1 |' in text
+    for name in ('recall_a.png', 'recall_a.svg', 'compare_a.png', 'compare_a.svg'):
+        assert (tmp_path / name).stat().st_size > 5000
+
+
+def test_what_is_known_of_runs_elsewhere_stays(methods, tmp_path):
+    compare({'a': methods}, 'ours', tmp_path)
+    names = ('results.json', 'results.md', 'episodes.json', 'runs.json')
+    before = {name: (tmp_path / name).read_text() for name in names}
+    for run in methods['other'].values():
+        shutil.rmtree(run.folder)
+    compare({'a': methods}, 'ours', tmp_path)
+    assert {name: (tmp_path / name).read_text() for name in names} == before
+
+    hashes = json.loads(before['runs.json'])
+    hashes[methods['other'][1].name] = 'of yesterday'
+    (tmp_path / 'runs.json').write_text(json.dumps(hashes))
+    compare({'a': methods}, 'ours', tmp_path)
+    results = json.loads((tmp_path / 'results.json').read_text())['a']
+    assert set(results['metrics']['other']) == {'0'}
+    assert set(results['metrics']['ours']) == {'0', '1'}
 
 
 def test_nothing_done_says_so(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from experiments.main_path import experiment
+from experiments.runner import kept
 from experiments.runner.run import Run
 from experiments.runner.state import State
 from lipfault.errors import LipfaultError
@@ -19,7 +20,7 @@ def folder(tmp_path, monkeypatch):
     runs = {name: {0: Run(f'none/{name}', (), ())} for name in OLD}
     monkeypatch.setattr(experiment, 'columns', lambda preset: runs)
     today = SimpleNamespace(hash='today', settings={'data.seed': 1})
-    monkeypatch.setattr(experiment, 'wanted_state', lambda run: today)
+    monkeypatch.setattr(kept, 'wanted_state', lambda run: today)
     (tmp_path / 'results.json').write_text(json.dumps(OLD))
     (tmp_path / 'runs.json').write_text(json.dumps({'none/known': 'today', 'none/other': 'before'}))
     return tmp_path

@@ -1,5 +1,7 @@
 """Paired differences agree with the metrics, and their intervals with what is known."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from experiments.runner.pairs import COLUMNS, Scored, episodes, paired_differences, read_scored
 from lipfault.errors import LipfaultError
 from lipfault.metrics.detection import detection_summary
-from lipfault.metrics.recovery import energy_left, recovery
+from lipfault.metrics.recovery import energy_left, recovery, relative_change
 
 
 def arrays(seed, windows=400):
@@ -23,7 +25,7 @@ def arrays(seed, windows=400):
     for key in ('energy_injected', 'energy_left', 'error_clean', 'error_uncorrected',
                 'error_corrected'):  # fmt: skip
         found[key] = np.where(faulty, rng.random(windows) + 0.1, np.nan)
-    return found
+    return found | {key: rng.random(windows) + 0.1 for key in ('harm_before', 'harm_after')}
 
 
 def run(tmp_path, name, seed, threshold=1.0):
@@ -38,7 +40,7 @@ def run(tmp_path, name, seed, threshold=1.0):
 
 def test_figures_are_those_of_the_metrics(tmp_path):
     (one, a), (two, b) = run(tmp_path, 'one', 1), run(tmp_path, 'two', 2)
-    found = paired_differences([read_scored(one)], [read_scored(two)])
+    found = paired_differences([read_scored(one)['seen']], [read_scored(two)['seen']])
 
     def figures(v):
         keys = ('score', 'faulty', 'modality', 'predicted_modality')
@@ -46,6 +48,7 @@ def test_figures_are_those_of_the_metrics(tmp_path):
         f = {k: x[v['faulty']] for k, x in v.items()}
         summary['energy_left'] = energy_left(f['energy_injected'], f['energy_left'])
         errors = (f[f'error_{k}'] for k in ('clean', 'uncorrected', 'corrected'))
+        summary['degradation'] = relative_change(v['harm_before'], v['harm_after'])
         return summary | {'recovery': recovery(*errors)}
 
     for name, difference in found.items():
@@ -60,7 +63,7 @@ def scored(recalls, seed=0):
     columns = np.zeros((len(ids), len(COLUMNS)))
     columns[:, COLUMNS.index('faulty')] = 1
     columns[:, COLUMNS.index('caught')] = rng.random(len(ids)) < np.repeat(recalls, 20)
-    return Scored(ids, columns)
+    return Scored.of_windows(ids, columns)
 
 
 def test_interval_has_the_width_of_the_spread_between_episodes():
@@ -68,7 +71,7 @@ def test_interval_has_the_width_of_the_spread_between_episodes():
     recalls = np.clip(rng.normal(0.6, 0.15, 100), 0, 1)
     ours, other = scored(recalls), scored(np.zeros(100))
     difference = paired_differences([ours], [other])['recall']
-    each = ours.columns[:, COLUMNS.index('caught')].reshape(100, 20).mean(axis=1)
+    each = ours.columns[:, COLUMNS.index('caught')] / 20
     expected = 2 * 1.96 * each.std() / 10
     assert difference.high - difference.low == pytest.approx(expected, rel=0.1)
 
@@ -92,6 +95,24 @@ def test_other_windows_are_refused():
         paired_differences([one], [two])
     with pytest.raises(LipfaultError, match='equal seeds'):
         paired_differences([one], [one, one])
+
+
+def test_what_is_kept_gives_the_same_differences(tmp_path):
+    one, two = (read_scored(run(tmp_path, n, s)[0])['seen'] for n, s in (('one', 1), ('two', 2)))
+    kept = [Scored.from_dict(json.loads(json.dumps(s.to_dict()))) for s in (one, two)]
+    wanted, found = paired_differences([one], [two]), paired_differences(kept[:1], kept[1:])
+    for name, difference in wanted.items():
+        assert found[name].low == pytest.approx(difference.low, rel=1e-6), name
+
+
+def test_windows_may_come_in_any_order():
+    ids, columns = np.arange(30), np.random.default_rng(0).random((30, len(COLUMNS)))
+    ids[20:] += 5
+    order = np.random.default_rng(1).permutation(30)
+    ordered, mixed = Scored.of_windows(ids, columns), Scored.of_windows(ids[order], columns[order])
+    assert ordered.first.tolist() == mixed.first.tolist() == [0, 25]
+    np.testing.assert_allclose(ordered.columns, mixed.columns)
+    np.testing.assert_allclose(ordered.columns[1], columns[20:].sum(axis=0))
 
 
 def test_episodes_are_told_by_their_gaps():
