@@ -1,0 +1,1 @@
+"""How far does a fault on one modality move what is cleaned of another?"""

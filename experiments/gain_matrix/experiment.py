@@ -1,0 +1,126 @@
+"""The fault gain matrix of every method: measured on injected faults."""
+
+from pathlib import Path
+
+import torch
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from experiments.rivals.experiment import METHODS
+from experiments.runner.catalogue import Experiment
+from experiments.runner.data import data_of
+from experiments.runner.injected import injected_faults
+from experiments.runner.plan import cells_and_seeds, stage_two
+from experiments.runner.results import table, tested, write_figure, write_results
+from experiments.runner.run import Run
+from lipfault.data.datamodule import RecordingDataModule
+from lipfault.lipschitz.fault_gain import measure
+from lipfault.lipschitz.gains import summarize
+from lipfault.report.style import RC, grid_of, new_figure
+from lipfault.tasks.trained import trained_task
+
+WINDOWS = {'quick': 64, 'full': 1000}
+CHUNK = 64
+
+Matrix = dict[str, dict[str, dict[str, float]]]
+"""Figures by faulty and cleaned modality; `energy` is the root of the energy of all changes
+over that of all faults, the others are of the gains of the single faults."""
+
+
+def gain_matrix(run: Run, data: RecordingDataModule, windows: int) -> Matrix:
+    """Change of each cleaned signal per change of each faulty one, Euclidean norms.
+
+    Args:
+        run: A tested run of stage 2.
+        data: Where windows and faults come from.
+        windows: Test windows to look at.
+    """
+    task = trained_task(run.where)
+    found: Matrix = {}
+    for source, (clean, faulty) in injected_faults(data, task.autoencoder, windows).items():
+        gains = [
+            measure(
+                lambda signals: task.block.clean(task.autoencoder, signals),
+                {n: x[start : start + CHUNK] for n, x in clean.items()},
+                {source: faulty[start : start + CHUNK]},
+                source,
+            )
+            for start in range(0, len(faulty), CHUNK)
+        ]
+        size = (faulty - clean[source]).flatten(1).double().norm(dim=1)
+        for output in clean:
+            of_faults = torch.cat([each[output] for each in gains]).double()
+            moved = (of_faults * size)[of_faults.isfinite()]
+            summary = summarize(of_faults)
+            found.setdefault(source, {})[output] = {
+                'energy': float(moved.norm() / size.norm()),
+                'mean': summary.mean,
+                'p95': summary.p95,
+                'largest': summary.largest,
+                'faults': float(summary.pairs),
+            }
+    return found
+
+
+def report(preset: str, folder: Path) -> None:
+    """Matrices of the methods that are done, first seed of each cell."""
+    found: dict[str, dict[str, Matrix]] = {}
+    for run_cell, name, run in _first_runs(preset):
+        if tested(run):
+            data = data_of(preset, run_cell, 0)
+            found.setdefault(run_cell, {})[name] = gain_matrix(run, data, WINDOWS[preset])
+    lines: list[str] = []
+    for cell, methods in found.items():
+        pairs = [(i, j) for i, row in next(iter(methods.values())).items() for j in row]
+        rows = {
+            name: ['{energy:.3g} ({mean:.3g})'.format(**matrix[i][j]) for i, j in pairs]
+            for name, matrix in methods.items()
+        }
+        heads = [f'{i} → {j}' for i, j in pairs]
+        lines += [f'## {cell}', '', *table(['gain (mean over faults)', *heads], rows), '']
+        write_figure(folder, f'gains_{cell}', draw(methods))
+    write_results(folder, found, lines or ['No run is done yet.'])
+
+
+def draw(methods: dict[str, Matrix]) -> Figure:
+    """A map for each method: gain from the faulty modality (row) to the cleaned (column)."""
+    with rc_context(RC):
+        count = len(methods)
+        figure = new_figure(3.0 * min(4, count), 2.6 * -(-count // 4))
+        for axes, (name, matrix) in zip(grid_of(figure, count, 4), methods.items(), strict=True):
+            sources, outputs = list(matrix), list(next(iter(matrix.values())))
+            values = [[matrix[i][j]['energy'] for j in outputs] for i in sources]
+            axes.imshow(values, cmap='Blues', vmin=0, vmax=1.2)
+            for row, line in enumerate(values):
+                for column, value in enumerate(line):
+                    axes.text(
+                        column, row, f'{value:.2g}', ha='center', va='center', fontsize=8,
+                        color='white' if value > 0.7 else 'black',
+                    )  # fmt: skip
+            axes.set_xticks(range(len(outputs)), labels=outputs, fontsize=7)
+            axes.set_yticks(range(len(sources)), labels=sources, fontsize=7)
+            axes.grid(visible=False)
+            axes.set_title(name, fontsize=9)
+    return figure
+
+
+def _first_runs(preset: str) -> list[tuple[str, str, Run]]:
+    return [
+        (cell, name, stage_two(preset, cell, seed, name, overlays))
+        for cell, seed in cells_and_seeds(preset)
+        if seed == 0
+        for name, overlays in METHODS.items()
+    ]
+
+
+def runs(preset: str) -> list[Run]:
+    """The methods of `rivals`, first seed of each cell."""
+    return [run for _, _, run in _first_runs(preset)]
+
+
+EXPERIMENT = Experiment(
+    question='How far does a fault on one modality move what is cleaned of each?',
+    cost={'quick': '1 min', 'full': '5 min'},
+    runs=runs,
+    report=report,
+)

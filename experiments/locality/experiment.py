@@ -1,0 +1,162 @@
+"""What becomes of a fault in convolutional and in dense encoders, beside what theory says."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from experiments.locality.encoders import Encoder, convolutional, dense, layers_of, untrained
+from experiments.runner.catalogue import Experiment
+from experiments.runner.data import data_of
+from experiments.runner.injected import injected_faults
+from experiments.runner.plan import CELLS, stage_one
+from experiments.runner.results import table, tested, write_figure, write_results
+from experiments.runner.run import Run
+from lipfault.lipschitz.locality import receptive_image, spread_of
+from lipfault.models.autoencoder import Autoencoder
+from lipfault.report.style import BLUE, RC, VERMILION, new_figure
+from lipfault.tasks.baseline import clean_signals
+from lipfault.tasks.checkpoints import autoencoder_from, find_checkpoint, read_checkpoint
+
+WINDOWS = {'quick': 64, 'full': 600}
+TRAINING = {'quick': 200, 'full': 3000}
+"""Clean windows from which the dense encoder is fitted."""
+
+PROBES = 16
+Found = dict[str, Any]
+
+
+@torch.no_grad()
+def spread(encode: Encoder, clean: Tensor, faulty: Tensor) -> dict[str, float]:
+    """How a fault is spread over the latent.
+
+    `reached` is the share of the latent that a fault in the middle quarter of the signal can
+    change, `locality` the energy that such a fault leaves there; `participation` and `contrast` are
+    those of the faults given.
+
+    Args:
+        encode: From standardized signals to latents.
+        clean: (fault, ...) standardized.
+        faulty: The same with a fault.
+    """
+    middle = _middle(clean[0])
+    image = receptive_image(encode, clean[:PROBES], middle)
+    noise = torch.randn(clean[:PROBES].shape, generator=torch.Generator().manual_seed(1))
+    local = encode(clean[:PROBES] + noise * middle) - encode(clean[:PROBES])
+    injected = spread_of(encode(faulty) - encode(clean))
+    return {
+        'reached': float(image.float().mean()),
+        'locality': spread_of(local, image).locality,
+        'participation': injected.participation,
+        'contrast': injected.contrast,
+    }
+
+
+def _middle(signal: Tensor) -> Tensor:
+    """Mask of the middle quarter: of the time of a series, of each side of an image."""
+    mask = torch.zeros_like(signal)
+    spans = [slice(3 * n // 8, 3 * n // 8 + n // 4) for n in signal.shape[1:]]
+    mask[(slice(None), *spans)] = 1.0
+    return mask
+
+
+def measure(run: Run, preset: str, cell: str) -> dict[str, Found]:
+    """Spread in both encoders and gains of the layers, by modality."""
+    autoencoder = autoencoder_from(read_checkpoint(find_checkpoint(run.where))).eval()
+    data = data_of(preset, cell, 0)
+    train = clean_signals(data, 'pretrain', TRAINING[preset])
+    found = {}
+    for name, (clean, faulty) in injected_faults(data, autoencoder, WINDOWS[preset]).items():
+        whole = autoencoder.standardized({name: train.pop(name)})[name]
+        size, own = autoencoder.latent_size(name), convolutional(autoencoder, name)
+        pair = clean[name], faulty
+        found[name] = {
+            'convolutional': spread(own, *pair),
+            'dense': spread(dense(whole, size), *pair),
+            'layers': _layers(autoencoder, name, own, *pair, size),
+        }
+    return found
+
+
+def _layers(
+    autoencoder: Autoencoder, name: str, encode: Encoder, clean: Tensor, faulty: Tensor, size: int
+) -> dict[str, dict[str, float]]:
+    coder = autoencoder.coders[name]
+    layers = {k: asdict(v) for k, v in layers_of(coder, encode, clean, faulty).items()}
+    start = untrained(clean[0].numel(), size, (faulty - clean).flatten(1))
+    return layers | {'dense, untrained': asdict(start)}
+
+
+def report(preset: str, folder: Path) -> None:
+    """Tables and chart of the cells whose stage 1 is done."""
+    done = {cell: run for cell, run in stages(preset).items() if tested(run)}
+    found = {cell: measure(run, preset, cell) for cell, run in done.items()}
+    lines: list[str] = []
+    for cell, modalities in found.items():
+        heads = ['encoder', 'reached', 'locality', 'participation', 'contrast']
+        kinds = ('convolutional', 'dense')
+        rows = {
+            f'{n}, {kind}': [f'{v:.4g}' for v in of[kind].values()]
+            for n, of in modalities.items()
+            for kind in kinds
+        }
+        lines += [f'## {cell}', '', *table(heads, rows), '']
+        heads = ['layer', 'norm', 'isotropic', 'measured', 'injected', 'largest injected']
+        rows = {
+            f'{n}, {layer}': [f'{v:.4g}' for v in values.values()]
+            for n, of in modalities.items()
+            for layer, values in of['layers'].items()
+        }
+        lines += [*table(heads, rows), '']
+    write_results(folder, found, lines or ['No run is done yet.'])
+    if found:
+        write_figure(folder, 'locality', draw(found))
+
+
+def draw(found: dict[str, dict[str, Found]]) -> Figure:
+    """Both encoders, modality by modality: share reached, participation and contrast."""
+    places = [f'{cell}, {n}' for cell, modalities in found.items() for n in modalities][::-1]
+    values = [of for modalities in found.values() for of in modalities.values()][::-1]
+    with rc_context(RC):
+        figure = new_figure(9.6, 1.4 + 0.45 * len(places))
+        for axes, key in zip(
+            figure.subplots(1, 3, sharey=True),
+            ('reached', 'participation', 'contrast'),
+            strict=True,
+        ):
+            for kind, colour, shift in (('convolutional', BLUE, 0.18), ('dense', VERMILION, -0.18)):
+                axes.barh(
+                    [k + shift for k in range(len(places))],
+                    [of[kind][key] for of in values],
+                    height=0.34,
+                    color=colour,
+                    label=kind,
+                )
+            axes.set_yticks(range(len(places)), labels=places, fontsize=7.5)
+            axes.grid(visible=False, axis='y')
+            axes.set_title(key)
+        figure.legend(*axes.get_legend_handles_labels(), loc='outside lower center', ncols=2)
+    return figure
+
+
+def stages(preset: str) -> dict[str, Run]:
+    """Stage 1 of each cell."""
+    cells = CELLS if preset == 'full' else CELLS[:1]
+    return {cell: stage_one(preset, cell, 0) for cell in cells}
+
+
+def runs(preset: str) -> list[Run]:
+    """Stage 1 only."""
+    return list(stages(preset).values())
+
+
+EXPERIMENT = Experiment(
+    question='Does a convolutional encoder keep a fault in its place where a dense one smears it?',
+    cost={'quick': '1 min', 'full': '3 min'},
+    runs=runs,
+    report=report,
+)
