@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any, Self
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from lipfault.batch import Batch, Signals
@@ -73,7 +74,7 @@ class FinetuneTask(BaseTask):
         super().__init__(description, optimizer)
         self.losses, self.config = losses or LossWeights(), config or FinetuneConfig()
         self.block_config = block or BlockConfig()
-        self.autoencoder, self.block, self.origin = load_pretrained(
+        self.autoencoder, self.block, self.origin, self._loaded = load_pretrained(
             pretrained,
             self.description,
             lambda autoencoder, relations: build_block(
@@ -93,6 +94,7 @@ class FinetuneTask(BaseTask):
     def setup(self, stage: str) -> None:
         """Take what contradiction is normal from clean training windows, before a resume."""
         if stage == 'fit':
+            rank_zero_info(self._loaded)
             datamodule = recording_data(self.trainer)
             windows = clean_signals(datamodule, datamodule.train_split, FIT_LIMIT)
             self.block.fit_start(self.autoencoder, self.autoencoder.standardized(windows))

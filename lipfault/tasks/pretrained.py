@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
 from lipfault.errors import LipfaultError
@@ -23,10 +22,8 @@ def load_pretrained(
     path: str | None,
     description: Description,
     build: Callable[[Autoencoder, Callable[[], Relations]], ComputeBlock],
-) -> tuple[Autoencoder, ComputeBlock, dict[str, Any]]:
+) -> tuple[Autoencoder, ComputeBlock, dict[str, Any], str]:
     """Autoencoder and relations of a stage-1 checkpoint, with a new compute block on top.
-
-    Says what was loaded and what was not.
 
     Args:
         path: Checkpoint or run folder; a checkpoint of stage 2 holds the parts, too.
@@ -34,7 +31,8 @@ def load_pretrained(
         build: Makes the block from the autoencoder, and from the relations if it asks for them.
 
     Returns:
-        The autoencoder, the block, and what the checkpoint's card says of stage 1.
+        The autoencoder, the block, what the checkpoint's card says of stage 1, and in words what
+        was loaded and what was not.
 
     Raises:
         LipfaultError: If there is no such checkpoint, or it was trained on other modalities.
@@ -59,11 +57,11 @@ def load_pretrained(
     block = build(autoencoder, relations)
     counts = ', '.join(f'{n} ({len(m.state_dict())} tensors)' for n, m in loaded.items())
     rest = sorted({k.split('.')[0] for k in checkpoint['state_dict']} - set(loaded))
-    rank_zero_info(
+    words = (
         f'loaded {counts} from {file}; not loaded: {rest or "nothing"}; '
         'the rest of the compute block starts afresh'
     )
-    return autoencoder, block, {k: card[k] for k in ORIGIN if k in card}
+    return autoencoder, block, {k: card[k] for k in ORIGIN if k in card}, words
 
 
 ORIGIN = ('coder', 'relations', 'train_split')

@@ -152,11 +152,12 @@ def test_what_is_no_trained_task_is_named(runs, tmp_path):
     ids=['block as published', 'terms of its own', 'nothing to train', 'missing values'],
 )  # fmt: skip
 def test_stage_two_works_with(options, configs, runs, tmp_path):
-    lipfault(
+    printed = lipfault(
         'fit', '--config', configs / 'finetune.yaml', '--run', tmp_path / 'run',
         '--model.pretrained', runs / 'pretrain', '--trainer.max_epochs', 1, *options,
     )  # fmt: skip
-    lipfault('test', '--ckpt_path', tmp_path / 'run')
+    assert 'block starts afresh' in printed
+    assert 'afresh' not in lipfault('test', '--ckpt_path', tmp_path / 'run')
     metrics = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
     for key in ('detection/f1', 'recovery/seen', 'corrector/energy_left', 'detector/fault_gain'):
         assert np.isfinite(metrics[key])
