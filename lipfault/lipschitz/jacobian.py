@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.krylov import Triple, lanczos, normalize
@@ -47,7 +48,7 @@ def linearize(function: Map, x: Tensor, support: Tensor | None = None) -> Linear
     if x.ndim < 2 or len(x) == 0:
         raise LipfaultError(f'linearize needs (sample, ...) inputs, got shape {tuple(x.shape)}')
     mask = None if support is None else support.to(x)
-    with torch.enable_grad():
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):  # the fused ones have one derivative
         point = x.detach().requires_grad_()
         output = function(point)
         if output.ndim == 0 or len(output) != len(x):

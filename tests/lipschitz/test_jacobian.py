@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.criteria import jacobian_criterion, lipschitz_criterion, word_for
@@ -32,6 +33,18 @@ def convolutional() -> nn.Module:
     return nn.Sequential(
         nn.Unflatten(1, (2, 6)), nn.Conv1d(2, 8, 3, padding=1), nn.SiLU(), nn.Flatten()
     ).double()
+
+
+class Attention(nn.Module):
+    """Three tokens of four numbers that attend to each other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.Linear(4, 12)
+
+    def forward(self, x):
+        parts = self.parts(x.view(-1, 1, 3, 4)).chunk(3, dim=-1)
+        return nn.functional.scaled_dot_product_attention(*parts).flatten(1)
 
 
 def explicit(net, x):
@@ -72,6 +85,14 @@ def test_default_settings_are_within_a_percent(build):
     found = largest_gain(net, x).sigma
     assert (found <= values * (1 + 1e-12)).all()
     torch.testing.assert_close(found, values, rtol=0.01, atol=0)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_attention_has_gains_too(dtype):
+    net, x = Attention().to(dtype), torch.randn(5, 12, dtype=dtype)
+    with sdpa_kernel(SDPBackend.MATH):
+        wanted = torch.linalg.svdvals(explicit(net, x))[:, 0]
+    torch.testing.assert_close(largest_gain(net, x).sigma, wanted, rtol=1e-3, atol=0)
 
 
 def test_float32_agrees_with_float64():
