@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.runner.pairs import FIGURES
 from experiments.runner.results import over_seeds
 
 ROOT = Path(__file__).parents[2]
@@ -62,3 +63,28 @@ def test_the_results_page_is_made_of_the_results():
             over_seeds(m[key] for m in runs.values() if key in m) for runs in results.values()
         ]
         assert cells.split(' | ') == wanted, key
+
+
+def test_the_table_of_rivals_is_made_of_the_results():
+    """Figures of every cell, method by method, and paired differences."""
+    results = json.loads((ROOT / 'experiments/rivals/results/results.json').read_text())
+    parts = re.split(r'^## ', (ROOT / 'docs/rivals.md').read_text(), flags=re.MULTILINE)[1:]
+    assert [part.partition('\n')[0] for part in parts] == list(results)
+    for part in parts:
+        cell = results[part.partition('\n')[0]]
+        rows = re.findall(r'^\| `([^`]+)` \| (.*) \|$', part, flags=re.MULTILINE)
+        assert len(rows) > 10
+        for key, cells in rows:
+            wanted = [
+                over_seeds(m[key] for m in seeds.values() if key in m)
+                for seeds in cell['metrics'].values()
+            ]
+            assert cells.split(' | ') == wanted, key
+        differences = re.findall(r'[-+][\d.e-]+ \[[^]]+\]', part)
+        known = [f for k, pairs in cell.items() if 'minus' in k for f in pairs.values()]
+        assert differences == [
+            '{mean:+.3g} [{low:+.3g}, {high:+.3g}]'.format(**found[figure])
+            for found in known
+            for figure in FIGURES
+            if figure in found
+        ]
