@@ -72,19 +72,21 @@ def test_the_table_of_rivals_is_made_of_the_results():
     assert [part.partition('\n')[0] for part in parts] == list(results)
     for part in parts:
         cell = results[part.partition('\n')[0]]
+        methods = re.findall(r'(\w+) \(\d+\)', part.partition('| figure |')[2].partition('\n')[0])
+        assert sorted(methods) == list(cell['metrics'])
         rows = re.findall(r'^\| `([^`]+)` \| (.*) \|$', part, flags=re.MULTILINE)
         assert len(rows) > 10
         for key, cells in rows:
             wanted = [
-                over_seeds(m[key] for m in seeds.values() if key in m)
-                for seeds in cell['metrics'].values()
+                over_seeds(m[key] for m in cell['metrics'][name].values() if key in m)
+                for name in methods
             ]
             assert cells.split(' | ') == wanted, key
         differences = re.findall(r'[-+][\d.e-]+ \[[^]]+\]', part)
-        known = [f for k, pairs in cell.items() if 'minus' in k for f in pairs.values()]
-        assert differences == [
+        known = [cell[k][n] for k in cell if 'minus' in k for n in cell[k]]
+        assert sorted(differences) == sorted(
             '{mean:+.3g} [{low:+.3g}, {high:+.3g}]'.format(**found[figure])
             for found in known
             for figure in FIGURES
             if figure in found
-        ]
+        )
