@@ -1,10 +1,12 @@
 """The fault gain matrix of every method: measured on injected faults."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from experiments.rivals.experiment import METHODS
 from experiments.runner.catalogue import Experiment
@@ -13,10 +15,11 @@ from experiments.runner.injected import injected_faults
 from experiments.runner.plan import cells_and_seeds, stage_two
 from experiments.runner.results import table, tested, write_figure, write_results
 from experiments.runner.run import Run
-from lipfault.data.datamodule import RecordingDataModule
+from lipfault.batch import Signals
 from lipfault.lipschitz.fault_gain import measure
 from lipfault.lipschitz.gains import summarize
 from lipfault.report.style import RC, grid_of, new_figure
+from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.trained import trained_task
 
 WINDOWS = {'quick': 64, 'full': 1000}
@@ -27,17 +30,15 @@ Matrix = dict[str, dict[str, dict[str, float]]]
 over that of all faults, the others are of the gains of the single faults."""
 
 
-def gain_matrix(run: Run, data: RecordingDataModule, windows: int) -> Matrix:
+def gain_matrix(task: FinetuneTask, faults: Mapping[str, tuple[Signals, Tensor]]) -> Matrix:
     """Change of each cleaned signal per change of each faulty one, Euclidean norms.
 
     Args:
-        run: A tested run of stage 2.
-        data: Where windows and faults come from.
-        windows: Test windows to look at.
+        task: A trained stage 2.
+        faults: From `injected_faults`.
     """
-    task = trained_task(run.where)
     found: Matrix = {}
-    for source, (clean, faulty) in injected_faults(data, task.autoencoder, windows).items():
+    for source, (clean, faulty) in faults.items():
         gains = [
             measure(
                 lambda signals: task.block.clean(task.autoencoder, signals),
@@ -65,10 +66,14 @@ def gain_matrix(run: Run, data: RecordingDataModule, windows: int) -> Matrix:
 def report(preset: str, folder: Path) -> None:
     """Matrices of the methods that are done, first seed of each cell."""
     found: dict[str, dict[str, Matrix]] = {}
-    for run_cell, name, run in _first_runs(preset):
+    faults: dict[str, dict[str, tuple[Signals, Tensor]]] = {}
+    for cell, name, run in _first_runs(preset):
         if tested(run):
-            data = data_of(preset, run_cell, 0)
-            found.setdefault(run_cell, {})[name] = gain_matrix(run, data, WINDOWS[preset])
+            task = trained_task(run.where)
+            if cell not in faults:  # all methods of a cell stand on one stage 1
+                data = data_of(preset, cell, 0)
+                faults[cell] = injected_faults(data, task.autoencoder, WINDOWS[preset])
+            found.setdefault(cell, {})[name] = gain_matrix(task, faults[cell])
     lines: list[str] = []
     for cell, methods in found.items():
         pairs = [(i, j) for i, row in next(iter(methods.values())).items() for j in row]

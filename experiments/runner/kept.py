@@ -44,16 +44,17 @@ def gathered(
     kept: dict[str, str] = {}
     for column, runs in columns.items():
         for seed, run in runs.items():
-            here, earlier = tested(run), known.get(column, {}).get(str(seed))
-            if not here and (earlier is None or run.name not in hashes):
+            measured = known.get(column, {}).get(str(seed))
+            state = read_state(run.folder) if tested(run) else None
+            if state is None and (measured is None or run.name not in hashes):
                 continue
-            wanted, state = wanted_state(run), read_state(run.folder) if here else None
+            wanted = wanted_state(run)
             if state is not None:
                 check_unchanged(state, wanted, run.folder)
-                earlier = measure(run)
+                measured = measure(run)
             elif hashes[run.name] != wanted.hash:
                 continue
-            if earlier is not None:
-                found.setdefault(column, {})[str(seed)] = earlier
+            if measured is not None:
+                found.setdefault(column, {})[str(seed)] = measured
                 kept[run.name] = wanted.hash
     return found, kept
