@@ -25,7 +25,6 @@ class BlockConfig:
         embedding: Size of the detector's embedding.
         local_widths: Hidden channels of a locator and of a restorer of `fault_map`, by kind of
             modality.
-        scout_widths: Hidden channels of a scout of `fault_map`, by kind of modality.
         rounds: How often `fault_map` corrects outside training, each time hiding what it found to
             be wrong the time before.
         code: Numbers in the code that `vae` and `pca` press all modalities into.
@@ -36,7 +35,6 @@ class BlockConfig:
     detector_width: int = 256
     embedding: int = 64
     local_widths: Mapping[str, int] | None = None
-    scout_widths: Mapping[str, int] | None = None
     rounds: int = 2
     code: int = 128
 
@@ -73,6 +71,8 @@ class Detection:
         map_logits: Logits of the fault map of each modality: series (batch, channel, time), image
             (batch, 1, height, width). Empty for a block that does not locate.
         latents: Latent of the observed signals.
+        suspicions: (batch, M), the part of the logits that a block trains by a term of its own;
+            None for a block without.
     """
 
     logits: Tensor
@@ -80,6 +80,7 @@ class Detection:
     scaled: Tensor
     map_logits: Signals
     latents: Signals
+    suspicions: Tensor | None = None
 
     @property
     def score(self) -> Tensor:
@@ -136,6 +137,8 @@ class Lesson:
         observed: Standardized signals, finite.
         clean: The truth.
         masks: True fault maps, bool, shaped as in `Detection`.
+        modality: (batch, M) bool, the faulty modalities.
+        visible: (batch,) bool, samples that can teach to tell a fault from none.
         found: What `detect` gave.
         corrected: What `correct` gave.
         draws: Where a block takes its random numbers from.
@@ -144,6 +147,8 @@ class Lesson:
     observed: Signals
     clean: Signals
     masks: Signals
+    modality: Tensor
+    visible: Tensor
     found: Detection
     corrected: Correction
     draws: SampleDraws

@@ -9,7 +9,15 @@ from torch.nn import functional
 from lipfault.modality import Modality
 from lipfault.models.arbiter import Arbiter
 from lipfault.models.autoencoder import Autoencoder, Signals
-from lipfault.models.block import BlockConfig, ComputeBlock, Correction, Detection, Known
+from lipfault.models.block import (
+    BlockConfig,
+    ComputeBlock,
+    Correction,
+    Detection,
+    Known,
+    Lesson,
+)
+from lipfault.models.classifier import Classifier
 from lipfault.models.contradiction import Contradiction
 from lipfault.models.corrector import Corrector
 from lipfault.models.detector import Detector
@@ -22,7 +30,7 @@ from lipfault.models.evidence import (
     peaks,
 )
 from lipfault.models.locator import Locator
-from lipfault.models.patch_net import PatchNet, pooled
+from lipfault.models.objective import attribution
 from lipfault.models.place_scale import PlaceScale
 from lipfault.models.relations import Relations
 from lipfault.models.restorer import Restorer
@@ -47,9 +55,10 @@ class FaultMapBlock(ComputeBlock):
        reconstruction and, of an image, how unusual the residuals are at each pixel, and whether it
        repeats the frame before. Its output is a soft fault map over channel and time, or over
        place.
-    3. A scout per modality looks at the same for the detector. The detector embeds what scouts and
-       locators saw and how unusually large the residuals are. Its gradient reaches the scouts, not
-       the locators: it is far larger than that of the fault maps, and would drown it.
+    3. A classifier per modality says from what its locator saw, and from how unusually large the
+       residuals are, whether this modality is faulty. The detector embeds what the classifiers were
+       shown and said, and corrects their logits. Its contrastive gradient does not reach them: it
+       is far larger than theirs, and would drown it.
     4. The corrector infers what the fault map hides; outside training within the sensor's range, so
        that no fault can throw the cleaned signal out of it.
     5. An arbiter per modality compares it with the observed signal and settles the fault map; the
@@ -98,13 +107,6 @@ class FaultMapBlock(ComputeBlock):
                 for n, k in self.kinds.items()
             }
         )
-        scouts = config.scout_widths or {'series': 96, 'image': 32}
-        self.scouts = nn.ModuleDict(
-            {
-                n: PatchNet(k, inputs[n], scouts[k], depth=2, told=k == 'image')
-                for n, k in self.kinds.items()
-            }
-        )
         self.restorers = nn.ModuleDict(
             {n: Restorer(k, channels[n], widths[k]) for n, k in self.kinds.items()}
         )
@@ -114,9 +116,12 @@ class FaultMapBlock(ComputeBlock):
         self.evidence = nn.ModuleDict(
             {n: RunningScale(residuals[n] * looks[n], center=True) for n in modalities}
         )
-        seen = {k: 2 * (widths[k] + scouts[k]) for k in widths}
-        features = sum(seen[k] + 2 * RANKED + 1 + 2 * residuals[n] for n, k in self.kinds.items())
-        features += len(self._contradictions()) + len(self._images)
+        shown = {
+            n: 2 * (widths[k] + RANKED + residuals[n]) + 1 + sum(n in x for x in self._beside)
+            for n, k in self.kinds.items()
+        }
+        self.classifiers = nn.ModuleDict({n: Classifier(shown[n]) for n in modalities})
+        features = sum(shown.values()) + len(modalities)
         self.detector = Detector(features, len(modalities), config.detector_width, config.embedding)
 
     @property
@@ -127,6 +132,11 @@ class FaultMapBlock(ComputeBlock):
     @property
     def _images(self) -> tuple[str, ...]:
         return tuple(self.images)
+
+    @property
+    def _beside(self) -> tuple[tuple[str, ...], ...]:
+        """Modalities of which the size of the contradiction, and the stillness, are known."""
+        return self._related, self._images
 
     def _contradictions(self) -> dict[str, Contradiction]:
         return dict(self.contradictions.items())  # type: ignore[arg-type]
@@ -177,14 +187,26 @@ class FaultMapBlock(ComputeBlock):
         map_logits, seen = self._locate(observed, residuals, clean, known)
         for name, places in known.missing.items():
             map_logits[name] = map_logits[name].float().masked_fill(places, CERTAIN)
-        parts = [*seen.values(), *(_size(w) for w in whitened.values())]
-        parts += [_stillness(known, n, observed[n]) for n in self._images]
+        shown = {}
         for name, latent in latents.items():
+            parts = [seen[name], map_evidence(map_logits[name], latent, RANKED)]
             parts += self._evidence(name, residuals[name], latent, clean)
-            parts.append(map_evidence(self._given(map_logits[name]), latent, RANKED))
-        scaled = self.detector.scaled(torch.cat([p.float() for p in parts], dim=1), clean)
+            parts += [_size(whitened[name])] if name in whitened else []
+            parts += [_stillness(known, name, observed[name])] if name in self.images else []
+            shown[name] = torch.cat([p.float() for p in parts], dim=1)
+        suspicions = torch.cat([self.classifiers[n](x) for n, x in shown.items()], dim=1)
+        features = self._given(torch.cat([*shown.values(), suspicions], dim=1))
+        scaled = self.detector.scaled(features, clean)
         embedding = self.detector.embed(scaled)
-        return Detection(self.detector(embedding), embedding, scaled, map_logits, latents)
+        logits = self._given(suspicions) + self.detector(embedding)
+        return Detection(logits, embedding, scaled, map_logits, latents, suspicions)
+
+    def own_terms(self, autoencoder: Autoencoder, lesson: Lesson) -> dict[str, Tensor]:
+        """Trains the classifiers, and with them the locators."""
+        suspicions = lesson.found.suspicions
+        if suspicions is None:
+            raise ValueError('the lesson is not one of this block')
+        return {'class': attribution(suspicions, lesson.modality, lesson.visible)}
 
     def correct(
         self,
@@ -302,19 +324,17 @@ class FaultMapBlock(ComputeBlock):
         clean: Tensor | None,
         known: Known,
     ) -> tuple[Signals, Signals]:
-        """Logits of the fault maps, and what locators and scouts saw, (batch, number)."""
+        """Logits of the fault maps, and what the locators saw, (batch, number)."""
         logits, seen = {}, {}
         for name, signal in observed.items():
             views = self._views(name, signal, residuals[name], clean)
             told = _stillness(known, name, signal) if name in self.images else None
-            logits[name], located = self.locators[name](views, told)
-            scouted = pooled(self.scouts[name](views, told))
-            seen[name] = torch.cat([self._given(located), scouted], dim=1)
+            logits[name], seen[name] = self.locators[name](views, told)
         return logits, seen
 
-    def _given(self, located: Tensor) -> Tensor:
-        """What a locator says to the detector, which in training cannot answer."""
-        return located.detach() if self.training else located
+    def _given(self, told: Tensor) -> Tensor:
+        """What the detector is told, which in training cannot answer."""
+        return told.detach() if self.training else told
 
     def _views(
         self, name: str, signal: Tensor, residuals: list[Tensor], clean: Tensor | None

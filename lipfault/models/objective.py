@@ -94,6 +94,23 @@ def detection(
     return (weight * terms).sum() / shared(weight.sum()).clamp_min(1)
 
 
+def attribution(logits: Tensor, modality: Tensor, visible: Tensor) -> Tensor:
+    """Cross entropy of the classes "no fault" and "fault of this modality".
+
+    Unlike `detection` it leaves open what the logit of a sound modality is beside a faulty one,
+    which it may contradict; only the faulty one has to be larger.
+
+    Args:
+        logits: (batch, M), that of "no fault" is 0.
+        modality: (batch, M) bool, the faulty modalities; it is right to name any of several.
+        visible: (batch,) bool, the samples that count.
+    """
+    logits = torch.cat([logits.new_zeros(len(logits), 1), logits], dim=1).float()
+    right = torch.cat([~modality.any(dim=1, keepdim=True), modality], dim=1)
+    named = logits.masked_fill(~right, -torch.inf).logsumexp(dim=1)
+    return (visible * (logits.logsumexp(dim=1) - named)).mean()
+
+
 def location(map_logits: Signals, masks: Signals) -> Tensor:
     """Binary cross entropy of the fault maps, averaged over the modalities."""
     terms = [

@@ -12,7 +12,7 @@ from lipfault.errors import LipfaultError
 from lipfault.faults.draws import Draws
 from lipfault.lipschitz.modulation import modulate, penalty, set_progress
 from lipfault.models import objective
-from lipfault.models.block import BlockConfig, Correction, Detection, Lesson
+from lipfault.models.block import BlockConfig, Lesson
 from lipfault.models.build_block import build_block
 from lipfault.tasks.base import BaseTask, OptimizerConfig, channels_last, mean_over
 from lipfault.tasks.baseline import FIT_LIMIT, clean_signals, pca_floor, recording_data
@@ -124,9 +124,19 @@ class FinetuneTask(BaseTask):
         corrected = self.block.correct(
             self.autoencoder, observed, hide, found.map_logits, blind=~labels.faulty
         )
-        terms = self._terms(clean, found, corrected, masks, hide, batch)
+        visible = ~labels.faulty | (labels.damage.amax(dim=1) >= self.config.least_damage)
+        lesson = Lesson(
+            observed,
+            clean,
+            masks,
+            labels.modality,
+            visible,
+            found,
+            corrected,
+            self._draws(batch, 'own'),
+        )
+        terms = self._terms(lesson, hide)
         total = torch.stack([getattr(self.losses, key) * term for key, term in terms.items()]).sum()
-        lesson = Lesson(observed, clean, masks, found, corrected, self._draws(batch, 'own'))
         own = self.block.own_terms(self.autoencoder, lesson)
         total = total + self.losses.own * sum(own.values()) + penalty(self.block)
         self.log('train/loss', total, prog_bar=True)
@@ -151,38 +161,30 @@ class FinetuneTask(BaseTask):
             for n, m in maps.items()
         }
 
-    def _terms(
-        self,
-        clean: Signals,
-        found: Detection,
-        corrected: Correction,
-        masks: Signals,
-        hide: Signals,
-        batch: Batch,
-    ) -> dict[str, Tensor]:
+    def _terms(self, lesson: Lesson, hide: Signals) -> dict[str, Tensor]:
         """The terms of the objective, unweighted; their means over the processes are exact."""
-        labels = _labels(batch)
-        visible = ~labels.faulty | (labels.damage.amax(dim=1) >= self.config.least_damage)
+        found, corrected, visible = lesson.found, lesson.corrected, lesson.visible
         with torch.no_grad():
-            wanted = self.autoencoder.encode(clean)
+            wanted = self.autoencoder.encode(lesson.clean)
         terms = {
-            'rec': objective.reconstruction(corrected.cleaned, clean),
+            'rec': objective.reconstruction(corrected.cleaned, lesson.clean),
             'sim': objective.similarity(corrected.latents, wanted),
             'con': objective.contrastive(
                 in_all_processes(found.embedding.float()),
-                in_all_processes(labels.faulty),
+                in_all_processes(lesson.modality.any(dim=1)),
                 self.losses.margin,
                 self.losses.pull,
                 in_all_processes(visible),
             ),
-            'det': objective.detection(found.logits, labels.modality, visible, mean_of_processes),
+            'det': objective.detection(found.logits, lesson.modality, visible, mean_of_processes),
         }
         if self.block.locates:
             terms['map'] = mean_over(
-                objective.location(maps, masks) for maps in (found.map_logits, corrected.map_logits)
+                objective.location(maps, lesson.masks)
+                for maps in (found.map_logits, corrected.map_logits)
             )
             terms['inf'] = objective.hidden_reconstruction(
-                corrected.inferred, clean, hide, mean_of_processes
+                corrected.inferred, lesson.clean, hide, mean_of_processes
             )
         return terms
 

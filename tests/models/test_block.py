@@ -3,9 +3,10 @@ import torch
 
 from lipfault.errors import LipfaultError
 from lipfault.models.autoencoder import Autoencoder, CoderConfig
-from lipfault.models.block import BlockConfig, Known
+from lipfault.models.block import BlockConfig, Correction, Known, Lesson
 from lipfault.models.build_block import build_block
 from lipfault.models.fault_map_block import FaultMapBlock
+from lipfault.models.objective import attribution
 from lipfault.models.relations import Relations, RelationsConfig
 from lipfault.models.running_scale import RunningScale
 
@@ -225,19 +226,37 @@ def test_a_centered_scale_tells_a_small_spread_from_none():
     assert float(scores.std()) == pytest.approx(1, abs=0.05)
 
 
-def test_detection_trains_the_scouts_and_the_fault_maps_the_locators(parts, signals):
+def test_the_contrastive_term_trains_the_detector_alone(parts, signals):
     autoencoder, block = parts
     block.train()
     some = torch.tensor([True, False, True, False, False])
     for term, reached in (
-        (lambda found: found.logits.sum(), {'detector', 'scouts'}),
-        (lambda found: found.embedding.square().sum(), {'detector', 'scouts'}),
+        (lambda found: found.embedding.square().sum(), {'detector'}),
+        (lambda found: found.logits.sum(), {'detector'}),
+        (lambda found: found.suspicions.sum(), {'classifiers', 'locators'}),
         (lambda found: sum(m.sum() for m in found.map_logits.values()), {'locators'}),
     ):
         block.zero_grad()
         term(block.detect(autoencoder, signals, some)).backward()
         moved = {n.split('.')[0] for n, p in block.named_parameters() if p.grad is not None}
         assert moved == reached
+
+
+def test_a_suspicion_counts_in_the_score_and_is_learned(parts, signals):
+    autoencoder, block = parts
+    before = block.detect(autoencoder, signals)
+    for classifier in block.classifiers.values():
+        with torch.no_grad():
+            classifier.layers[-1].bias += 1
+    after = block.detect(autoencoder, signals)
+    torch.testing.assert_close(after.suspicions, before.suspicions + 1)
+    assert not torch.allclose(after.logits, before.logits)
+    modality = torch.tensor([[True, False, False]] * 5)
+    lesson = Lesson(
+        *[{}] * 3, modality, torch.ones(5, dtype=torch.bool), after, Correction(*[{}] * 4), None
+    )
+    expected = attribution(after.suspicions, modality, lesson.visible)
+    assert block.own_terms(autoencoder, lesson) == {'class': expected}
 
 
 def test_what_is_inferred_stays_in_the_range_of_the_sensor(parts, signals, tiny_modalities):

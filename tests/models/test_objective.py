@@ -1,5 +1,8 @@
+import math
+
 import pytest
 import torch
+from torch.nn import functional
 
 from lipfault.models import objective
 
@@ -51,3 +54,33 @@ def test_what_cannot_be_seen_does_not_train_the_detector():
     assert objective.contrastive(embedding, faulty, 4.0, 1.0, seen) == objective.contrastive(
         embedding[seen], faulty[seen], 4.0
     )
+
+
+def test_attribution_by_hand():
+    logits = torch.tensor([[0.0, 0.0], [1.0, -1.0], [3.0, 2.0], [9.0, -9.0]])
+    modality = torch.tensor([[False, False], [True, False], [True, True], [False, True]])
+    visible = torch.tensor([True, True, True, False])
+    e = math.e
+    clean = math.log(3)
+    one = math.log(1 + e + 1 / e) - 1
+    either = math.log(1 + e**3 + e**2) - math.log(e**3 + e**2)
+    loss = objective.attribution(logits, modality, visible)
+    assert loss.item() == pytest.approx((clean + one + either) / 4)
+
+
+def test_attribution_agrees_with_the_cross_entropy_of_torch():
+    logits = torch.randn(50, 3)
+    classes = torch.randint(0, 4, (50,))
+    modality = functional.one_hot(classes, 4)[:, 1:].bool()
+    loss = objective.attribution(logits, modality, torch.ones(50, dtype=torch.bool))
+    with_none = functional.pad(logits, (1, 0))
+    torch.testing.assert_close(loss, functional.cross_entropy(with_none, classes))
+
+
+def test_attribution_stays_finite_far_out():
+    logits = torch.tensor([[200.0, -200.0], [-200.0, 200.0]], requires_grad=True)
+    modality = torch.tensor([[False, True], [False, True]])
+    loss = objective.attribution(logits, modality, torch.tensor([True, True]))
+    loss.backward()
+    assert loss.item() == pytest.approx(200)
+    assert logits.grad.isfinite().all()

@@ -70,7 +70,9 @@ def lesson(autoencoder, block, names=ALL, count=6):
     found = block.detect(autoencoder, observed, some)
     corrected = block.correct(autoencoder, observed, {}, found.map_logits)
     draws = Draws.of(0, 0, torch.arange(count))
-    return Lesson(observed, clean, masks, found, corrected, draws)
+    modality = torch.stack([m.flatten(1).any(dim=1) for m in masks.values()], dim=1)
+    visible = torch.ones(count, dtype=torch.bool)
+    return Lesson(observed, clean, masks, modality, visible, found, corrected, draws)
 
 
 @pytest.mark.parametrize('names', SETS, ids=len)

@@ -40,8 +40,7 @@ model:
   class_path: lipfault.tasks.finetune.FinetuneTask
   init_args:
     block:
-      {corrector_width: 32, detector_width: 24, embedding: 8, local_widths: {series: 8, image: 8},
-       scout_widths: {series: 8, image: 8}}
+      {corrector_width: 32, detector_width: 24, embedding: 8, local_widths: {series: 8, image: 8}}
     config: {false_alarm_rate: 0.1}
 """,
 }
