@@ -4,6 +4,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lipfault.models.running_scale import RunningScale
+
+RANKED = 12
+"""How many of the largest scores of a modality are handed on."""
+
 NOTHING = -20.0
 """Logit of a place that is certainly sound."""
 
@@ -58,6 +63,52 @@ def peak(values: Tensor, latent: Tensor) -> Tensor:
 def peaks(kind: str, channels: int, latent_shape: tuple[int, ...]) -> int:
     """How many numbers `peak` gives."""
     return channels if kind == 'series' else torch.Size(latent_shape[1:]).numel()
+
+
+class Evidence(RunningScale):
+    """How unusual the residuals of one modality are, wherever that is.
+
+    Energies and peaks are compared on a logarithmic scale, in standard deviations of what clean
+    samples show: how large a residual is varies so little between clean windows that a tenth more
+    is telling. Of these scores only the largest are handed on, in order: a network that sees them
+    all learns by heart which were large in training.
+
+    Args:
+        kind: `series` or `image`.
+        channels: Channels of the signal.
+        latent_shape: (latent channel, position ...).
+        residuals: Number of residuals, each shaped as the signal.
+    """
+
+    def __init__(
+        self, kind: str, channels: int, latent_shape: tuple[int, ...], residuals: int
+    ) -> None:
+        """Know nothing of clean samples."""
+        looks = map_size(kind, channels, latent_shape) + peaks(kind, channels, latent_shape)
+        super().__init__(residuals * looks, center=True)
+        self.numbers = RANKED + 2 * residuals
+
+    def scores(self, residuals: list[Tensor], latent: Tensor, clean: Tensor | None) -> Tensor:
+        """The `RANKED` largest scores, and the largest of each look, (batch, `numbers`).
+
+        Args:
+            residuals: Shaped as the signal.
+            latent: For the shape.
+            clean: (batch,) bool, in training the samples without a fault: they set the scale.
+        """
+        looks = [look for r in residuals for look in (energy(r, latent), peak(r, latent))]
+        logarithms = torch.cat([x.float().clamp_min(1e-6).log() for x in looks], dim=1)
+        if clean is not None:
+            self.update(logarithms, clean)
+        scores = self(logarithms).abs()
+        each = torch.split(scores, [x.shape[1] for x in looks], dim=1)
+        ranked = functional.pad(scores, (0, RANKED)).topk(RANKED, dim=1).values
+        return torch.cat([ranked, *(x.amax(dim=1, keepdim=True) for x in each)], dim=1)
+
+
+def size(whitened: Tensor) -> Tensor:
+    """Root mean square of (batch, number), (batch, 1)."""
+    return whitened.square().mean(dim=1, keepdim=True).clamp_min(1e-12).sqrt()
 
 
 def map_evidence(logits: Tensor, latent: Tensor, count: int) -> Tensor:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lipfault.modality import Modality
 from lipfault.models.arbiter import Arbiter
@@ -22,12 +21,12 @@ from lipfault.models.contradiction import Contradiction
 from lipfault.models.corrector import Corrector
 from lipfault.models.detector import Detector
 from lipfault.models.evidence import (
-    energy,
+    RANKED,
+    Evidence,
     map_evidence,
     map_size,
     mean_over_places,
-    peak,
-    peaks,
+    size,
 )
 from lipfault.models.locator import Locator
 from lipfault.models.objective import attribution
@@ -38,9 +37,6 @@ from lipfault.models.running_scale import RunningScale, symlog
 
 CERTAIN = 16.0
 """Logit of the fault map where no value arrived."""
-
-RANKED = 12
-"""How many of the largest scores of a modality the detector sees."""
 
 SCALED = 1500
 """Clean windows from which the usual size of the residuals of an image is taken."""
@@ -112,14 +108,14 @@ class FaultMapBlock(ComputeBlock):
         )
         self.arbiters = nn.ModuleDict({n: Arbiter(k, channels[n]) for n, k in self.kinds.items()})
         self.corrector = Corrector(shapes, sizes, config.corrector_width)
-        looks = {n: sizes[n] + peaks(k, channels[n], shapes[n]) for n, k in self.kinds.items()}
         self.evidence = nn.ModuleDict(
-            {n: RunningScale(residuals[n] * looks[n], center=True) for n in modalities}
+            {n: Evidence(k, channels[n], shapes[n], residuals[n]) for n, k in self.kinds.items()}
         )
         shown = {
-            n: 2 * (widths[k] + RANKED + residuals[n]) + 1 + sum(n in x for x in self._beside)
-            for n, k in self.kinds.items()
+            n: 2 * widths[k] + RANKED + 1 + self._evidence(n).numbers for n, k in self.kinds.items()
         }
+        for name in (*self._related, *self._images):  # size of the contradiction; stillness
+            shown[name] += 1
         self.classifiers = nn.ModuleDict({n: Classifier(shown[n]) for n in modalities})
         features = sum(shown.values()) + len(modalities)
         self.detector = Detector(features, len(modalities), config.detector_width, config.embedding)
@@ -132,11 +128,6 @@ class FaultMapBlock(ComputeBlock):
     @property
     def _images(self) -> tuple[str, ...]:
         return tuple(self.images)
-
-    @property
-    def _beside(self) -> tuple[tuple[str, ...], ...]:
-        """Modalities of which the size of the contradiction, and the stillness, are known."""
-        return self._related, self._images
 
     def _contradictions(self) -> dict[str, Contradiction]:
         return dict(self.contradictions.items())  # type: ignore[arg-type]
@@ -168,6 +159,10 @@ class FaultMapBlock(ComputeBlock):
         usual: PlaceScale = self.usual[name]  # type: ignore[assignment]
         return usual
 
+    def _evidence(self, name: str) -> Evidence:
+        evidence: Evidence = self.evidence[name]  # type: ignore[assignment]
+        return evidence
+
     def clean(self, autoencoder: Autoencoder, observed: Signals) -> Signals:
         """Standardized cleaned signals of standardized observed ones, without the detector."""
         _, residuals, _ = self._compared(autoencoder, observed)
@@ -190,8 +185,8 @@ class FaultMapBlock(ComputeBlock):
         shown = {}
         for name, latent in latents.items():
             parts = [seen[name], map_evidence(map_logits[name], latent, RANKED)]
-            parts += self._evidence(name, residuals[name], latent, clean)
-            parts += [_size(whitened[name])] if name in whitened else []
+            parts.append(self._evidence(name).scores(residuals[name], latent, clean))
+            parts += [size(whitened[name])] if name in whitened else []
             parts += [_stillness(known, name, observed[name])] if name in self.images else []
             shown[name] = torch.cat([p.float() for p in parts], dim=1)
         suspicions = torch.cat([self.classifiers[n](x) for n, x in shown.items()], dim=1)
@@ -284,29 +279,6 @@ class FaultMapBlock(ComputeBlock):
                 found[name] = self._usual(name)(found[name])
         return found, whitened
 
-    def _evidence(
-        self, name: str, residuals: list[Tensor], latent: Tensor, clean: Tensor | None
-    ) -> list[Tensor]:
-        """How unusual the residuals of one modality are, wherever that is.
-
-        Energies and peaks are compared on a logarithmic scale, in standard deviations of what clean
-        samples show: how large a residual is varies so little between clean windows that a tenth
-        more is telling. Of these scores only the largest are handed on, in order: a network that
-        sees them all learns by heart which were large in training.
-
-        Returns:
-            The `RANKED` largest scores, and the largest of each look, (batch, number).
-        """
-        looks = [look for r in residuals for look in (energy(r, latent), peak(r, latent))]
-        logarithms = torch.cat([x.float().clamp_min(1e-6).log() for x in looks], dim=1)
-        scale: RunningScale = self.evidence[name]  # type: ignore[assignment]
-        if clean is not None:
-            scale.update(logarithms, clean)
-        scores = scale(logarithms).abs()
-        each = torch.split(scores, [x.shape[1] for x in looks], dim=1)
-        ranked = functional.pad(scores, (0, RANKED)).topk(RANKED, dim=1).values
-        return [ranked, *(x.amax(dim=1, keepdim=True) for x in each)]
-
     def _guesses(self, kept: Signals, latents: Signals, hidden: Signals) -> Signals:
         """Latent of what is kept, and as far as a position is hidden the predicted one."""
         guesses, predicted = dict(latents), self.relations.predicted(kept)
@@ -360,8 +332,3 @@ def _stillness(known: Known, name: str, signal: Tensor) -> Tensor:
     if name not in known.stillness:
         return torch.zeros(signal.shape[0], 1, dtype=signal.dtype, device=signal.device)
     return known.stillness[name][:, None].to(signal.dtype)
-
-
-def _size(whitened: Tensor) -> Tensor:
-    """Root mean square of (batch, number), (batch, 1)."""
-    return whitened.square().mean(dim=1, keepdim=True).clamp_min(1e-12).sqrt()

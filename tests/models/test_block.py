@@ -206,7 +206,8 @@ def test_a_little_noise_on_any_channel_is_unusual(parts, channel):
         signals = {'joints': windows}
         latents = autoencoder.encode(signals)
         residuals = [windows, *block.relations.contradictions('joints', windows)]
-        return block._evidence('joints', [*residuals, windows], latents['joints'], clean)[0][:, 0]
+        seen = [*residuals, windows]
+        return block.evidence['joints'].scores(seen, latents['joints'], clean)[:, 0]
 
     for _ in range(20):
         largest(smooth(64), torch.ones(64, dtype=torch.bool))
