@@ -1,6 +1,8 @@
 """A trained stage 2, ready to be asked."""
 
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -22,7 +24,8 @@ def trained_task(run: str) -> 'FinetuneTask':
 
     Raises:
         LipfaultError: If there is no checkpoint, it is not one of stage 2, or the run's
-            configuration is not beside it.
+            configuration is not beside it, or its block has settings that this version of lipfault
+            does not know.
     """
     from lipfault.tasks.finetune import FinetuneTask  # the chain of imports at once stays short
 
@@ -38,8 +41,18 @@ def trained_task(run: str) -> 'FinetuneTask':
     task = FinetuneTask(
         card['description'],
         pretrained=str(file),
-        block=BlockConfig(**card['block']),
+        block=_block_config(card['block'], file),
         config=FinetuneConfig(modulation=arguments['config']['modulation']),
     )
     task.load_state_dict(checkpoint['state_dict'])
     return task.requires_grad_(False).eval()
+
+
+def _block_config(saved: dict[str, Any], file: Path) -> BlockConfig:
+    unknown = sorted(saved.keys() - {f.name for f in fields(BlockConfig)})
+    if unknown:
+        raise LipfaultError(
+            f'{file}: this version of lipfault does not know the block settings {unknown}; '
+            'train the run anew, or use the version that environment.json names'
+        )
+    return BlockConfig(**saved)

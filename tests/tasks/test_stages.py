@@ -14,7 +14,8 @@ from lipfault.errors import LipfaultError
 from lipfault.faults.log import read_log
 from lipfault.report.recall import draw_recall
 from lipfault.report.run import load_run
-from lipfault.tasks.checkpoints import find_checkpoint, read_checkpoint
+from lipfault.tasks.base import CARD
+from lipfault.tasks.checkpoints import CONFIG_NAME, find_checkpoint, read_checkpoint
 from lipfault.tasks.trained import trained_task
 
 COMMON = """
@@ -136,6 +137,16 @@ def test_what_is_no_trained_task_is_named(runs, tmp_path):
     alone.mkdir()
     shutil.copy(find_checkpoint(runs / 'finetune'), alone)
     with pytest.raises(LipfaultError, match=f'configuration of its run is missing, {tmp_path}'):
+        trained_task(str(tmp_path))
+
+
+def test_settings_of_another_version_are_named(runs, tmp_path):
+    shutil.copy(runs / 'finetune' / CONFIG_NAME, tmp_path)
+    checkpoint = read_checkpoint(find_checkpoint(runs / 'finetune'))
+    checkpoint[CARD]['block']['feelers'] = 3
+    (tmp_path / 'checkpoints').mkdir()
+    torch.save(checkpoint, tmp_path / 'checkpoints' / 'best.ckpt')
+    with pytest.raises(LipfaultError, match=r"does not know the block settings \['feelers'\]"):
         trained_task(str(tmp_path))
 
 
