@@ -53,6 +53,6 @@ def _block_config(saved: dict[str, Any], file: Path) -> BlockConfig:
     if unknown:
         raise LipfaultError(
             f'{file}: this version of lipfault does not know the block settings {unknown}; '
-            'train the run anew, or use the version that environment.json names'
+            'train the run anew'
         )
     return BlockConfig(**saved)
