@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning
 import numpy as np
+import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from lipfault.modality import Modality
@@ -35,13 +36,14 @@ class RunRecorder(lightning.Callback):
     def on_fit_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Versions, seed and command line."""
+        """Versions, seed, device and command line."""
         environment = {
             'command': sys.argv,
             'seed': self.seed,
             'python': platform.python_version(),
             'platform': platform.platform(),
             'processors': os.cpu_count(),
+            'device': _device(pl_module.device),
             'packages': {name: _version(name) for name in _PACKAGES},
         }
         write_json(self.run / 'environment.json', environment)
@@ -85,6 +87,10 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     temporary = path.with_suffix('.tmp')
     temporary.write_text(json.dumps(values, indent=2, sort_keys=True) + '\n')
     temporary.replace(path)
+
+
+def _device(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == 'cuda' else device.type
 
 
 def _version(package: str) -> str:
