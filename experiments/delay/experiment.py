@@ -9,11 +9,11 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from experiments.rivals.experiment import METHODS
+from experiments.rivals.experiment import first_runs
 from experiments.runner.catalogue import Experiment
 from experiments.runner.data import data_of, faults_of
-from experiments.runner.plan import cells_and_seeds, stage_two
-from experiments.runner.results import over_seeds, table, tested, write_figure, write_results
+from experiments.runner.once import once
+from experiments.runner.results import table, tested, write_figure, write_results
 from experiments.runner.run import Run
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.data.windows import WindowDataset
@@ -28,6 +28,9 @@ from lipfault.tasks.trained import trained_task
 
 EVENTS = {'quick': 1, 'full': 3}
 """Faults in an episode; a severity from 1 to 5 is drawn for each."""
+
+SEED = 0
+"""Of the faults that are scheduled, and of the runs."""
 
 SCHEDULES = {'quick': 1, 'full': 4}
 """Schedules played on each test episode."""
@@ -82,23 +85,22 @@ def measure(
     return summary | {'events': len(together), 'delays_s': sorted(together.tolist())}
 
 
+def measured(run: Run, preset: str, cell: str) -> dict[str, object]:
+    """Delays of a tested run, measured once."""
+    kinds = sorted(fault.name for fault in weighted_kinds(faults_of(preset, cell, SEED)))
+    return once(run, 'delay', lambda: measure(run, preset, data_of(preset, cell, SEED), kinds))
+
+
 def report(preset: str, folder: Path) -> None:
     """Table and curves of the methods that are done."""
-    found: dict[str, dict[str, dict[str, dict[str, object]]]] = {}
-    for cell, seed in cells_and_seeds(preset):
-        data = data_of(preset, cell, seed)
-        kinds = sorted(fault.name for fault in weighted_kinds(faults_of(preset, cell, seed)))
-        for name, overlays in METHODS.items():
-            run = stage_two(preset, cell, seed, name, overlays)
-            if tested(run):
-                values = measure(run, preset, data, kinds)
-                found.setdefault(cell, {}).setdefault(name, {})[str(seed)] = values
+    found: dict[str, dict[str, dict[str, object]]] = {}
+    for cell, name, run in first_runs(preset):
+        if tested(run):
+            found.setdefault(cell, {})[name] = measured(run, preset, cell)
     lines: list[str] = []
     for cell, methods in found.items():
         rows = {
-            f'`{key}`': [
-                over_seeds(float(str(m[key])) for m in s.values()) for s in methods.values()
-            ]
+            f'`{key}`': [f'{float(str(values[key])):.4g}' for values in methods.values()]
             for key in ('events', *KEYS)
         }
         lines += [f'## {cell}', '', *table(['figure', *methods], rows), '']
@@ -106,13 +108,13 @@ def report(preset: str, folder: Path) -> None:
     write_results(folder, found, lines or ['No run is done yet.'])
 
 
-def draw(methods: dict[str, dict[str, dict[str, object]]]) -> Figure:
-    """Share of the events found, by the time since their onset; the first seed of each method."""
+def draw(methods: dict[str, dict[str, object]]) -> Figure:
+    """Share of the events found, by the time since their onset."""
     with rc_context(RC):
         figure = new_figure(6.4, 4.0)
         axes = figure.subplots()
         for name, colour in colours(list(methods)).items():
-            delays = torch.tensor(next(iter(methods[name].values()))['delays_s'])
+            delays = torch.tensor(methods[name]['delays_s'])
             share = torch.arange(1, len(delays) + 1) / len(delays)
             known = delays.isfinite()
             axes.step(delays[known], share[known], where='post', color=colour, label=name)
@@ -122,12 +124,8 @@ def draw(methods: dict[str, dict[str, dict[str, object]]]) -> Figure:
 
 
 def runs(preset: str) -> list[Run]:
-    """The methods of `rivals`."""
-    return [
-        stage_two(preset, cell, seed, name, overlays)
-        for cell, seed in cells_and_seeds(preset)
-        for name, overlays in METHODS.items()
-    ]
+    """The methods of `rivals`, first seed of each cell."""
+    return [run for _, _, run in first_runs(preset)]
 
 
 EXPERIMENT = Experiment(

@@ -8,11 +8,11 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from experiments.rivals.experiment import METHODS
+from experiments.rivals.experiment import first_runs
 from experiments.runner.catalogue import Experiment
 from experiments.runner.data import data_of
 from experiments.runner.injected import injected_faults
-from experiments.runner.plan import cells_and_seeds, stage_two
+from experiments.runner.once import once
 from experiments.runner.results import table, tested, write_figure, write_results
 from experiments.runner.run import Run
 from lipfault.batch import Signals
@@ -66,14 +66,9 @@ def gain_matrix(task: FinetuneTask, faults: Mapping[str, tuple[Signals, Tensor]]
 def report(preset: str, folder: Path) -> None:
     """Matrices of the methods that are done, first seed of each cell."""
     found: dict[str, dict[str, Matrix]] = {}
-    faults: dict[str, dict[str, tuple[Signals, Tensor]]] = {}
-    for cell, name, run in _first_runs(preset):
+    for cell, name, run in first_runs(preset):
         if tested(run):
-            task = trained_task(run.where)
-            if cell not in faults:  # all methods of a cell stand on one stage 1
-                data = data_of(preset, cell, 0)
-                faults[cell] = injected_faults(data, task.autoencoder, WINDOWS[preset])
-            found.setdefault(cell, {})[name] = gain_matrix(task, faults[cell])
+            found.setdefault(cell, {})[name] = measured(run, preset, cell)
     lines: list[str] = []
     for cell, methods in found.items():
         pairs = [(i, j) for i, row in next(iter(methods.values())).items() for j in row]
@@ -85,6 +80,17 @@ def report(preset: str, folder: Path) -> None:
         lines += [f'## {cell}', '', *table(['gain (mean over faults)', *heads], rows), '']
         write_figure(folder, f'gains_{cell}', draw(methods))
     write_results(folder, found, lines or ['No run is done yet.'])
+
+
+def measured(run: Run, preset: str, cell: str) -> Matrix:
+    """The matrix of a tested run on faults of the test, measured once."""
+
+    def measure_it() -> Matrix:
+        task = trained_task(run.where)
+        data = data_of(preset, cell, 0)
+        return gain_matrix(task, injected_faults(data, task.autoencoder, WINDOWS[preset]))
+
+    return once(run, 'gain_matrix', measure_it)
 
 
 def draw(methods: dict[str, Matrix]) -> Figure:
@@ -109,18 +115,9 @@ def draw(methods: dict[str, Matrix]) -> Figure:
     return figure
 
 
-def _first_runs(preset: str) -> list[tuple[str, str, Run]]:
-    return [
-        (cell, name, stage_two(preset, cell, seed, name, overlays))
-        for cell, seed in cells_and_seeds(preset)
-        if seed == 0
-        for name, overlays in METHODS.items()
-    ]
-
-
 def runs(preset: str) -> list[Run]:
     """The methods of `rivals`, first seed of each cell."""
-    return [run for _, _, run in _first_runs(preset)]
+    return [run for _, _, run in first_runs(preset)]
 
 
 EXPERIMENT = Experiment(

@@ -1,6 +1,7 @@
 """What becomes of a fault in convolutional and in dense encoders, beside what theory says."""
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from experiments.locality.encoders import Encoder, convolutional, dense, layers_
 from experiments.runner.catalogue import Experiment
 from experiments.runner.data import data_of
 from experiments.runner.injected import injected_faults
+from experiments.runner.once import once
 from experiments.runner.plan import CELLS, stage_one
 from experiments.runner.results import table, tested, write_figure, write_results
 from experiments.runner.run import Run
@@ -94,7 +96,10 @@ def _layers(
 def report(preset: str, folder: Path) -> None:
     """Tables and chart of the cells whose stage 1 is done."""
     done = {cell: run for cell, run in stages(preset).items() if tested(run)}
-    found = {cell: measure(run, preset, cell) for cell, run in done.items()}
+    found = {
+        cell: once(run, 'locality', partial(measure, run, preset, cell))
+        for cell, run in done.items()
+    }
     lines: list[str] = []
     for cell, modalities in found.items():
         heads = ['encoder', 'reached', 'locality', 'participation', 'contrast']

@@ -8,8 +8,9 @@ import numpy as np
 
 from experiments.runner.catalogue import Experiment
 from experiments.runner.kept import Columns, gathered, read_json
+from experiments.runner.once import write_json
 from experiments.runner.plan import CELLS, SEEDS, stage_two
-from experiments.runner.results import over_seeds, table, write_json, write_results
+from experiments.runner.results import over_seeds, table, write_results
 from experiments.runner.run import Run
 
 PAGE = Path('docs/results.md')

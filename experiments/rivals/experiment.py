@@ -4,11 +4,12 @@ from pathlib import Path
 
 from experiments.runner.catalogue import Experiment
 from experiments.runner.compare import compare
-from experiments.runner.plan import cells_and_seeds, stage_two
+from experiments.runner.plan import MORE_SEEDS, cells_and_seeds, stage_two
 from experiments.runner.run import Run
 
+OURS = 'fault_map'
 METHODS: dict[str, tuple[str, ...]] = {
-    'fault_map': (),
+    OURS: (),
     'paper': ('configs/block/paper.yaml',),
     'uncorrected': ('configs/block/uncorrected.yaml',),
     'denoising': ('configs/block/denoising.yaml',),
@@ -37,23 +38,40 @@ in brackets: 95 % interval of a paired difference, test episodes resampled.
 """
 
 
-def runs(preset: str) -> list[Run]:
-    """All methods on one stage 1, cell by cell and seed by seed."""
+def variants(preset: str) -> dict[str, dict[str, dict[int, Run]]]:
+    """Runs by cell, method and seed; our block has more seeds than the others."""
+    found: dict[str, dict[str, dict[int, Run]]] = {}
+    for cell, seed in cells_and_seeds(preset):
+        for name, overlays in METHODS.items():
+            run = stage_two(preset, cell, seed, name, overlays)
+            found.setdefault(cell, {}).setdefault(name, {})[seed] = run
+    for cell, methods in found.items() if preset == 'full' else ():
+        methods[OURS] |= {s: stage_two(preset, cell, s, OURS) for s in MORE_SEEDS}
+    return found
+
+
+def first_runs(preset: str) -> list[tuple[str, str, Run]]:
+    """Cell, method and run, the first seed of each; other experiments look at these."""
     return [
-        stage_two(preset, cell, seed, name, overlays)
-        for cell, seed in cells_and_seeds(preset)
-        for name, overlays in METHODS.items()
+        (cell, name, next(iter(seeds.values())))
+        for cell, methods in variants(preset).items()
+        for name, seeds in methods.items()
+    ]
+
+
+def runs(preset: str) -> list[Run]:
+    """All methods, cell by cell."""
+    return [
+        run
+        for methods in variants(preset).values()
+        for seeds in methods.values()
+        for run in seeds.values()
     ]
 
 
 def report(preset: str, folder: Path) -> None:
     """The main table."""
-    cells: dict[str, dict[str, dict[int, Run]]] = {}
-    for cell, seed in cells_and_seeds(preset):
-        for name, overlays in METHODS.items():
-            run = stage_two(preset, cell, seed, name, overlays)
-            cells.setdefault(cell, {}).setdefault(name, {})[seed] = run
-    compare(cells, 'fault_map', folder, HEAD, PAGE if preset == 'full' else None)
+    compare(variants(preset), OURS, folder, HEAD, PAGE if preset == 'full' else None)
 
 
 EXPERIMENT = Experiment(

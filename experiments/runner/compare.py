@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from experiments.runner.cost import cost_of
 from experiments.runner.kept import Columns, Measured, gathered, read_json
+from experiments.runner.once import write_json
 from experiments.runner.pairs import FIGURES, Scored, paired_differences, read_scored
 from experiments.runner.results import (
     metrics_of,
@@ -16,11 +19,9 @@ from experiments.runner.results import (
     table,
     tested,
     write_figure,
-    write_json,
     write_results,
 )
 from experiments.runner.run import Run
-from experiments.runner.speed import cpu_ms_per_window
 from lipfault.report.recall import draw_recall_map
 from lipfault.report.results import NothingToShow
 from lipfault.report.run import load_run
@@ -77,7 +78,8 @@ def compare(
     lines: list[str] = [head] if head else []
     for cell, methods in cells.items():
         known = _known(results.get(cell, {}).get('metrics', {}), sums.get(cell, {}))
-        found, of_cell = gathered(methods, known, hashes, _measured)
+        first = {next(iter(seeds.values())).name for seeds in methods.values()}
+        found, of_cell = gathered(methods, known, hashes, partial(_measured, first))
         if not found:
             continue
         kept |= of_cell
@@ -111,8 +113,9 @@ def _known(metrics: Mapping[str, Any], sums: Mapping[str, Any]) -> Columns:
     }
 
 
-def _measured(run: Run) -> Measured:
-    metrics = metrics_of(run) | {'cpu_ms_per_window': cpu_ms_per_window(run)}
+def _measured(first: set[str], run: Run) -> Measured:
+    """Metrics and sums of a run; what a method costs is measured on its first seed alone."""
+    metrics = metrics_of(run) | (cost_of(run) if run.name in first else {})
     recalls = sorted(k for k in metrics if '/recall_damage_' in k)
     episodes = {split: scored.to_dict() for split, scored in read_scored(run.folder).items()}
     return {

@@ -1,34 +1,32 @@
-"""How much computing a trained compute block needs for a window."""
+"""How large a trained compute block is, and how much computing it needs for a window."""
 
-import json
 import time
 from statistics import median
 
 import torch
 
-from experiments.runner.results import write_json
+from experiments.runner.once import once
 from experiments.runner.run import Run
+from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.trained import trained_task
 
 BATCH = 64
 REPEATS = 5
-FILE = 'speed.json'
 
 
-def cpu_ms_per_window(run: Run) -> float:
-    """CPU milliseconds to detect and correct one window, in batches of 64, on one thread.
+def cost_of(run: Run) -> dict[str, float]:
+    """`parameters` of the compute block, those fitted in closed form too, and `cpu_ms_per_window` to detect and correct a window.
 
-    Measured once, on random signals, and kept in the run's folder.
+    What the block takes from stage 1 does not count among its parameters. The time is that of the
+    CPU, on one thread, in batches of 64 random windows. Measured once, kept in the run's folder.
     """
-    file = run.folder / FILE
-    if not file.exists():
-        write_json(file, {'cpu_ms_per_window': _measured(run)})
-    return float(json.loads(file.read_text())['cpu_ms_per_window'])
+    return once(run, 'cost', lambda: _measured(trained_task(run.where)))
 
 
 @torch.no_grad()
-def _measured(run: Run) -> float:
-    task = trained_task(run.where)
+def _measured(task: FinetuneTask) -> dict[str, float]:
+    kept = task.block.state_dict().items()
+    size = sum(w.numel() for n, w in kept if not n.startswith('relations.'))
     generator = torch.Generator().manual_seed(0)
     signals = {
         name: torch.randn(
@@ -48,4 +46,7 @@ def _measured(run: Run) -> float:
             spent.append(time.process_time() - start)
     finally:
         torch.set_num_threads(threads)
-    return round(1000 * median(spent[1:]) / BATCH, 3)
+    return {
+        'parameters': size,
+        'cpu_ms_per_window': round(1000 * median(spent[1:]) / BATCH, 3),
+    }

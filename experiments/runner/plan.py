@@ -4,6 +4,9 @@ from experiments.runner.run import Run
 
 CELLS = ('ur5', 'welding_single', 'welding_dual')
 SEEDS = (0, 1, 2)
+MORE_SEEDS = (3, 4)
+"""Further ones, for our block alone."""
+
 CODERS = {
     'welding_single': ('configs/coder/short_recordings.yaml',),
     'welding_dual': ('configs/coder/short_recordings.yaml',),

@@ -10,10 +10,10 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from experiments.runner.once import write_json
 from experiments.runner.run import Run
 from experiments.runner.state import read_state
 from lipfault.report.style import RC
-from lipfault.tasks.checkpoints import find_checkpoint, read_checkpoint
 
 Metrics = dict[str, float]
 
@@ -24,20 +24,11 @@ def tested(run: Run) -> bool:
 
 
 def metrics_of(run: Run) -> Metrics:
-    """`metrics.json` of a tested run, with `cpu_s/fit`, `cpu_s/test` and `parameters`.
-
-    `parameters` are those of the compute block; what it takes from stage 1 does not count.
-    """
+    """`metrics.json` of a tested run, with `cpu_s/fit` and `cpu_s/test`."""
     found: Metrics = json.loads((run.folder / 'metrics.json').read_text())
     state = read_state(run.folder)
     if state is not None:
         found |= {f'cpu_s/{name}': seconds for name, seconds in state.cpu_s.items()}
-    weights = read_checkpoint(find_checkpoint(run.folder))['state_dict']
-    found['parameters'] = sum(
-        w.numel()
-        for n, w in weights.items()
-        if n.startswith('block.') and not n.startswith('block.relations.')
-    )
     return found
 
 
@@ -64,11 +55,6 @@ def table(columns: Iterable[str], rows: Mapping[str, Iterable[str]]) -> list[str
     heads = list(columns)
     lines = [f'| {" | ".join(heads)} |', '|' + '---|' * len(heads)]
     return lines + [f'| {" | ".join((name, *cells))} |' for name, cells in rows.items()]
-
-
-def write_json(file: Path, values: Mapping[str, Any]) -> None:
-    """Sorted, so that the same values give the same file."""
-    file.write_text(json.dumps(values, indent=1, sort_keys=True) + '\n')
 
 
 def write_results(

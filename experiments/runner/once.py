@@ -1,0 +1,31 @@
+"""What is measured of a finished run, kept in its folder, so that no report measures it again."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.runner.run import Run
+
+
+def once(run: Run, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `measure` gives, from `<name>.json` in the run's folder if it is there.
+
+    Args:
+        run: A tested run; its folder is for one configuration only, so the file cannot be stale.
+        name: Of the file, without ending.
+        measure: Plain values.
+    """
+    file = run.folder / f'{name}.json'
+    if not file.exists():
+        values = json.loads(json.dumps(measure()))  # as they will be read, NaN and infinity too
+        temporary = file.with_suffix('.tmp')
+        write_json(temporary, values)
+        temporary.replace(file)
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
+
+
+def write_json(file: Path, values: Mapping[str, Any]) -> None:
+    """Sorted, so that the same values give the same file."""
+    file.write_text(json.dumps(values, indent=1, sort_keys=True) + '\n')
