@@ -17,7 +17,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     **{
         name: (f'{HERE}/{name}.yaml',)
         for name in ('without_modulation', 'cap_1', 'cap_3', 'cap_12', 'without_floor',
-                     'without_contrastive', 'without_clipping', 'one_clip', 'own_windows')
+                     'without_contrastive', 'without_clipping', 'one_clip', 'own_windows',
+                     'twice_as_long')
     },
     'without_stage_one': (),
 }  # fmt: skip

@@ -1,0 +1,1 @@
+"""The norms of the paper, and what they cost."""

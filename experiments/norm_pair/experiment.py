@@ -1,0 +1,114 @@
+"""Under which conditions the paper's pair of norms is reached, and what it costs."""
+
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from experiments.runner.catalogue import Experiment
+from experiments.runner.plan import SEEDS, cells_and_seeds, stage_two
+from experiments.runner.results import (
+    metrics_of,
+    over_seeds,
+    table,
+    tested,
+    write_figure,
+    write_results,
+)
+from experiments.runner.run import Run
+from lipfault.report.style import BLUE, RC, VERMILION, new_figure
+
+HERE = 'experiments/norm_pair'
+PAPER = 'configs/block/paper.yaml'
+PRODUCTS = ('0.03', '0.1', '0.3', '1', '3', '10')
+"""Bounds of the whole path to the corrected latent."""
+
+VARIANTS: dict[str, tuple[str, ...]] = {
+    **{f'paper_{p}': (PAPER, f'{HERE}/paper_{p}.yaml') for p in PRODUCTS},
+    'paper': (PAPER,),
+    'paper_0.03_free_trunk': (PAPER, f'{HERE}/paper_0.03_free_trunk.yaml'),
+    'fault_map_0.03': (f'{HERE}/fault_map_0.03.yaml',),
+    'fault_map': (),
+}
+"""What is laid over the usual configuration of stage 2."""
+
+QUICK = ('paper_0.03', 'fault_map_0.03')
+KEYS = (
+    'norm/corrector', 'norm/detector', 'corrector/fault_gain', 'corrector/clean_gain',
+    'corrector/selectivity', 'corrector/energy_left', 'recovery/seen', 'clean/degradation',
+    'detector/fault_gain', 'detector/clean_gain', 'detection/f1', 'detection/auroc',
+)  # fmt: skip
+DRAWN = {
+    'corrector/energy_left': 'energy of the fault left',
+    'clean/degradation': 'harm to clean input',
+    'corrector/fault_gain': 'corrector: gain along faults',
+    'corrector/clean_gain': 'corrector: gain between clean windows',
+}
+Figures = dict[str, dict[str, dict[str, float]]]
+"""By variant, seed and key."""
+
+
+def variants(preset: str) -> dict[str, dict[int, Run]]:
+    """Runs by variant and seed, all on the first cell."""
+    cell = cells_and_seeds(preset)[0][0]
+    seeds = SEEDS if preset == 'full' else SEEDS[:1]
+    names = tuple(VARIANTS) if preset == 'full' else QUICK
+    return {n: {s: stage_two(preset, cell, s, n, VARIANTS[n]) for s in seeds} for n in names}
+
+
+def report(preset: str, folder: Path) -> None:
+    """A row for each variant."""
+    found: Figures = {}
+    for name, seeds in variants(preset).items():
+        for seed, run in seeds.items():
+            if tested(run):
+                metrics = metrics_of(run)
+                found.setdefault(name, {})[str(seed)] = {
+                    k: metrics[k] for k in KEYS if k in metrics
+                }
+    if not found:
+        write_results(folder, {}, ['No run is done yet.'])
+        return
+    rows = {
+        f'{name} ({len(seeds)})': [
+            over_seeds(m[key] for m in seeds.values() if key in m) for key in KEYS
+        ]
+        for name, seeds in found.items()
+    }
+    write_results(folder, found, table(['variant (seeds)', *(f'`{k}`' for k in KEYS)], rows))
+    write_figure(folder, 'norm_pair', draw(found))
+
+
+def draw(found: Figures) -> Figure:
+    """A bar for each variant in each panel, and a dot for each seed."""
+    names = list(found)[::-1]
+    with rc_context(RC):
+        figure = new_figure(12.6, 1.3 + 0.26 * len(names))
+        for axes, (key, title) in zip(
+            figure.subplots(1, len(DRAWN), sharey=True), DRAWN.items(), strict=True
+        ):
+            for place, name in enumerate(names):
+                values = [m[key] for m in found[name].values() if key in m]
+                if values:
+                    colour = BLUE if name.startswith('paper') else VERMILION
+                    axes.barh(place, sum(values) / len(values), color=colour, alpha=0.4)
+                    axes.plot(values, [place] * len(values), '.', color='black', ms=4)
+            if key == 'clean/degradation':
+                axes.set_xscale('symlog', linthresh=0.01)
+            axes.set_yticks(range(len(names)), labels=names, fontsize=8)
+            axes.set_title(title, fontsize=9)
+            axes.grid(visible=False, axis='y')
+    return figure
+
+
+def runs(preset: str) -> list[Run]:
+    """All variants and seeds."""
+    return [run for seeds in variants(preset).values() for run in seeds.values()]
+
+
+EXPERIMENT = Experiment(
+    question="Under which conditions are the paper's 0.03 and 2.0 reached, and what does it cost?",
+    cost={'quick': '2 min', 'full': '6 h'},
+    runs=runs,
+    report=report,
+)

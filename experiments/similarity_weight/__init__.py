@@ -1,0 +1,1 @@
+"""The similarity weight of the block as published."""

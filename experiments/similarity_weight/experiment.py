@@ -1,0 +1,169 @@
+"""What the weight of the similarity loss buys in the block as published, and at whose cost."""
+
+import math
+from pathlib import Path
+from statistics import mean
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from experiments.runner.catalogue import Experiment
+from experiments.runner.once import once
+from experiments.runner.plan import SEEDS, cells_and_seeds, stage_two
+from experiments.runner.results import (
+    metrics_of,
+    over_seeds,
+    table,
+    tested,
+    write_figure,
+    write_results,
+)
+from experiments.runner.run import Run
+from lipfault.report.run import load_run
+from lipfault.report.style import BLUE, RC, new_figure
+
+PAPER = 'configs/block/paper.yaml'
+USUAL = 1.0
+"""The weight in `PAPER`."""
+
+WEIGHTS = (0.0, 0.1, 0.3, USUAL, 3.0, 10.0)
+QUICK = (0.1, USUAL)
+LOSSES = ('train/loss_sim', 'train/loss_con')
+KEYS = {
+    'train/loss_sim': 'similarity loss, last epoch',
+    'train/loss_con': 'contrastive loss, last epoch',
+    'detection/f1': 'F1',
+    'detection/auroc': 'AUROC',
+    'detection/localization_accuracy': 'right modality',
+    'detector/selectivity': 'separability: gain along faults / clean',
+    'recovery/seen': 'recovery',
+    'corrector/energy_left': 'energy left',
+}
+"""Figures of the table, and what they are called in the drawing."""
+
+Figures = dict[float, dict[str, dict[str, float]]]
+"""By weight, seed and key."""
+
+
+def variants(preset: str) -> dict[float, dict[int, Run]]:
+    """Runs by weight and seed, all on the first cell."""
+    cell = cells_and_seeds(preset)[0][0]
+    found: dict[float, dict[int, Run]] = {}
+    for weight in WEIGHTS if preset == 'full' else QUICK:
+        for seed in SEEDS if preset == 'full' else SEEDS[:1]:
+            name, *more = ['paper'] if weight == USUAL else [f'paper_sim_{weight}', _file(weight)]
+            run = stage_two(preset, cell, seed, name, (PAPER, *more))
+            found.setdefault(weight, {})[seed] = run
+    return found
+
+
+def _file(weight: float) -> str:
+    return f'experiments/similarity_weight/sim_{weight}.yaml'
+
+
+def last_epoch(run: Run) -> dict[str, float]:
+    """Mean of each loss over the last epoch of the training."""
+    history = load_run(run.folder).history
+    found = {}
+    for key in LOSSES:
+        if key in history:
+            curve = history[key]
+            last = curve.step > curve.step.max() - max(1, round(0.1 * curve.step.max()))
+            found[key] = float(curve.value[last].mean())
+    return found
+
+
+def measure(run: Run) -> dict[str, float]:
+    """Figures of a tested run."""
+    found = metrics_of(run) | once(run, 'last_epoch', lambda: last_epoch(run))
+    return {key: found[key] for key in KEYS if key in found}
+
+
+def report(preset: str, folder: Path) -> None:
+    """A row for each weight, and the order of the weights in each seed."""
+    found: Figures = {}
+    for weight, seeds in variants(preset).items():
+        for seed, run in seeds.items():
+            if tested(run):
+                found.setdefault(weight, {})[str(seed)] = measure(run)
+    if not found:
+        write_results(folder, {}, ['No run is done yet.'])
+        return
+    rows = {
+        f'{weight:g} ({len(seeds)})': [
+            over_seeds(m[key] for m in seeds.values() if key in m) for key in KEYS
+        ]
+        for weight, seeds in found.items()
+    }
+    slopes = correlations(found)
+    lines = [*table(['λ_sim (seeds)', *(f'`{k}`' for k in KEYS)], rows), '']
+    lines += ['Rank correlation of the weight with each figure, seed by seed:', '']
+    lines += table(
+        ['figure', *slopes],
+        {
+            f'`{k}`': [f'{of_seed.get(k, math.nan):+.2f}' for of_seed in slopes.values()]
+            for k in KEYS
+        },
+    )
+    values = {'by_weight': {f'{w:g}': s for w, s in found.items()}, 'rank_correlation': slopes}
+    write_results(folder, values, lines)
+    write_figure(folder, 'similarity_weight', draw(found))
+
+
+def correlations(found: Figures) -> dict[str, dict[str, float]]:
+    """Spearman's rank correlation between weight and figure, by seed and key."""
+    seeds = sorted({seed for of_weight in found.values() for seed in of_weight})
+    result: dict[str, dict[str, float]] = {}
+    for seed in seeds:
+        points = [(weight, of[seed]) for weight, of in sorted(found.items()) if seed in of]
+        for key in KEYS:
+            known = [
+                (weight, m[key]) for weight, m in points if not math.isnan(m.get(key, math.nan))
+            ]
+            if len(known) > 2:
+                result.setdefault(seed, {})[key] = spearman(*zip(*known, strict=True))
+    return result
+
+
+def spearman(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """Correlation of the ranks of two lists without ties.
+
+    Example:
+        >>> spearman((1, 2, 3), (10, 30, 20))
+        0.5
+    """
+    first, second = ([sorted(values).index(v) for v in values] for values in (one, other))
+    count = len(one)
+    square = sum((a - b) ** 2 for a, b in zip(first, second, strict=True))
+    return 1 - 6 * square / (count * (count**2 - 1))
+
+
+def draw(found: Figures) -> Figure:
+    """A panel for each figure: a dot for each seed, a line for their mean."""
+    weights = sorted(found)
+    with rc_context(RC):
+        figure = new_figure(13.0, 5.4)
+        for axes, (key, title) in zip(figure.subplots(2, 4).flat, KEYS.items(), strict=True):
+            means = []
+            for place, weight in enumerate(weights):
+                values = [m[key] for m in found[weight].values() if key in m]
+                axes.plot([place] * len(values), values, '.', color=BLUE, ms=5)
+                means.append(mean(values) if values else math.nan)
+            axes.plot(range(len(weights)), means, color=BLUE, lw=1)
+            axes.set_xticks(range(len(weights)), labels=[f'{w:g}' for w in weights])
+            axes.set_title(title, fontsize=9)
+            axes.set_xlabel('λ_sim')
+    return figure
+
+
+def runs(preset: str) -> list[Run]:
+    """All weights and seeds."""
+    return [run for seeds in variants(preset).values() for run in seeds.values()]
+
+
+EXPERIMENT = Experiment(
+    question='What does the similarity weight buy in the block as published, and at whose cost?',
+    cost={'quick': '1 min', 'full': '4 h'},
+    runs=runs,
+    report=report,
+)
