@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from experiments.runner.catalogue import Experiment
-from experiments.runner.kept import Columns, gathered, read_json
+from experiments.runner.kept import Columns, Measured, gathered, read_json
 from experiments.runner.once import write_json
 from experiments.runner.plan import CELLS, SEEDS, stage_two
-from experiments.runner.results import over_seeds, table, write_results
+from experiments.runner.results import device_of, over_seeds, table, trained_on, write_results
 from experiments.runner.run import Run
 
 PAGE = Path('docs/results.md')
@@ -51,7 +51,7 @@ HEAD = """\
 
 Written by `make main-path` (`python -m experiments report main_path --preset full` writes it
 from the runs that are done): both stages with the shipped configurations, on the shipped
-recordings, two CPU cores. `paper` is the compute block as published, on the same stage 1.
+recordings. `paper` is the compute block as published, on the same stage 1.
 Number of seeds in brackets; ±: standard deviation over the seeds. Test episodes are used for
 nothing else; the threshold comes from clean calibration episodes, for 1 % false alarms. What
 each figure means is in [metrics](metrics.md). `ceiling` is what a detector reaches that finds
@@ -84,16 +84,17 @@ def report(preset: str, folder: Path) -> None:
     known, hashes = (read_json(folder / f'{name}.json') for name in ('results', 'runs'))
     found, kept = gathered(columns(preset), known, hashes, _measured)
     found = dict(sorted(found.items()))
-    lines = [HEAD, *figures(found), '', '## Recall against damage', '']
+    devices = [m['device'] for runs in found.values() for m in runs.values()]
+    lines = [HEAD, trained_on(devices), '', *figures(found), '', '## Recall against damage', '']
     lines += ['Damage is the RMS change of the touched signal in units of its sensor noise.', '']
     lines += recalls(found)
     write_results(folder, found, lines, PAGE if preset == 'full' else None)
     write_json(folder / 'runs.json', kept)
 
 
-def _measured(run: Run) -> dict[str, float]:
+def _measured(run: Run) -> Measured:
     metrics: dict[str, float] = json.loads((run.folder / 'metrics.json').read_text())
-    return metrics | ceiling(run)
+    return metrics | ceiling(run) | {'device': device_of(run)}
 
 
 def ceiling(run: Run) -> dict[str, float]:

@@ -14,10 +14,12 @@ from experiments.runner.kept import Columns, Measured, gathered, read_json
 from experiments.runner.once import write_json
 from experiments.runner.pairs import FIGURES, Scored, paired_differences, read_scored
 from experiments.runner.results import (
+    device_of,
     metrics_of,
     over_seeds,
     table,
     tested,
+    trained_on,
     write_figure,
     write_results,
 )
@@ -77,7 +79,7 @@ def compare(
     kept: dict[str, str] = {}
     lines: list[str] = [head] if head else []
     for cell, methods in cells.items():
-        known = _known(results.get(cell, {}).get('metrics', {}), sums.get(cell, {}))
+        known = _known(results.get(cell, {}), sums.get(cell, {}))
         first = {next(iter(seeds.values())).name for seeds in methods.values()}
         found, of_cell = gathered(methods, known, hashes, partial(_measured, first))
         if not found:
@@ -85,8 +87,11 @@ def compare(
         kept |= of_cell
         metrics = _part(found, 'metrics')
         sums[cell] = _part(found, 'episodes')
-        values[cell] = {'metrics': metrics}
-        lines += [f'## {cell}', '', *_metrics_table(metrics), '', *_recall_table(metrics), '']
+        devices = _part(found, 'device')
+        values[cell] = {'metrics': metrics, 'devices': devices}
+        of_runs = [str(device) for seeds in devices.values() for device in seeds.values()]
+        lines += [f'## {cell}', '', trained_on(of_runs), '']
+        lines += [*_metrics_table(metrics), '', *_recall_table(metrics), '']
         for split, called in SPLITS.items():
             pairs = differences(sums[cell], ours, split)
             if pairs:
@@ -101,15 +106,19 @@ def compare(
     write_json(folder / 'runs.json', kept)
 
 
-def _known(metrics: Mapping[str, Any], sums: Mapping[str, Any]) -> Columns:
+def _known(results: Mapping[str, Any], sums: Mapping[str, Any]) -> Columns:
     """What is known of runs of which both files speak."""
     return {
         name: {
-            seed: {'metrics': found, 'episodes': sums[name][seed]}
+            seed: {
+                'metrics': found,
+                'device': results['devices'][name][seed],
+                'episodes': sums[name][seed],
+            }
             for seed, found in seeds.items()
-            if seed in sums.get(name, {})
+            if seed in sums.get(name, {}) and seed in results.get('devices', {}).get(name, {})
         }
-        for name, seeds in metrics.items()
+        for name, seeds in results.get('metrics', {}).items()
     }
 
 
@@ -120,6 +129,7 @@ def _measured(first: set[str], run: Run) -> Measured:
     episodes = {split: scored.to_dict() for split, scored in read_scored(run.folder).items()}
     return {
         'metrics': {k: metrics[k] for k in (*KEYS, *recalls) if k in metrics},
+        'device': device_of(run),
         'episodes': episodes,
     }
 

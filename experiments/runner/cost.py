@@ -15,9 +15,9 @@ REPEATS = 5
 
 
 def cost_of(run: Run) -> dict[str, float]:
-    """`parameters` of the compute block, those fitted in closed form too, and `cpu_ms_per_window` to detect and correct a window.
+    """`parameters` of the compute block, and `cpu_ms_per_window` to detect and correct a window.
 
-    What the block takes from stage 1 does not count among its parameters. The time is that of the
+    Those fitted in closed form count, too. What the block takes from stage 1 does not count among its parameters. The time is that of the
     CPU, on one thread, in batches of 64 random windows. Measured once, kept in the run's folder.
     """
     return once(run, 'cost', lambda: _measured(trained_task(run.where)))

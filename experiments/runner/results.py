@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import mean, stdev
@@ -30,6 +31,25 @@ def metrics_of(run: Run) -> Metrics:
     if state is not None:
         found |= {f'cpu_s/{name}': seconds for name, seconds in state.cpu_s.items()}
     return found
+
+
+def device_of(run: Run) -> str:
+    """What the run was trained on, from its `environment.json`."""
+    file = run.folder / 'environment.json'
+    found = json.loads(file.read_text()) if file.exists() else {}
+    return str(found.get('device', 'not recorded'))
+
+
+def trained_on(devices: Iterable[str]) -> str:
+    """A sentence on the devices of some runs.
+
+    Example:
+        >>> trained_on(['cpu', 'NVIDIA H200', 'cpu'])
+        'Trained on: NVIDIA H200 (1 run), cpu (2 runs).'
+    """
+    counts = sorted(Counter(devices).items())
+    parts = [f'{device} ({n} run{"s" if n > 1 else ""})' for device, n in counts]
+    return f'Trained on: {", ".join(parts)}.'
 
 
 def over_seeds(values: Iterable[float]) -> str:

@@ -39,6 +39,7 @@ def leave_behind(run, seed, shift, done='tested'):
     np.savez(run.folder / 'results.npz', threshold=2.0, **names, **arrays)
     metrics = {'detection/f1': 0.5 + 0.1 * seed, 'detection/recall_damage_0_1': 0.25}
     (run.folder / 'metrics.json').write_text(json.dumps(metrics))
+    (run.folder / 'environment.json').write_text('{"device": "cpu"}')
     (run.folder / 'checkpoints').mkdir()
     weights = {
         'block.a': torch.zeros(3, 4),
@@ -73,6 +74,7 @@ def test_only_what_is_done_is_compared(methods, tmp_path):
         'detection/f1': 0.6, 'detection/recall_damage_0_1': 0.25, 'cpu_s/fit': 12.0,
     }  # fmt: skip
     assert results['metrics']['ours']['0']['parameters'] == 12
+    assert results['devices']['ours'] == {'0': 'cpu', '1': 'cpu'}
     recall = results['ours minus']['other']['recall']
     assert 0.3 < recall['low'] < recall['mean'] < recall['high'] < 0.7
     text = (tmp_path / 'results.md').read_text()

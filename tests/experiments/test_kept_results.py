@@ -11,7 +11,10 @@ from experiments.runner.run import Run
 from experiments.runner.state import State
 from lipfault.errors import LipfaultError
 
-OLD = {'known': {'0': {'detection/f1': 0.25}}, 'other': {'0': {'detection/f1': 0.5}}}
+OLD = {
+    'known': {'0': {'detection/f1': 0.25, 'device': 'cpu'}},
+    'other': {'0': {'detection/f1': 0.5, 'device': 'cpu'}},
+}
 
 
 @pytest.fixture
@@ -32,6 +35,7 @@ def test_results_of_todays_configuration_stay(folder):
     assert json.loads((folder / 'runs.json').read_text()) == {'none/known': 'today'}
     page = (folder / 'results.md').read_text()
     assert '| `detection/f1` | >= 0.98 | 0.25 |' in page
+    assert 'Trained on: cpu (1 run).' in page
     experiment.report('quick', folder)
     assert (folder / 'results.md').read_text() == page
 
