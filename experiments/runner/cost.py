@@ -17,8 +17,8 @@ REPEATS = 5
 def cost_of(run: Run) -> dict[str, float]:
     """`parameters` of the compute block, and `cpu_ms_per_window` to detect and correct a window.
 
-    Those fitted in closed form count, too. What the block takes from stage 1 does not count among its parameters. The time is that of the
-    CPU, on one thread, in batches of 64 random windows. Measured once, kept in the run's folder.
+    Those fitted in closed form count, those from stage 1 do not. The time is that of the CPU, on
+    one thread, in batches of 64 random windows. Measured once, kept in the run's folder.
     """
     return once(run, 'cost', lambda: _measured(trained_task(run.where)))
 
