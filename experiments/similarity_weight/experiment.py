@@ -20,7 +20,7 @@ from experiments.runner.results import (
 )
 from experiments.runner.run import Run
 from lipfault.report.run import load_run
-from lipfault.report.style import BLUE, RC, new_figure
+from lipfault.report.style import RC, colours, new_figure
 
 PAPER = 'configs/block/paper.yaml'
 USUAL = 1.0
@@ -105,9 +105,19 @@ def report(preset: str, folder: Path) -> None:
             for k in KEYS
         },
     )
-    values = {'by_weight': {f'{w:g}': s for w, s in found.items()}, 'rank_correlation': slopes}
+    values = {
+        'by_weight': {f'{w:g}': seeds for w, seeds in found.items()},
+        'means': {f'{w:g}': means(seeds) for w, seeds in found.items()},
+        'rank_correlation': slopes,
+    }
     write_results(folder, values, lines)
     write_figure(folder, 'similarity_weight', draw(found))
+
+
+def means(seeds: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Each figure averaged over the seeds that have it."""
+    known = {key: [m[key] for m in seeds.values() if key in m] for key in KEYS}
+    return {key: mean(values) for key, values in known.items() if values}
 
 
 def correlations(found: Figures) -> dict[str, dict[str, float]]:
@@ -139,20 +149,20 @@ def spearman(one: tuple[float, ...], other: tuple[float, ...]) -> float:
 
 
 def draw(found: Figures) -> Figure:
-    """A panel for each figure: a dot for each seed, a line for their mean."""
+    """A panel for each figure, a line for each seed."""
     weights = sorted(found)
+    seeds = sorted({seed for of_weight in found.values() for seed in of_weight})
     with rc_context(RC):
-        figure = new_figure(13.0, 5.4)
+        figure = new_figure(13.0, 5.6)
         for axes, (key, title) in zip(figure.subplots(2, 4).flat, KEYS.items(), strict=True):
-            means = []
-            for place, weight in enumerate(weights):
-                values = [m[key] for m in found[weight].values() if key in m]
-                axes.plot([place] * len(values), values, '.', color=BLUE, ms=5)
-                means.append(mean(values) if values else math.nan)
-            axes.plot(range(len(weights)), means, color=BLUE, lw=1)
+            for seed, colour in colours(seeds).items():
+                values = [found[w].get(seed, {}).get(key, math.nan) for w in weights]
+                axes.plot(values, color=colour, marker='.', ms=5, lw=1, label=f'seed {seed}')
             axes.set_xticks(range(len(weights)), labels=[f'{w:g}' for w in weights])
             axes.set_title(title, fontsize=9)
             axes.set_xlabel('λ_sim')
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc='outside lower center', ncols=len(seeds))
     return figure
 
 
