@@ -14,13 +14,12 @@ def once(run: Run, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str
     Args:
         run: A tested run; its folder is for one configuration only, so the file cannot be stale.
         name: Of the file, without ending.
-        measure: Plain values.
+        measure: Plain values; their order is kept.
     """
     file = run.folder / f'{name}.json'
     if not file.exists():
-        values = json.loads(json.dumps(measure()))  # as they will be read, NaN and infinity too
         temporary = file.with_suffix('.tmp')
-        write_json(temporary, values)
+        temporary.write_text(json.dumps(measure(), indent=1) + '\n')
         temporary.replace(file)
     found: dict[str, Any] = json.loads(file.read_text())
     return found
