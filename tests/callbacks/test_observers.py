@@ -1,6 +1,7 @@
 """Observers see the truth and change nothing."""
 
 import csv
+import json
 
 import lightning
 import pytest
@@ -132,6 +133,7 @@ def test_training_is_bit_identical_with_all_of_a_run_and_with_nothing(tmp_path):
         assert torch.equal(a, b), name
     assert (folder / 'checkpoints' / 'last.ckpt').exists()
     assert list((folder / 'board').rglob('events.*'))
+    assert json.loads((folder / 'environment.json').read_text())['device'] == 'cpu'
     assert not (tmp_path / 'nothing').exists()
 
 
