@@ -9,8 +9,7 @@ from experiments.runner.catalogue import Experiment
 from experiments.runner.plan import SEEDS, cells_and_seeds, stage_two
 from experiments.runner.results import (
     metrics_of,
-    over_seeds,
-    table,
+    seeds_table,
     tested,
     write_figure,
     write_results,
@@ -69,13 +68,7 @@ def report(preset: str, folder: Path) -> None:
     if not found:
         write_results(folder, {}, ['No run is done yet.'])
         return
-    rows = {
-        f'{name} ({len(seeds)})': [
-            over_seeds(m[key] for m in seeds.values() if key in m) for key in KEYS
-        ]
-        for name, seeds in found.items()
-    }
-    write_results(folder, found, table(['variant (seeds)', *(f'`{k}`' for k in KEYS)], rows))
+    write_results(folder, found, seeds_table('variant (seeds)', found, KEYS))
     write_figure(folder, 'norm_pair', draw(found))
 
 

@@ -77,6 +77,26 @@ def table(columns: Iterable[str], rows: Mapping[str, Iterable[str]]) -> list[str
     return lines + [f'| {" | ".join((name, *cells))} |' for name, cells in rows.items()]
 
 
+def seeds_table(
+    first: str, found: Mapping[str, Mapping[str, Metrics]], keys: Iterable[str]
+) -> list[str]:
+    """A row for each variant with the number of its seeds, a column for each figure.
+
+    Args:
+        first: Head of the column of the variants.
+        found: Metrics by variant and seed.
+        keys: The figures.
+    """
+    shown = list(keys)
+    rows = {
+        f'{name} ({len(seeds)})': [
+            over_seeds(m[key] for m in seeds.values() if key in m) for key in shown
+        ]
+        for name, seeds in found.items()
+    }
+    return table([first, *(f'`{key}`' for key in shown)], rows)
+
+
 def write_results(
     folder: Path, values: Mapping[str, Any], lines: Iterable[str], page: Path | None = None
 ) -> None:

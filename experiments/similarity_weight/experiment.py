@@ -12,7 +12,7 @@ from experiments.runner.once import once
 from experiments.runner.plan import SEEDS, cells_and_seeds, stage_two
 from experiments.runner.results import (
     metrics_of,
-    over_seeds,
+    seeds_table,
     table,
     tested,
     write_figure,
@@ -89,14 +89,9 @@ def report(preset: str, folder: Path) -> None:
     if not found:
         write_results(folder, {}, ['No run is done yet.'])
         return
-    rows = {
-        f'{weight:g} ({len(seeds)})': [
-            over_seeds(m[key] for m in seeds.values() if key in m) for key in KEYS
-        ]
-        for weight, seeds in found.items()
-    }
     slopes = correlations(found)
-    lines = [*table(['λ_sim (seeds)', *(f'`{k}`' for k in KEYS)], rows), '']
+    by_weight = {f'{weight:g}': seeds for weight, seeds in found.items()}
+    lines = [*seeds_table('λ_sim (seeds)', by_weight, KEYS), '']
     lines += ['Rank correlation of the weight with each figure, seed by seed:', '']
     lines += table(
         ['figure', *slopes],
@@ -106,8 +101,8 @@ def report(preset: str, folder: Path) -> None:
         },
     )
     values = {
-        'by_weight': {f'{w:g}': seeds for w, seeds in found.items()},
-        'means': {f'{w:g}': means(seeds) for w, seeds in found.items()},
+        'by_weight': by_weight,
+        'means': {weight: means(seeds) for weight, seeds in by_weight.items()},
         'rank_correlation': slopes,
     }
     write_results(folder, values, lines)
