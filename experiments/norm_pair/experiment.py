@@ -40,8 +40,8 @@ KEYS = (
 DRAWN = {
     'corrector/energy_left': 'energy of the fault left',
     'clean/degradation': 'harm to clean input',
-    'corrector/fault_gain': 'corrector: gain along faults',
-    'corrector/clean_gain': 'corrector: gain between clean windows',
+    'corrector/fault_gain': 'corrector: fault gain',
+    'corrector/clean_gain': 'corrector: clean gain',
 }
 Figures = dict[str, dict[str, dict[str, float]]]
 """By variant, seed and key."""
