@@ -12,8 +12,9 @@ from torch import Tensor
 from experiments.rivals.experiment import first_runs
 from experiments.runner.catalogue import Experiment
 from experiments.runner.data import data_of, faults_of
+from experiments.runner.kept import ready
 from experiments.runner.once import once
-from experiments.runner.results import table, tested, write_figure, write_results
+from experiments.runner.results import table, write_figure, write_results
 from experiments.runner.run import Run
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.data.windows import WindowDataset
@@ -95,7 +96,7 @@ def report(preset: str, folder: Path) -> None:
     """Table and curves of the methods that are done."""
     found: dict[str, dict[str, dict[str, object]]] = {}
     for cell, name, run in first_runs(preset):
-        if tested(run):
+        if ready(run):
             found.setdefault(cell, {})[name] = measured(run, preset, cell)
     lines: list[str] = []
     for cell, methods in found.items():
@@ -105,7 +106,7 @@ def report(preset: str, folder: Path) -> None:
         }
         lines += [f'## {cell}', '', *table(['figure', *methods], rows), '']
         write_figure(folder, f'delay_{cell}', draw(methods))
-    write_results(folder, found, lines or ['No run is done yet.'])
+    write_results(folder, found, lines or ['No run is done yet.'], runs=runs(preset))
 
 
 def draw(methods: dict[str, dict[str, object]]) -> Figure:

@@ -7,7 +7,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from experiments.runner.catalogue import Experiment
-from experiments.runner.results import table, tested, write_figure, write_results
+from experiments.runner.kept import ready
+from experiments.runner.results import table, write_figure, write_results
 from experiments.runner.run import Run
 from experiments.runner.watched import watched
 from lipfault.report.run import Run as RunFolder
@@ -21,14 +22,14 @@ DAMAGE = 'val/detection/recall_damage_'
 
 def report(preset: str, folder: Path) -> None:
     """Recall by epoch of each block."""
-    done = {name: load_run(run.folder) for name, run in watched(preset).items() if tested(run)}
+    done = {name: load_run(run.folder) for name, run in watched(preset).items() if ready(run)}
     values = {name: by_epoch(run) for name, run in done.items()}
     lines: list[str] = []
     for name, curves in values.items():
         epochs = [str(e + 1) for e in range(max((len(c) for c in curves.values()), default=0))]
         rows = {k: [f'{v:.4g}' for v in c] for k, c in curves.items()}
         lines += [f'## {name}', '', *table(['recall after epoch', *epochs], rows), '']
-    write_results(folder, values, lines or ['No run is done yet.'])
+    write_results(folder, values, lines or ['No run is done yet.'], runs=runs(preset))
     if values:
         write_figure(folder, 'convergence', draw(values))
 

@@ -12,8 +12,9 @@ from experiments.rivals.experiment import first_runs
 from experiments.runner.catalogue import Experiment
 from experiments.runner.data import data_of
 from experiments.runner.injected import injected_faults
+from experiments.runner.kept import ready
 from experiments.runner.once import once
-from experiments.runner.results import table, tested, write_figure, write_results
+from experiments.runner.results import table, write_figure, write_results
 from experiments.runner.run import Run
 from lipfault.batch import Signals
 from lipfault.lipschitz.fault_gain import measure
@@ -67,7 +68,7 @@ def report(preset: str, folder: Path) -> None:
     """Matrices of the methods that are done, first seed of each cell."""
     found: dict[str, dict[str, Matrix]] = {}
     for cell, name, run in first_runs(preset):
-        if tested(run):
+        if ready(run):
             found.setdefault(cell, {})[name] = measured(run, preset, cell)
     lines: list[str] = []
     for cell, methods in found.items():
@@ -79,7 +80,7 @@ def report(preset: str, folder: Path) -> None:
         heads = [f'{i} → {j}' for i, j in pairs]
         lines += [f'## {cell}', '', *table(['gain (mean over faults)', *heads], rows), '']
         write_figure(folder, f'gains_{cell}', draw(methods))
-    write_results(folder, found, lines or ['No run is done yet.'])
+    write_results(folder, found, lines or ['No run is done yet.'], runs=runs(preset))
 
 
 def measured(run: Run, preset: str, cell: str) -> Matrix:

@@ -14,9 +14,10 @@ from experiments.locality.encoders import Encoder, convolutional, dense, layers_
 from experiments.runner.catalogue import Experiment
 from experiments.runner.data import data_of
 from experiments.runner.injected import injected_faults
+from experiments.runner.kept import ready
 from experiments.runner.once import once
 from experiments.runner.plan import CELLS, stage_one
-from experiments.runner.results import table, tested, write_figure, write_results
+from experiments.runner.results import table, write_figure, write_results
 from experiments.runner.run import Run
 from lipfault.lipschitz.locality import receptive_image, spread_of
 from lipfault.models.autoencoder import Autoencoder
@@ -95,7 +96,7 @@ def _layers(
 
 def report(preset: str, folder: Path) -> None:
     """Tables and chart of the cells whose stage 1 is done."""
-    done = {cell: run for cell, run in stages(preset).items() if tested(run)}
+    done = {cell: run for cell, run in stages(preset).items() if ready(run)}
     found = {
         cell: once(run, 'locality', partial(measure, run, preset, cell))
         for cell, run in done.items()
@@ -117,7 +118,7 @@ def report(preset: str, folder: Path) -> None:
             for layer, values in of['layers'].items()
         }
         lines += [*table(heads, rows), '']
-    write_results(folder, found, lines or ['No run is done yet.'])
+    write_results(folder, found, lines or ['No run is done yet.'], runs=runs(preset))
     if found:
         write_figure(folder, 'locality', draw(found))
 

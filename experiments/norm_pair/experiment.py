@@ -6,11 +6,11 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from experiments.runner.catalogue import Experiment
+from experiments.runner.kept import ready
 from experiments.runner.plan import SEEDS, cells_and_seeds, stage_two
 from experiments.runner.results import (
     metrics_of,
     seeds_table,
-    tested,
     write_figure,
     write_results,
 )
@@ -60,7 +60,7 @@ def report(preset: str, folder: Path) -> None:
     found: Figures = {}
     for name, seeds in variants(preset).items():
         for seed, run in seeds.items():
-            if tested(run):
+            if ready(run):
                 metrics = metrics_of(run)
                 found.setdefault(name, {})[str(seed)] = {
                     k: metrics[k] for k in KEYS if k in metrics
@@ -68,7 +68,7 @@ def report(preset: str, folder: Path) -> None:
     if not found:
         write_results(folder, {}, ['No run is done yet.'])
         return
-    write_results(folder, found, seeds_table('variant (seeds)', found, KEYS))
+    write_results(folder, found, seeds_table('variant (seeds)', found, KEYS), runs=runs(preset))
     write_figure(folder, 'norm_pair', draw(found))
 
 

@@ -15,6 +15,18 @@ Columns = dict[str, dict[str, Measured]]
 """What was measured of a run, by column of a table and seed."""
 
 
+def ready(run: Run) -> bool:
+    """Whether a run has come to its end, with the configuration of today.
+
+    Raises:
+        LipfaultError: If it was of another configuration.
+    """
+    state = read_state(run.folder) if tested(run) else None
+    if state is not None:
+        check_unchanged(state, wanted_state(run), run.folder)
+    return state is not None
+
+
 def read_json(file: Path) -> dict[str, Any]:
     """What a file of results holds; nothing if there is none."""
     return dict(json.loads(file.read_text())) if file.exists() else {}
@@ -45,16 +57,10 @@ def gathered(
     for column, runs in columns.items():
         for seed, run in runs.items():
             measured = known.get(column, {}).get(str(seed))
-            state = read_state(run.folder) if tested(run) else None
-            if state is None and (measured is None or run.name not in hashes):
-                continue
-            wanted = wanted_state(run)
-            if state is not None:
-                check_unchanged(state, wanted, run.folder)
+            if ready(run):
                 measured = measure(run)
-            elif hashes[run.name] != wanted.hash:
+            elif measured is None or hashes.get(run.name) != wanted_state(run).hash:
                 continue
-            if measured is not None:
-                found.setdefault(column, {})[str(seed)] = measured
-                kept[run.name] = wanted.hash
+            found.setdefault(column, {})[str(seed)] = measured
+            kept[run.name] = wanted_state(run).hash
     return found, kept

@@ -98,11 +98,25 @@ def seeds_table(
 
 
 def write_results(
-    folder: Path, values: Mapping[str, Any], lines: Iterable[str], page: Path | None = None
+    folder: Path,
+    values: Mapping[str, Any],
+    lines: Iterable[str],
+    page: Path | None = None,
+    runs: Iterable[Run] = (),
 ) -> None:
-    """`results.json`, and a page for people, `results.md` if no other is named."""
+    """`results.json`, and a page for people, `results.md` if no other is named.
+
+    Args:
+        folder: Where they go.
+        values: What `results.json` holds.
+        lines: Of the page.
+        page: Another place for it.
+        runs: Above the lines stands on what those were trained that are done.
+    """
+    devices = [device_of(run) for run in runs if tested(run)]
+    text = '\n'.join([*([trained_on(devices), ''] if devices else []), *lines])
     write_json(folder / 'results.json', values)
-    (page or folder / 'results.md').write_text('\n'.join(lines).rstrip() + '\n')
+    (page or folder / 'results.md').write_text(text.rstrip() + '\n')
 
 
 def write_figure(folder: Path, name: str, figure: Figure) -> None:

@@ -8,13 +8,13 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from experiments.runner.catalogue import Experiment
+from experiments.runner.kept import ready
 from experiments.runner.once import once
 from experiments.runner.plan import SEEDS, cells_and_seeds, stage_two
 from experiments.runner.results import (
     metrics_of,
     seeds_table,
     table,
-    tested,
     write_figure,
     write_results,
 )
@@ -30,8 +30,8 @@ WEIGHTS = (0.0, 0.1, 0.3, USUAL, 3.0, 10.0)
 QUICK = (0.1, USUAL)
 LOSSES = ('train/loss_sim', 'train/loss_con')
 KEYS = {
-    'train/loss_sim': 'similarity loss, last epoch',
-    'train/loss_con': 'contrastive loss, last epoch',
+    'train/loss_sim': 'similarity loss, last tenth',
+    'train/loss_con': 'contrastive loss, last tenth',
     'detection/f1': 'F1',
     'detection/auroc': 'AUROC',
     'detection/localization_accuracy': 'right modality',
@@ -62,7 +62,7 @@ def _file(weight: float) -> str:
 
 
 def last_epoch(run: Run) -> dict[str, float]:
-    """Mean of each loss over the last epoch of the training."""
+    """Mean of each loss over the last tenth of the training."""
     history = load_run(run.folder).history
     found = {}
     for key in LOSSES:
@@ -84,7 +84,7 @@ def report(preset: str, folder: Path) -> None:
     found: Figures = {}
     for weight, seeds in variants(preset).items():
         for seed, run in seeds.items():
-            if tested(run):
+            if ready(run):
                 found.setdefault(weight, {})[str(seed)] = measure(run)
     if not found:
         write_results(folder, {}, ['No run is done yet.'])
@@ -105,7 +105,7 @@ def report(preset: str, folder: Path) -> None:
         'means': {weight: means(seeds) for weight, seeds in by_weight.items()},
         'rank_correlation': slopes,
     }
-    write_results(folder, values, lines)
+    write_results(folder, values, lines, runs=runs(preset))
     write_figure(folder, 'similarity_weight', draw(found))
 
 

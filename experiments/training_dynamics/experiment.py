@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.runner.catalogue import Experiment
-from experiments.runner.results import table, tested, write_figure, write_results
+from experiments.runner.kept import ready
+from experiments.runner.results import table, write_figure, write_results
 from experiments.runner.run import Run
 from experiments.runner.watched import watched
 from lipfault.report.norms import draw_norm_history
@@ -29,13 +30,13 @@ LAST = ('corrector/fault_gain', 'corrector/clean_gain', 'detector/fault_gain',
 
 def report(preset: str, folder: Path) -> None:
     """Curves of each block, and where they end."""
-    done = {name: load_run(run.folder) for name, run in watched(preset).items() if tested(run)}
+    done = {name: load_run(run.folder) for name, run in watched(preset).items() if ready(run)}
     ends = {
         name: {k: run.metrics[k] for k in LAST if k in run.metrics} for name, run in done.items()
     }
     rows = {f'`{k}`': [f'{end.get(k, float("nan")):.4g}' for end in ends.values()] for k in LAST}
     lines = table(['at the end, on test windows', *ends], rows) if ends else ['No run is done yet.']
-    write_results(folder, ends, lines)
+    write_results(folder, ends, lines, runs=runs(preset))
     if done:
         write_figure(folder, 'training', draw(done))
 

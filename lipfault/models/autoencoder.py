@@ -22,7 +22,8 @@ class CoderConfig:
         image_latent: Numbers kept at each latent position of an image; at most, with `image_kept`.
         image_widths: Channels after each halving of the image; three halvings give 8x8 patches.
         series_latent: Numbers kept at each latent position of a series.
-        series_patch: Time steps per latent position.
+        series_patch: Time steps per latent position; where that is the whole window, as in the
+            shipped configurations, the latent has one position.
         series_width: Channels of the nonlinear path of a series.
         image_kept: If given, each place has a linear basis of its own, and so many numbers are kept
             of an image in all, where the variance is.

@@ -7,6 +7,7 @@ import pytest
 
 from experiments.main_path import experiment
 from experiments.runner import kept
+from experiments.runner.results import write_results
 from experiments.runner.run import Run
 from experiments.runner.state import State
 from lipfault.errors import LipfaultError
@@ -47,3 +48,30 @@ def test_a_run_of_another_configuration_is_not_reported(folder, monkeypatch):
     with pytest.raises(LipfaultError, match=r'data\.seed: 0 then, 1 now'):
         experiment.report('quick', folder)
     assert json.loads((folder / 'results.json').read_text()) == OLD
+
+
+def test_only_runs_of_todays_configuration_are_ready(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (run,) = experiment.columns('quick')['known'].values()
+    assert not kept.ready(run)
+    today = State({'data.seed': 1}, done='fitted')
+    monkeypatch.setattr(kept, 'wanted_state', lambda run: today)
+    today.write(run.folder)
+    assert not kept.ready(run)
+    State({'data.seed': 1}, done='tested').write(run.folder)
+    assert kept.ready(run)
+    State({'data.seed': 0}, done='tested').write(run.folder)
+    with pytest.raises(LipfaultError, match=r'data\.seed: 0 then, 1 now'):
+        kept.ready(run)
+
+
+def test_a_page_says_on_what_its_runs_were_trained(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    runs = [Run(f'none/{name}', (), ()) for name in 'abc']
+    for run, done in zip(runs, ('tested', 'tested', 'started'), strict=True):
+        State({}, done=done).write(run.folder)
+        (run.folder / 'environment.json').write_text(json.dumps({'device': 'cpu'}))
+    write_results(folder, {'f1': 0.5}, ['| table |'], runs=runs)
+    assert (folder / 'results.md').read_text() == 'Trained on: cpu (2 runs).\n\n| table |\n'
+    write_results(folder, {'f1': 0.5}, ['| table |'])
+    assert (folder / 'results.md').read_text() == '| table |\n'
