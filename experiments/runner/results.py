@@ -106,6 +106,8 @@ def write_results(
 ) -> None:
     """`results.json`, and a page for people, `results.md` if no other is named.
 
+    Where no run is on this machine, earlier results stay.
+
     Args:
         folder: Where they go.
         values: What `results.json` holds.
@@ -113,6 +115,8 @@ def write_results(
         page: Another place for it.
         runs: Above the lines stands on what those were trained that are done.
     """
+    if not values and (folder / 'results.json').exists():
+        return
     devices = [device_of(run) for run in runs if tested(run)]
     text = '\n'.join([*([trained_on(devices), ''] if devices else []), *lines])
     write_json(folder / 'results.json', values)

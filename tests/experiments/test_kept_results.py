@@ -75,3 +75,13 @@ def test_a_page_says_on_what_its_runs_were_trained(folder, monkeypatch):
     assert (folder / 'results.md').read_text() == 'Trained on: cpu (2 runs).\n\n| table |\n'
     write_results(folder, {'f1': 0.5}, ['| table |'])
     assert (folder / 'results.md').read_text() == '| table |\n'
+
+
+def test_earlier_results_stay_where_nothing_is_done(folder):
+    before = (folder / 'results.json').read_text()
+    write_results(folder, {}, ['No run is done yet.'])
+    assert (folder / 'results.json').read_text() == before
+    assert not (folder / 'results.md').exists()
+    (folder / 'results.json').unlink()
+    write_results(folder, {}, ['No run is done yet.'])
+    assert (folder / 'results.md').read_text() == 'No run is done yet.\n'
