@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from matplotlib import rc_context
+from matplotlib import colormaps, rc_context
 from matplotlib.figure import Figure
+from numpy import linspace
 
 from experiments.runner.catalogue import Experiment
 from experiments.runner.kept import ready
@@ -13,11 +14,16 @@ from experiments.runner.run import Run
 from experiments.runner.watched import watched
 from lipfault.report.run import Run as RunFolder
 from lipfault.report.run import load_run
-from lipfault.report.style import RC, colours, markers, new_figure
+from lipfault.report.style import INK, RC, VERMILION, new_figure
 
 FAULTY = 'val/detection/recall'
 FALSE = 'val/detection/false_alarm_rate'
 DAMAGE = 'val/detection/recall_damage_'
+WHOLE: dict[str, dict[str, Any]] = {
+    'clean': {'color': INK, 'lw': 1.5, 'ls': '--'},
+    'faulty': {'color': VERMILION, 'lw': 2.2},
+}
+"""How the curves of all clean and of all faulty windows are drawn."""
 
 
 def report(preset: str, folder: Path) -> None:
@@ -42,25 +48,30 @@ def by_epoch(run: RunFolder) -> dict[str, list[float]]:
         found['clean'] = [1 - v for v in history[FALSE].value.tolist()]
     if FAULTY in history:
         found['faulty'] = history[FAULTY].value.tolist()
-    for key in sorted(k for k in history if k.startswith(DAMAGE)):
+    of_damage = [k for k in history if k.startswith(DAMAGE)]
+    for key in sorted(of_damage, key=lambda k: float(k.removeprefix(DAMAGE).split('_')[0])):
         low, high = key.removeprefix(DAMAGE).split('_')
         found[f'damage {low} to {high}'] = history[key].value.tolist()
     return found
 
 
 def draw(values: dict[str, dict[str, list[float]]]) -> Figure:
-    """A panel for each block."""
+    """A panel for each block; the larger the damage, the darker its line."""
     with rc_context(RC):
-        figure = new_figure(5.4 * len(values), 3.8)
+        figure = new_figure(5.4 * len(values), 4.6)
         for axes, (name, curves) in zip(
             figure.subplots(1, len(values), squeeze=False)[0], values.items(), strict=True
         ):
-            marks = markers(list(curves))
-            for key, colour in colours(list(curves)).items():
-                epochs = range(1, len(curves[key]) + 1)
-                axes.plot(epochs, curves[key], color=colour, marker=marks[key], ms=4, label=key)
+            damages = [key for key in curves if key.startswith('damage')]
+            shades = dict(
+                zip(damages, colormaps['Blues'](linspace(0.3, 1, len(damages))), strict=True)
+            )
+            for key, curve in curves.items():
+                style = {'color': shades[key], 'lw': 1.2} if key in shades else WHOLE[key]
+                axes.plot(range(1, len(curve) + 1), curve, marker='o', ms=3, label=key, **style)
             axes.set(xlabel='epoch', ylabel='recall', ylim=(0, 1.02), title=name)
-            axes.legend(fontsize=7.5)
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc='outside lower center', ncols=5, fontsize=8)
     return figure
 
 
