@@ -8,9 +8,15 @@ import numpy as np
 
 from experiments.runner.catalogue import Experiment
 from experiments.runner.kept import Columns, Measured, gathered, read_json
-from experiments.runner.once import write_json
 from experiments.runner.plan import CELLS, SEEDS, stage_two
-from experiments.runner.results import device_of, over_seeds, table, trained_on, write_results
+from experiments.runner.results import (
+    device_of,
+    over_seeds,
+    table,
+    trained_on,
+    write_json,
+    write_results,
+)
 from experiments.runner.run import Run
 
 PAGE = Path('docs/results.md')

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from experiments.runner.cost import cost_of
 from experiments.runner.kept import Columns, Measured, gathered, read_json
-from experiments.runner.once import write_json
 from experiments.runner.pairs import FIGURES, Scored, paired_differences, read_scored
 from experiments.runner.results import (
     device_of,
@@ -21,6 +20,7 @@ from experiments.runner.results import (
     tested,
     trained_on,
     write_figure,
+    write_json,
     write_results,
 )
 from experiments.runner.run import Run

@@ -1,8 +1,7 @@
 """What is measured of a finished run, kept in its folder, so that no report measures it again."""
 
 import json
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from experiments.runner.run import Run
@@ -23,8 +22,3 @@ def once(run: Run, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str
         temporary.replace(file)
     found: dict[str, Any] = json.loads(file.read_text())
     return found
-
-
-def write_json(file: Path, values: Mapping[str, Any]) -> None:
-    """Sorted, so that the same values give the same file."""
-    file.write_text(json.dumps(values, indent=1, sort_keys=True) + '\n')

@@ -11,7 +11,6 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from experiments.runner.once import write_json
 from experiments.runner.run import Run
 from experiments.runner.state import read_state
 from lipfault.report.style import RC
@@ -75,6 +74,11 @@ def table(columns: Iterable[str], rows: Mapping[str, Iterable[str]]) -> list[str
     heads = list(columns)
     lines = [f'| {" | ".join(heads)} |', '|' + '---|' * len(heads)]
     return lines + [f'| {" | ".join((name, *cells))} |' for name, cells in rows.items()]
+
+
+def write_json(file: Path, values: Mapping[str, Any]) -> None:
+    """Sorted, so that the same values give the same file."""
+    file.write_text(json.dumps(values, indent=1, sort_keys=True) + '\n')
 
 
 def seeds_table(
