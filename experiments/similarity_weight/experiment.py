@@ -118,7 +118,7 @@ def correlations(found: Figures) -> dict[str, dict[str, float]]:
             ]
             if len(known) > 2:
                 ranked = spearman_corrcoef(*torch.tensor(known, dtype=torch.float64).T)
-                result.setdefault(seed, {})[key] = round(float(ranked), 6)
+                result.setdefault(seed, {})[key] = round(float(ranked), 4)
     return result
 
 
