@@ -1,7 +1,9 @@
 """Continuous recordings with scheduled faults, and when each method raises the alarm."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,12 +11,13 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from experiments.rivals.experiment import first_runs
+from experiments.rivals.experiment import runs as runs_of_rivals
+from experiments.rivals.experiment import variants
 from experiments.runner.catalogue import Experiment
 from experiments.runner.data import data_of, faults_of
-from experiments.runner.kept import ready
+from experiments.runner.kept import devices_of, gathered, keep, values_of
 from experiments.runner.once import once
-from experiments.runner.results import table, write_figure, write_results
+from experiments.runner.results import seeds_table, write_figure, write_results
 from experiments.runner.run import Run
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.data.windows import WindowDataset
@@ -31,12 +34,15 @@ EVENTS = {'quick': 1, 'full': 3}
 """Faults in an episode; a severity from 1 to 5 is drawn for each."""
 
 SEED = 0
-"""Of the faults that are scheduled, and of the runs."""
+"""Of the faults that are scheduled, the same for all runs."""
 
 SCHEDULES = {'quick': 1, 'full': 4}
 """Schedules played on each test episode."""
 
 CHUNK = 64
+Delays = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Figures and `delays_s` by method and seed."""
+
 KEYS = ('detected', 'delay_median_s', 'delay_p90_s', 'delay_mean_s', 'alarms_outside')
 
 
@@ -86,7 +92,7 @@ def measure(
     return summary | {'events': len(together), 'delays_s': sorted(together.tolist())}
 
 
-def measured(run: Run, preset: str, cell: str) -> dict[str, object]:
+def measured(preset: str, cell: str, run: Run) -> dict[str, object]:
     """Delays of a tested run, measured once."""
     kinds = sorted(fault.name for fault in weighted_kinds(faults_of(preset, cell, SEED)))
     return once(run, 'delay', lambda: measure(run, preset, data_of(preset, cell, SEED), kinds))
@@ -94,28 +100,28 @@ def measured(run: Run, preset: str, cell: str) -> dict[str, object]:
 
 def report(preset: str, folder: Path) -> None:
     """Table and curves of the methods that are done."""
-    found: dict[str, dict[str, dict[str, object]]] = {}
-    for cell, name, run in first_runs(preset):
-        if ready(run):
-            found.setdefault(cell, {})[name] = measured(run, preset, cell)
+    of_cells = {
+        cell: gathered(methods, folder, partial(measured, preset, cell))
+        for cell, methods in variants(preset).items()
+    }
+    found = {cell: values_of(columns) for cell, columns in of_cells.items() if columns}
     lines: list[str] = []
     for cell, methods in found.items():
-        rows = {
-            f'`{key}`': [f'{float(str(values[key])):.4g}' for values in methods.values()]
-            for key in ('events', *KEYS)
-        }
-        lines += [f'## {cell}', '', *table(['figure', *methods], rows), '']
+        lines += [f'## {cell}', '', *seeds_table('method (seeds)', methods, ('events', *KEYS)), '']
         write_figure(folder, f'delay_{cell}', draw(methods))
-    write_results(folder, found, lines or ['No run is done yet.'], runs=runs(preset))
+    devices = devices_of(*of_cells.values())
+    write_results(folder, found, lines or ['No run is done yet.'], devices=devices)
+    keep(folder, *of_cells.values())
 
 
-def draw(methods: dict[str, dict[str, object]]) -> Figure:
-    """Share of the events found, by the time since their onset."""
+def draw(methods: Delays) -> Figure:
+    """Share of the events found, by the time since their onset; all seeds together."""
     with rc_context(RC):
         figure = new_figure(6.4, 4.0)
         axes = figure.subplots()
         for name, colour in colours(list(methods)).items():
-            delays = torch.tensor(methods[name]['delays_s'])
+            delays = torch.tensor([d for of in methods[name].values() for d in of['delays_s']])
+            delays = delays.sort().values
             share = torch.arange(1, len(delays) + 1) / len(delays)
             known = delays.isfinite()
             axes.step(delays[known], share[known], where='post', color=colour, label=name)
@@ -125,8 +131,8 @@ def draw(methods: dict[str, dict[str, object]]) -> Figure:
 
 
 def runs(preset: str) -> list[Run]:
-    """The methods of `rivals`, first seed of each cell."""
-    return [run for _, _, run in first_runs(preset)]
+    """The runs of `rivals`."""
+    return runs_of_rivals(preset)
 
 
 EXPERIMENT = Experiment(

@@ -4,21 +4,22 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib import colormaps, rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import linspace
 
 from experiments.runner.catalogue import Experiment
-from experiments.runner.kept import ready
+from experiments.runner.kept import devices_of, gathered, keep, values_of
 from experiments.runner.results import table, write_figure, write_results
 from experiments.runner.run import Run
-from experiments.runner.watched import watched
-from lipfault.report.run import Run as RunFolder
+from experiments.runner.watched import runs, watched
 from lipfault.report.run import load_run
 from lipfault.report.style import INK, RC, VERMILION, new_figure
 
 FAULTY = 'val/detection/recall'
 FALSE = 'val/detection/false_alarm_rate'
 DAMAGE = 'val/detection/recall_damage_'
+KIND = 'val/detection/recall_kind_'
 WHOLE: dict[str, dict[str, Any]] = {
     'clean': {'color': INK, 'lw': 1.5, 'ls': '--'},
     'faulty': {'color': VERMILION, 'lw': 2.2},
@@ -26,24 +27,33 @@ WHOLE: dict[str, dict[str, Any]] = {
 """How the curves of all clean and of all faulty windows are drawn."""
 
 
+Curves = dict[str, list[float]]
+"""Recall after each epoch, by what it is of."""
+
+
 def report(preset: str, folder: Path) -> None:
     """Recall by epoch of each block."""
-    done = {name: load_run(run.folder) for name, run in watched(preset).items() if ready(run)}
-    values = {name: by_epoch(run) for name, run in done.items()}
+    measured = gathered(watched(preset), folder, by_epoch)
+    found = values_of(measured)
     lines: list[str] = []
-    for name, curves in values.items():
-        epochs = [str(e + 1) for e in range(max((len(c) for c in curves.values()), default=0))]
-        rows = {k: [f'{v:.4g}' for v in c] for k, c in curves.items()}
-        lines += [f'## {name}', '', *table(['recall after epoch', *epochs], rows), '']
-    write_results(folder, values, lines or ['No run is done yet.'], runs=runs(preset))
-    if values:
-        write_figure(folder, 'convergence', draw(values))
+    for name, seeds in found.items():
+        for seed, curves in seeds.items():
+            epochs = [str(e + 1) for e in range(max((len(c) for c in curves.values()), default=0))]
+            rows = {k: [f'{v:.4g}' for v in c] for k, c in curves.items()}
+            heads = ['recall after epoch', *epochs]
+            lines += [f'## {name}, seed {seed}', '', *table(heads, rows), '']
+    lines = lines or ['No run is done yet.']
+    write_results(folder, found, lines, devices=devices_of(measured))
+    keep(folder, measured)
+    if found:
+        first = {name: next(iter(seeds.values())) for name, seeds in found.items()}
+        write_figure(folder, 'convergence', draw(first))
 
 
-def by_epoch(run: RunFolder) -> dict[str, list[float]]:
-    """Recall after each epoch on calibration windows: clean, faulty, and faulty by damage."""
-    history = run.history
-    found: dict[str, Any] = {}
+def by_epoch(run: Run) -> Curves:
+    """Recall after each epoch on calibration windows: clean, faulty, by damage and by kind."""
+    history = load_run(run.folder).history
+    found: Curves = {}
     if FALSE in history:
         found['clean'] = [1 - v for v in history[FALSE].value.tolist()]
     if FAULTY in history:
@@ -52,32 +62,54 @@ def by_epoch(run: RunFolder) -> dict[str, list[float]]:
     for key in sorted(of_damage, key=lambda k: float(k.removeprefix(DAMAGE).split('_')[0])):
         low, high = key.removeprefix(DAMAGE).split('_')
         found[f'damage {low} to {high}'] = history[key].value.tolist()
+    for key in sorted(k for k in history if k.startswith(KIND)):
+        found[f'kind {key.removeprefix(KIND)}'] = history[key].value.tolist()
     return found
 
 
-def draw(values: dict[str, dict[str, list[float]]]) -> Figure:
-    """A panel for each block; the larger the damage, the darker its line."""
+def draw(values: dict[str, Curves]) -> Figure:
+    """A column for each block: by damage above, the larger the darker; by kind of fault below."""
     with rc_context(RC):
-        figure = new_figure(5.4 * len(values), 4.6)
-        for axes, (name, curves) in zip(
-            figure.subplots(1, len(values), squeeze=False)[0], values.items(), strict=True
-        ):
-            damages = [key for key in curves if key.startswith('damage')]
-            shades = dict(
-                zip(damages, colormaps['Blues'](linspace(0.3, 1, len(damages))), strict=True)
-            )
-            for key, curve in curves.items():
-                style = {'color': shades[key], 'lw': 1.2} if key in shades else WHOLE[key]
-                axes.plot(range(1, len(curve) + 1), curve, marker='o', ms=3, label=key, **style)
-            axes.set(xlabel='epoch', ylabel='recall', ylim=(0, 1.02), title=name)
-        handles, labels = axes.get_legend_handles_labels()
+        kinds = max(sum(k.startswith('kind') for k in curves) for curves in values.values())
+        figure = new_figure(5.4 * len(values), 4.6 + (0.6 + 0.17 * kinds if kinds else 0))
+        ratios = [4.6, 0.6 + 0.17 * kinds] if kinds else [1]
+        grid = figure.subplots(len(ratios), len(values), squeeze=False, height_ratios=ratios)
+        for column, (name, curves) in zip(grid.T, values.items(), strict=True):
+            _draw_damages(column[0], curves)
+            column[0].set_title(name)
+            if kinds:
+                _draw_kinds(column[1], curves)
+        handles, labels = grid[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc='outside lower center', ncols=5, fontsize=8)
     return figure
 
 
-def runs(preset: str) -> list[Run]:
-    """Both blocks, watched; the runs of `training_dynamics`."""
-    return list(watched(preset).values())
+def _draw_damages(axes: Axes, curves: Curves) -> None:
+    damages = [key for key in curves if key.startswith('damage')]
+    shades = dict(zip(damages, colormaps['Blues'](linspace(0.3, 1, len(damages))), strict=True))
+    for key in (*WHOLE, *damages):
+        style = {'color': shades[key], 'lw': 1.2} if key in shades else WHOLE[key]
+        epochs = range(1, len(curves.get(key, [])) + 1)
+        axes.plot(epochs, curves.get(key, []), marker='o', ms=3, label=key, **style)
+    axes.set(xlabel='epoch', ylabel='recall', ylim=(0, 1.02))
+
+
+def _draw_kinds(axes: Axes, curves: Curves) -> None:
+    """A map of recall: kinds down, those found first on top, epochs to the right."""
+    kinds = [key for key in curves if key.startswith('kind')]
+    kinds.sort(key=lambda key: -sum(curves[key]))
+    axes.imshow([curves[k] for k in kinds], cmap='Blues', vmin=0, vmax=1, aspect='auto')
+    for row, kind in enumerate(kinds):
+        for column, value in enumerate(curves[kind]):
+            axes.text(
+                column, row, f'{value:.2f}', ha='center', va='center', fontsize=6.5,
+                color='white' if value > 0.6 else 'black',
+            )  # fmt: skip
+    epochs = range(len(curves[kinds[0]]))
+    axes.set_xticks(epochs, labels=[str(epoch + 1) for epoch in epochs])
+    axes.set_yticks(range(len(kinds)), labels=[k.removeprefix('kind ') for k in kinds], fontsize=7)
+    axes.grid(visible=False)
+    axes.set(xlabel='epoch', title='recall by kind of fault')
 
 
 EXPERIMENT = Experiment(

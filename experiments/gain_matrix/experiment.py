@@ -1,20 +1,23 @@
 """The fault gain matrix of every method: measured on injected faults."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from statistics import mean
 
 import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from experiments.rivals.experiment import first_runs
+from experiments.rivals.experiment import runs as runs_of_rivals
+from experiments.rivals.experiment import variants
 from experiments.runner.catalogue import Experiment
 from experiments.runner.data import data_of
 from experiments.runner.injected import injected_faults
-from experiments.runner.kept import ready
+from experiments.runner.kept import devices_of, gathered, keep, values_of
 from experiments.runner.once import once
-from experiments.runner.results import table, write_figure, write_results
+from experiments.runner.results import over_seeds, table, write_figure, write_results
 from experiments.runner.run import Run
 from lipfault.batch import Signals
 from lipfault.lipschitz.fault_gain import measure
@@ -29,6 +32,12 @@ CHUNK = 64
 Matrix = dict[str, dict[str, dict[str, float]]]
 """Figures by faulty and cleaned modality; `energy` is the root of the energy of all changes
 over that of all faults, the others are of the gains of the single faults."""
+
+Matrices = Mapping[str, Mapping[str, Matrix]]
+"""By method and seed."""
+
+SEED = 0
+"""Of the faults, the same for all runs."""
 
 
 def gain_matrix(task: FinetuneTask, faults: Mapping[str, tuple[Signals, Tensor]]) -> Matrix:
@@ -65,43 +74,64 @@ def gain_matrix(task: FinetuneTask, faults: Mapping[str, tuple[Signals, Tensor]]
 
 
 def report(preset: str, folder: Path) -> None:
-    """Matrices of the methods that are done, first seed of each cell."""
-    found: dict[str, dict[str, Matrix]] = {}
-    for cell, name, run in first_runs(preset):
-        if ready(run):
-            found.setdefault(cell, {})[name] = measured(run, preset, cell)
+    """Matrices of the methods that are done."""
+    of_cells = {
+        cell: gathered(methods, folder, partial(measured, preset, cell))
+        for cell, methods in variants(preset).items()
+    }
+    found = {cell: values_of(columns) for cell, columns in of_cells.items() if columns}
     lines: list[str] = []
     for cell, methods in found.items():
-        pairs = [(i, j) for i, row in next(iter(methods.values())).items() for j in row]
-        rows = {
-            name: ['{energy:.3g} ({mean:.3g})'.format(**matrix[i][j]) for i, j in pairs]
-            for name, matrix in methods.items()
-        }
-        heads = [f'{i} → {j}' for i, j in pairs]
-        lines += [f'## {cell}', '', *table(['gain (mean over faults)', *heads], rows), '']
+        lines += [f'## {cell}', '', *table_of(methods), '']
         write_figure(folder, f'gains_{cell}', draw(methods))
-    write_results(folder, found, lines or ['No run is done yet.'], runs=runs(preset))
+    devices = devices_of(*of_cells.values())
+    write_results(folder, found, lines or ['No run is done yet.'], devices=devices)
+    keep(folder, *of_cells.values())
 
 
-def measured(run: Run, preset: str, cell: str) -> Matrix:
+def measured(preset: str, cell: str, run: Run) -> Matrix:
     """The matrix of a tested run on faults of the test, measured once."""
 
     def measure_it() -> Matrix:
         task = trained_task(run.where)
-        data = data_of(preset, cell, 0)
+        data = data_of(preset, cell, SEED)
         return gain_matrix(task, injected_faults(data, task.autoencoder, WINDOWS[preset]))
 
     return once(run, 'gain_matrix', measure_it)
 
 
-def draw(methods: dict[str, Matrix]) -> Figure:
-    """A map for each method: gain from the faulty modality (row) to the cleaned (column)."""
+def table_of(methods: Matrices) -> list[str]:
+    """A row for each method, a column for each pair of faulty and cleaned modality."""
+    rows = {
+        f'{name} ({len(seeds)})': [
+            f'{over_seeds(m[i][j]["energy"] for m in seeds.values())} '
+            f'({mean(m[i][j]["mean"] for m in seeds.values()):.3g})'
+            for i, j in _pairs(seeds)
+        ]
+        for name, seeds in methods.items()
+    }
+    heads = [f'{i} → {j}' for i, j in _pairs(next(iter(methods.values())))]
+    return table(['gain (mean over faults)', *heads], rows)
+
+
+def _pairs(seeds: Mapping[str, Matrix]) -> list[tuple[str, str]]:
+    return [(i, j) for i, row in next(iter(seeds.values())).items() for j in row]
+
+
+def draw(methods: Matrices) -> Figure:
+    """A map for each method: gain from the faulty modality (row) to the cleaned (column).
+
+    The mean over the seeds.
+    """
     with rc_context(RC):
         count = len(methods)
         figure = new_figure(3.0 * min(4, count), 2.6 * -(-count // 4))
-        for axes, (name, matrix) in zip(grid_of(figure, count, 4), methods.items(), strict=True):
-            sources, outputs = list(matrix), list(next(iter(matrix.values())))
-            values = [[matrix[i][j]['energy'] for j in outputs] for i in sources]
+        for axes, (name, seeds) in zip(grid_of(figure, count, 4), methods.items(), strict=True):
+            sources = list(dict.fromkeys(i for i, _ in _pairs(seeds)))
+            outputs = list(dict.fromkeys(j for _, j in _pairs(seeds)))
+            values = [
+                [mean(m[i][j]['energy'] for m in seeds.values()) for j in outputs] for i in sources
+            ]
             axes.imshow(values, cmap='Blues', vmin=0, vmax=1.2)
             for row, line in enumerate(values):
                 for column, value in enumerate(line):
@@ -117,8 +147,8 @@ def draw(methods: dict[str, Matrix]) -> Figure:
 
 
 def runs(preset: str) -> list[Run]:
-    """The methods of `rivals`, first seed of each cell."""
-    return [run for _, _, run in first_runs(preset)]
+    """The runs of `rivals`."""
+    return runs_of_rivals(preset)
 
 
 EXPERIMENT = Experiment(

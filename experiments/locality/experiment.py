@@ -1,6 +1,6 @@
 """What becomes of a fault in convolutional and in dense encoders, beside what theory says."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,18 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from experiments.locality.encoders import Encoder, convolutional, dense, layers_of, untrained
+from experiments.locality.encoders import (
+    Encoder,
+    Layer,
+    convolutional,
+    dense,
+    layers_of,
+    untrained,
+)
 from experiments.runner.catalogue import Experiment
 from experiments.runner.data import data_of
 from experiments.runner.injected import injected_faults
-from experiments.runner.kept import ready
+from experiments.runner.kept import devices_of, gathered, keep, values_of
 from experiments.runner.once import once
 from experiments.runner.plan import CELLS, stage_one
 from experiments.runner.results import table, write_figure, write_results
@@ -30,6 +37,12 @@ TRAINING = {'quick': 200, 'full': 3000}
 """Clean windows from which the dense encoder is fitted."""
 
 PROBES = 16
+SEED = 0
+"""Of stage 1 and of the faults."""
+
+SPREAD = ('reached', 'locality', 'participation', 'contrast')
+"""Figures of an encoder, from `spread`."""
+
 Found = dict[str, Any]
 
 
@@ -70,7 +83,7 @@ def _middle(signal: Tensor) -> Tensor:
 def measure(run: Run, preset: str, cell: str) -> dict[str, Found]:
     """Spread in both encoders and gains of the layers, by modality."""
     autoencoder = autoencoder_from(read_checkpoint(find_checkpoint(run.where))).eval()
-    data = data_of(preset, cell, 0)
+    data = data_of(preset, cell, SEED)
     train = clean_signals(data, 'pretrain', TRAINING[preset])
     found = {}
     for name, (clean, faulty) in injected_faults(data, autoencoder, WINDOWS[preset]).items():
@@ -85,6 +98,11 @@ def measure(run: Run, preset: str, cell: str) -> dict[str, Found]:
     return found
 
 
+def measured_once(preset: str, cell: str, run: Run) -> dict[str, Found]:
+    """The same, kept in the folder of the run."""
+    return once(run, 'locality', lambda: measure(run, preset, cell))
+
+
 def _layers(
     autoencoder: Autoencoder, name: str, encode: Encoder, clean: Tensor, faulty: Tensor, size: int
 ) -> dict[str, dict[str, float]]:
@@ -96,29 +114,32 @@ def _layers(
 
 def report(preset: str, folder: Path) -> None:
     """Tables and chart of the cells whose stage 1 is done."""
-    done = {cell: run for cell, run in stages(preset).items() if ready(run)}
+    measured = {
+        cell: gathered({cell: {SEED: run}}, folder, partial(measured_once, preset, cell))
+        for cell, run in stages(preset).items()
+    }
     found = {
-        cell: once(run, 'locality', partial(measure, run, preset, cell))
-        for cell, run in done.items()
+        cell: seeds[str(SEED)]
+        for columns in measured.values()
+        for cell, seeds in values_of(columns).items()
     }
     lines: list[str] = []
     for cell, modalities in found.items():
-        heads = ['encoder', 'reached', 'locality', 'participation', 'contrast']
-        kinds = ('convolutional', 'dense')
         rows = {
-            f'{n}, {kind}': [f'{v:.4g}' for v in of[kind].values()]
+            f'{n}, {kind}': [f'{of[kind][key]:.4g}' for key in SPREAD]
             for n, of in modalities.items()
-            for kind in kinds
+            for kind in ('convolutional', 'dense')
         }
-        lines += [f'## {cell}', '', *table(heads, rows), '']
-        heads = ['layer', 'norm', 'isotropic', 'measured', 'injected', 'largest injected']
+        lines += [f'## {cell}', '', *table(['encoder', *SPREAD], rows), '']
         rows = {
-            f'{n}, {layer}': [f'{v:.4g}' for v in values.values()]
+            f'{n}, {layer}': [f'{values[f.name]:.4g}' for f in fields(Layer)]
             for n, of in modalities.items()
             for layer, values in of['layers'].items()
         }
-        lines += [*table(heads, rows), '']
-    write_results(folder, found, lines or ['No run is done yet.'], runs=runs(preset))
+        lines += [*table(['layer', *(f.name for f in fields(Layer))], rows), '']
+    devices = devices_of(*measured.values())
+    write_results(folder, found, lines or ['No run is done yet.'], devices=devices)
+    keep(folder, *measured.values())
     if found:
         write_figure(folder, 'locality', draw(found))
 
@@ -152,7 +173,7 @@ def draw(found: dict[str, dict[str, Found]]) -> Figure:
 def stages(preset: str) -> dict[str, Run]:
     """Stage 1 of each cell."""
     cells = CELLS if preset == 'full' else CELLS[:1]
-    return {cell: stage_one(preset, cell, 0) for cell in cells}
+    return {cell: stage_one(preset, cell, SEED) for cell in cells}
 
 
 def runs(preset: str) -> list[Run]:

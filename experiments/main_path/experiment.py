@@ -7,16 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from experiments.runner.catalogue import Experiment
-from experiments.runner.kept import Columns, Measured, gathered, read_json
+from experiments.runner.kept import Values, devices_of, gathered, keep, values_of
 from experiments.runner.plan import CELLS, SEEDS, stage_two
-from experiments.runner.results import (
-    device_of,
-    over_seeds,
-    table,
-    trained_on,
-    write_json,
-    write_results,
-)
+from experiments.runner.results import over_seeds, table, trained_on, write_results
 from experiments.runner.run import Run
 
 PAGE = Path('docs/results.md')
@@ -81,26 +74,25 @@ def columns(preset: str) -> dict[str, dict[int, Run]]:
 def report(preset: str, folder: Path) -> None:
     """Results of the runs that are done; those of a full preset also as a page of the docs.
 
-    What `folder` has of a run that is not on this machine stays, if the run was of the
-    configuration of today; `runs.json` holds the hash of each.
+    What `runs.json` has of a run that is not on this machine stays, if the run was of the
+    configuration of today.
 
     Raises:
         LipfaultError: If a run that is here was of another configuration.
     """
-    known, hashes = (read_json(folder / f'{name}.json') for name in ('results', 'runs'))
-    found, kept = gathered(columns(preset), known, hashes, _measured)
-    found = dict(sorted(found.items()))
-    devices = [m['device'] for runs in found.values() for m in runs.values()]
-    lines = [HEAD, trained_on(devices), '', *figures(found), '', '## Recall against damage', '']
+    measured = gathered(columns(preset), folder, _measured)
+    found = dict(sorted(values_of(measured).items()))
+    lines = [HEAD, trained_on(devices_of(measured)), '', *figures(found), '']
+    lines += ['## Recall against damage', '']
     lines += ['Damage is the RMS change of the touched signal in units of its sensor noise.', '']
     lines += recalls(found)
     write_results(folder, found, lines, PAGE if preset == 'full' else None)
-    write_json(folder / 'runs.json', kept)
+    keep(folder, measured)
 
 
-def _measured(run: Run) -> Measured:
+def _measured(run: Run) -> Values:
     metrics: dict[str, float] = json.loads((run.folder / 'metrics.json').read_text())
-    return metrics | ceiling(run) | {'device': device_of(run)}
+    return metrics | ceiling(run)
 
 
 def ceiling(run: Run) -> dict[str, float]:
@@ -115,7 +107,7 @@ def ceiling(run: Run) -> dict[str, float]:
     return {'ceiling/f1': 2 * (1 - below) / (2 - below), 'ceiling/auroc': 1 - below / 2}
 
 
-def figures(found: Columns) -> list[str]:
+def figures(found: Mapping[str, Mapping[str, Values]]) -> list[str]:
     """A row for each figure, a column for each cell."""
     skills = {k for runs in found.values() for m in runs.values() for k in m if 'skill' in k}
     keys = [*GOALS, *sorted(skills, key=lambda k: (k.split('/')[1], k))]
@@ -126,7 +118,7 @@ def figures(found: Columns) -> list[str]:
     return table(['figure', 'asked for', *heads], rows)
 
 
-def recalls(found: Columns) -> list[str]:
+def recalls(found: Mapping[str, Mapping[str, Values]]) -> list[str]:
     """A row for each column and split, a column for each range of damage."""
     rows = {
         f'{column}, {name}': [_seeds(runs, f'{split}/recall_damage_{a}_{b}') for a, b in BINS]

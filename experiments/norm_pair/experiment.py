@@ -6,7 +6,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from experiments.runner.catalogue import Experiment
-from experiments.runner.kept import ready
+from experiments.runner.kept import devices_of, gathered, keep, values_of
 from experiments.runner.plan import SEEDS, cells_and_seeds, stage_two
 from experiments.runner.results import (
     metrics_of,
@@ -57,19 +57,21 @@ def variants(preset: str) -> dict[str, dict[int, Run]]:
 
 def report(preset: str, folder: Path) -> None:
     """A row for each variant."""
-    found: Figures = {}
-    for name, seeds in variants(preset).items():
-        for seed, run in seeds.items():
-            if ready(run):
-                metrics = metrics_of(run)
-                found.setdefault(name, {})[str(seed)] = {
-                    k: metrics[k] for k in KEYS if k in metrics
-                }
+    measured = gathered(variants(preset), folder, measure)
+    found = values_of(measured)
     if not found:
         write_results(folder, {}, ['No run is done yet.'])
         return
-    write_results(folder, found, seeds_table('variant (seeds)', found, KEYS), runs=runs(preset))
+    lines = seeds_table('variant (seeds)', found, KEYS)
+    write_results(folder, found, lines, devices=devices_of(measured))
+    keep(folder, measured)
     write_figure(folder, 'norm_pair', draw(found))
+
+
+def measure(run: Run) -> dict[str, float]:
+    """Figures of a tested run."""
+    metrics = metrics_of(run)
+    return {key: metrics[key] for key in KEYS if key in metrics}
 
 
 def draw(found: Figures) -> Figure:

@@ -51,15 +51,6 @@ def variants(preset: str) -> dict[str, dict[str, dict[int, Run]]]:
     return found
 
 
-def first_runs(preset: str) -> list[tuple[str, str, Run]]:
-    """Cell, method and run, the first seed of each; other experiments look at these."""
-    return [
-        (cell, name, next(iter(seeds.values())))
-        for cell, methods in variants(preset).items()
-        for name, seeds in methods.items()
-    ]
-
-
 def runs(preset: str) -> list[Run]:
     """All methods, cell by cell."""
     return [

@@ -10,17 +10,15 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from experiments.runner.cost import cost_of
-from experiments.runner.kept import Columns, Measured, gathered, read_json
+from experiments.runner.kept import Columns, Values, devices_of, gathered, keep, values_of
 from experiments.runner.pairs import FIGURES, Scored, paired_differences, read_scored
 from experiments.runner.results import (
-    device_of,
     metrics_of,
     over_seeds,
     table,
     tested,
     trained_on,
     write_figure,
-    write_json,
     write_results,
 )
 from experiments.runner.run import Run
@@ -55,15 +53,18 @@ SPLITS = {'seen': '', 'unseen': ', kinds held out'}
 Methods = Mapping[str, Mapping[int, Run]]
 """Runs by method and seed."""
 
+Figures = dict[str, dict[str, Values]]
+"""Metrics or sums by method and seed."""
+
 
 def compare(
     cells: Mapping[str, Methods], ours: str, folder: Path, head: str = '', page: Path | None = None
 ) -> None:
     """Write table, differences, chart and heat maps of the runs that are done.
 
-    What `folder` has of a run that is not on this machine stays, if the run was of the
-    configuration of today: `runs.json` holds the hash of each, `episodes.json` the sums over each
-    test episode from which the differences are made.
+    What `runs.json` has of a run that is not on this machine stays, if the run was of the
+    configuration of today: its metrics, and the sums over each test episode from which the
+    differences are made.
 
     Args:
         cells: Methods by cell.
@@ -72,28 +73,21 @@ def compare(
         head: What stands above the tables.
         page: Where the tables go; `results.md` in the folder if not given.
     """
-    results, sums, hashes = (
-        read_json(folder / f'{n}.json') for n in ('results', 'episodes', 'runs')
-    )
     values: dict[str, Any] = {}
-    kept: dict[str, str] = {}
+    measured: list[Columns] = []
     lines: list[str] = [head] if head else []
     for cell, methods in cells.items():
-        known = _known(results.get(cell, {}), sums.get(cell, {}))
         first = {next(iter(seeds.values())).name for seeds in methods.values()}
-        found, of_cell = gathered(methods, known, hashes, partial(_measured, first))
+        found = gathered(methods, folder, partial(_measured, first))
         if not found:
             continue
-        kept |= of_cell
-        metrics = _part(found, 'metrics')
-        sums[cell] = _part(found, 'episodes')
-        devices = _part(found, 'device')
-        values[cell] = {'metrics': metrics, 'devices': devices}
-        of_runs = [str(device) for seeds in devices.values() for device in seeds.values()]
-        lines += [f'## {cell}', '', trained_on(of_runs), '']
+        measured.append(found)
+        metrics, sums = (_part(values_of(found), part) for part in ('metrics', 'episodes'))
+        values[cell] = {'metrics': metrics}
+        lines += [f'## {cell}', '', trained_on(devices_of(found)), '']
         lines += [*_metrics_table(metrics), '', *_recall_table(metrics), '']
         for split, called in SPLITS.items():
-            pairs = differences(sums[cell], ours, split)
+            pairs = differences(sums, ours, split)
             if pairs:
                 values[cell][f'{ours} minus{called}'] = pairs
                 lines += [*_pairs_table(pairs, f'{ours} minus{called}'), '']
@@ -102,43 +96,25 @@ def compare(
     if not values:
         lines.append('No run is done yet.')
     write_results(folder, values, lines, page)
-    write_json(folder / 'episodes.json', {cell: sums[cell] for cell in values})
-    write_json(folder / 'runs.json', kept)
+    keep(folder, *measured)
 
 
-def _known(results: Mapping[str, Any], sums: Mapping[str, Any]) -> Columns:
-    """What is known of runs of which both files speak."""
-    return {
-        name: {
-            seed: {
-                'metrics': found,
-                'device': results['devices'][name][seed],
-                'episodes': sums[name][seed],
-            }
-            for seed, found in seeds.items()
-            if seed in sums.get(name, {}) and seed in results.get('devices', {}).get(name, {})
-        }
-        for name, seeds in results.get('metrics', {}).items()
-    }
-
-
-def _measured(first: set[str], run: Run) -> Measured:
+def _measured(first: set[str], run: Run) -> Values:
     """Metrics and sums of a run; what a method costs is measured on its first seed alone."""
     metrics = metrics_of(run) | (cost_of(run) if run.name in first else {})
     recalls = sorted(k for k in metrics if '/recall_damage_' in k)
     episodes = {split: scored.to_dict() for split, scored in read_scored(run.folder).items()}
     return {
         'metrics': {k: metrics[k] for k in (*KEYS, *recalls) if k in metrics},
-        'device': device_of(run),
         'episodes': episodes,
     }
 
 
-def _part(found: Columns, part: str) -> Columns:
+def _part(found: Figures, part: str) -> Figures:
     return {n: {seed: each[part] for seed, each in seeds.items()} for n, seeds in found.items()}
 
 
-def differences(sums: Columns, ours: str, split: str) -> dict[str, dict[str, dict[str, float]]]:
+def differences(sums: Figures, ours: str, split: str) -> dict[str, dict[str, dict[str, float]]]:
     """Our figures minus those of each other method, on the seeds that both have.
 
     Args:
@@ -157,7 +133,7 @@ def differences(sums: Columns, ours: str, split: str) -> dict[str, dict[str, dic
     return found
 
 
-def chart(metrics: Columns) -> Figure:
+def chart(metrics: Figures) -> Figure:
     """A panel for each figure: a dot for each seed, a bar for their mean.
 
     Args:
@@ -204,7 +180,7 @@ def recall_maps(done: Methods) -> Figure:
     return figure
 
 
-def _metrics_table(metrics: Columns) -> list[str]:
+def _metrics_table(metrics: Figures) -> list[str]:
     heads = [f'{name} ({len(seeds)})' for name, seeds in metrics.items()]
     rows = {
         f'`{key}`': [
@@ -215,7 +191,7 @@ def _metrics_table(metrics: Columns) -> list[str]:
     return table(['figure', *heads], rows)
 
 
-def _recall_table(metrics: Columns) -> list[str]:
+def _recall_table(metrics: Figures) -> list[str]:
     """Recall on seen kinds by damage, one row for each method."""
     prefix = 'detection/recall_damage_'
     every = [key for seeds in metrics.values() for m in seeds.values() for key in m]

@@ -1,18 +1,41 @@
 """Figures of runs that are here, and of those for which a committed file still speaks."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from experiments.runner.execute import wanted_state
-from experiments.runner.results import tested
+from experiments.runner.results import device_of, tested, write_json
 from experiments.runner.run import Run
 from experiments.runner.state import check_unchanged, read_state
 
-Measured = dict[str, Any]
+FILE = 'runs.json'
+"""Beside the results of an experiment: by name of a run what was measured of it."""
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a run.
+
+    Args:
+        run: Its name.
+        hash: Of the configuration with which it was.
+        device: On what it was trained.
+        values: Plain ones.
+    """
+
+    run: str
+    hash: str
+    device: str
+    values: Values
+
+
 Columns = dict[str, dict[str, Measured]]
-"""What was measured of a run, by column of a table and seed."""
+"""By column of a table, and seed."""
 
 
 def ready(run: Run) -> bool:
@@ -27,40 +50,59 @@ def ready(run: Run) -> bool:
     return state is not None
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """What a file of results holds; nothing if there is none."""
-    return dict(json.loads(file.read_text())) if file.exists() else {}
-
-
 def gathered(
-    columns: Mapping[str, Mapping[int, Run]],
-    known: Mapping[str, Mapping[str, Measured]],
-    hashes: Mapping[str, str],
-    measure: Callable[[Run], Measured],
-) -> tuple[Columns, dict[str, str]]:
+    columns: Mapping[str, Mapping[int, Run]], folder: Path, measure: Callable[[Run], Values]
+) -> Columns:
     """Measure the runs that are tested; of the others keep what is known of today's configuration.
 
     Args:
         columns: Runs by column of a table, and seed.
-        known: What was measured earlier, perhaps on another machine.
-        hashes: Hash of the configuration with which it was, by name of the run.
+        folder: Where `keep` has left what was measured earlier, perhaps on another machine.
         measure: Measures a tested run.
-
-    Returns:
-        What is measured or kept, and the hashes of these runs.
 
     Raises:
         LipfaultError: If a run that is here was of another configuration.
     """
+    known = _read(folder)
     found: Columns = {}
-    kept: dict[str, str] = {}
     for column, runs in columns.items():
         for seed, run in runs.items():
-            measured = known.get(column, {}).get(str(seed))
             if ready(run):
-                measured = measure(run)
-            elif measured is None or hashes.get(run.name) != wanted_state(run).hash:
+                measured = Measured(run.name, wanted_state(run).hash, device_of(run), measure(run))
+            elif run.name in known and known[run.name].hash == wanted_state(run).hash:
+                measured = known[run.name]
+            else:
                 continue
             found.setdefault(column, {})[str(seed)] = measured
-            kept[run.name] = wanted_state(run).hash
-    return found, kept
+    return found
+
+
+def keep(folder: Path, *found: Columns) -> None:
+    """Leave what was measured for later reports in the place of what was there, if there is any."""
+    runs = {m.run: asdict(m) for columns in found for m in each(columns)}
+    for fields in runs.values():
+        fields.pop('run')
+    if runs:
+        write_json(folder / FILE, runs)
+
+
+def each(columns: Columns) -> Iterator[Measured]:
+    """All runs of all columns."""
+    for seeds in columns.values():
+        yield from seeds.values()
+
+
+def values_of(columns: Columns) -> dict[str, dict[str, Values]]:
+    """The values alone, by column and seed."""
+    return {c: {seed: m.values for seed, m in seeds.items()} for c, seeds in columns.items()}
+
+
+def devices_of(*found: Columns) -> Iterable[str]:
+    """On what each run was trained."""
+    return [m.device for columns in found for m in each(columns)]
+
+
+def _read(folder: Path) -> dict[str, Measured]:
+    file = folder / FILE
+    runs = json.loads(file.read_text()) if file.exists() else {}
+    return {name: Measured(name, **fields) for name, fields in runs.items()}

@@ -106,7 +106,7 @@ def write_results(
     values: Mapping[str, Any],
     lines: Iterable[str],
     page: Path | None = None,
-    runs: Iterable[Run] = (),
+    devices: Iterable[str] = (),
 ) -> None:
     """`results.json`, and a page for people, `results.md` if no other is named.
 
@@ -117,12 +117,12 @@ def write_results(
         values: What `results.json` holds.
         lines: Of the page.
         page: Another place for it.
-        runs: Above the lines stands on what those were trained that are done.
+        devices: Above the lines stands on what the runs were trained.
     """
     if not values and (folder / 'results.json').exists():
         return
-    devices = [device_of(run) for run in runs if tested(run)]
-    text = '\n'.join([*([trained_on(devices), ''] if devices else []), *lines])
+    of_runs = list(devices)
+    text = '\n'.join([*([trained_on(of_runs), ''] if of_runs else []), *lines])
     write_json(folder / 'results.json', values)
     (page or folder / 'results.md').write_text(text.rstrip() + '\n')
 

@@ -10,10 +10,15 @@ BLOCKS: dict[str, tuple[str, ...]] = {
 }
 
 
-def watched(preset: str) -> dict[str, Run]:
-    """One run of each block on the first cell and seed, by the block's name."""
+def watched(preset: str) -> dict[str, dict[int, Run]]:
+    """One run of each block on the first cell and seed, by the block's name and the seed."""
     cell, seed = cells_and_seeds(preset)[0]
     return {
-        name: stage_two(preset, cell, seed, f'{name}_watched', (*overlays, OVERLAY))
+        name: {seed: stage_two(preset, cell, seed, f'{name}_watched', (*overlays, OVERLAY))}
         for name, overlays in BLOCKS.items()
     }
+
+
+def runs(preset: str) -> list[Run]:
+    """The run of each block."""
+    return [run for seeds in watched(preset).values() for run in seeds.values()]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torchmetrics.functional import spearman_corrcoef
 
 from experiments.runner.catalogue import Experiment
-from experiments.runner.kept import ready
+from experiments.runner.kept import devices_of, gathered, keep, values_of
 from experiments.runner.once import once
 from experiments.runner.plan import SEEDS, cells_and_seeds, stage_two
 from experiments.runner.results import (
@@ -82,16 +82,14 @@ def measure(run: Run) -> dict[str, float]:
 
 def report(preset: str, folder: Path) -> None:
     """A row for each weight, and the order of the weights in each seed."""
-    found: Figures = {}
-    for weight, seeds in variants(preset).items():
-        for seed, run in seeds.items():
-            if ready(run):
-                found.setdefault(weight, {})[str(seed)] = measure(run)
-    if not found:
+    columns = {f'{weight:g}': seeds for weight, seeds in variants(preset).items()}
+    measured = gathered(columns, folder, measure)
+    by_weight = values_of(measured)
+    if not by_weight:
         write_results(folder, {}, ['No run is done yet.'])
         return
+    found: Figures = {float(weight): seeds for weight, seeds in by_weight.items()}
     slopes = correlations(found)
-    by_weight = {f'{weight:g}': seeds for weight, seeds in found.items()}
     lines = [*seeds_table('λ_sim (seeds)', by_weight, KEYS), '']
     lines += ['Rank correlation of the weight with each figure, seed by seed:', '']
     lines += table(
@@ -102,7 +100,8 @@ def report(preset: str, folder: Path) -> None:
         },
     )
     values = {'by_weight': by_weight, 'rank_correlation': slopes}
-    write_results(folder, values, lines, runs=runs(preset))
+    write_results(folder, values, lines, devices=devices_of(measured))
+    keep(folder, measured)
     write_figure(folder, 'similarity_weight', draw(found))
 
 

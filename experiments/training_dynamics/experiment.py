@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.runner.catalogue import Experiment
-from experiments.runner.kept import ready
-from experiments.runner.results import table, write_figure, write_results
+from experiments.runner.kept import devices_of, gathered, keep, ready, values_of
+from experiments.runner.results import metrics_of, seeds_table, write_figure, write_results
 from experiments.runner.run import Run
-from experiments.runner.watched import watched
+from experiments.runner.watched import runs, watched
 from lipfault.report.norms import draw_norm_history
 from lipfault.report.run import Run as RunFolder
 from lipfault.report.run import load_run
@@ -30,15 +30,22 @@ LAST = ('corrector/fault_gain', 'corrector/clean_gain', 'detector/fault_gain',
 
 def report(preset: str, folder: Path) -> None:
     """Curves of each block, and where they end."""
-    done = {name: load_run(run.folder) for name, run in watched(preset).items() if ready(run)}
-    ends = {
-        name: {k: run.metrics[k] for k in LAST if k in run.metrics} for name, run in done.items()
-    }
-    rows = {f'`{k}`': [f'{end.get(k, float("nan")):.4g}' for end in ends.values()] for k in LAST}
-    lines = table(['at the end, on test windows', *ends], rows) if ends else ['No run is done yet.']
-    write_results(folder, ends, lines, runs=runs(preset))
-    if done:
-        write_figure(folder, 'training', draw(done))
+    columns = watched(preset)
+    measured = gathered(columns, folder, ends)
+    found = values_of(measured)
+    lines = seeds_table('at the end, on test windows', found, LAST)
+    lines = lines if found else ['No run is done yet.']
+    write_results(folder, found, lines, devices=devices_of(measured))
+    keep(folder, measured)
+    here = {n: load_run(r.folder) for n, of in columns.items() for r in of.values() if ready(r)}
+    if here and (len(here) == len(measured) or not (folder / 'training.png').exists()):
+        write_figure(folder, 'training', draw(here))
+
+
+def ends(run: Run) -> dict[str, float]:
+    """Where the curves of a run end."""
+    metrics = metrics_of(run)
+    return {key: metrics[key] for key in LAST if key in metrics}
 
 
 def draw(done: dict[str, RunFolder]) -> Figure:
@@ -62,11 +69,6 @@ def _draw_lines(axes: Axes, run: RunFolder, keys: tuple[str, ...], title: str) -
     if known:
         logarithmic(axes, 'y')
         axes.legend(fontsize=7.5)
-
-
-def runs(preset: str) -> list[Run]:
-    """Both blocks, watched."""
-    return list(watched(preset).values())
 
 
 EXPERIMENT = Experiment(

@@ -214,7 +214,8 @@ class FinetuneTask(BaseTask):
         """Calibrate the threshold on the clean windows and log how well faults are met."""
         seen = self._gathered('seen')
         self.threshold.fill_(calibrate(seen, self.config.false_alarm_rate))
-        metrics = summarize_detection(seen, float(self.threshold))
+        kinds = recording_data(self.trainer).kinds
+        metrics = summarize_detection(seen, float(self.threshold), kinds)
         metrics = {f'detection/{k}': v for k, v in metrics.items()} | summarize_clean(seen)
         metrics |= summarize_faults(seen)
         self.log_dict({f'val/{k}': v for k, v in metrics.items()})
@@ -242,11 +243,11 @@ class FinetuneTask(BaseTask):
     def on_test_epoch_end(self) -> None:
         """All figures of the stage, and the arrays that the report draws."""
         collected = {s: self._gathered(s) for s in SPLITS if self._collected[s]}
-        threshold = float(self.threshold)
+        threshold, kinds = float(self.threshold), recording_data(self.trainer).kinds
         metrics: dict[str, float] = {'detection/threshold': threshold}
         for split, values in collected.items():
             prefix = 'detection' if split == 'seen' else 'detection_unseen'
-            found = summarize_detection(values, threshold)
+            found = summarize_detection(values, threshold, kinds)
             metrics |= {f'{prefix}/{k}': v for k, v in found.items()}
             metrics |= summarize_faults(values, split)
         metrics |= summarize_clean(collected['seen'])

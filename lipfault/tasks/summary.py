@@ -1,5 +1,6 @@
 """From one number per sample to one number per run."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -21,11 +22,19 @@ def calibrate(values: PerSample, false_alarm_rate: float) -> float:
     return clean_threshold(values['score_clean'], false_alarm_rate)
 
 
-def summarize_detection(values: PerSample, threshold: float) -> dict[str, float]:
-    """Detection at a threshold, see `lipfault.metrics.detection`; also by damage.
+def summarize_detection(
+    values: PerSample, threshold: float, kinds: Sequence[str]
+) -> dict[str, float]:
+    """Detection at a threshold, see `lipfault.metrics.detection`; also by damage and by kind.
 
     `f1_above_noise` and `auroc_above_noise` leave out the faults that change the signal by less
-    than its sensor noise, which nothing can find.
+    than its sensor noise, which nothing can find. `recall_kind_<name>` is there for the kinds that
+    occur.
+
+    Args:
+        values: Per sample, from `lipfault.tasks.evaluation`.
+        threshold: A score above it is an alarm.
+        kinds: Names of the kinds of faults, in the order that labels count them.
     """
     summary = _detection(values, threshold)
     above = ~values['faulty'] | (values['damage'] >= 1)
@@ -36,6 +45,9 @@ def summarize_detection(values: PerSample, threshold: float) -> dict[str, float]
         inside = values['faulty'] & (values['damage'] >= low) & (values['damage'] < high)
         recall = float(detected[inside].float().mean())
         summary[f'recall_damage_{low:g}_{high:g}'] = recall
+    for kind in sorted(set(values['kind'][values['faulty']].tolist())):
+        inside = values['faulty'] & (values['kind'] == kind)
+        summary[f'recall_kind_{kinds[kind]}'] = float(detected[inside].float().mean())
     return summary
 
 

@@ -78,6 +78,7 @@ _DETECTION = Section(
         Lines('False alarms', ('val/detection/false_alarm_rate',)),
         Lines('Right modality', ('val/detection/localization_accuracy',)),
         Lines('Recall by damage', pattern='val/detection/recall_damage_.+'),
+        Lines('Recall by kind of fault', pattern='val/detection/recall_kind_.+'),
     ),
 )
 _CORRECTION = Section(

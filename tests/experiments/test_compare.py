@@ -74,28 +74,28 @@ def test_only_what_is_done_is_compared(methods, tmp_path):
         'detection/f1': 0.6, 'detection/recall_damage_0_1': 0.25, 'cpu_s/fit': 12.0,
     }  # fmt: skip
     assert results['metrics']['ours']['0']['parameters'] == 12
-    assert results['devices']['ours'] == {'0': 'cpu', '1': 'cpu'}
     recall = results['ours minus']['other']['recall']
     assert 0.3 < recall['low'] < recall['mean'] < recall['high'] < 0.7
     text = (tmp_path / 'results.md').read_text()
     assert '| `detection/f1` | 0.55 ± 0.071 | 1.25 ± 0.071 |' in text
     assert '| recall by damage | 0 to 1 |' in text
+    assert 'Trained on: cpu (4 runs).' in text
     for name in ('recall_a.png', 'recall_a.svg', 'compare_a.png', 'compare_a.svg'):
         assert (tmp_path / name).stat().st_size > 5000
 
 
 def test_what_is_known_of_runs_elsewhere_stays(methods, tmp_path):
     compare({'a': methods}, 'ours', tmp_path)
-    names = ('results.json', 'results.md', 'episodes.json', 'runs.json')
+    names = ('results.json', 'results.md', 'runs.json')
     before = {name: (tmp_path / name).read_text() for name in names}
     for run in methods['other'].values():
         shutil.rmtree(run.folder)
     compare({'a': methods}, 'ours', tmp_path)
     assert {name: (tmp_path / name).read_text() for name in names} == before
 
-    hashes = json.loads(before['runs.json'])
-    hashes[methods['other'][1].name] = 'of yesterday'
-    (tmp_path / 'runs.json').write_text(json.dumps(hashes))
+    known = json.loads(before['runs.json'])
+    known[methods['other'][1].name]['hash'] = 'of yesterday'
+    (tmp_path / 'runs.json').write_text(json.dumps(known))
     compare({'a': methods}, 'ours', tmp_path)
     results = json.loads((tmp_path / 'results.json').read_text())['a']
     assert set(results['metrics']['other']) == {'0'}

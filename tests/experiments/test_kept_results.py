@@ -12,33 +12,62 @@ from experiments.runner.run import Run
 from experiments.runner.state import State
 from lipfault.errors import LipfaultError
 
-OLD = {
-    'known': {'0': {'detection/f1': 0.25, 'device': 'cpu'}},
-    'other': {'0': {'detection/f1': 0.5, 'device': 'cpu'}},
+KNOWN = {
+    'none/known': {'device': 'cpu', 'hash': 'today', 'values': {'detection/f1': 0.25}},
+    'none/other': {'device': 'cpu', 'hash': 'before', 'values': {'detection/f1': 0.5}},
 }
+"""What a folder of results says of two runs, the second of another configuration."""
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Results of two runs, neither of which is here."""
-    runs = {name: {0: Run(f'none/{name}', (), ())} for name in OLD}
+    runs = {name: {0: Run(f'none/{name}', (), ())} for name in ('known', 'other')}
     monkeypatch.setattr(experiment, 'columns', lambda preset: runs)
     today = SimpleNamespace(hash='today', settings={'data.seed': 1})
     monkeypatch.setattr(kept, 'wanted_state', lambda run: today)
-    (tmp_path / 'results.json').write_text(json.dumps(OLD))
-    (tmp_path / 'runs.json').write_text(json.dumps({'none/known': 'today', 'none/other': 'before'}))
+    (tmp_path / 'runs.json').write_text(json.dumps(KNOWN))
     return tmp_path
 
 
 def test_results_of_todays_configuration_stay(folder):
     experiment.report('quick', folder)
-    assert json.loads((folder / 'results.json').read_text()) == {'known': OLD['known']}
-    assert json.loads((folder / 'runs.json').read_text()) == {'none/known': 'today'}
+    wanted = {'known': {'0': {'detection/f1': 0.25}}}
+    assert json.loads((folder / 'results.json').read_text()) == wanted
+    assert json.loads((folder / 'runs.json').read_text()) == {'none/known': KNOWN['none/known']}
     page = (folder / 'results.md').read_text()
     assert '| `detection/f1` | >= 0.98 | 0.25 |' in page
     assert 'Trained on: cpu (1 run).' in page
     experiment.report('quick', folder)
     assert (folder / 'results.md').read_text() == page
+
+
+def test_what_was_measured_comes_back(folder):
+    runs = {'known': {0: Run('none/known', (), ())}, 'third': {1: Run('none/third', (), ())}}
+    found = kept.gathered(runs, folder, lambda run: pytest.fail('nothing is here to measure'))
+    assert kept.values_of(found) == {'known': {'0': {'detection/f1': 0.25}}}
+    assert kept.devices_of(found) == ['cpu']
+    again = folder / 'again'
+    again.mkdir()
+    kept.keep(again, found)
+    assert kept.gathered(runs, again, lambda run: {}) == found
+
+
+def test_what_is_here_is_measured_and_takes_the_place_of_what_was_known(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    runs = experiment.columns('quick')
+    today = State({'data.seed': 1}, done='tested')
+    monkeypatch.setattr(kept, 'wanted_state', lambda run: today)
+    today.write(runs['known'][0].folder)
+    found = kept.gathered(runs, folder, lambda run: {'run': run.name})
+    assert kept.values_of(found) == {'known': {'0': {'run': 'none/known'}}}
+    assert kept.devices_of(found) == ['not recorded']
+
+
+def test_nothing_measured_leaves_what_is_known(folder):
+    before = (folder / 'runs.json').read_text()
+    kept.keep(folder, {})
+    assert (folder / 'runs.json').read_text() == before
 
 
 def test_a_run_of_another_configuration_is_not_reported(folder, monkeypatch):
@@ -47,7 +76,8 @@ def test_a_run_of_another_configuration_is_not_reported(folder, monkeypatch):
     State({'data.seed': 0}, done='tested').write(run.folder)
     with pytest.raises(LipfaultError, match=r'data\.seed: 0 then, 1 now'):
         experiment.report('quick', folder)
-    assert json.loads((folder / 'results.json').read_text()) == OLD
+    assert not (folder / 'results.json').exists()
+    assert json.loads((folder / 'runs.json').read_text()) == KNOWN
 
 
 def test_only_runs_of_todays_configuration_are_ready(folder, monkeypatch):
@@ -65,19 +95,15 @@ def test_only_runs_of_todays_configuration_are_ready(folder, monkeypatch):
         kept.ready(run)
 
 
-def test_a_page_says_on_what_its_runs_were_trained(folder, monkeypatch):
-    monkeypatch.chdir(folder)
-    runs = [Run(f'none/{name}', (), ()) for name in 'abc']
-    for run, done in zip(runs, ('tested', 'tested', 'started'), strict=True):
-        State({}, done=done).write(run.folder)
-        (run.folder / 'environment.json').write_text(json.dumps({'device': 'cpu'}))
-    write_results(folder, {'f1': 0.5}, ['| table |'], runs=runs)
+def test_a_page_says_on_what_its_runs_were_trained(folder):
+    write_results(folder, {'f1': 0.5}, ['| table |'], devices=['cpu', 'cpu'])
     assert (folder / 'results.md').read_text() == 'Trained on: cpu (2 runs).\n\n| table |\n'
     write_results(folder, {'f1': 0.5}, ['| table |'])
     assert (folder / 'results.md').read_text() == '| table |\n'
 
 
 def test_earlier_results_stay_where_nothing_is_done(folder):
+    (folder / 'results.json').write_text('{"f1": 0.5}')
     before = (folder / 'results.json').read_text()
     write_results(folder, {}, ['No run is done yet.'])
     assert (folder / 'results.json').read_text() == before

@@ -1,0 +1,35 @@
+"""From one number per window to one per run."""
+
+import torch
+
+from lipfault.tasks.summary import summarize_detection
+
+KINDS = ('bias', 'fog', 'stuck')
+
+
+def test_recall_by_kind_counts_the_faults_of_that_kind_alone():
+    values = {
+        'score': torch.tensor([3.0, 1.0, 3.0, 3.0, 3.0]),
+        'faulty': torch.tensor([True, True, True, True, False]),
+        'modality': torch.tensor([0, 0, 0, 0, -1]),
+        'predicted_modality': torch.zeros(5, dtype=torch.int64),
+        'kind': torch.tensor([0, 0, 0, 2, -1]),
+        'damage': torch.tensor([2.0, 0.5, 2.0, 9.0, 0.0]),
+    }
+    found = summarize_detection(values, 2.0, KINDS)
+    assert found['recall_kind_bias'] == torch.tensor(2 / 3)
+    assert found['recall_kind_stuck'] == 1.0
+    assert not any('fog' in key for key in found)
+    assert found['recall'] == 0.75
+
+
+def test_without_faults_there_is_no_kind():
+    values = {
+        'score': torch.tensor([1.0, 3.0]),
+        'faulty': torch.tensor([False, False]),
+        'modality': torch.tensor([-1, -1]),
+        'predicted_modality': torch.zeros(2, dtype=torch.int64),
+        'kind': torch.tensor([-1, -1]),
+        'damage': torch.zeros(2),
+    }
+    assert not any('kind' in key for key in summarize_detection(values, 2.0, KINDS))
