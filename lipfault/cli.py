@@ -54,6 +54,12 @@ class LipfaultCLI(LightningCLI):
             help='Optimizer steps between two saves of last.ckpt, beside one after each epoch.',
         )
         parser.add_argument(
+            '--report',
+            type=bool,
+            default=True,
+            help='Whether to draw report.html after fit and test; `lipfault report` does it later.',
+        )
+        parser.add_argument(
             '--loggers',
             type=list[ExtraLogger],
             default=[],

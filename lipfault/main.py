@@ -42,7 +42,8 @@ def _dispatch(args: list[str]) -> None:
         args = ['test', *args[1:], f'--trainer.callbacks+={CERTIFIER}']
     cli = build(_with_config_of_run(args))
     if cli.subcommand in ('fit', 'test') and cli.trainer.is_global_zero:
-        Console().print(f'run folder {cli.run_folder}, {_report(cli.run_folder)}', highlight=False)
+        drawn = _report(cli.run_folder) if cli.config[cli.subcommand].report else 'no report drawn'
+        Console().print(f'run folder {cli.run_folder}, {drawn}', highlight=False)
 
 
 def _report(run: Path) -> str:

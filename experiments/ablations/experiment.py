@@ -8,8 +8,11 @@ from experiments.runner.plan import cells_and_seeds, stage_one, stage_two
 from experiments.runner.run import Run
 
 HERE = 'experiments/ablations'
-STAGE_ONE = {'without_stage_one': (f'{HERE}/untrained.yaml',)}
-"""Variants of stage 1."""
+STAGE_ONE = {
+    'without_stage_one': (f'{HERE}/untrained.yaml',),
+    'dense_encoders': (f'{HERE}/dense_encoders.yaml',),
+}
+"""Variants of stage 1, on which stage 2 is the usual one."""
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     'fault_map': (),
@@ -21,6 +24,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
                      'twice_as_long')
     },
     'without_stage_one': (),
+    'dense_encoders': (),
 }  # fmt: skip
 """What is laid over the usual configuration of stage 2; `paper` corrects the whole latent."""
 

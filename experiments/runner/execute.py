@@ -56,7 +56,7 @@ def execute(run: Run, wanted: State, command: Command = lipfault) -> State:
             state.done = 'fitted'
             state.write(run.folder)
         if state.done == 'fitted':
-            _timed(state, 'test', command, ['--ckpt_path', run.where])
+            _timed(state, 'test', command, ['--ckpt_path', run.where, '--report=false'])
             state.done = 'tested'
             state.write(run.folder)
     return state

@@ -35,9 +35,9 @@ class Run:
 
     @property
     def place(self) -> list[str]:
-        """Arguments of `lipfault fit` that say where things lie."""
+        """Arguments of `lipfault fit` that say where things lie, and that no report is drawn."""
         stage_one = [] if self.pretrained is None else ['--model.pretrained', self.pretrained.where]
-        return ['--run', self.where, *stage_one]
+        return ['--run', self.where, '--report=false', *stage_one]
 
     @property
     def where(self) -> str:

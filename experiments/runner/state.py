@@ -18,6 +18,7 @@ PLACES = (
     'ckpt_path',
     'loggers',
     'save_every',
+    'report',
     'config',
     'weights_only',
     'model.init_args.pretrained',

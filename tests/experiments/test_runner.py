@@ -81,7 +81,7 @@ def test_the_command_says_what_where_and_on_what():
     assert fit.startswith('fit --config two.yaml --data.seed=0 --run ')
     assert f'--model.pretrained {BELOW.folder}' in fit
     assert fit.endswith('--ckpt_path last')
-    assert test == f'test --ckpt_path {ABOVE.folder}'
+    assert test == f'test --ckpt_path {ABOVE.folder} --report=false'
 
 
 def test_a_changed_configuration_is_refused_and_named():

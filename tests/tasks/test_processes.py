@@ -69,8 +69,9 @@ def runs(folder):
     one, two = (folder / name for name in ('pretrain', 'finetune'))
     lipfault(folder, 'fit', '--config', f'{one}.yaml', '--run', one, *PAIR)
     printed = lipfault(
-        folder, 'fit', '--config', f'{two}.yaml', '--run', two, '--model.pretrained', one, *PAIR
-    )
+        folder, 'fit', '--config', f'{two}.yaml', '--run', two, '--model.pretrained', one,
+        '--report=true', *PAIR,
+    )  # fmt: skip
     assert printed.count('report.html') == 1  # by one process only
     return folder
 
@@ -92,6 +93,7 @@ def test_two_processes_measure_what_one_measures(runs, tmp_path, stage):
         run = tmp_path / name
         config = runs / stage / 'lipfault_config.yaml'
         options = ('--ckpt_path', runs / stage, '--run', run, '--data.batch_size', 4)
+        options += ('--report=false',)
         lipfault(runs, 'test', '--config', config, *options, *processes)
         metrics[name] = json.loads((run / 'metrics.json').read_text())
     assert metrics['pair'] == pytest.approx(metrics['alone'], rel=1e-6, abs=1e-6, nan_ok=True)

@@ -19,6 +19,7 @@ from lipfault.tasks.checkpoints import CONFIG_NAME, find_checkpoint, read_checkp
 from lipfault.tasks.trained import trained_task
 
 COMMON = """
+report: false
 data:
   path: {path}
   window_s: 0.64
@@ -80,12 +81,14 @@ def runs(configs, tmp_path_factory):
     """A trained and tested run of each stage."""
     root = tmp_path_factory.mktemp('runs')
     lipfault('fit', '--config', configs / 'pretrain.yaml', '--run', root / 'pretrain')
-    lipfault('test', '--ckpt_path', root / 'pretrain')
-    lipfault(
+    lipfault('test', '--ckpt_path', root / 'pretrain', '--report=true')
+    printed = lipfault(
         'fit', '--config', configs / 'finetune.yaml', '--run', root / 'finetune',
         '--model.pretrained', root / 'pretrain',
     )  # fmt: skip
-    lipfault('test', '--ckpt_path', root / 'finetune')
+    assert 'no report drawn' in printed
+    assert not (root / 'finetune' / 'report.html').exists()
+    lipfault('test', '--ckpt_path', root / 'finetune', '--report=true')
     return root
 
 

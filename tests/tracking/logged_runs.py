@@ -9,6 +9,7 @@ from run_file import RunFile
 
 ROOT = Path(__file__).parents[2]
 DATA = """
+report: false
 data:
   path: {path}
   batch_size: 16
