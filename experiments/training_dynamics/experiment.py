@@ -1,5 +1,6 @@
 """Losses, norms and gains over the training of both blocks."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib import rc_context
@@ -17,6 +18,13 @@ from lipfault.report.run import load_run
 from lipfault.report.style import RC, colours, logarithmic, new_figure
 
 LOSSES = ('train/loss_rec', 'train/loss_sim', 'train/loss_con', 'train/loss_det')
+ERRORS = {
+    'val/corrector/energy_left': 'energy of the fault left',
+    'val/clean/degradation': 'harm to clean input',
+    'val/clean/touch': 'mean square change of clean input',
+}
+"""Validated after each epoch, and what they are called."""
+
 GAINS = (
     'gain/corrector/fault',
     'gain/corrector/clean',
@@ -49,26 +57,30 @@ def ends(run: Run) -> dict[str, float]:
 
 
 def draw(done: dict[str, RunFolder]) -> Figure:
-    """A row for each block: losses, norms with the paper's two lines, gains."""
+    """A row for each block: losses, errors, norms with the paper's two lines, gains."""
     with rc_context(RC):
-        figure = new_figure(12.6, 3.6 * len(done))
-        grid = figure.subplots(len(done), 3, squeeze=False)
+        figure = new_figure(15.6, 3.9 * len(done))
+        grid = figure.subplots(len(done), 4, squeeze=False)
         for row, (name, run) in zip(grid, done.items(), strict=True):
-            _draw_lines(row[0], run, LOSSES, f'{name}: terms of the loss')
-            draw_norm_history(row[1], run)
-            _draw_lines(row[2], run, GAINS, 'gains, which no rescaling can fake')
+            losses = {key: key.removeprefix('train/') for key in LOSSES}
+            _draw_lines(row[0], run, losses, f'{name}: terms of the loss')
+            _draw_lines(row[1], run, ERRORS, 'errors on calibration windows')
+            draw_norm_history(row[2], run)
+            gains = {key: key.removeprefix('gain/') for key in GAINS}
+            _draw_lines(row[3], run, gains, 'gains, which no rescaling can fake')
     return figure
 
 
-def _draw_lines(axes: Axes, run: RunFolder, keys: tuple[str, ...], title: str) -> None:
-    known = [key for key in keys if key in run.history]
+def _draw_lines(axes: Axes, run: RunFolder, labels: Mapping[str, str], title: str) -> None:
+    known = [key for key in labels if key in run.history]
     for key, colour in colours(known).items():
         curve = run.history[key]
-        axes.plot(curve.step, curve.value, color=colour, label=key.split('/', 1)[1])
+        marker = 'o' if len(curve.step) < 20 else ''
+        axes.plot(curve.step, curve.value, marker, ls='-', ms=3, color=colour, label=labels[key])
     axes.set(xlabel='step', title=title)
     if known:
         logarithmic(axes, 'y')
-        axes.legend(fontsize=7.5)
+        axes.legend(fontsize=7.5, ncols=2, loc='upper center', bbox_to_anchor=(0.5, -0.17))
 
 
 EXPERIMENT = Experiment(
