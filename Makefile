@@ -50,8 +50,10 @@ lambda-sweep: install ## The λ sweep at its quick size, two processes on one st
 experiments: install ## List the experiments with their cost and state
 	@$(BIN)/python -m experiments list
 
-experiments-quick: install ## Run all experiments, tiny, to see that they work (some 10 minutes)
-	$(BIN)/python -m experiments run --preset quick
+experiments-quick: install ## Run all experiments, tiny, to see that they work (JOBS at a time)
+	$(PIP) --editable '.[rivals]'
+	rm -rf runs/experiments/quick
+	OMP_NUM_THREADS=1 $(BIN)/python -m experiments run --preset quick --jobs $(JOBS)
 
 test: check unit smoke ## All checks: lint, types, tests, doctests, smoke runs
 

@@ -4,11 +4,13 @@ import argparse
 import logging
 import sys
 from fnmatch import fnmatch
+from functools import partial
 
 from experiments.runner.catalogue import PRESETS, experiment, experiments, results_folder
 from experiments.runner.execute import execute, wanted_state
+from experiments.runner.jobs import at_a_time
 from experiments.runner.run import Run, with_stage_one
-from experiments.runner.state import read_state
+from experiments.runner.state import State, read_state
 from lipfault.errors import LipfaultError
 
 
@@ -25,6 +27,9 @@ def main(args: list[str] | None = None) -> int:
             command.add_argument(
                 '--only', default='*', help="runs of this name, with wildcards: 'ur5-0/*'"
             )
+            command.add_argument(
+                '--jobs', type=int, default=1, help='runs at a time (with OMP_NUM_THREADS=1)'
+            )
     given = parser.parse_args(args)
     logging.getLogger('lightning').setLevel(logging.WARNING)
     logging.getLogger('lightning.fabric').setLevel(logging.WARNING)
@@ -33,7 +38,7 @@ def main(args: list[str] | None = None) -> int:
             show()
         for name in [] if given.command == 'list' else given.names or list(experiments()):
             if given.command == 'run':
-                run(name, given.preset, given.only)
+                run(name, given.preset, given.only, given.jobs)
             report(name, given.preset)
     except LipfaultError as error:
         sys.stderr.write(f'experiments: error: {error}\n')
@@ -59,29 +64,37 @@ def _is_tested(run: Run) -> bool:
     return state is not None and state.done == 'tested'
 
 
-def run(name: str, preset: str, only: str = '*') -> None:
+def run(name: str, preset: str, only: str = '*', jobs: int = 1) -> None:
     """Bring the runs of an experiment to their end.
 
     Args:
         name: The experiment.
         preset: `quick` or `full`.
         only: Pattern of the names of the runs, below the preset; stage 1 comes by itself.
+        jobs: How many runs at a time, at least 1.
 
     Raises:
-        LipfaultError: If there are runs, but none of such a name.
+        LipfaultError: If there are runs, but none of such a name, or a run fails; those that are
+            under way then come to their end, no other is begun.
     """
     results_folder(name, preset)
+    if jobs < 1:
+        raise LipfaultError(f'--jobs: must be at least 1, got {jobs}')
     planned = experiment(name).runs(preset)
     chosen = [r for r in planned if fnmatch(r.name, f'{preset}/{only}')]
     if planned and not chosen:
         names = ', '.join(r.name.removeprefix(f'{preset}/') for r in planned)
         raise LipfaultError(f'--only: no run of {name} is called {only!r}; there are {names}')
-    runs = with_stage_one(chosen)
-    wanted = [wanted_state(each) for each in runs]
-    for number, (each, state) in enumerate(zip(runs, wanted, strict=True), 1):
-        sys.stdout.write(f'{name}: run {number} of {len(runs)}, {each.name}\n')
-        sys.stdout.flush()
-        execute(each, state)
+    wanted = [(each, wanted_state(each)) for each in with_stage_one(chosen)]
+    for stage_one in (True, False):
+        of_stage = [pair for pair in wanted if (pair[0].pretrained is None) == stage_one]
+        at_a_time(jobs, [partial(_execute, name, *pair) for pair in of_stage])
+
+
+def _execute(name: str, each: Run, state: State) -> None:
+    sys.stdout.write(f'{name}: {each.name}\n')
+    sys.stdout.flush()
+    execute(each, state)
 
 
 def report(name: str, preset: str) -> None:

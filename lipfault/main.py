@@ -43,7 +43,8 @@ def _dispatch(args: list[str]) -> None:
     cli = build(_with_config_of_run(args))
     if cli.subcommand in ('fit', 'test') and cli.trainer.is_global_zero:
         drawn = _report(cli.run_folder) if cli.config[cli.subcommand].report else 'no report drawn'
-        Console().print(f'run folder {cli.run_folder}, {drawn}', highlight=False)
+        message = f'run folder {cli.run_folder}, {drawn}'
+        Console().print(message, highlight=False, soft_wrap=True)
 
 
 def _report(run: Path) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import torch
@@ -267,6 +268,39 @@ def test_a_part_comes_with_its_stage_one(monkeypatch):
     monkeypatch.setattr(command, 'execute', lambda run, state: done.append(run.name))
     command.run('main_path', 'full', '*/paper')
     assert done == ['full/ur5-0/pretrain', 'full/ur5-0/paper']
+
+
+def test_jobs_run_at_a_time_and_stage_one_before_them(monkeypatch):
+    done, both = [], Barrier(2, timeout=60)
+
+    def execute(run, state):
+        if run.pretrained is not None:
+            both.wait()  # breaks if the other is not under way
+        done.append(run.name)
+
+    monkeypatch.setattr(command, 'execute', execute)
+    command.run('norm_pair', 'quick', jobs=2)
+    assert done[0] == 'quick/ur5-0/pretrain'
+    assert set(done[1:]) == {'quick/ur5-0/paper_0.03', 'quick/ur5-0/fault_map_0.03'}
+
+
+def test_after_a_failure_no_run_is_begun(monkeypatch):
+    begun = []
+
+    def execute(run, state):
+        begun.append(run.name)
+        if run.pretrained is not None:
+            raise LipfaultError('interrupted')
+
+    monkeypatch.setattr(command, 'execute', execute)
+    with pytest.raises(LipfaultError, match='interrupted'):
+        command.run('rivals', 'quick')
+    assert begun == ['quick/ur5-0/pretrain', 'quick/ur5-0/fault_map']
+
+
+def test_no_job_is_no_number_of_jobs(capsys):
+    assert main(['run', 'main_path', '--jobs', '0']) == 1
+    assert '--jobs: must be at least 1, got 0' in capsys.readouterr().err
 
 
 def test_the_list_does_not_stumble_over_a_foreign_folder(capsys):
