@@ -17,6 +17,10 @@ METHODS: dict[str, tuple[str, ...]] = {
     'vae': ('configs/block/vae.yaml',),
     'adversarial': ('configs/block/adversarial.yaml',),
     'residual_attention': ('configs/block/residual_attention.yaml',),
+    'residual_attention_tuned': (
+        'configs/block/residual_attention.yaml',
+        'experiments/rivals/residual_attention_tuned.yaml',
+    ),
     'detect_reject_correct': ('configs/block/detect_reject_correct.yaml',),
     'modality_dropout': ('configs/block/modality_dropout.yaml',),
     'kalman': ('configs/block/kalman.yaml',),
