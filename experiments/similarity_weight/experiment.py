@@ -29,10 +29,11 @@ USUAL = 1.0
 
 WEIGHTS = (0.0, 0.1, 0.3, USUAL, 3.0, 10.0)
 QUICK = (0.1, USUAL)
-LOSSES = ('train/loss_sim', 'train/loss_con')
+LOSSES = ('train/loss_sim', 'train/loss_con', 'train/loss_rec')
 KEYS = {
     'train/loss_sim': 'similarity loss, last tenth',
     'train/loss_con': 'contrastive loss, last tenth',
+    'train/loss_rec': 'reconstruction loss, last tenth',
     'detection/f1': 'F1',
     'detection/auroc': 'AUROC',
     'detection/localization_accuracy': 'right modality',
@@ -126,8 +127,8 @@ def draw(found: Figures) -> Figure:
     weights = sorted(found)
     seeds = sorted({seed for of_weight in found.values() for seed in of_weight})
     with rc_context(RC):
-        figure = new_figure(13.0, 5.6)
-        for axes, (key, title) in zip(figure.subplots(2, 4).flat, KEYS.items(), strict=True):
+        figure = new_figure(10.5, 8.0)
+        for axes, (key, title) in zip(figure.subplots(3, 3).flat, KEYS.items(), strict=True):
             for seed, colour in colours(seeds).items():
                 values = [found[w].get(seed, {}).get(key, math.nan) for w in weights]
                 axes.plot(values, color=colour, marker='.', ms=5, lw=1, label=f'seed {seed}')
