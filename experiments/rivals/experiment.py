@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiments.runner.catalogue import Experiment
+from experiments.runner.catalogue import Experiment, results_folder
 from experiments.runner.compare import compare
 from experiments.runner.plan import MORE_SEEDS, cells_and_seeds, stage_two
 from experiments.runner.run import Run
@@ -40,6 +40,9 @@ where one did the computing; `cpu_ms_per_window` that to detect and correct one 
 GPU, on one thread. `parameters` are those of the compute block. Damage is the RMS change of the
 touched signal in units of its sensor noise. ±: standard deviation over the seeds, their number in
 brackets; in square brackets: 95 % interval of a paired difference, test episodes resampled.
+`delay`: share of the faults scheduled on continuous recordings that are found, and within how many
+seconds half of all are, from [delay](../experiments/delay/README.md), as far as measured there, in
+part on other trainings of the same configurations.
 """
 
 
@@ -67,7 +70,8 @@ def runs(preset: str) -> list[Run]:
 
 def report(preset: str, folder: Path) -> None:
     """The main table."""
-    compare(variants(preset), OURS, folder, HEAD, PAGE if preset == 'full' else None)
+    page = PAGE if preset == 'full' else None
+    compare(variants(preset), OURS, folder, HEAD, page, beside=results_folder('delay', preset))
 
 
 EXPERIMENT = Experiment(

@@ -10,7 +10,15 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from experiments.runner.cost import cost_of
-from experiments.runner.kept import Columns, Values, devices_of, gathered, keep, values_of
+from experiments.runner.kept import (
+    Columns,
+    Values,
+    devices_of,
+    gathered,
+    keep,
+    known_of,
+    values_of,
+)
 from experiments.runner.pairs import FIGURES, Scored, paired_differences, read_scored
 from experiments.runner.results import (
     metrics_of,
@@ -33,9 +41,12 @@ KEYS = (
     'recovery/seen', 'recovery/unseen', 'corrector/energy_left', 'corrector/energy_left_unseen',
     'clean/degradation', 'clean/touch', 'corrector/fault_gain', 'corrector/clean_gain',
     'detector/fault_gain', 'detector/clean_gain', 'parameters', 'cpu_s/fit', 'cpu_s/test',
-    'cpu_ms_per_window',
+    'cpu_ms_per_window', 'delay/detected', 'delay/median_s',
 )  # fmt: skip
 """Figures of the table."""
+
+BESIDE = {'delay/detected': 'detected', 'delay/median_s': 'delay_median_s'}
+"""Figures that another experiment has measured, and how it calls them."""
 
 DRAWN = {
     'detection/f1': 'F1, seen kinds',
@@ -58,7 +69,12 @@ Figures = dict[str, dict[str, Values]]
 
 
 def compare(
-    cells: Mapping[str, Methods], ours: str, folder: Path, head: str = '', page: Path | None = None
+    cells: Mapping[str, Methods],
+    ours: str,
+    folder: Path,
+    head: str = '',
+    page: Path | None = None,
+    beside: Path | None = None,
 ) -> None:
     """Write table, differences, chart and heat maps of the runs that are done.
 
@@ -72,6 +88,7 @@ def compare(
         folder: Where results go.
         head: What stands above the tables.
         page: Where the tables go; `results.md` in the folder if not given.
+        beside: Results of another experiment, from which `BESIDE` is taken if given.
     """
     values: dict[str, Any] = {}
     measured: list[Columns] = []
@@ -83,6 +100,8 @@ def compare(
             continue
         measured.append(found)
         metrics, sums = (_part(values_of(found), part) for part in ('metrics', 'episodes'))
+        if beside is not None:
+            _add_from(beside, methods, metrics)
         values[cell] = {'metrics': metrics}
         lines += [f'## {cell}', '', trained_on(devices_of(found)), '']
         lines += [*_metrics_table(metrics), '', *_recall_table(metrics), '']
@@ -108,6 +127,15 @@ def _measured(first: set[str], run: Run) -> Values:
         'metrics': {k: metrics[k] for k in (*KEYS, *recalls) if k in metrics},
         'episodes': episodes,
     }
+
+
+def _add_from(folder: Path, methods: Methods, metrics: Figures) -> None:
+    """Add `BESIDE` to the metrics of the runs of which the folder knows."""
+    for name, seeds in known_of(methods, folder).items():
+        for seed, measured in seeds.items():
+            if seed in metrics.get(name, {}):
+                added = {k: measured.values[v] for k, v in BESIDE.items() if v in measured.values}
+                metrics[name][seed] = metrics[name][seed] | added  # what is kept stays as it is
 
 
 def _part(found: Figures, part: str) -> Figures:
@@ -182,11 +210,13 @@ def recall_maps(done: Methods) -> Figure:
 
 def _metrics_table(metrics: Figures) -> list[str]:
     heads = [f'{name} ({len(seeds)})' for name, seeds in metrics.items()]
+    known = {key for seeds in metrics.values() for m in seeds.values() for key in m}
     rows = {
         f'`{key}`': [
             over_seeds(m[key] for m in seeds.values() if key in m) for seeds in metrics.values()
         ]
         for key in KEYS
+        if key in known
     }
     return table(['figure', *heads], rows)
 

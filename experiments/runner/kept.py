@@ -69,12 +69,30 @@ def gathered(
         for seed, run in runs.items():
             if ready(run):
                 measured = Measured(run.name, wanted_state(run).hash, device_of(run), measure(run))
-            elif run.name in known and known[run.name].hash == wanted_state(run).hash:
+            elif _of_today(known, run):
                 measured = known[run.name]
             else:
                 continue
             found.setdefault(column, {})[str(seed)] = measured
     return found
+
+
+def known_of(columns: Mapping[str, Mapping[int, Run]], folder: Path) -> Columns:
+    """What a folder knows of runs, without looking at them: the results of another experiment.
+
+    Args:
+        columns: Runs by column of a table, and seed.
+        folder: Where `keep` has left what was measured.
+    """
+    known = _read(folder)
+    return {
+        column: {str(seed): known[run.name] for seed, run in runs.items() if _of_today(known, run)}
+        for column, runs in columns.items()
+    }
+
+
+def _of_today(known: Mapping[str, Measured], run: Run) -> bool:
+    return run.name in known and known[run.name].hash == wanted_state(run).hash
 
 
 def keep(folder: Path, *found: Columns) -> None:

@@ -52,15 +52,15 @@ def trained_on(devices: Iterable[str]) -> str:
 
 
 def over_seeds(values: Iterable[float]) -> str:
-    """Mean, and standard deviation over the seeds where there are several.
+    """Mean, and standard deviation over the seeds where there are several finite ones.
 
     Example:
-        >>> over_seeds([0.5, 0.7]), over_seeds([0.25]), over_seeds([])
-        ('0.6 ± 0.14', '0.25', '–')
+        >>> over_seeds([0.5, 0.7]), over_seeds([0.25]), over_seeds([]), over_seeds([0.5, math.inf])
+        ('0.6 ± 0.14', '0.25', '–', 'inf')
     """
     known = [v for v in values if not math.isnan(v)]
-    if len(known) < 2:
-        return f'{known[0]:.4g}' if known else '–'
+    if len(known) < 2 or math.inf in known:
+        return f'{max(known):.4g}' if known else '–'
     return f'{mean(known):.4g} ± {stdev(known):.2g}'
 
 

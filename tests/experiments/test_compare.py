@@ -102,6 +102,22 @@ def test_what_is_known_of_runs_elsewhere_stays(methods, tmp_path):
     assert set(results['metrics']['ours']) == {'0', '1'}
 
 
+def test_what_another_experiment_knows_of_a_run_stands_beside(methods, tmp_path):
+    other, run = tmp_path / 'other', methods['ours'][1]
+    other.mkdir()
+    values = {'detected': 0.75, 'delay_median_s': 0.5, 'events': 4}
+    runs = {'ours': {'1': kept.Measured(run.name, kept.wanted_state(run).hash, 'cpu', values)}}
+    kept.keep(other, runs)
+    compare({'a': methods}, 'ours', tmp_path, beside=other)
+    results = json.loads((tmp_path / 'results.json').read_text())['a']['metrics']
+    assert results['ours']['1']['delay/detected'] == 0.75
+    assert not any(
+        'delay/detected' in m for m in (results['ours']['0'], *results['other'].values())
+    )
+    assert '| `delay/median_s` | 0.5 | – |' in (tmp_path / 'results.md').read_text()
+    assert 'delay' not in (tmp_path / 'runs.json').read_text()
+
+
 def test_nothing_done_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, 'ROOT', tmp_path / 'runs')
     compare({'a': {'ours': {0: Run('full/a-0/ours', ())}}}, 'ours', tmp_path)
