@@ -100,6 +100,7 @@ def compare(
             continue
         measured.append(found)
         metrics, sums = (_part(values_of(found), part) for part in ('metrics', 'episodes'))
+        _drop_times_elsewhere(found, metrics)
         if beside is not None:
             _add_from(beside, methods, metrics)
         values[cell] = {'metrics': metrics}
@@ -127,6 +128,16 @@ def _measured(first: set[str], run: Run) -> Values:
         'metrics': {k: metrics[k] for k in (*KEYS, *recalls) if k in metrics},
         'episodes': episodes,
     }
+
+
+def _drop_times_elsewhere(found: Columns, metrics: Figures) -> None:
+    """Leave the times of runs on the first seed's device alone: those of two devices have no mean."""
+    for name, seeds in found.items():
+        first = next(iter(seeds.values())).device
+        for seed, measured in seeds.items():
+            if measured.device != first:
+                kept = {k: v for k, v in metrics[name][seed].items() if not k.startswith('cpu_s/')}
+                metrics[name][seed] = kept
 
 
 def _add_from(folder: Path, methods: Methods, metrics: Figures) -> None:

@@ -102,6 +102,15 @@ def test_what_is_known_of_runs_elsewhere_stays(methods, tmp_path):
     assert set(results['metrics']['ours']) == {'0', '1'}
 
 
+def test_times_of_two_devices_have_no_mean(methods, tmp_path):
+    (methods['ours'][1].folder / 'environment.json').write_text('{"device": "NVIDIA H200"}')
+    compare({'a': methods}, 'ours', tmp_path)
+    results = json.loads((tmp_path / 'results.json').read_text())['a']['metrics']
+    assert results['ours']['0']['cpu_s/fit'] == 12.0
+    assert 'cpu_s/fit' not in results['ours']['1']
+    assert results['other']['1']['cpu_s/fit'] == 12.0
+
+
 def test_what_another_experiment_knows_of_a_run_stands_beside(methods, tmp_path):
     other, run = tmp_path / 'other', methods['ours'][1]
     other.mkdir()
