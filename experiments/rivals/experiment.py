@@ -36,13 +36,14 @@ Written by `python -m experiments run rivals --preset full`, or with `report` in
 from the runs that are done. What the methods are is in
 [experiments/rivals](../experiments/rivals/README.md), what the figures mean in
 [metrics](metrics.md). `cpu_s` is the processor time to train and to test, beside that of a GPU
-where one did the computing, on the device of the first seed; `cpu_ms_per_window` that to detect and correct one window without a
-GPU, on one thread. `parameters` are those of the compute block. Damage is the RMS change of the
-touched signal in units of its sensor noise. ±: standard deviation over the seeds, their number in
-brackets; in square brackets: 95 % interval of a paired difference, test episodes resampled.
-`delay`: share of the faults scheduled on continuous recordings that are found, and within how many
-seconds half of all are, from [delay](../experiments/delay/README.md), as far as measured there, in
-part on other trainings of the same configurations.
+where one did the computing (of the runs on the device of the first seed); `cpu_ms_per_window` that
+to detect and correct one window without a GPU, on one thread. `parameters` are those of the compute
+block. Damage is the RMS change of the touched signal in units of its sensor noise. ±: standard
+deviation over the seeds, their number in brackets; in square brackets: 95 % interval of a paired
+difference, test episodes resampled. `delay`: share of the faults scheduled on continuous recordings
+that are found, and within how many seconds half of all are, from
+[delay](../experiments/delay/README.md), as far as measured there, in part on other trainings of the
+same configurations.
 """
 
 

@@ -131,7 +131,7 @@ def _measured(first: set[str], run: Run) -> Values:
 
 
 def _drop_times_elsewhere(found: Columns, metrics: Figures) -> None:
-    """Leave the times of runs on the first seed's device alone: those of two devices have no mean."""
+    """Leave the times of runs on the first seed's device: those of two devices have no mean."""
     for name, seeds in found.items():
         first = next(iter(seeds.values())).device
         for seed, measured in seeds.items():
