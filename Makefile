@@ -50,7 +50,7 @@ lambda-sweep: install ## The λ sweep at its quick size, two processes on one st
 experiments: install ## List the experiments with their cost and state
 	@$(BIN)/python -m experiments list
 
-experiments-quick: install ## Run all experiments, tiny, to see that they work (JOBS at a time)
+experiments-quick: install ## Run all experiments, tiny and anew, to see that they work
 	$(PIP) --editable '.[rivals]'
 	rm -rf runs/experiments/quick
 	OMP_NUM_THREADS=1 $(BIN)/python -m experiments run --preset quick --jobs $(JOBS)

@@ -94,7 +94,10 @@ def _with_config_of_run(args: list[str]) -> list[str]:
     for path in map(Path, weights + folders):
         for folder in (path, path.parent.parent):
             if (folder / CONFIG_NAME).is_file():
-                return [args[0], '--config', str(folder / CONFIG_NAME), *args[1:]]
+                # Whether the fit drew its page says nothing of the evaluation.
+                return [
+                    args[0], '--config', str(folder / CONFIG_NAME), '--report=true', *args[1:]
+                ]  # fmt: skip
     return args
 
 

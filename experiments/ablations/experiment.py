@@ -29,8 +29,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 """What is laid over the usual configuration of stage 2; `paper` corrects the whole latent."""
 
 
-QUICK = ('fault_map', 'without_modulation', 'without_stage_one')
-"""Enough to see that variants of both stages run."""
+QUICK = ('fault_map', 'without_modulation', 'without_stage_one', 'dense_encoders')
+"""Enough to see that variants of both stages run, and an encoder of another kind."""
 
 
 def variants(preset: str, cell: str, seed: int) -> dict[str, Run]:

@@ -39,7 +39,7 @@ def report(preset: str, folder: Path) -> None:
     for name, seeds in found.items():
         for seed, curves in seeds.items():
             epochs = [str(e + 1) for e in range(max((len(c) for c in curves.values()), default=0))]
-            rows = {k: [f'{v:.4g}' for v in c] for k, c in curves.items()}
+            rows = {k: [f'{v:.4g}' for v in curves[k]] for k in in_order(curves)}
             heads = ['recall after epoch', *epochs]
             lines += [f'## {name}, seed {seed}', '', *table(heads, rows), '']
     lines = lines or ['No run is done yet.']
@@ -58,13 +58,21 @@ def by_epoch(run: Run) -> Curves:
         found['clean'] = [1 - v for v in history[FALSE].value.tolist()]
     if FAULTY in history:
         found['faulty'] = history[FAULTY].value.tolist()
-    of_damage = [k for k in history if k.startswith(DAMAGE)]
-    for key in sorted(of_damage, key=lambda k: float(k.removeprefix(DAMAGE).split('_')[0])):
+    for key in (k for k in history if k.startswith(DAMAGE)):
         low, high = key.removeprefix(DAMAGE).split('_')
         found[f'damage {low} to {high}'] = history[key].value.tolist()
     for key in sorted(k for k in history if k.startswith(KIND)):
         found[f'kind {key.removeprefix(KIND)}'] = history[key].value.tolist()
     return found
+
+
+def in_order(curves: Curves) -> list[str]:
+    """Names of the curves: the whole first, then by damage, then by kind."""
+    damages = sorted(
+        (key for key in curves if key.startswith('damage')), key=lambda k: float(k.split()[1])
+    )
+    kinds = sorted(key for key in curves if key.startswith('kind'))
+    return [*(key for key in WHOLE if key in curves), *damages, *kinds]
 
 
 def draw(values: dict[str, Curves]) -> Figure:
@@ -85,7 +93,7 @@ def draw(values: dict[str, Curves]) -> Figure:
 
 
 def _draw_damages(axes: Axes, curves: Curves) -> None:
-    damages = [key for key in curves if key.startswith('damage')]
+    damages = [key for key in in_order(curves) if key.startswith('damage')]
     shades = dict(zip(damages, colormaps['Blues'](linspace(0.3, 1, len(damages))), strict=True))
     for key in (*WHOLE, *damages):
         style = {'color': shades[key], 'lw': 1.2} if key in shades else WHOLE[key]
@@ -97,6 +105,9 @@ def _draw_damages(axes: Axes, curves: Curves) -> None:
 def _draw_kinds(axes: Axes, curves: Curves) -> None:
     """A map of recall: kinds down, those found first on top, epochs to the right."""
     kinds = [key for key in curves if key.startswith('kind')]
+    if not kinds:
+        axes.set_axis_off()
+        return
     kinds.sort(key=lambda key: -sum(curves[key]))
     axes.imshow([curves[k] for k in kinds], cmap='Blues', vmin=0, vmax=1, aspect='auto')
     for row, kind in enumerate(kinds):

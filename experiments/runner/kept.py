@@ -10,6 +10,7 @@ from experiments.runner.execute import wanted_state
 from experiments.runner.results import device_of, tested, write_json
 from experiments.runner.run import Run
 from experiments.runner.state import check_unchanged, read_state
+from lipfault.errors import LipfaultError
 
 FILE = 'runs.json'
 """Beside the results of an experiment: by name of a run what was measured of it."""
@@ -58,10 +59,12 @@ def gathered(
     Args:
         columns: Runs by column of a table, and seed.
         folder: Where `keep` has left what was measured earlier, perhaps on another machine.
-        measure: Measures a tested run.
+        measure: Measures a tested run. What it measures has no version: a report must live with
+            kept values that lack what was not yet measured then.
 
     Raises:
-        LipfaultError: If a run that is here was of another configuration.
+        LipfaultError: If a run that is here was of another configuration, or what is kept is not
+            readable.
     """
     known = _read(folder)
     found: Columns = {}
@@ -101,7 +104,7 @@ def keep(folder: Path, *found: Columns) -> None:
     for fields in runs.values():
         fields.pop('run')
     if runs:
-        write_json(folder / FILE, runs)
+        write_json(folder / FILE, runs, in_order=True)
 
 
 def each(columns: Columns) -> Iterator[Measured]:
@@ -122,5 +125,8 @@ def devices_of(*found: Columns) -> Iterable[str]:
 
 def _read(folder: Path) -> dict[str, Measured]:
     file = folder / FILE
-    runs = json.loads(file.read_text()) if file.exists() else {}
-    return {name: Measured(name, **fields) for name, fields in runs.items()}
+    try:
+        runs = json.loads(file.read_text()) if file.exists() else {}
+        return {name: Measured(name, **fields) for name, fields in runs.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise LipfaultError(f'{file} is not readable ({error}): remove it') from error

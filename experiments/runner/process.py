@@ -39,9 +39,12 @@ def lipfault(args: list[str]) -> float:
     watched.close()
     process.join()
     alive.close()
-    if process.exitcode:
-        raise LipfaultError(f'lipfault {" ".join(args)} ended with status {process.exitcode}')
-    seconds: float = receiver.recv()
+    # Not the exit status: of two threads that start processes one may lose that of the other's.
+    try:
+        seconds: float = receiver.recv()
+    except EOFError as error:
+        message = f'lipfault {" ".join(args)} ended with status {process.exitcode}'
+        raise LipfaultError(message) from error
     return seconds
 
 

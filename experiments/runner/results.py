@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -52,15 +53,18 @@ def trained_on(devices: Iterable[str]) -> str:
 
 
 def over_seeds(values: Iterable[float]) -> str:
-    """Mean, and standard deviation over the seeds where there are several finite ones.
+    """Mean, and standard deviation over the seeds where there are several.
+
+    If one is infinite, so is the mean.
 
     Example:
         >>> over_seeds([0.5, 0.7]), over_seeds([0.25]), over_seeds([]), over_seeds([0.5, math.inf])
         ('0.6 ± 0.14', '0.25', '–', 'inf')
     """
     known = [v for v in values if not math.isnan(v)]
-    if len(known) < 2 or math.inf in known:
-        return f'{max(known):.4g}' if known else '–'
+    infinite = [v for v in known if math.isinf(v)]
+    if len(known) < 2 or infinite:
+        return f'{(infinite or known)[0]:.4g}' if known else '–'
     return f'{mean(known):.4g} ± {stdev(known):.2g}'
 
 
@@ -76,9 +80,17 @@ def table(columns: Iterable[str], rows: Mapping[str, Iterable[str]]) -> list[str
     return lines + [f'| {" | ".join((name, *cells))} |' for name, cells in rows.items()]
 
 
-def write_json(file: Path, values: Mapping[str, Any]) -> None:
-    """Sorted, so that the same values give the same file."""
-    file.write_text(json.dumps(values, indent=1, sort_keys=True) + '\n')
+def write_json(file: Path, values: Mapping[str, Any], in_order: bool = False) -> None:
+    """Write all or nothing.
+
+    Args:
+        file: Where to.
+        values: Plain ones.
+        in_order: As they come; otherwise sorted, so that the same values give the same file.
+    """
+    temporary = file.with_name(f'.{file.name}.{os.getpid()}.tmp')
+    temporary.write_text(json.dumps(values, indent=1, sort_keys=not in_order) + '\n')
+    temporary.replace(file)
 
 
 def seeds_table(

@@ -37,7 +37,10 @@ LAST = ('corrector/fault_gain', 'corrector/clean_gain', 'detector/fault_gain',
 
 
 def report(preset: str, folder: Path) -> None:
-    """Curves of each block, and where they end."""
+    """Curves of each block, and where they end.
+
+    The curves are drawn if all blocks are here; otherwise those of an earlier report stay.
+    """
     columns = watched(preset)
     measured = gathered(columns, folder, ends)
     found = values_of(measured)

@@ -16,7 +16,7 @@ from lipfault.tasks.checkpoints import CONFIG_NAME
 
 _FREE = (
     'group',
-    'run', 'ckpt_path', 'save_every', 'loggers', 'config', 'verbose', 'weights_only',
+    'run', 'report', 'ckpt_path', 'save_every', 'loggers', 'config', 'verbose', 'weights_only',
     'trainer.default_root_dir', 'trainer.callbacks', 'trainer.logger', 'trainer.log_every_n_steps',
     'trainer.enable_progress_bar', 'trainer.enable_model_summary',
 )  # fmt: skip

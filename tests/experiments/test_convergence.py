@@ -1,6 +1,6 @@
 """Recall by epoch, by damage and by kind of fault."""
 
-from experiments.detector_convergence.experiment import by_epoch, draw
+from experiments.detector_convergence.experiment import by_epoch, draw, in_order
 from experiments.runner import run as run_module
 from experiments.runner.run import Run
 
@@ -30,7 +30,8 @@ def test_curves_are_in_order_of_damage_and_kind(monkeypatch, tmp_path):
         'kind bias': [0.5, 0.75],
         'kind fog': [0.0, 0.25],
     }
-    assert list(curves)[2:5] == ['damage 2 to 4', 'damage 4 to 8', 'damage 16 to 64']
+    assert in_order(curves)[2:5] == ['damage 2 to 4', 'damage 4 to 8', 'damage 16 to 64']
+    assert in_order(curves)[5:] == ['kind bias', 'kind fog']
 
 
 def test_kinds_found_first_are_on_top():
@@ -42,3 +43,17 @@ def test_kinds_found_first_are_on_top():
 
 def test_runs_that_know_no_kinds_are_drawn_without():
     assert len(draw({'ours': {'clean': [1.0], 'faulty': [0.5]}}).axes) == 1
+
+
+def test_a_block_that_knows_no_kinds_stands_beside_one_that_does():
+    known = {'clean': [1.0], 'faulty': [0.5], 'kind bias': [0.25]}
+    figure = draw({'ours': known, 'paper': {'clean': [1.0], 'faulty': [0.5]}})
+    assert [axes.axison for axes in figure.axes] == [True, True, True, False]
+
+
+def test_larger_damage_is_darker_in_whatever_order_it_comes():
+    damages = {'damage 16 to 64': [0.75], 'damage 2 to 4': [0.25], 'damage 4 to 8': [0.5]}
+    (axes,) = draw({'ours': {'clean': [1.0], 'faulty': [0.5]} | damages}).axes
+    lightness = {line.get_label(): sum(line.get_color()[:3]) for line in axes.lines[2:]}
+    assert list(lightness) == ['damage 2 to 4', 'damage 4 to 8', 'damage 16 to 64']
+    assert sorted(lightness.values(), reverse=True) == list(lightness.values())

@@ -47,10 +47,27 @@ def test_what_was_measured_comes_back(folder):
     found = kept.gathered(runs, folder, lambda run: pytest.fail('nothing is here to measure'))
     assert kept.values_of(found) == {'known': {'0': {'detection/f1': 0.25}}}
     assert kept.devices_of(found) == ['cpu']
-    again = folder / 'again'
-    again.mkdir()
-    kept.keep(again, found)
-    assert kept.gathered(runs, again, lambda run: {}) == found
+
+
+def test_values_come_back_in_their_order(folder):
+    runs = experiment.columns('quick')
+    values = {'damage 2': [0.5], 'damage 16': [0.75], 'a': {'z': 1, 'b': 2}}
+    found = {'known': {'0': kept.Measured('none/known', 'today', 'cpu', values)}}
+    kept.keep(folder, found)
+    again = kept.gathered(runs, folder, lambda run: {})
+    assert again == found
+    back = again['known']['0'].values
+    assert list(back) == list(values)
+    assert list(back['a']) == ['z', 'b']
+
+
+@pytest.mark.parametrize(
+    'text', ['{"none/known": "hash"}', '{"none/kn', '[]', '{"none/known": {}}']
+)
+def test_what_is_not_readable_is_named(folder, text):
+    (folder / 'runs.json').write_text(text)
+    with pytest.raises(LipfaultError, match=r'runs\.json is not readable .*: remove it'):
+        experiment.report('quick', folder)
 
 
 def test_what_is_here_is_measured_and_takes_the_place_of_what_was_known(folder, monkeypatch):

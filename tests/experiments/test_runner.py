@@ -195,6 +195,25 @@ def test_a_command_has_a_process_of_its_own(capfd, monkeypatch):
     assert lipfault(['faults', 'list']) > 0
 
 
+def test_commands_of_several_threads_do_not_fail_by_each_other(tmp_path):
+    script = tmp_path / 'runner.py'
+    script.write_text(
+        'from concurrent.futures import ThreadPoolExecutor\n'
+        'from experiments.runner import process\n'
+        'process.main = lambda args: None\n'
+        'if __name__ == "__main__":\n'
+        '    process.PRELOADED = ["experiments.runner.process"]\n'
+        '    with ThreadPoolExecutor(2) as pool:\n'
+        '        seconds = list(pool.map(process.lipfault, [["fit"]] * 200))\n'
+        '    assert len(seconds) == 200\n'
+    )
+    runner = subprocess.run(
+        [sys.executable, script], env=os.environ | {'PYTHONPATH': str(ROOT)}, check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert runner.returncode == 0, runner.stderr[-2000:]
+
+
 def test_a_command_ends_with_the_runner(tmp_path):
     started = tmp_path / 'started'
     script = tmp_path / 'runner.py'

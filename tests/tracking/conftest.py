@@ -26,6 +26,6 @@ def logged(tiny_stages, tmp_path_factory) -> Logged:
         'fit', *tiny_stages['finetune'], *on, '--run', root / 'finetune',
         '--model.pretrained', root / 'pretrain',
     )  # fmt: skip
-    printed += run('test', '--ckpt_path', root / 'finetune')
+    printed += run('test', '--ckpt_path', root / 'finetune', '--report=false')
     files = [RunFile(path) for path in root.glob('*/wandb/*run-*/*.wandb')]
     return Logged(root, {file.job_type: file for file in files}, printed)

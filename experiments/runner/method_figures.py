@@ -1,0 +1,76 @@
+"""Figures of methods: a chart of what people compare, and heat maps of recall."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from experiments.runner.kept import Columns
+from experiments.runner.method_tables import Figures
+from experiments.runner.results import tested, write_figure
+from experiments.runner.run import Run
+from lipfault.report.recall import draw_recall_map
+from lipfault.report.results import NothingToShow
+from lipfault.report.run import load_run
+from lipfault.report.style import BLUE, INK, RC, grid_of, new_figure
+
+Methods = Mapping[str, Mapping[int, Run]]
+"""Runs by method and seed."""
+
+DRAWN = {
+    'detection/f1': 'F1, seen kinds',
+    'detection_unseen/f1': 'F1, kinds held out',
+    'recovery/seen': 'recovery, seen kinds',
+    'corrector/energy_left': 'energy left, seen kinds',
+    'corrector/energy_left_unseen': 'energy left, kinds held out',
+    'clean/degradation': 'harm to clean input',
+}
+"""Figures of the chart."""
+
+
+def chart(metrics: Figures) -> Figure:
+    """A panel for each figure: a dot for each seed, a bar for their mean.
+
+    Args:
+        metrics: By method and seed.
+    """
+    names = list(metrics)[::-1]
+    with rc_context(RC):
+        figure = new_figure(10.5, 2 * (0.9 + 0.2 * len(names)))
+        for axes, (key, title) in zip(figure.subplots(2, 3).flat, DRAWN.items(), strict=True):
+            for place, name in enumerate(names):
+                values = [m[key] for m in metrics[name].values() if key in m]
+                if values:
+                    axes.barh(place, sum(values) / len(values), color=BLUE, alpha=0.35, height=0.7)
+                    axes.plot(values, [place] * len(values), '.', color=INK, ms=4)
+            if key == 'clean/degradation':
+                axes.set_xscale('symlog', linthresh=0.01)
+            axes.set_yticks(range(len(names)), labels=names, fontsize=7)
+            axes.set_title(title, fontsize=9)
+            axes.grid(visible=False, axis='y')
+    return figure
+
+
+def draw_recalls(stem: Path, methods: Methods, found: Columns) -> None:
+    """Heat maps of the methods that are here; those of an earlier report stay if any is not."""
+    here = {
+        name: {seed: run for seed, run in methods[name].items() if tested(run)} for name in found
+    }
+    done = {name: runs for name, runs in here.items() if runs}
+    if done and (len(done) == len(found) or not stem.with_suffix('.png').exists()):
+        write_figure(stem.parent, stem.name, recall_maps(done))
+
+
+def recall_maps(done: Methods) -> Figure:
+    """Recall by fault kind and severity, one map for each method, its first seed."""
+    with rc_context(RC):
+        figure = new_figure(4.2 * min(3, len(done)), 5.2 * -(-len(done) // 3))
+        for axes, (name, runs) in zip(grid_of(figure, len(done), 3), done.items(), strict=True):
+            seed = min(runs)
+            try:
+                draw_recall_map(axes, load_run(runs[seed].folder), 'seen', counts=False)
+            except NothingToShow as reason:
+                axes.text(0.5, 0.5, str(reason), ha='center', va='center', wrap=True)
+            axes.set_title(f'{name}, seed {seed}')
+    return figure
