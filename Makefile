@@ -32,12 +32,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 install-simulate: install ## Add MuJoCo, to simulate the robot cells again
 	$(PIP) --editable '.[simulate]'
 
+# The pages that the fits would draw are those of the tests without their figures.
 demo: install ## Train and test both stages on the shipped ur5 recordings (runs/demo)
 	rm -rf $(DEMO_RUNS)
-	$(LIPFAULT) fit --config configs/pretrain.yaml --run $(DEMO_RUNS)/pretrain
+	$(LIPFAULT) fit --config configs/pretrain.yaml --run $(DEMO_RUNS)/pretrain --report=false
 	$(LIPFAULT) test --ckpt_path $(DEMO_RUNS)/pretrain
 	$(LIPFAULT) fit --config configs/finetune.yaml --run $(DEMO_RUNS)/finetune \
-	  --model.pretrained $(DEMO_RUNS)/pretrain
+	  --model.pretrained $(DEMO_RUNS)/pretrain --report=false
 	$(LIPFAULT) test --ckpt_path $(DEMO_RUNS)/finetune
 
 main-path: install ## The experiment behind docs/results.md; resumable run by run
@@ -73,10 +74,10 @@ unit: install ## Tests and doctests, by pytest in JOBS processes
 smoke: install ## Both stages through the command line, tiny, on the shipped recordings
 	rm -rf $(SMOKE_RUNS)
 	$(LIPFAULT) fit --config configs/pretrain.yaml --config configs/trainer/smoke.yaml \
-	  --run $(SMOKE_RUNS)/pretrain
+	  --run $(SMOKE_RUNS)/pretrain --report=false
 	$(LIPFAULT) test --ckpt_path $(SMOKE_RUNS)/pretrain
 	$(LIPFAULT) fit --config configs/finetune.yaml --config configs/trainer/smoke.yaml \
-	  --run $(SMOKE_RUNS)/finetune --model.pretrained $(SMOKE_RUNS)/pretrain
+	  --run $(SMOKE_RUNS)/finetune --model.pretrained $(SMOKE_RUNS)/pretrain --report=false
 	$(LIPFAULT) test --ckpt_path $(SMOKE_RUNS)/finetune
 
 format: install ## Mend formatting and what ruff can mend by itself
