@@ -14,6 +14,9 @@ STAGE_ONE = {
 }
 """Variants of stage 1, on which stage 2 is the usual one."""
 
+QUICK_STAGE_ONE = {'dense_encoders': (f'{HERE}/dense_encoders_quick.yaml',)}
+"""What is laid over them in a quick run besides."""
+
 VARIANTS: dict[str, tuple[str, ...]] = {
     'fault_map': (),
     'paper': ('configs/block/paper.yaml',),
@@ -39,7 +42,9 @@ def variants(preset: str, cell: str, seed: int) -> dict[str, Run]:
     for name in VARIANTS if preset == 'full' else QUICK:
         overlays, below = VARIANTS[name], None
         if name in STAGE_ONE:
-            below = stage_one(preset, cell, seed, f'pretrain_{name}', STAGE_ONE[name])
+            small = QUICK_STAGE_ONE.get(name, ()) if preset == 'quick' else ()
+            layers = (*STAGE_ONE[name], *small)
+            below = stage_one(preset, cell, seed, f'pretrain_{name}', layers)
         found[name] = stage_two(preset, cell, seed, name, overlays, below)
     return found
 
