@@ -56,7 +56,7 @@ experiments-quick: install ## Run all experiments, tiny and anew, to see that th
 	rm -rf runs/experiments/quick
 	OMP_NUM_THREADS=1 $(BIN)/python -m experiments run --preset quick --jobs $(JOBS)
 
-test: check unit smoke ## All checks: lint, types, tests, doctests, smoke runs
+test: check unit experiments-quick ## All checks: lint, types, tests, doctests, tiny runs
 
 check: lint types ## The checks that run nothing: lint and types
 

@@ -32,7 +32,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 """What is laid over the usual configuration of stage 2; `paper` corrects the whole latent."""
 
 
-QUICK = ('fault_map', 'without_modulation', 'without_stage_one', 'dense_encoders')
+QUICK = ('fault_map', 'without_modulation', 'dense_encoders')
 """Enough to see that variants of both stages run, and an encoder of another kind."""
 
 

@@ -10,8 +10,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from experiments.rivals.experiment import runs as runs_of_rivals
-from experiments.rivals.experiment import variants
+from experiments.rivals.experiment import looked_at, runs_of
 from experiments.runner.catalogue import Experiment
 from experiments.runner.data import data_of
 from experiments.runner.injected import injected_faults
@@ -77,7 +76,7 @@ def report(preset: str, folder: Path) -> None:
     """Matrices of the methods that are done."""
     of_cells = {
         cell: gathered(methods, folder, partial(measured, preset, cell))
-        for cell, methods in variants(preset).items()
+        for cell, methods in looked_at(preset).items()
     }
     found = {cell: values_of(columns) for cell, columns in of_cells.items() if columns}
     lines: list[str] = []
@@ -148,7 +147,7 @@ def draw(methods: Matrices) -> Figure:
 
 def runs(preset: str) -> list[Run]:
     """The runs of `rivals`."""
-    return runs_of_rivals(preset)
+    return runs_of(looked_at(preset))
 
 
 EXPERIMENT = Experiment(

@@ -1,13 +1,18 @@
 """Our block against everything else that can be tried on the same data."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from experiments.runner.catalogue import Experiment, results_folder
 from experiments.runner.compare import compare
+from experiments.runner.method_figures import Methods
 from experiments.runner.plan import MORE_SEEDS, cells_and_seeds, stage_two
 from experiments.runner.run import Run
 
 OURS = 'fault_map'
+TUNED = 'residual_attention_tuned'
+"""The same code as another; left out of a quick run."""
+
 METHODS: dict[str, tuple[str, ...]] = {
     OURS: (),
     'paper': ('configs/block/paper.yaml',),
@@ -17,7 +22,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     'vae': ('configs/block/vae.yaml',),
     'adversarial': ('configs/block/adversarial.yaml',),
     'residual_attention': ('configs/block/residual_attention.yaml',),
-    'residual_attention_tuned': (
+    TUNED: (
         'configs/block/residual_attention.yaml',
         'experiments/rivals/residual_attention_tuned.yaml',
     ),
@@ -50,8 +55,9 @@ same configurations.
 def variants(preset: str) -> dict[str, dict[str, dict[int, Run]]]:
     """Runs by cell, method and seed; our block has more seeds than the others."""
     found: dict[str, dict[str, dict[int, Run]]] = {}
+    methods_of = METHODS if preset == 'full' else {n: METHODS[n] for n in METHODS if n != TUNED}
     for cell, seed in cells_and_seeds(preset):
-        for name, overlays in METHODS.items():
+        for name, overlays in methods_of.items():
             run = stage_two(preset, cell, seed, name, overlays)
             found.setdefault(cell, {}).setdefault(name, {})[seed] = run
     for cell, methods in found.items() if preset == 'full' else ():
@@ -59,14 +65,26 @@ def variants(preset: str) -> dict[str, dict[str, dict[int, Run]]]:
     return found
 
 
+FEW = (OURS, 'paper', 'kalman')
+"""Methods that other experiments look at in a quick run."""
+
+
+def looked_at(preset: str) -> dict[str, dict[str, dict[int, Run]]]:
+    """Runs by cell, method and seed of which other experiments measure more."""
+    names = FEW if preset == 'quick' else tuple(METHODS)
+    return {c: {n: methods[n] for n in names} for c, methods in variants(preset).items()}
+
+
+def runs_of(cells: Mapping[str, Methods]) -> list[Run]:
+    """All runs, cell by cell."""
+    return [
+        run for methods in cells.values() for seeds in methods.values() for run in seeds.values()
+    ]
+
+
 def runs(preset: str) -> list[Run]:
     """All methods, cell by cell."""
-    return [
-        run
-        for methods in variants(preset).values()
-        for seeds in methods.values()
-        for run in seeds.values()
-    ]
+    return runs_of(variants(preset))
 
 
 def report(preset: str, folder: Path) -> None:

@@ -16,7 +16,7 @@ def known(folder, experiment, monkeypatch, values):
     """Let a folder know of two seeds of `ours` and of one of `other`."""
     runs = {n: {s: Run(f'full/a-{s}/{n}', ()) for s in (0, 1)} for n in ('ours', 'other')}
     monkeypatch.setattr(kept, 'wanted_state', lambda run: State({}))
-    monkeypatch.setattr(experiment, 'variants', lambda preset: {'a': runs, 'b': {'ours': {}}})
+    monkeypatch.setattr(experiment, 'looked_at', lambda preset: {'a': runs, 'b': {'ours': {}}})
     found = {
         name: {
             seed: kept.Measured(runs[name][int(seed)].name, State({}).hash, 'cpu', of_seed)
