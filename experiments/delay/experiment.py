@@ -116,16 +116,19 @@ def report(preset: str, folder: Path) -> None:
 def draw(methods: Delays) -> Figure:
     """Share of the events found, by the time since their onset; all seeds together."""
     with rc_context(RC):
-        figure = new_figure(6.4, 4.0)
+        figure = new_figure(8.4, 4.4)
         axes = figure.subplots()
+        used: list[str] = []
         for name, colour in colours(list(methods)).items():
+            style = ('-', '--', ':')[used.count(colour) % 3]  # there are fewer colours than methods
+            used.append(colour)
             delays = torch.tensor([d for of in methods[name].values() for d in of['delays_s']])
             delays = delays.sort().values
             share = torch.arange(1, len(delays) + 1) / len(delays)
             known = delays.isfinite()
-            axes.step(delays[known], share[known], where='post', color=colour, label=name)
+            axes.step(delays[known], share[known], where='post', color=colour, ls=style, label=name)
         axes.set(xlabel='seconds since the onset', ylabel='share of the events found', ylim=(0, 1))
-        axes.legend(fontsize=7)
+        figure.legend(fontsize=7.5, loc='outside right center')
     return figure
 
 
