@@ -71,7 +71,7 @@ def report(preset: str, folder: Path) -> None:
 
 EXPERIMENT = Experiment(
     question='What does each part of the block, of its training and of stage 1 buy?',
-    cost={'quick': '2 min', 'full': '3.5 h'},
+    cost={'quick': '1 min', 'full': '5.5 h'},
     runs=runs,
     report=report,
 )

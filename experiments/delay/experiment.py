@@ -139,7 +139,7 @@ def runs(preset: str) -> list[Run]:
 
 EXPERIMENT = Experiment(
     question='How long after its onset is a fault found on a continuous recording?',
-    cost={'quick': '1 min', 'full': '10 min'},
+    cost={'quick': '1 min', 'full': '25 min'},
     runs=runs,
     report=report,
 )

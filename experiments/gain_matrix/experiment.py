@@ -152,7 +152,7 @@ def runs(preset: str) -> list[Run]:
 
 EXPERIMENT = Experiment(
     question='How far does a fault on one modality move what is cleaned of each?',
-    cost={'quick': '1 min', 'full': '5 min'},
+    cost={'quick': '1 min', 'full': '25 min'},
     runs=runs,
     report=report,
 )
