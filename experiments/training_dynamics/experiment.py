@@ -78,8 +78,8 @@ def _draw_lines(axes: Axes, run: RunFolder, labels: Mapping[str, str], title: st
     known = [key for key in labels if key in run.history]
     for key, colour in colours(known).items():
         curve = run.history[key]
-        marker = 'o' if len(curve.step) < 20 else ''
-        axes.plot(curve.step, curve.value, marker, ls='-', ms=3, color=colour, label=labels[key])
+        marker = 'o' if len(curve.step) < 20 else None
+        axes.plot(curve.step, curve.value, marker=marker, ms=3, color=colour, label=labels[key])
     axes.set(xlabel='step', title=title)
     if known:
         logarithmic(axes, 'y')
