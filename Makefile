@@ -32,7 +32,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 install-simulate: install ## Add MuJoCo, to simulate the robot cells again
 	$(PIP) --editable '.[simulate]'
 
-# The pages that the fits would draw are those of the tests without their figures.
+# The test of a run draws its page; the fit need not.
 demo: install ## Train and test both stages on the shipped ur5 recordings (runs/demo)
 	rm -rf $(DEMO_RUNS)
 	$(LIPFAULT) fit --config configs/pretrain.yaml --run $(DEMO_RUNS)/pretrain --report=false
