@@ -14,9 +14,9 @@ from torch import Tensor
 from experiments.rivals.experiment import looked_at, runs_of
 from experiments.runner.catalogue import Experiment
 from experiments.runner.data import data_of, faults_of
-from experiments.runner.kept import devices_of, gathered, keep, values_of
+from experiments.runner.kept import gathered, publish, values_of
 from experiments.runner.once import once
-from experiments.runner.results import seeds_table, write_figure, write_results
+from experiments.runner.results import seeds_table, write_figure
 from experiments.runner.run import Run
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.data.windows import WindowDataset
@@ -108,9 +108,7 @@ def report(preset: str, folder: Path) -> None:
     for cell, methods in found.items():
         lines += [f'## {cell}', '', *seeds_table('method (seeds)', methods, ('events', *KEYS)), '']
         write_figure(folder, f'delay_{cell}', draw(methods))
-    devices = devices_of(*of_cells.values())
-    write_results(folder, found, lines or ['No run is done yet.'], devices=devices)
-    keep(folder, *of_cells.values())
+    publish(folder, found, lines, *of_cells.values())
 
 
 def draw(methods: Delays) -> Figure:

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from numpy import linspace
 
 from experiments.runner.catalogue import Experiment
-from experiments.runner.kept import devices_of, gathered, keep, values_of
-from experiments.runner.results import table, write_figure, write_results
+from experiments.runner.kept import gathered, publish, values_of
+from experiments.runner.results import table, write_figure
 from experiments.runner.run import Run
 from experiments.runner.watched import runs, watched
 from lipfault.report.run import load_run
@@ -42,9 +42,7 @@ def report(preset: str, folder: Path) -> None:
             rows = {k: [f'{v:.4g}' for v in curves[k]] for k in in_order(curves)}
             heads = ['recall after epoch', *epochs]
             lines += [f'## {name}, seed {seed}', '', *table(heads, rows), '']
-    lines = lines or ['No run is done yet.']
-    write_results(folder, found, lines, devices=devices_of(measured))
-    keep(folder, measured)
+    publish(folder, found, lines, measured)
     if found:
         first = {name: next(iter(seeds.values())) for name, seeds in found.items()}
         write_figure(folder, 'convergence', draw(first))

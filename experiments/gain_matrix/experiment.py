@@ -14,9 +14,9 @@ from experiments.rivals.experiment import looked_at, runs_of
 from experiments.runner.catalogue import Experiment
 from experiments.runner.data import data_of
 from experiments.runner.injected import injected_faults
-from experiments.runner.kept import devices_of, gathered, keep, values_of
+from experiments.runner.kept import gathered, publish, values_of
 from experiments.runner.once import once
-from experiments.runner.results import over_seeds, table, write_figure, write_results
+from experiments.runner.results import over_seeds, table, write_figure
 from experiments.runner.run import Run
 from lipfault.batch import Signals
 from lipfault.lipschitz.fault_gain import measure
@@ -83,9 +83,7 @@ def report(preset: str, folder: Path) -> None:
     for cell, methods in found.items():
         lines += [f'## {cell}', '', *table_of(methods), '']
         write_figure(folder, f'gains_{cell}', draw(methods))
-    devices = devices_of(*of_cells.values())
-    write_results(folder, found, lines or ['No run is done yet.'], devices=devices)
-    keep(folder, *of_cells.values())
+    publish(folder, found, lines, *of_cells.values())
 
 
 def measured(preset: str, cell: str, run: Run) -> Matrix:

@@ -21,10 +21,10 @@ from experiments.locality.encoders import (
 from experiments.runner.catalogue import Experiment
 from experiments.runner.data import data_of
 from experiments.runner.injected import injected_faults
-from experiments.runner.kept import devices_of, gathered, keep, values_of
+from experiments.runner.kept import gathered, publish, values_of
 from experiments.runner.once import once
 from experiments.runner.plan import CELLS, stage_one
-from experiments.runner.results import table, write_figure, write_results
+from experiments.runner.results import table, write_figure
 from experiments.runner.run import Run
 from lipfault.lipschitz.locality import receptive_image, spread_of
 from lipfault.models.autoencoder import Autoencoder
@@ -137,9 +137,7 @@ def report(preset: str, folder: Path) -> None:
             for layer, values in of['layers'].items()
         }
         lines += [*table(['layer', *(f.name for f in fields(Layer))], rows), '']
-    devices = devices_of(*measured.values())
-    write_results(folder, found, lines or ['No run is done yet.'], devices=devices)
-    keep(folder, *measured.values())
+    publish(folder, found, lines, *measured.values())
     if found:
         write_figure(folder, 'locality', draw(found))
 

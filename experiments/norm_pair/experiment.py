@@ -6,13 +6,13 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from experiments.runner.catalogue import Experiment
-from experiments.runner.kept import devices_of, gathered, keep, values_of
+from experiments.runner.kept import gathered, publish, values_of
+from experiments.runner.method_figures import draw_bars
 from experiments.runner.plan import SEEDS, cells_and_seeds, stage_two
 from experiments.runner.results import (
     metrics_of,
     seeds_table,
     write_figure,
-    write_results,
 )
 from experiments.runner.run import Run
 from lipfault.report.style import BLUE, RC, VERMILION, new_figure
@@ -59,13 +59,9 @@ def report(preset: str, folder: Path) -> None:
     """A row for each variant."""
     measured = gathered(variants(preset), folder, measure)
     found = values_of(measured)
-    if not found:
-        write_results(folder, {}, ['No run is done yet.'])
-        return
-    lines = seeds_table('variant (seeds)', found, KEYS)
-    write_results(folder, found, lines, devices=devices_of(measured))
-    keep(folder, measured)
-    write_figure(folder, 'norm_pair', draw(found))
+    publish(folder, found, seeds_table('variant (seeds)', found, KEYS), measured)
+    if found:
+        write_figure(folder, 'norm_pair', draw(found))
 
 
 def measure(run: Run) -> dict[str, float]:
@@ -76,24 +72,16 @@ def measure(run: Run) -> dict[str, float]:
 
 def draw(found: Figures) -> Figure:
     """A bar for each variant in each panel, and a dot for each seed."""
-    names = list(found)[::-1]
     with rc_context(RC):
-        figure = new_figure(12.6, 1.3 + 0.26 * len(names))
-        for axes, (key, title) in zip(
-            figure.subplots(1, len(DRAWN), sharey=True), DRAWN.items(), strict=True
-        ):
-            for place, name in enumerate(names):
-                values = [m[key] for m in found[name].values() if key in m]
-                if values:
-                    colour = BLUE if name.startswith('paper') else VERMILION
-                    axes.barh(place, sum(values) / len(values), color=colour, alpha=0.4)
-                    axes.plot(values, [place] * len(values), '.', color='black', ms=4)
-            if key == 'clean/degradation':
-                axes.set_xscale('symlog', linthresh=0.01)
-            axes.set_yticks(range(len(names)), labels=names, fontsize=8)
-            axes.set_title(title, fontsize=9)
-            axes.grid(visible=False, axis='y')
+        figure = new_figure(12.6, 1.3 + 0.26 * len(found))
+        panels = figure.subplots(1, len(DRAWN), sharey=True)
+        for axes, (key, title) in zip(panels, DRAWN.items(), strict=True):
+            draw_bars(axes, found, key, title, _colour_of)
     return figure
+
+
+def _colour_of(variant: str) -> str:
+    return BLUE if variant.startswith('paper') else VERMILION
 
 
 def runs(preset: str) -> list[Run]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.runner.execute import wanted_state
-from experiments.runner.results import device_of, tested, write_json
+from experiments.runner.results import device_of, tested, write_json, write_results
 from experiments.runner.run import Run
 from experiments.runner.state import check_unchanged, read_state
 from lipfault.errors import LipfaultError
@@ -105,6 +105,20 @@ def keep(folder: Path, *found: Columns) -> None:
         fields.pop('run')
     if runs:
         write_json(folder / FILE, runs, in_order=True)
+
+
+def publish(folder: Path, values: Mapping[str, Any], lines: list[str], *found: Columns) -> None:
+    """Write what was made of runs, on what they were trained, and what is kept of them.
+
+    Args:
+        folder: Where results go.
+        values: What `results.json` holds.
+        lines: Of the page; that nothing is done if there are none.
+        found: What was measured.
+    """
+    lines = lines if values else ['No run is done yet.']
+    write_results(folder, values, lines, devices=devices_of(*found))
+    keep(folder, *found)
 
 
 def each(columns: Columns) -> Iterator[Measured]:

@@ -1,9 +1,10 @@
 """Figures of methods: a chart of what people compare, and heat maps of recall."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.runner.kept import Columns
@@ -35,21 +36,41 @@ def chart(metrics: Figures) -> Figure:
     Args:
         metrics: By method and seed.
     """
-    names = list(metrics)[::-1]
     with rc_context(RC):
-        figure = new_figure(10.5, 2 * (0.9 + 0.2 * len(names)))
+        figure = new_figure(10.5, 2 * (0.9 + 0.2 * len(metrics)))
         for axes, (key, title) in zip(figure.subplots(2, 3).flat, DRAWN.items(), strict=True):
-            for place, name in enumerate(names):
-                values = [m[key] for m in metrics[name].values() if key in m]
-                if values:
-                    axes.barh(place, sum(values) / len(values), color=BLUE, alpha=0.35, height=0.7)
-                    axes.plot(values, [place] * len(values), '.', color=INK, ms=4)
-            if key == 'clean/degradation':
-                axes.set_xscale('symlog', linthresh=0.01)
-            axes.set_yticks(range(len(names)), labels=names, fontsize=7)
-            axes.set_title(title, fontsize=9)
-            axes.grid(visible=False, axis='y')
+            draw_bars(axes, metrics, key, title)
     return figure
+
+
+def draw_bars(
+    axes: Axes,
+    metrics: Figures,
+    key: str,
+    title: str,
+    colour_of: Callable[[str], str] = lambda name: BLUE,
+) -> None:
+    """One figure of all methods, the first on top: a dot for each seed, a bar for their mean.
+
+    Args:
+        axes: Where to draw.
+        metrics: By method and seed.
+        key: The figure.
+        title: What it is called.
+        colour_of: Colour of a method's bar.
+    """
+    names = list(metrics)[::-1]
+    for place, name in enumerate(names):
+        values = [m[key] for m in metrics[name].values() if key in m]
+        if values:
+            mean = sum(values) / len(values)
+            axes.barh(place, mean, color=colour_of(name), alpha=0.35, height=0.7)
+            axes.plot(values, [place] * len(values), '.', color=INK, ms=4)
+    if key == 'clean/degradation':
+        axes.set_xscale('symlog', linthresh=0.01)
+    axes.set_yticks(range(len(names)), labels=names, fontsize=7)
+    axes.set_title(title, fontsize=9)
+    axes.grid(visible=False, axis='y')
 
 
 def draw_recalls(stem: Path, methods: Methods, found: Columns) -> None:

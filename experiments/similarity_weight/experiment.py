@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torchmetrics.functional import spearman_corrcoef
 
 from experiments.runner.catalogue import Experiment
-from experiments.runner.kept import devices_of, gathered, keep, values_of
+from experiments.runner.kept import gathered, publish, values_of
 from experiments.runner.once import once
 from experiments.runner.plan import SEEDS, cells_and_seeds, stage_two
 from experiments.runner.results import (
@@ -17,7 +17,6 @@ from experiments.runner.results import (
     seeds_table,
     table,
     write_figure,
-    write_results,
 )
 from experiments.runner.run import Run
 from lipfault.report.run import load_run
@@ -86,9 +85,6 @@ def report(preset: str, folder: Path) -> None:
     columns = {f'{weight:g}': seeds for weight, seeds in variants(preset).items()}
     measured = gathered(columns, folder, measure)
     by_weight = values_of(measured)
-    if not by_weight:
-        write_results(folder, {}, ['No run is done yet.'])
-        return
     found: Figures = {float(weight): seeds for weight, seeds in by_weight.items()}
     slopes = correlations(found)
     lines = [*seeds_table('λ_sim (seeds)', by_weight, KEYS), '']
@@ -100,10 +96,10 @@ def report(preset: str, folder: Path) -> None:
             for k in KEYS
         },
     )
-    values = {'by_weight': by_weight, 'rank_correlation': slopes}
-    write_results(folder, values, lines, devices=devices_of(measured))
-    keep(folder, measured)
-    write_figure(folder, 'similarity_weight', draw(found))
+    values = {'by_weight': by_weight, 'rank_correlation': slopes} if by_weight else {}
+    publish(folder, values, lines, measured)
+    if found:
+        write_figure(folder, 'similarity_weight', draw(found))
 
 
 def correlations(found: Figures) -> dict[str, dict[str, float]]:

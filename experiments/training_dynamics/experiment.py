@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.runner.catalogue import Experiment
-from experiments.runner.kept import devices_of, gathered, keep, ready, values_of
-from experiments.runner.results import metrics_of, seeds_table, write_figure, write_results
+from experiments.runner.kept import gathered, publish, ready, values_of
+from experiments.runner.results import metrics_of, seeds_table, write_figure
 from experiments.runner.run import Run
 from experiments.runner.watched import runs, watched
 from lipfault.report.norms import draw_norm_history
@@ -44,10 +44,7 @@ def report(preset: str, folder: Path) -> None:
     columns = watched(preset)
     measured = gathered(columns, folder, ends)
     found = values_of(measured)
-    lines = seeds_table('at the end, on test windows', found, LAST)
-    lines = lines if found else ['No run is done yet.']
-    write_results(folder, found, lines, devices=devices_of(measured))
-    keep(folder, measured)
+    publish(folder, found, seeds_table('at the end, on test windows', found, LAST), measured)
     here = {n: load_run(r.folder) for n, of in columns.items() for r in of.values() if ready(r)}
     if here and (len(here) == len(measured) or not (folder / 'training.png').exists()):
         write_figure(folder, 'training', draw(here))
