@@ -237,7 +237,12 @@ def build(args: list[str]) -> LipfaultCLI:
 
 
 class _Settings(LipfaultCLI):
-    """Parses the arguments, and leaves it at that."""
+    """Parses the arguments of a training, and leaves it at that."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """No parsers of other commands: they take long."""
+        return {'fit': LipfaultCLI.subcommands()['fit']}
 
     def _set_seed(self) -> None:
         """Leave the random state alone."""
@@ -256,10 +261,10 @@ class _Settings(LipfaultCLI):
 
 
 def settings(args: list[str]) -> dict[str, Any]:
-    """The complete configuration that a command would run with, defaults included, plain types.
+    """The complete configuration of a training, defaults included, plain types.
 
     Args:
-        args: As of `build`, such as `['fit', '--config', 'configs/pretrain.yaml']`.
+        args: As of `build`, those of `fit`: `['fit', '--config', 'configs/pretrain.yaml']`.
     """
     with warnings.catch_warnings():
         # Of arguments beside those on this process' command line, and of `skip_none`, which newer

@@ -2,10 +2,12 @@
 
 import multiprocessing
 import os
+import resource
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Thread
 
 from experiments.runner.process import PRELOADED
 from lipfault.main import main
@@ -13,10 +15,8 @@ from lipfault.main import main
 TIMEOUT_S = 300
 
 
-def command(
-    args: Sequence[object], variables: Mapping[str, str] | None = None, folder: Path | None = None
-) -> tuple[int, str]:
-    """Run a command of lipfault to its end.
+class Started:
+    """A command under way; `end` waits for it.
 
     What is read when a library is imported (`OMP_NUM_THREADS` for one) is that of this process.
 
@@ -24,34 +24,74 @@ def command(
         args: Arguments of `lipfault`.
         variables: The whole environment; that of this process if not given.
         folder: Where to run it; here if not given.
-
-    Returns:
-        Exit status, and what was printed, in order.
+        file_bytes: Size beyond which it cannot write a file, as on a full disk.
     """
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(PRELOADED)
-    with tempfile.NamedTemporaryFile() as printed:
+
+    def __init__(
+        self,
+        args: Sequence[object],
+        variables: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+        file_bytes: int | None = None,
+    ) -> None:
+        context = multiprocessing.get_context('forkserver')
+        context.set_forkserver_preload(PRELOADED)
+        receiver, sender = context.Pipe(duplex=False)
         words = [str(arg) for arg in args]
         environment = dict(os.environ if variables is None else variables)
         where = str(folder or Path.cwd())
-        process = context.Process(target=_work, args=(words, environment, where, printed.name))
-        process.start()
-        process.join(TIMEOUT_S)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-        text = Path(printed.name).read_text()
-    assert process.exitcode is not None
-    return process.exitcode, text
+        self._process = context.Process(
+            target=_work, args=(words, environment, where, file_bytes, sender)
+        )
+        self._process.start()
+        sender.close()
+        self._printed = bytearray()
+        self._reader = Thread(target=self._read, args=(receiver,), daemon=True)
+        self._reader.start()
+
+    def end(self) -> tuple[int, str]:
+        """Exit status and what was printed, by the process and by those that it started, in order.
+
+        All of them have ended, then.
+        """
+        self._process.join(TIMEOUT_S)
+        if self._process.exitcode is None:
+            self._process.kill()
+            self._process.join()
+        self._reader.join(TIMEOUT_S)
+        printed = self._printed.decode()
+        assert not self._reader.is_alive(), f'a process has stayed; printed: {printed}'
+        assert self._process.exitcode is not None
+        return self._process.exitcode, printed
+
+    def _read(self, receiver: Connection) -> None:
+        with receiver, os.fdopen(os.dup(receiver.fileno()), 'rb', buffering=0) as pipe:
+            while text := pipe.read(1 << 16):
+                self._printed += text
 
 
-def _work(args: list[str], variables: dict[str, str], folder: str, printed: str) -> None:
-    with Path(printed).open('a') as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+def command(
+    args: Sequence[object], variables: Mapping[str, str] | None = None, folder: Path | None = None
+) -> tuple[int, str]:
+    """Run a command to its end; return its exit status and what was printed, in order."""
+    return Started(args, variables, folder).end()
+
+
+def _work(
+    args: list[str],
+    variables: dict[str, str],
+    folder: str,
+    file_bytes: int | None,
+    printed: Connection,
+) -> None:
+    for descriptor in (1, 2):
+        os.dup2(printed.fileno(), descriptor)
+    printed.close()
     os.environ.clear()
     os.environ.update(variables)
     os.chdir(folder)
+    if file_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     sys.path[:0] = [path for path in variables.get('PYTHONPATH', '').split(os.pathsep) if path]
     sys.argv = ['lipfault', *args]
     main(args)

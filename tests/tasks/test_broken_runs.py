@@ -2,15 +2,13 @@
 
 import json
 import os
-import resource
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 
 import pytest
 import torch
+from forked import Started
 from test_stages import COMMON, PRETRAIN
 
 from lipfault.tasks.checkpoints import read_checkpoint
@@ -51,22 +49,15 @@ def start(folder, run, *options, variables=LONE_VARIABLES, strike=None, limit=No
         fields = dict(zip(('rank', 'step', 'number'), map(int, strike), strict=True))
         value = json.dumps({'class_path': 'strike.Strike', 'init_args': fields})
         args += ['--trainer.callbacks+', value]
-
-    def small_disk() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    return subprocess.Popen(
-        [sys.executable, '-m', 'lipfault', 'fit', *map(str, args)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env=os.environ | {'PYTHONPATH': f'{folder}:{os.environ.get("PYTHONPATH", "")}'} | variables,
-        preexec_fn=small_disk if limit else None,
-    )  # fmt: skip
+    python_path = f'{folder}:{os.environ.get("PYTHONPATH", "")}'
+    environment = os.environ | {'PYTHONPATH': python_path} | variables
+    return Started(['fit', *args], environment, file_bytes=limit)
 
 
-def end(process):
-    """Exit status and what was printed; waits for all processes that hold the same output."""
-    printed, _ = process.communicate(timeout=300)
-    return process.returncode, ' '.join(printed.split())
+def end(started):
+    """Exit status and what was printed, as one line."""
+    status, printed = started.end()
+    return status, ' '.join(printed.split())
 
 
 def fit(*args, **options):

@@ -2,14 +2,15 @@
 
 import json
 import os
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
+from forked import command
 from test_stages import COMMON, FAULTS, FINETUNE, PRETRAIN
 
 from lipfault.faults.log import read_log
 
+ROOT = Path(__file__).parents[2]
 DIARY = '''
 import json
 from pathlib import Path
@@ -54,13 +55,9 @@ def folder(tiny_recording, tmp_path_factory):
 
 
 def lipfault(folder, *args):
-    done = subprocess.run(
-        [sys.executable, '-m', 'lipfault', *map(str, args)],
-        capture_output=True, text=True, timeout=300, check=False,
-        env=os.environ | {'PYTHONPATH': str(folder), 'OMP_NUM_THREADS': '1'},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return done.stdout + done.stderr
+    status, printed = command(args, os.environ | {'PYTHONPATH': f'{folder}:{ROOT}'})
+    assert status == 0, printed[-6000:]
+    return printed
 
 
 @pytest.fixture(scope='module')

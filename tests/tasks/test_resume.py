@@ -3,12 +3,11 @@
 import importlib.util
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from forked import command
 from test_stages import COMMON, PRETRAIN
 
 from lipfault.tasks.checkpoints import WholeFileIO, read_checkpoint, resumable_checkpoint
@@ -38,12 +37,8 @@ def fit(folder, run, *options, strike=None):
         step, number = strike
         fields = f'{{class_path: strike.Strike, init_args: {{step: {step}, number: {number:d}}}}}'
         args += ['--trainer.callbacks', fields]  # one, without a list
-    done = subprocess.run(
-        [sys.executable, '-m', 'lipfault', 'fit', *map(str, args)],
-        capture_output=True, text=True, timeout=300, check=False,
-        env=os.environ | {'PYTHONPATH': str(folder)},
-    )  # fmt: skip
-    return done.returncode, ' '.join((done.stdout + done.stderr).split())
+    status, printed = command(['fit', *args], os.environ | {'PYTHONPATH': str(folder)})
+    return status, ' '.join(printed.split())
 
 
 def last(run):
