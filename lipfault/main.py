@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,13 @@ from lipfault.mistakes import mistake_of
 
 EVALUATIONS = ('validate', 'test', 'predict')
 CERTIFIER = 'lipfault.callbacks.certificate.CertificateWriter'
+BESIDE_THE_POINT = (
+    "LightningCLI's args parameter is intended",  # the arguments are completed before they go there
+    'Be aware that when using `ckpt_path`, callbacks',  # of the training; a test has others
+    'Experiment logs directory',  # that it is not empty; the metrics in it have been put aside
+    r'`isinstance\(treespec, LeafSpec\)` is deprecated',  # in the source of Lightning
+)
+"""Beginnings of what Lightning and torch warn of in every command."""
 
 
 def main(args: list[str] | None = None) -> None:
@@ -38,6 +46,8 @@ def _dispatch(args: list[str]) -> None:
         return
     from lipfault.cli import build
 
+    for message in BESIDE_THE_POINT:
+        warnings.filterwarnings('ignore', message)
     if args and args[0] == 'certify':
         args = ['test', *args[1:], f'--trainer.callbacks+={CERTIFIER}']
     cli = build(_with_config_of_run(args))

@@ -108,7 +108,7 @@ class LastCheckpoint(Checkpoint):
         self._saved_at = trainer.global_step
         if trainer.is_global_zero and self.file.exists():
             os.replace(self.file, self.before)
-        trainer.save_checkpoint(self.file)
+        trainer.save_checkpoint(self.file, weights_only=False)
 
     def _listen(self) -> None:
         if threading.current_thread() is threading.main_thread():

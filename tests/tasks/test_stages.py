@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from forked import command
 
 from lipfault.errors import LipfaultError
 from lipfault.faults.log import read_log
+from lipfault.main import BESIDE_THE_POINT
 from lipfault.report.recall import draw_recall
 from lipfault.report.run import load_run
 from lipfault.tasks.base import CARD
@@ -88,6 +90,7 @@ def runs(configs, tmp_path_factory):
         '--model.pretrained', root / 'pretrain',
     )  # fmt: skip
     assert 'no report drawn' in printed
+    assert not re.search('|'.join(BESIDE_THE_POINT), printed)
     assert not (root / 'finetune' / 'report.html').exists()
     command(['test', '--ckpt_path', root / 'finetune'])  # draws it, although the fit did not
     return root
