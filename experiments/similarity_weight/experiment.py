@@ -52,14 +52,16 @@ def variants(preset: str) -> dict[float, dict[int, Run]]:
     found: dict[float, dict[int, Run]] = {}
     for weight in WEIGHTS if preset == 'full' else QUICK:
         for seed in SEEDS if preset == 'full' else SEEDS[:1]:
-            name, *more = ['paper'] if weight == USUAL else [f'paper_sim_{weight}', _file(weight)]
-            run = stage_two(preset, cell, seed, name, (PAPER, *more))
-            found.setdefault(weight, {})[seed] = run
+            name, overlays = overlays_of(weight)
+            found.setdefault(weight, {})[seed] = stage_two(preset, cell, seed, name, overlays)
     return found
 
 
-def _file(weight: float) -> str:
-    return f'experiments/similarity_weight/sim_{weight}.yaml'
+def overlays_of(weight: float) -> tuple[str, tuple[str, ...]]:
+    """Name of the runs with a weight, and what is laid over the usual configuration of stage 2."""
+    if weight == USUAL:
+        return 'paper', (PAPER,)
+    return f'paper_sim_{weight}', (PAPER, f'experiments/similarity_weight/sim_{weight}.yaml')
 
 
 def late_losses(run: Run) -> dict[str, float]:
