@@ -17,7 +17,13 @@ from experiments.runner.kept import (
     values_of,
 )
 from experiments.runner.method_figures import Methods, chart, draw_recalls
-from experiments.runner.method_tables import Figures, metrics_table, pairs_table, recall_table
+from experiments.runner.method_tables import (
+    RECALLS,
+    Figures,
+    metrics_table,
+    pairs_table,
+    recall_table,
+)
 from experiments.runner.pairs import Scored, paired_differences, read_scored
 from experiments.runner.results import metrics_of, trained_on, write_figure, write_results
 from experiments.runner.run import Run
@@ -76,7 +82,9 @@ def compare(
             _add_from(beside, methods, metrics)
         values[cell] = {'metrics': metrics}
         lines += [f'## {cell}', '', trained_on(devices_of(found)), '']
-        lines += [*metrics_table(metrics, KEYS), '', *recall_table(metrics), '']
+        lines += [*metrics_table(metrics, KEYS), '']
+        for what in RECALLS:
+            lines += [*recall_table(metrics, what), '']
         for split, called in SPLITS.items():
             pairs = differences(sums, ours, split)
             if pairs:
@@ -93,7 +101,7 @@ def compare(
 def _measured(first: set[str], run: Run) -> Values:
     """Metrics and sums of a run; what a method costs is measured on its first seed alone."""
     metrics = metrics_of(run) | (cost_of(run) if run.name in first else {})
-    recalls = sorted(k for k in metrics if '/recall_damage_' in k)
+    recalls = sorted(k for k in metrics if k.startswith(tuple(RECALLS.values())))
     episodes = {split: scored.to_dict() for split, scored in read_scored(run.folder).items()}
     return {
         'metrics': {k: metrics[k] for k in (*KEYS, *recalls) if k in metrics},

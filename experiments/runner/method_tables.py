@@ -9,6 +9,12 @@ from experiments.runner.results import over_seeds, table
 Figures = dict[str, dict[str, Values]]
 """By method and seed."""
 
+RECALLS = {
+    'recall by damage': 'detection/recall_damage_',
+    'recall by kind held out': 'detection_unseen/recall_kind_',
+}
+"""Tables of recall, and how the keys of their figures begin."""
+
 
 def metrics_table(metrics: Figures, keys: Iterable[str]) -> list[str]:
     """One row for each figure that any method has, one column for each method."""
@@ -24,17 +30,27 @@ def metrics_table(metrics: Figures, keys: Iterable[str]) -> list[str]:
     return table(['figure', *heads], rows)
 
 
-def recall_table(metrics: Figures) -> list[str]:
-    """Recall on seen kinds by damage, one row for each method."""
-    prefix = 'detection/recall_damage_'
-    every = [key for seeds in metrics.values() for m in seeds.values() for key in m]
-    keys = sorted({k for k in every if k.startswith(prefix)}, key=lambda k: float(k.split('_')[2]))
+def recall_table(metrics: Figures, what: str) -> list[str]:
+    """Recall on parts of the faults, one row for each method.
+
+    Args:
+        metrics: By method and seed.
+        what: Of `RECALLS`.
+    """
+    prefix = RECALLS[what]
+    every = {key for seeds in metrics.values() for m in seeds.values() for key in m}
+    parts = sorted((k.removeprefix(prefix) for k in every if k.startswith(prefix)), key=_place)
     rows = {
-        name: [over_seeds(m[key] for m in seeds.values() if key in m) for key in keys]
+        name: [over_seeds(m[prefix + p] for m in seeds.values() if prefix + p in m) for p in parts]
         for name, seeds in metrics.items()
     }
-    heads = [k.removeprefix(prefix).replace('_', ' to ') for k in keys]
-    return table(['recall by damage', *heads], rows) if keys else []
+    heads = [part.replace('_', ' to ' if part[0].isdigit() else ' ') for part in parts]
+    return table([what, *heads], rows) if parts else []
+
+
+def _place(part: str) -> tuple[float, str]:
+    """Ranges of damage (`0_1`) by their beginning, kinds by their name."""
+    return float(part.split('_')[0]) if part[0].isdigit() else 0.0, part
 
 
 def pairs_table(pairs: Mapping[str, Mapping[str, Mapping[str, float]]], title: str) -> list[str]:

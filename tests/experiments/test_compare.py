@@ -37,7 +37,10 @@ def leave_behind(run, seed, shift, done='tested'):
     names = {'kinds': np.array(['bias', 'fog', 'delay']), 'modalities': np.array(['arm'])}
     arrays = {f'seen/{key}': value for key, value in left.items()}
     np.savez(run.folder / 'results.npz', threshold=2.0, **names, **arrays)
-    metrics = {'detection/f1': 0.5 + 0.1 * seed, 'detection/recall_damage_0_1': 0.25}
+    metrics = {
+        'detection/f1': 0.5 + 0.1 * seed, 'detection/recall_damage_0_1': 0.25,
+        'detection/recall_kind_bias': 0.5, 'detection_unseen/recall_kind_salt_spray': 0.75,
+    }  # fmt: skip
     (run.folder / 'metrics.json').write_text(json.dumps(metrics))
     (run.folder / 'environment.json').write_text('{"device": "cpu"}')
     (run.folder / 'checkpoints').mkdir()
@@ -71,7 +74,8 @@ def test_only_what_is_done_is_compared(methods, tmp_path):
     results = json.loads((tmp_path / 'results.json').read_text())['a']
     assert set(results['metrics']) == {'ours', 'other'}
     assert results['metrics']['ours']['1'] == {
-        'detection/f1': 0.6, 'detection/recall_damage_0_1': 0.25, 'cpu_s/fit': 12.0,
+        'detection/f1': 0.6, 'detection/recall_damage_0_1': 0.25,
+        'detection_unseen/recall_kind_salt_spray': 0.75, 'cpu_s/fit': 12.0,
     }  # fmt: skip
     assert results['metrics']['ours']['0']['parameters'] == 12
     recall = results['ours minus']['other']['recall']
@@ -79,6 +83,8 @@ def test_only_what_is_done_is_compared(methods, tmp_path):
     text = (tmp_path / 'results.md').read_text()
     assert '| `detection/f1` | 0.55 ± 0.071 | 1.25 ± 0.071 |' in text
     assert '| recall by damage | 0 to 1 |' in text
+    assert '| recall by kind held out | salt spray |' in text
+    assert '| ours | 0.75 ± 0 |' in text
     assert 'Trained on: cpu (4 runs).' in text
     for name in ('recall_a.png', 'recall_a.svg', 'compare_a.png', 'compare_a.svg'):
         assert (tmp_path / name).stat().st_size > 5000
