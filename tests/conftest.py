@@ -13,6 +13,13 @@ from lipfault.modality import Modality
 
 EPISODES = 6
 DURATION_S = 3.0
+LONG = ('tasks', 'tracking')
+"""Folders of tests that run whole commands."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process begin with the long tests; the others fill its time, and not the reverse."""
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
 
 
 @pytest.fixture(autouse=True)
