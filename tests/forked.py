@@ -52,17 +52,17 @@ class Started:
     def end(self) -> tuple[int, str]:
         """Exit status and what was printed, by the process and by those that it started, in order.
 
-        All of them have ended, then.
+        All of them have ended, then; if not, the test fails.
         """
         self._process.join(TIMEOUT_S)
-        if self._process.exitcode is None:
+        status = self._process.exitcode
+        if status is None:
             self._process.kill()
-            self._process.join()
         self._reader.join(TIMEOUT_S)
         printed = self._printed.decode()
+        assert status is not None, f'still running after {TIMEOUT_S} s; printed: {printed}'
         assert not self._reader.is_alive(), f'a process has stayed; printed: {printed}'
-        assert self._process.exitcode is not None
-        return self._process.exitcode, printed
+        return status, printed
 
     def _read(self, receiver: Connection) -> None:
         with receiver, os.fdopen(os.dup(receiver.fileno()), 'rb', buffering=0) as pipe:

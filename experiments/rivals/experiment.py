@@ -41,7 +41,7 @@ Written by `python -m experiments run rivals --preset full`, or with `report` in
 from the runs that are done. What the methods are is in
 [experiments/rivals](../experiments/rivals/README.md), what the figures mean in
 [metrics](metrics.md). `cpu_s` is the processor time to train and to test, beside that of a GPU
-where one did the computing (of the runs on the device of the first seed); `cpu_ms_per_window` that
+where one did the computing, of the runs on the device of our first seed; `cpu_ms_per_window` that
 to detect and correct one window without a GPU, on one thread. `parameters` are those of the compute
 block. Damage is the RMS change of the touched signal in units of its sensor noise. ±: standard
 deviation over the seeds, their number in brackets; in square brackets: 95 % interval of a paired

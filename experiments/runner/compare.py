@@ -77,7 +77,7 @@ def compare(
             continue
         measured.append(found)
         metrics, sums = (_part(values_of(found), part) for part in ('metrics', 'episodes'))
-        _drop_times_elsewhere(found, metrics)
+        _drop_times_elsewhere(found, metrics, ours)
         if beside is not None:
             _add_from(beside, methods, metrics)
         values[cell] = {'metrics': metrics}
@@ -109,10 +109,10 @@ def _measured(first: set[str], run: Run) -> Values:
     }
 
 
-def _drop_times_elsewhere(found: Columns, metrics: Figures) -> None:
-    """Leave the times of runs on the first seed's device: those of two devices have no mean."""
+def _drop_times_elsewhere(found: Columns, metrics: Figures, ours: str) -> None:
+    """Leave the times of runs on the device of our first seed: those of two do not compare."""
+    first = next(iter(found.get(ours, next(iter(found.values()))).values())).device
     for name, seeds in found.items():
-        first = next(iter(seeds.values())).device
         for seed, measured in seeds.items():
             if measured.device != first:
                 kept = {k: v for k, v in metrics[name][seed].items() if not k.startswith('cpu_s/')}

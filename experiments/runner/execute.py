@@ -45,6 +45,7 @@ def execute(run: Run, wanted: State, command: Command = lipfault) -> State:
     """
     with _alone(run.folder):
         state = read_state(run.folder)
+        resumed = state is not None and state.done == 'started'
         if state is not None:
             check_unchanged(state, wanted, run.folder)
         else:
@@ -52,18 +53,16 @@ def execute(run: Run, wanted: State, command: Command = lipfault) -> State:
             state.write(run.folder)
         if state.done == 'started':
             # The folder holds the state at least, so that every fit is a resumed one.
-            _timed(state, 'fit', command, [*run.settings, *run.place, '--ckpt_path', 'last'])
+            seconds = command(['fit', *run.settings, *run.place, '--ckpt_path', 'last'])
+            if not resumed:
+                state.cpu_s['fit'] = seconds
             state.done = 'fitted'
             state.write(run.folder)
         if state.done == 'fitted':
-            _timed(state, 'test', command, ['--ckpt_path', run.where, '--report=false'])
+            state.cpu_s['test'] = command(['test', '--ckpt_path', run.where, '--report=false'])
             state.done = 'tested'
             state.write(run.folder)
     return state
-
-
-def _timed(state: State, name: str, command: Command, args: list[str]) -> None:
-    state.cpu_s[name] = state.cpu_s.get(name, 0.0) + command([name, *args])
 
 
 @contextmanager

@@ -17,17 +17,23 @@ RECALLS = {
 
 
 def metrics_table(metrics: Figures, keys: Iterable[str]) -> list[str]:
-    """One row for each figure that any method has, one column for each method."""
+    """One row for each figure that any method has, one column for each method.
+
+    The number of seeds stands at the head, and where only some of them have a figure beside it.
+    """
     heads = [f'{name} ({len(seeds)})' for name, seeds in metrics.items()]
     known = {key for seeds in metrics.values() for m in seeds.values() for key in m}
     rows = {
-        f'`{key}`': [
-            over_seeds(m[key] for m in seeds.values() if key in m) for seeds in metrics.values()
-        ]
+        f'`{key}`': [_cell([m[key] for m in s.values() if key in m], s) for s in metrics.values()]
         for key in keys
         if key in known
     }
     return table(['figure', *heads], rows)
+
+
+def _cell(values: Sequence[float], seeds: Mapping[str, Values]) -> str:
+    some = f' ({len(values)})' if 0 < len(values) < len(seeds) else ''
+    return over_seeds(values) + some
 
 
 def recall_table(metrics: Figures, what: str) -> list[str]:

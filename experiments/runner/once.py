@@ -11,7 +11,8 @@ def once(run: Run, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str
     """What `measure` gives, from `<name>.json` in the run's folder if it is there.
 
     Args:
-        run: A tested run; its folder is for one configuration only, so the file cannot be stale.
+        run: A tested run; its folder is for one configuration only. Whoever changes what is
+            measured gives it another name.
         name: Of the file, without ending.
         measure: Plain values; their order is kept.
     """

@@ -35,7 +35,7 @@ class State:
         settings: The complete configuration, flat, without `PLACES`.
         pretrained: Hash of the state of stage 1 that the run stands on; empty for stage 1.
         done: How far the run came: `started`, `fitted` or `tested`.
-        cpu_s: CPU seconds by command, over all attempts.
+        cpu_s: CPU seconds by command; of a fit that was interrupted they are not known.
     """
 
     settings: dict[str, Any]

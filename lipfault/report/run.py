@@ -34,7 +34,8 @@ class Run:
     Args:
         folder: The run folder.
         metrics: Flat keys and numbers of `metrics.json`.
-        history: Columns of `metrics.csv` that hold a number anywhere.
+        history: Columns of `metrics.csv` that hold a number anywhere; of a resumed run, of the logs
+            of all its parts.
         results: Samples and scores of `results.npz`.
         config: Text of `lipfault_config.yaml`.
         environment: Content of `environment.json`: versions, seed, command.
@@ -75,7 +76,7 @@ def load_run(folder: Path) -> Run:
     return Run(
         folder=folder,
         metrics=_numbers(_read_json(folder / 'metrics.json')),
-        history=_read_history(folder / 'metrics.csv'),
+        history=_read_history(folder),
         results=Results.load(folder / 'results.npz'),
         config=config.read_text(encoding='utf-8') if config.exists() else '',
         environment=_read_json(folder / 'environment.json'),
@@ -104,10 +105,29 @@ def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _read_history(path: Path) -> dict[str, Curve]:
-    """The columns of Lightning's sparse CSV log, each without its empty cells."""
-    if not path.exists():
-        return {}
+def _read_history(folder: Path) -> dict[str, Curve]:
+    """The columns of Lightning's sparse CSV logs, each without its empty cells.
+
+    A resumed run has a log for each part (`metrics.part1.csv`, ..., at last `metrics.csv`); what a
+    part repeats of the one before stands in its place.
+    """
+    parts = sorted(folder.glob('metrics.part*.csv'), key=lambda part: (len(part.name), part.name))
+    points: dict[str, list[tuple[float, float]]] = {}
+    for path in (*parts, folder / 'metrics.csv'):
+        part = _read_log(path) if path.exists() else {}
+        begin = min((pairs[0][0] for pairs in part.values()), default=math.inf)
+        for column in points.keys() | part.keys():
+            kept = [pair for pair in points.get(column, []) if not pair[0] >= begin]
+            points[column] = kept + part.get(column, [])
+    return {
+        column: Curve(*np.asarray(pairs, dtype=np.float64).T)
+        for column, pairs in points.items()
+        if pairs
+    }
+
+
+def _read_log(path: Path) -> dict[str, list[tuple[float, float]]]:
+    """Steps and values by column of one log."""
     points: dict[str, list[tuple[float, float]]] = {}
     with path.open(newline='', encoding='utf-8') as file:
         for number, row in enumerate(csv.DictReader(file), start=2):
@@ -120,6 +140,4 @@ def _read_history(path: Path) -> dict[str, Curve]:
                             f'{path}, line {number}, column {column!r}: not a number: {cell!r}'
                         ) from error
                     points.setdefault(column, []).append(point)
-    return {
-        column: Curve(*np.asarray(pairs, dtype=np.float64).T) for column, pairs in points.items()
-    }
+    return points

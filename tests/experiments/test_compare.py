@@ -108,12 +108,15 @@ def test_what_is_known_of_runs_elsewhere_stays(methods, tmp_path):
     assert set(results['metrics']['ours']) == {'0', '1'}
 
 
-def test_times_of_two_devices_have_no_mean(methods, tmp_path):
-    (methods['ours'][1].folder / 'environment.json').write_text('{"device": "NVIDIA H200"}')
+def test_times_of_two_devices_are_not_compared(methods, tmp_path):
+    for run in (methods['ours'][1], methods['other'][0]):
+        (run.folder / 'environment.json').write_text('{"device": "NVIDIA H200"}')
     compare({'a': methods}, 'ours', tmp_path)
+    assert '| `cpu_s/fit` | 12 (1) | 12 (1) |' in (tmp_path / 'results.md').read_text()
     results = json.loads((tmp_path / 'results.json').read_text())['a']['metrics']
     assert results['ours']['0']['cpu_s/fit'] == 12.0
     assert 'cpu_s/fit' not in results['ours']['1']
+    assert 'cpu_s/fit' not in results['other']['0']
     assert results['other']['1']['cpu_s/fit'] == 12.0
 
 
@@ -129,7 +132,7 @@ def test_what_another_experiment_knows_of_a_run_stands_beside(methods, tmp_path)
     assert not any(
         'delay/detected' in m for m in (results['ours']['0'], *results['other'].values())
     )
-    assert '| `delay/median_s` | 0.5 | – |' in (tmp_path / 'results.md').read_text()
+    assert '| `delay/median_s` | 0.5 (1) | – |' in (tmp_path / 'results.md').read_text()
     assert 'delay' not in (tmp_path / 'runs.json').read_text()
 
 

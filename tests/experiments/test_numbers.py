@@ -1,4 +1,8 @@
-"""Numbers in the pages stand in a committed file of results."""
+"""Numbers in the pages stand in a committed file of results.
+
+In an answer a number must be a rounding of some result of its experiment: one that was mistyped may
+be that of another figure. The large tables are compared figure by figure.
+"""
 
 import json
 import re
@@ -77,11 +81,11 @@ def test_the_table_of_rivals_is_made_of_the_results():
         rows = re.findall(r'^\| `([^`]+)` \| (.*) \|$', part, flags=re.MULTILINE)
         assert len(rows) > 10
         for key, cells in rows:
-            wanted = [
-                over_seeds(m[key] for m in cell['metrics'][name].values() if key in m)
-                for name in methods
-            ]
-            assert cells.split(' | ') == wanted, key
+            for name, found in zip(methods, cells.split(' | '), strict=True):
+                seeds = cell['metrics'][name].values()
+                known = [m[key] for m in seeds if key in m]
+                some = f' ({len(known)})' if 0 < len(known) < len(seeds) else ''
+                assert found == over_seeds(known) + some, (key, name)
         differences = re.findall(r'[-+][\d.e-]+ \[[^]]+\]', part)
         known = [cell[k][n] for k in cell if 'minus' in k for n in cell[k]]
         assert sorted(differences) == sorted(

@@ -22,6 +22,22 @@ def test_history_leaves_out_empty_cells(tmp_path: Path) -> None:
     }
 
 
+def test_history_of_a_resumed_run_has_all_parts(tmp_path: Path) -> None:
+    """What a part repeats of the one before counts once; the tenth part comes after the second."""
+    logs = {
+        'metrics.part2.csv': 'step,epoch,loss,val\n3,0,7.0,\n',
+        'metrics.part10.csv': 'step,epoch,loss,val\n4,1,6.0,\n5,1,,0.4\n6,1,5.5,\n',
+        'metrics.csv': 'step,epoch,loss,val\n5,1,,0.5\n6,1,5.0,\n',
+    }
+    for name, text in logs.items():
+        (tmp_path / name).write_text(text)
+    history = load_run(tmp_path).history
+    assert {name: (c.step.tolist(), c.value.tolist()) for name, c in history.items()} == {
+        'loss': ([3, 4, 6], [7.0, 6.0, 5.0]),
+        'val': ([5], [0.5]),
+    }
+
+
 def test_null_metrics_are_nan_and_texts_are_left_out(tmp_path: Path) -> None:
     (tmp_path / 'metrics.json').write_text('{"a": 1, "b": null, "c": "text"}')
     metrics = load_run(tmp_path).metrics

@@ -29,7 +29,6 @@ class Strike(Callback):
             os.kill(os.getpid(), self.number)
 '''
 PAIR = ('--trainer.devices=2', '--trainer.strategy=ddp')
-LONE_VARIABLES = {'OMP_NUM_THREADS': '1'}
 
 
 @pytest.fixture(scope='module')
@@ -42,7 +41,7 @@ def folder(tiny_recording, tmp_path_factory):
     return folder
 
 
-def start(folder, run, *options, variables=LONE_VARIABLES, strike=None, limit=None):
+def start(folder, run, *options, variables=None, strike=None, limit=None):
     """Start stage 1 in a process of its own, files limited to a size if asked for."""
     args = ['--config', folder / 'pretrain.yaml', '--run', run, '--save_every=1', *options]
     if strike is not None:
@@ -50,7 +49,7 @@ def start(folder, run, *options, variables=LONE_VARIABLES, strike=None, limit=No
         value = json.dumps({'class_path': 'strike.Strike', 'init_args': fields})
         args += ['--trainer.callbacks+', value]
     python_path = f'{folder}:{os.environ.get("PYTHONPATH", "")}'
-    environment = os.environ | {'PYTHONPATH': python_path} | variables
+    environment = os.environ | {'PYTHONPATH': python_path} | (variables or {})
     return Started(['fit', *args], environment, file_bytes=limit)
 
 
@@ -119,7 +118,7 @@ def test_a_port_in_use_is_named_and_no_process_stays(folder, tmp_path):
     with socket.socket() as busy:
         busy.bind(('127.0.0.1', 0))
         busy.listen()
-        variables = LONE_VARIABLES | {'MASTER_PORT': str(busy.getsockname()[1])}
+        variables = {'MASTER_PORT': str(busy.getsockname()[1])}
         status, printed = fit(folder, tmp_path / 'run', *PAIR, variables=variables)
     assert status == 1
     assert f'port {variables["MASTER_PORT"]} for the processes to meet at is in use' in printed
@@ -132,7 +131,7 @@ def test_processes_started_by_slurm_train_as_those_that_we_start(folder, whole, 
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = str(free.getsockname()[1])
-    shared = LONE_VARIABLES | {
+    shared = {
         'SLURM_JOB_ID': '4711', 'SLURM_JOB_NAME': 'train', 'SLURM_NTASKS': '2', 'SLURM_NNODES': '1',
         'SLURM_NTASKS_PER_NODE': '2', 'SLURM_NODEID': '0', 'SLURM_NODELIST': '127.0.0.1',
         'MASTER_PORT': port,

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,7 +66,10 @@ def lipfault(folder, *args):
 def runs(folder):
     """Both stages, each trained by two processes."""
     one, two = (folder / name for name in ('pretrain', 'finetune'))
-    lipfault(folder, 'fit', '--config', f'{one}.yaml', '--run', one, *PAIR)
+    as_a_user_does = [sys.executable, '-m', 'lipfault', 'fit', '--config', f'{one}.yaml']
+    subprocess.run(
+        [*as_a_user_does, '--run', one, *map(str, PAIR)], check=True, timeout=300, cwd=folder
+    )
     printed = lipfault(
         folder, 'fit', '--config', f'{two}.yaml', '--run', two, '--model.pretrained', one,
         '--report=true', *PAIR,
