@@ -1,5 +1,6 @@
 """Continuous recordings with scheduled faults, and when each method raises the alarm."""
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -112,7 +113,12 @@ def report(preset: str, folder: Path) -> None:
 
 
 def draw(methods: Delays) -> Figure:
-    """Share of the events found, by the time since their onset; all seeds together."""
+    """Share of the events found, by the time since their onset.
+
+    All seeds of a method together, their number in brackets.
+    """
+    every = [d for seeds in methods.values() for of in seeds.values() for d in of['delays_s']]
+    end = max((d for d in every if math.isfinite(d)), default=1.0)
     with rc_context(RC):
         figure = new_figure(8.4, 4.4)
         axes = figure.subplots()
@@ -124,7 +130,10 @@ def draw(methods: Delays) -> Figure:
             delays = delays.sort().values
             share = torch.arange(1, len(delays) + 1) / len(delays)
             known = delays.isfinite()
-            axes.step(delays[known], share[known], where='post', color=colour, ls=style, label=name)
+            found = [0.0, *share[known].tolist()]
+            times = [0.0, *delays[known].tolist(), end]
+            label = f'{name} ({len(methods[name])})'
+            axes.step(times, [*found, found[-1]], where='post', color=colour, ls=style, label=label)
         axes.set(xlabel='seconds since the onset', ylabel='share of the events found', ylim=(0, 1))
         figure.legend(fontsize=7.5, loc='outside right center')
     return figure

@@ -118,7 +118,7 @@ def _pairs(seeds: Mapping[str, Matrix]) -> list[tuple[str, str]]:
 def draw(methods: Matrices) -> Figure:
     """A map for each method: gain from the faulty modality (row) to the cleaned (column).
 
-    The mean over the seeds.
+    The mean over the seeds, their number in brackets.
     """
     with rc_context(RC):
         count = len(methods)
@@ -139,7 +139,8 @@ def draw(methods: Matrices) -> Figure:
             axes.set_xticks(range(len(outputs)), labels=outputs, fontsize=7)
             axes.set_yticks(range(len(sources)), labels=sources, fontsize=7)
             axes.grid(visible=False)
-            axes.set_title(name, fontsize=9)
+            axes.set(xlabel='cleaned', ylabel='faulty')
+            axes.set_title(f'{name} ({len(seeds)})', fontsize=9)
     return figure
 
 

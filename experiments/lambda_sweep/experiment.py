@@ -56,7 +56,7 @@ def report(preset: str, folder: Path) -> None:
 
 
 def draw(found: Figures) -> Figure:
-    """A panel for each figure, its value at each pair of weights."""
+    """A panel for each figure, its value at each pair of weights; white is 0."""
     with rc_context(RC):
         figure = new_figure(10.5, 8.0)
         for axes, (key, title) in zip(figure.subplots(3, 3).flat, KEYS.items(), strict=True):
@@ -68,7 +68,8 @@ def draw(found: Figures) -> Figure:
 def _draw_grid(axes: Axes, of_pair: dict[tuple[float, float], float]) -> None:
     sims, cons = (sorted(set(weights)) for weights in zip(*of_pair, strict=True))
     grid = np.array([[of_pair.get((sim, con), math.nan) for sim in sims] for con in cons])
-    axes.imshow(grid, origin='lower', aspect='auto', cmap=RIGHT, alpha=0.75)
+    most = max((v for v in of_pair.values() if v > 0), default=1.0)
+    axes.imshow(grid, origin='lower', aspect='auto', cmap=RIGHT, alpha=0.75, vmin=0, vmax=most)
     for (row, column), value in np.ndenumerate(grid):
         text = '–' if math.isnan(value) else f'{value:.3g}'
         axes.text(column, row, text, ha='center', va='center')

@@ -143,15 +143,16 @@ def report(preset: str, folder: Path) -> None:
 
 
 def draw(found: dict[str, dict[str, Found]]) -> Figure:
-    """Both encoders, modality by modality: share reached, participation and contrast."""
+    """Both encoders, modality by modality: share reached and participation.
+
+    Not the contrast, which is one over positions for one encoder, over numbers for the other.
+    """
     places = [f'{cell}, {n}' for cell, modalities in found.items() for n in modalities][::-1]
     values = [of for modalities in found.values() for of in modalities.values()][::-1]
     with rc_context(RC):
-        figure = new_figure(9.6, 1.4 + 0.45 * len(places))
+        figure = new_figure(7.6, 1.4 + 0.45 * len(places))
         for axes, key in zip(
-            figure.subplots(1, 3, sharey=True),
-            ('reached', 'participation', 'contrast'),
-            strict=True,
+            figure.subplots(1, 2, sharey=True), ('reached', 'participation'), strict=True
         ):
             for kind, colour, shift in (('convolutional', BLUE, 0.18), ('dense', VERMILION, -0.18)):
                 axes.barh(

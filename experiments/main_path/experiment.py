@@ -40,7 +40,7 @@ GOALS = {
     'norm/corrector': '',
     'norm/detector': '',
 }
-"""Figures of the table, and what is asked for."""
+"""Figures of the table, and what this project wants of them."""
 
 BINS = (('0', '1'), ('1', '2'), ('2', '4'), ('4', '8'), ('8', '16'), ('16', '64'), ('64', 'inf'))
 """Damage, in the units of the sensor noise."""
@@ -52,8 +52,8 @@ Written by `make main-path` (`python -m experiments report main_path --preset fu
 from the runs that are done): both stages with the shipped configurations, on the shipped
 recordings. `paper` is the compute block as published, on the same stage 1.
 Number of seeds in brackets; ±: standard deviation over the seeds. Test episodes are used for
-nothing else; the threshold comes from clean calibration episodes, for 1 % false alarms. What
-each figure means is in [metrics](metrics.md). `ceiling` is what a detector reaches that finds
+nothing else; the threshold comes from clean calibration episodes, for 1 % false alarms. Goals are
+those that this project has set itself. What each figure means is in [metrics](metrics.md). `ceiling` is what a detector reaches that finds
 every seen fault above the sensor noise and takes those below it for clean.
 """
 
@@ -113,7 +113,7 @@ def figures(found: Mapping[str, Mapping[str, Values]]) -> list[str]:
         f'`{k}`': [GOALS.get(k, ''), *(_seeds(runs, k) for runs in found.values())] for k in keys
     }
     heads = [f'{column} ({len(runs)})' for column, runs in found.items()]
-    return table(['figure', 'asked for', *heads], rows)
+    return table(['figure', 'goal', *heads], rows)
 
 
 def recalls(found: Mapping[str, Mapping[str, Values]]) -> list[str]:

@@ -118,6 +118,7 @@ def _draw_modality(figure: SubFigure, run: Run, examples: Examples, rows: int) -
         for axes, key in zip(grid[0], keys, strict=True):
             axes.set_title(titles[key], fontsize=8, weight='normal', loc='center')
     else:
+        grid[-1, 0].set_xlabel('time step', fontsize=7.5)
         handles, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc='outside upper right', ncols=4, fontsize=7)
 
