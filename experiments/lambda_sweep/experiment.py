@@ -47,11 +47,14 @@ def report(preset: str, folder: Path) -> None:
     known = known_of(columns, results_folder('similarity_weight', preset))
     measured = {k: v for k, v in known.items() if v} | gathered(columns, folder, measure)
     measured = {column: measured[column] for column in columns if column in measured}
-    values = values_of(measured)
+    pairs = dict(zip(columns, variants(preset), strict=True))
+    found = {pairs[column]: seeds[str(seed)] for column, seeds in values_of(measured).items()}
+    values = {
+        f'{sim:g}, {con:g}': {str(seed): {'sim': sim, 'con': con, **figures}}
+        for (sim, con), figures in found.items()
+    }
     publish(folder, values, seeds_table('λ_sim, λ_con (seeds)', values, KEYS), measured)
-    if values:
-        pairs = {column: pair for pair, column in zip(variants(preset), columns, strict=True)}
-        found = {pairs[column]: seeds[str(seed)] for column, seeds in values.items()}
+    if found:
         write_figure(folder, 'lambda_grid', draw(found))
 
 
