@@ -53,8 +53,9 @@ from the runs that are done): both stages with the shipped configurations, on th
 recordings. `paper` is the compute block as published, on the same stage 1.
 Number of seeds in brackets; ±: standard deviation over the seeds. Test episodes are used for
 nothing else; the threshold comes from clean calibration episodes, for 1 % false alarms. Goals are
-those that this project has set itself. What each figure means is in [metrics](metrics.md). `ceiling` is what a detector reaches that finds
-every seen fault above the sensor noise and takes those below it for clean.
+those that this project has set itself. What each figure means is in [metrics](metrics.md).
+`ceiling` is what a detector reaches that finds every seen fault above the sensor noise and takes
+those below it for clean.
 """
 
 
