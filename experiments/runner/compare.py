@@ -16,7 +16,7 @@ from experiments.runner.kept import (
     known_of,
     values_of,
 )
-from experiments.runner.method_figures import Methods, chart, draw_recalls
+from experiments.runner.method_figures import Methods, chart, draw_differences, draw_recalls
 from experiments.runner.method_tables import (
     RECALLS,
     Figures,
@@ -85,12 +85,14 @@ def compare(
         lines += [*metrics_table(metrics, KEYS), '']
         for what in RECALLS:
             lines += [*recall_table(metrics, what), '']
-        for split, called in SPLITS.items():
-            pairs = differences(sums, ours, split)
-            if pairs:
-                values[cell][f'{ours} minus{called}'] = pairs
-                lines += [*pairs_table(pairs, f'{ours} minus{called}'), '']
+        every = {called: differences(sums, ours, split) for split, called in SPLITS.items()}
+        pairs = {called: found for called, found in every.items() if found}
+        for called, found_pairs in pairs.items():
+            values[cell][f'{ours} minus{called}'] = found_pairs
+            lines += [*pairs_table(found_pairs, f'{ours} minus{called}'), '']
         write_figure(folder, f'compare_{cell}', chart(metrics))
+        if pairs:
+            write_figure(folder, f'differences_{cell}', draw_differences(pairs, ours))
         draw_recalls(folder / f'recall_{cell}', methods, found)
     if not values:
         lines.append('No run is done yet.')

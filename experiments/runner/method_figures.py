@@ -14,10 +14,13 @@ from experiments.runner.run import Run
 from lipfault.report.recall import draw_recall_map
 from lipfault.report.results import NothingToShow
 from lipfault.report.run import load_run
-from lipfault.report.style import BLUE, INK, RC, grid_of, new_figure
+from lipfault.report.style import BLUE, FAINT, INK, RC, grid_of, new_figure
 
 Methods = Mapping[str, Mapping[int, Run]]
 """Runs by method and seed."""
+
+Pairs = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Mean, low and high of the difference to ours, by method and figure."""
 
 DRAWN = {
     'detection/f1': 'F1, seen kinds',
@@ -28,6 +31,9 @@ DRAWN = {
     'clean/degradation': 'harm to clean input',
 }
 """Figures of the chart."""
+
+DIFFERENCES = {'f1': 'F1', 'energy_left': 'energy left', 'recovery': 'recovery'}
+"""Figures of which differences are drawn."""
 
 
 def chart(metrics: Figures) -> Figure:
@@ -70,6 +76,41 @@ def draw_bars(
         axes.set_xscale('symlog', linthresh=0.01)
     axes.set_yticks(range(len(names)), labels=names, fontsize=7)
     axes.set_title(title, fontsize=9)
+    axes.grid(visible=False, axis='y')
+
+
+def draw_differences(pairs: Mapping[str, Pairs], ours: str) -> Figure:
+    """How far each other method is from ours, with the 95 % interval.
+
+    Near zero the axes are linear, so that small differences and large ones are seen together.
+
+    Args:
+        pairs: By split (`''`, `', kinds held out'`).
+        ours: The method from which all others are subtracted.
+    """
+    panels = [(figure, split) for split in pairs for figure in DIFFERENCES]
+    rows = max(len(found) for found in pairs.values())
+    with rc_context(RC):
+        figure = new_figure(10.5, len(pairs) * (1.1 + 0.2 * rows))
+        grid = figure.subplots(len(pairs), len(DIFFERENCES), squeeze=False)
+        for axes, (key, split) in zip(grid.flat, panels, strict=True):
+            _draw_intervals(axes, {n: f[key] for n, f in pairs[split].items() if key in f})
+            axes.set_title(f'{DIFFERENCES[key]}{split}', fontsize=9)
+            axes.set_xlabel(f'{ours} minus the other', fontsize=8)
+    return figure
+
+
+def _draw_intervals(axes: Axes, found: Mapping[str, Mapping[str, float]]) -> None:
+    names = list(found)[::-1]
+    for place, name in enumerate(names):
+        low, mean, high = (found[name][key] for key in ('low', 'mean', 'high'))
+        colour = INK if low <= 0 <= high else BLUE
+        axes.plot([low, high], [place, place], color=colour, lw=1.6)
+        axes.plot([mean], [place], 'o', color=colour, ms=4)
+    axes.axvline(0, color=FAINT, lw=0.8)
+    axes.set_xscale('symlog', linthresh=0.01)
+    axes.set_yticks(range(len(names)), labels=names, fontsize=7)
+    axes.tick_params(axis='x', labelsize=7)
     axes.grid(visible=False, axis='y')
 
 

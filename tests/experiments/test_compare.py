@@ -86,8 +86,9 @@ def test_only_what_is_done_is_compared(methods, tmp_path):
     assert '| recall by kind held out | salt spray |' in text
     assert '| ours | 0.75 ± 0 |' in text
     assert 'Trained on: cpu (4 runs).' in text
-    for name in ('recall_a.png', 'recall_a.svg', 'compare_a.png', 'compare_a.svg'):
-        assert (tmp_path / name).stat().st_size > 5000
+    for name in ('recall_a', 'compare_a', 'differences_a'):
+        assert (tmp_path / f'{name}.png').stat().st_size > 5000
+        assert (tmp_path / f'{name}.svg').stat().st_size > 5000
 
 
 def test_what_is_known_of_runs_elsewhere_stays(methods, tmp_path):
