@@ -51,8 +51,11 @@ def test_delays_of_seeds_that_miss_some(tmp_path, monkeypatch):
     assert '## b' not in page
     assert (tmp_path / 'delay_a.png').stat().st_size > 5000
     ours, other = delay.draw(values).axes[0].lines
-    assert ours.get_ydata().tolist() == pytest.approx([k / 6 for k in range(1, 6)])  # together
-    assert other.get_ydata().tolist() == pytest.approx([1 / 3])
+    # The seeds together, from none found to the end of the slowest curve.
+    assert ours.get_ydata().tolist() == pytest.approx([*(k / 6 for k in range(6)), 5 / 6])
+    assert other.get_ydata().tolist() == pytest.approx([0, 1 / 3, 1 / 3])
+    assert ours.get_xdata()[-1] == other.get_xdata()[-1] == 1.5
+    assert (ours.get_label(), other.get_label()) == ('ours (2)', 'other (1)')
 
 
 def matrix(energy):
