@@ -43,15 +43,15 @@ def variants(preset: str) -> dict[tuple[float, float], Run]:
 def report(preset: str, folder: Path) -> None:
     """A row for each pair of weights, and each figure over the grid."""
     seed = cells_and_seeds(preset)[0][1]
-    columns = {f'{sim:g}, {con:g}': {seed: run} for (sim, con), run in variants(preset).items()}
+    pairs = {f'{sim:g}, {con:g}': (sim, con) for sim, con in variants(preset)}
+    columns = {name: {seed: variants(preset)[pair]} for name, pair in pairs.items()}
     known = known_of(columns, results_folder('similarity_weight', preset))
-    measured = {k: v for k, v in known.items() if v} | gathered(columns, folder, measure)
-    measured = {column: measured[column] for column in columns if column in measured}
-    pairs = dict(zip(columns, variants(preset), strict=True))
-    found = {pairs[column]: seeds[str(seed)] for column, seeds in values_of(measured).items()}
+    known |= gathered(columns, folder, measure)  # in the order of the columns
+    measured = {name: seeds for name, seeds in known.items() if seeds}
+    found = {pairs[name]: seeds[str(seed)] for name, seeds in values_of(measured).items()}
     values = {
-        f'{sim:g}, {con:g}': {str(seed): {'sim': sim, 'con': con, **figures}}
-        for (sim, con), figures in found.items()
+        name: {str(seed): {'sim': pairs[name][0], 'con': pairs[name][1], **found[pairs[name]]}}
+        for name in measured
     }
     publish(folder, values, seeds_table('λ_sim, λ_con (seeds)', values, KEYS), measured)
     if found:

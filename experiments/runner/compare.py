@@ -86,10 +86,10 @@ def compare(
         for what in RECALLS:
             lines += [*recall_table(metrics, what), '']
         every = {called: differences(sums, ours, split) for split, called in SPLITS.items()}
-        pairs = {called: found for called, found in every.items() if found}
-        for called, found_pairs in pairs.items():
-            values[cell][f'{ours} minus{called}'] = found_pairs
-            lines += [*pairs_table(found_pairs, f'{ours} minus{called}'), '']
+        pairs = {called: of_split for called, of_split in every.items() if of_split}
+        for called, of_split in pairs.items():
+            values[cell][f'{ours} minus{called}'] = of_split
+            lines += [*pairs_table(of_split, f'{ours} minus{called}'), '']
         write_figure(folder, f'compare_{cell}', chart(metrics))
         if pairs:
             write_figure(folder, f'differences_{cell}', draw_differences(pairs, ours))
@@ -113,7 +113,8 @@ def _measured(first: set[str], run: Run) -> Values:
 
 def _drop_times_elsewhere(found: Columns, metrics: Figures, ours: str) -> None:
     """Leave the times of runs on the device of our first seed: those of two do not compare."""
-    first = next(iter(found.get(ours, next(iter(found.values()))).values())).device
+    reference = found.get(ours) or next(iter(found.values()))
+    first = next(iter(reference.values())).device
     for name, seeds in found.items():
         for seed, measured in seeds.items():
             if measured.device != first:

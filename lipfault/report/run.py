@@ -116,8 +116,8 @@ def _read_history(folder: Path) -> dict[str, Curve]:
     for path in (*parts, folder / 'metrics.csv'):
         part = _read_log(path) if path.exists() else {}
         begin = min((pairs[0][0] for pairs in part.values()), default=math.inf)
-        for column in points.keys() | part.keys():
-            kept = [pair for pair in points.get(column, []) if not pair[0] >= begin]
+        for column in dict.fromkeys([*points, *part]):  # in the order of the logs
+            kept = [pair for pair in points.get(column, []) if pair[0] < begin]
             points[column] = kept + part.get(column, [])
     return {
         column: Curve(*np.asarray(pairs, dtype=np.float64).T)
