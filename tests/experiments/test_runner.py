@@ -188,6 +188,16 @@ def test_every_experiment_says_what_it_asks(name):
                 assert isinstance(yaml.safe_load((ROOT / config).read_text()), dict), config
 
 
+def run_by_itself(script):
+    """Run a script in a process whose server of processes no other test has started."""
+    runner = subprocess.run(
+        [sys.executable, script], env=os.environ | {'PYTHONPATH': str(ROOT)}, check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert runner.returncode == 0, runner.stderr[-2000:]
+    return runner
+
+
 def test_a_command_has_a_process_of_its_own(tmp_path):
     script = tmp_path / 'runner.py'
     script.write_text(
@@ -201,11 +211,7 @@ def test_a_command_has_a_process_of_its_own(tmp_path):
         '        print("seen:", error)\n'
         '    assert process.lipfault(["faults", "list"]) > 0\n'
     )
-    runner = subprocess.run(
-        [sys.executable, script], env=os.environ | {'PYTHONPATH': str(ROOT)}, check=False,
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert runner.returncode == 0, runner.stderr[-2000:]
+    runner = run_by_itself(script)
     assert 'nowhere.h5' in runner.stderr  # said by the command
     assert 'nowhere.h5 --out x ended with status 1' in runner.stdout
 
@@ -222,11 +228,7 @@ def test_commands_of_several_threads_do_not_fail_by_each_other(tmp_path):
         '        seconds = list(pool.map(process.lipfault, [["fit"]] * 200))\n'
         '    assert len(seconds) == 200\n'
     )
-    runner = subprocess.run(
-        [sys.executable, script], env=os.environ | {'PYTHONPATH': str(ROOT)}, check=False,
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert runner.returncode == 0, runner.stderr[-2000:]
+    run_by_itself(script)
 
 
 def test_a_command_ends_with_the_runner(tmp_path):
