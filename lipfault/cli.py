@@ -34,6 +34,12 @@ from lipfault.tasks.checkpoints import (
 from lipfault.tracking.group import group_of
 from lipfault.tracking.stage_logger import StageLogger
 
+DESCRIPTION = """\
+Fault-tolerant multimodal learning. Beside the subcommands below, each with --help of its own:
+certify (test, and bounds of the sensitivity to faults), report (draw the page of a run again), data
+(simulate, inspect and check recordings), faults (catalogue and pictures of the faults), sweep
+(trainings over a grid of settings), dashboard (W&B)."""
+
 ExtraLogger = Literal['tensorboard', 'wandb']
 
 
@@ -285,6 +291,6 @@ def command_line(args: list[str], kind: type[LipfaultCLI]) -> LipfaultCLI:
         seed_everything_default=0,
         auto_configure_optimizers=False,
         save_config_kwargs={'config_filename': CONFIG_NAME, 'overwrite': True},
-        parser_kwargs={'parser_mode': 'yaml', 'description': 'Fault-tolerant multimodal learning.'},
+        parser_kwargs={'parser_mode': 'yaml', 'description': DESCRIPTION},
         args=args,
     )

@@ -42,7 +42,8 @@ def _dispatch(args: list[str]) -> None:
     commands = _commands(args[0]) if args else None
     if commands is not None:
         args = ['--dry_run=true' if arg == '--dry-run' else arg for arg in args]
-        jsonargparse.auto_cli(commands, args=args[1:], as_positional=False)  # type: ignore[arg-type]
+        program = f'lipfault {args[0]}'
+        jsonargparse.auto_cli(commands, args=args[1:], as_positional=False, prog=program)  # type: ignore[arg-type]
         return
     from lipfault.cli import build
 

@@ -41,14 +41,14 @@ Written by `python -m experiments run rivals --preset full`, or with `report` in
 from the runs that are done. What the methods are is in
 [experiments/rivals](../experiments/rivals/README.md), what the figures mean in
 [metrics](metrics.md). `cpu_s` is the processor time to train and to test, beside that of a GPU
-where one did the computing, of the runs on the device of our first seed; `cpu_ms_per_window` that
-to detect and correct one window without a GPU, on one thread. `parameters` are those of the compute
+where one did the computing; `cpu_ms_per_window` that to detect and correct one window without a
+GPU, on one thread, measured once, with a noise of some 20 %. `parameters` are those of the compute
 block. Damage is the RMS change of the touched signal in units of its sensor noise. ±: standard
 deviation over the seeds, their number in brackets; in square brackets: 95 % interval of a paired
-difference, test episodes resampled. `delay`: share of the faults scheduled on continuous recordings
-that are found, and within how many seconds half of all are, from
-[delay](../experiments/delay/README.md), as far as measured there, in part on other trainings of the
-same configurations.
+difference, by Student's t and the jackknife over the few test episodes. `delay`: share of the
+faults scheduled on continuous recordings that are found, and within how many seconds half of all
+are, from [delay](../experiments/delay/README.md), as far as measured there, in part on other
+trainings of the same configurations.
 """
 
 
@@ -90,7 +90,8 @@ def runs(preset: str) -> list[Run]:
 def report(preset: str, folder: Path) -> None:
     """The main table."""
     page = PAGE if preset == 'full' else None
-    compare(variants(preset), OURS, folder, HEAD, page, beside=results_folder('delay', preset))
+    delays = results_folder('delay', preset)
+    compare(variants(preset), OURS, folder, HEAD, page, beside=delays, maps=True)
 
 
 EXPERIMENT = Experiment(

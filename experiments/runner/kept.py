@@ -1,6 +1,7 @@
 """Figures of runs that are here, and of those for which a committed file still speaks."""
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,12 +73,22 @@ def gathered(
         for seed, run in runs.items():
             if ready(run):
                 measured = Measured(run.name, wanted_state(run).hash, device_of(run), measure(run))
+                _tell_replaced(known.get(run.name), measured)
             elif _of_today(known, run):
                 measured = known[run.name]
             else:
                 continue
             found.setdefault(column, {})[str(seed)] = measured
     return found
+
+
+def _tell_replaced(before: Measured | None, now: Measured) -> None:
+    """What was committed is not lost unnoticed to another training of the same run."""
+    if before is not None and before.device != now.device:
+        sys.stderr.write(
+            f'{now.run}: the run on this machine ({now.device}) takes the place of the one '
+            f'in {FILE} ({before.device})\n'
+        )
 
 
 def known_of(columns: Mapping[str, Mapping[int, Run]], folder: Path) -> Columns:

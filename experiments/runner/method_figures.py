@@ -134,5 +134,5 @@ def recall_maps(done: Methods) -> Figure:
                 draw_recall_map(axes, load_run(runs[seed].folder), 'seen', counts=False)
             except NothingToShow as reason:
                 axes.text(0.5, 0.5, str(reason), ha='center', va='center', wrap=True)
-            axes.set_title(f'{name}, seed {seed}')
+            axes.set_title(f'{name}, seed {seed}: recall in %', fontsize=9)
     return figure

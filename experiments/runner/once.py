@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from experiments.runner.results import write_json
 from experiments.runner.run import Run
 
 
@@ -18,8 +19,6 @@ def once(run: Run, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str
     """
     file = run.folder / f'{name}.json'
     if not file.exists():
-        temporary = file.with_suffix('.tmp')
-        temporary.write_text(json.dumps(measure(), indent=1) + '\n')
-        temporary.replace(file)
+        write_json(file, measure(), in_order=True)
     found: dict[str, Any] = json.loads(file.read_text())
     return found

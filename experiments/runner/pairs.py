@@ -1,4 +1,4 @@
-"""Paired differences between two methods on the same windows, with bootstrap intervals."""
+"""Paired differences between two methods on the same windows, with their intervals."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from lipfault.errors import LipfaultError
 
@@ -88,8 +89,8 @@ class Difference:
 
     Args:
         mean: Over all windows and seeds.
-        low: 2.5 % quantile over the resampled episodes; NaN with fewer than two episodes.
-        high: 97.5 % quantile.
+        low: Lower end of the 95 % interval; NaN with fewer than two episodes.
+        high: Its upper end.
     """
 
     mean: float
@@ -134,19 +135,17 @@ def episodes(sample_id: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.cumsum(np.diff(sample_id, prepend=sample_id[:1]) > 1)
 
 
-def paired_differences(
-    ours: list[Scored], others: list[Scored], draws: int = 2000
-) -> dict[str, Difference]:
+def paired_differences(ours: list[Scored], others: list[Scored]) -> dict[str, Difference]:
     """Every figure of ours minus that of another method, with 95 % intervals.
 
-    Whole episodes are resampled, the same for both methods and all seeds (percentile bootstrap,
-    Efron and Tibshirani 1993): windows of one episode are alike. The interval covers the choice of
+    Windows of one episode are alike, and there are few episodes: the standard error is that of the
+    jackknife (Tukey 1958), each episode left out in turn, the same for both methods and all seeds;
+    the interval is Student's, with a degree of freedom less than episodes. It covers the choice of
     episodes; the spread over seeds is another matter.
 
     Args:
         ours: A run for each seed.
         others: The other method's, seed by seed.
-        draws: Resamplings.
 
     Raises:
         LipfaultError: If the runs were tested on different windows.
@@ -157,17 +156,13 @@ def paired_differences(
     if any(not np.array_equal(s.first, every[0].first) for s in every):
         raise LipfaultError('pairs need the same test windows: data or splits differ')
     count = len(every[0].first)
-    rng = np.random.default_rng(0)
-    weights = rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
-    whole, drawn = (
-        {n: _mean(ours, n, w) - _mean(others, n, w) for n in FIGURES}
-        for w in (np.ones((1, count)), weights)
-    )
-    return {n: _difference(float(whole[n][0]), drawn[n], count) for n in FIGURES}
+    weights = np.concatenate([np.ones((1, count)), 1 - np.eye(count)])
+    found = {n: _mean(ours, n, weights) - _mean(others, n, weights) for n in FIGURES}
+    return {n: _difference(float(values[0]), values[1:]) for n, values in found.items()}
 
 
 def _mean(runs: list[Scored], name: str, weights: Array) -> Array:
-    """(draw,) figure averaged over the seeds."""
+    """Figure averaged over the seeds, for each row of weights of the episodes."""
     values = []
     for run in runs:
         sums = dict(zip(COLUMNS, (weights @ run.columns).T, strict=True))
@@ -177,9 +172,11 @@ def _mean(runs: list[Scored], name: str, weights: Array) -> Array:
     return averaged
 
 
-def _difference(mean: float, drawn: Array, count: int) -> Difference:
-    known = drawn[np.isfinite(drawn)]
-    if count < 2 or not len(known):
+def _difference(mean: float, without_one: Array) -> Difference:
+    known = without_one[np.isfinite(without_one)]
+    count = len(known)
+    if count < 2:
         return Difference(mean, float('nan'), float('nan'))
-    low, high = np.quantile(known, [0.025, 0.975])
-    return Difference(mean, float(low), float(high))
+    error = np.sqrt((count - 1) * known.var())
+    half = float(stats.t.ppf(0.975, count - 1) * error)
+    return Difference(mean, mean - half, mean + half)

@@ -70,12 +70,12 @@ def methods(monkeypatch, tmp_path):
 
 
 def test_only_what_is_done_is_compared(methods, tmp_path):
-    compare({'a': methods}, 'ours', tmp_path)
+    compare({'a': methods}, 'ours', tmp_path, maps=True)
     results = json.loads((tmp_path / 'results.json').read_text())['a']
     assert set(results['metrics']) == {'ours', 'other'}
     assert results['metrics']['ours']['1'] == {
         'detection/f1': 0.6, 'detection/recall_damage_0_1': 0.25,
-        'detection_unseen/recall_kind_salt_spray': 0.75, 'cpu_s/fit': 12.0,
+        'detection_unseen/recall_kind_salt_spray': 0.75, 'cpu_s/fit (cpu)': 12.0,
     }  # fmt: skip
     assert results['metrics']['ours']['0']['parameters'] == 12
     recall = results['ours minus']['other']['recall']
@@ -109,16 +109,32 @@ def test_what_is_known_of_runs_elsewhere_stays(methods, tmp_path):
     assert set(results['metrics']['ours']) == {'0', '1'}
 
 
-def test_times_of_two_devices_are_not_compared(methods, tmp_path):
-    for run in (methods['ours'][1], methods['other'][0]):
+def test_times_of_two_devices_have_a_row_each(methods, tmp_path):
+    for run in (methods['ours'][1], methods['other'][0], methods['other'][1]):
         (run.folder / 'environment.json').write_text('{"device": "NVIDIA H200"}')
     compare({'a': methods}, 'ours', tmp_path)
-    assert '| `cpu_s/fit` | 12 (1) | 12 (1) |' in (tmp_path / 'results.md').read_text()
-    results = json.loads((tmp_path / 'results.json').read_text())['a']['metrics']
-    assert results['ours']['0']['cpu_s/fit'] == 12.0
-    assert 'cpu_s/fit' not in results['ours']['1']
-    assert 'cpu_s/fit' not in results['other']['0']
-    assert results['other']['1']['cpu_s/fit'] == 12.0
+    text = (tmp_path / 'results.md').read_text()
+    assert '| `cpu_s/fit (cpu)` | 12 (1) | – |' in text
+    assert '| `cpu_s/fit (NVIDIA H200)` | 12 (1) | 12 ± 0 |' in text
+    runs = json.loads((tmp_path / 'runs.json').read_text())
+    assert runs[methods['ours'][1].name]['values']['metrics']['cpu_s/fit'] == 12.0
+
+
+def test_another_stage_one_is_told(methods, tmp_path):
+    skills = {('ours', 0): 0.9, ('other', 0): 0.9, ('ours', 1): 0.9, ('other', 1): 0.91}
+    for (name, seed), skill in skills.items():
+        file = methods[name][seed].folder / 'metrics.json'
+        file.write_text(json.dumps(json.loads(file.read_text()) | {'skill/arm': skill}))
+    compare({'a': methods}, 'ours', tmp_path)
+    text = (tmp_path / 'results.md').read_text()
+    assert 'With seed 1 on another training of stage 1 than ours' in text
+    assert 'unless it is what varies: other.' in text
+    assert 'With seed 0' not in text
+    assert 'Test episodes, neighbours in the recording as one: 4 (seen).' in text
+    before = (tmp_path / 'results.md').read_text()
+    shutil.rmtree(methods['other'][1].folder)
+    compare({'a': methods}, 'ours', tmp_path)
+    assert (tmp_path / 'results.md').read_text() == before
 
 
 def test_what_another_experiment_knows_of_a_run_stands_beside(methods, tmp_path):

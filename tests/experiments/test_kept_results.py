@@ -70,7 +70,7 @@ def test_what_is_not_readable_is_named(folder, text):
         experiment.report('quick', folder)
 
 
-def test_what_is_here_is_measured_and_takes_the_place_of_what_was_known(folder, monkeypatch):
+def test_what_is_here_is_measured_and_takes_the_place_of_what_was_known(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     runs = experiment.columns('quick')
     today = State({'data.seed': 1}, done='tested')
@@ -78,6 +78,7 @@ def test_what_is_here_is_measured_and_takes_the_place_of_what_was_known(folder, 
     today.write(runs['known'][0].folder)
     found = kept.gathered(runs, folder, lambda run: {'run': run.name})
     assert kept.values_of(found) == {'known': {'0': {'run': 'none/known'}}}
+    assert 'none/known: the run on this machine (not recorded) takes' in capsys.readouterr().err
     assert kept.devices_of(found) == ['not recorded']
 
 
