@@ -70,7 +70,9 @@ def test_what_is_not_readable_is_named(folder, text):
         experiment.report('quick', folder)
 
 
-def test_what_is_here_is_measured_and_takes_the_place_of_what_was_known(folder, monkeypatch, capsys):
+def test_what_is_here_is_measured_and_takes_the_place_of_what_was_known(
+    folder, monkeypatch, capsys
+):
     monkeypatch.chdir(folder)
     runs = experiment.columns('quick')
     today = State({'data.seed': 1}, done='tested')
