@@ -19,7 +19,7 @@ from lipfault.data.datamodule import RecordingDataModule
 from lipfault.faults.presence import split_missing
 from lipfault.metrics.detection import clean_threshold, detection_summary
 from lipfault.tasks.baseline import clean_signals
-from lipfault.tasks.evaluation import first_faulty
+from lipfault.tasks.evaluation import worst_faulty
 
 SEED = 0
 """Of the faults."""
@@ -81,7 +81,7 @@ def _labelled(
         for name, features in _features(make, finite).items():
             parts[name].append(features)
         if batch.labels is not None:
-            modality.append(first_faulty(batch.labels))
+            modality.append(worst_faulty(batch.labels))
     which = torch.cat(modality)
     return {n: torch.cat(p) for n, p in parts.items()}, which >= 0, which
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -16,7 +17,7 @@ from lipfault.data.recording_set import RecordingSet
 from lipfault.data.sharing import EvaluationSampler, TrainLoader, TrainSampler
 from lipfault.data.splits import split_episodes
 from lipfault.data.stillness import stillness
-from lipfault.data.unpack import shapes, unpack
+from lipfault.data.unpack import shapes, unpack, without_lost_frames
 from lipfault.data.window_batch import Windows, join
 from lipfault.data.windows import CacheMode, WindowDataset
 from lipfault.errors import LipfaultError
@@ -38,7 +39,8 @@ class RecordingDataModule(LightningDataModule):
 
     The order of the training windows is a function of (seed, epoch), a window's faults are one of
     (seed, epoch, sample id), whatever the number of workers or devices. Validation and test use the
-    faults of epoch 0; predictions are made from signals as recorded.
+    faults of epoch 0; predictions are made from signals as recorded. Windows with a missing sample
+    are left out of everything but predictions.
 
     Attributes:
         train_split: Split to train on.
@@ -97,7 +99,7 @@ class RecordingDataModule(LightningDataModule):
         self._batch_size, self._num_workers = batch_size, num_workers
         self._cache, self._cache_limit_gb = cache, cache_limit_gb
         self._faults, self._seed, self._predict_faults = faults, seed, predict_faults
-        self._datasets: dict[str, WindowDataset] = {}
+        self._datasets: dict[tuple[str, bool], WindowDataset] = {}
 
     @cached_property
     def recordings(self) -> RecordingSet:
@@ -140,30 +142,45 @@ class RecordingDataModule(LightningDataModule):
         ids = [info.episode_id for info in self.recordings.episodes]
         return split_episodes(ids, self._splits, self._split_seed)
 
-    def dataset(self, split: str) -> WindowDataset:
+    def dataset(self, split: str, complete: bool = True) -> WindowDataset:
         """Windows of one split, made on first use.
 
+        Args:
+            split: Its name.
+            complete: Whether windows with a missing sample are left out.
+
         Raises:
-            LipfaultError: If there is no such split, or an episode does not fit.
+            LipfaultError: If there is no such split, an episode does not fit, or no window is left.
         """
         if split not in self.split_ids:
             raise LipfaultError(f'there is no split {split!r}; splits are {sorted(self.split_ids)}')
-        if split not in self._datasets:
+        if (split, complete) not in self._datasets:
             wanted = set(self.split_ids[split])
             episodes = enumerate(self.recordings.episodes)
             positions = [place for place, info in episodes if info.episode_id in wanted]
-            self._datasets[split] = WindowDataset(
-                self.recordings, positions, self.geometry, self._cache, self._cache_limit_gb
+            found = WindowDataset(
+                self.recordings,
+                positions,
+                self.geometry,
+                self._cache,
+                self._cache_limit_gb,
+                complete,
             )
-        return self._datasets[split]
+            _tell_left_out(split, found)
+            self._datasets[split, complete] = found
+        return self._datasets[split, complete]
+
+    def used_splits(self, stage: str) -> tuple[str, ...]:
+        """The splits that `fit`, `validate`, `test` or `predict` reads."""
+        used = {'fit': (self.train_split, self.val_split), 'validate': (self.val_split,)}
+        return used.get(stage, (self.test_split,))
 
     def setup(self, stage: str) -> None:
         """Read what the stage caches, before workers start, and check the faults' settings."""
         if self._faults is not None:
             _ = self._engine
-        used = {'fit': (self.train_split, self.val_split), 'validate': (self.val_split,)}
-        for split in used.get(stage, (self.test_split,)):
-            self.dataset(split)
+        for split in self.used_splits(stage):
+            self.dataset(split, complete=stage != 'predict')
 
     def train_dataloader(self) -> DataLoader[Windows]:
         """Shuffled batches of the training split, the same for the same (seed, epoch)."""
@@ -180,7 +197,7 @@ class RecordingDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Windows]:
         """Batches of the validation split in order."""
-        return self._in_order(self.val_split)
+        return self._in_order(self.dataset(self.val_split))
 
     @property
     def test_names(self) -> tuple[str, ...]:
@@ -190,15 +207,15 @@ class RecordingDataModule(LightningDataModule):
 
     def test_dataloader(self) -> list[DataLoader[Windows]]:
         """Batches of the test split in order, once for each of `test_names`."""
-        return [self._in_order(self.test_split) for _ in self.test_names]
+        return [self._in_order(self.dataset(self.test_split)) for _ in self.test_names]
 
     def predict_dataloader(self) -> DataLoader[Windows]:
         """Batches of the test split in order, without faults unless `predict_faults` is set."""
-        return self._in_order(self.test_split, even=False)
+        return self._in_order(self.dataset(self.test_split, complete=False), even=False)
 
     def clean_batch(self, windows: Windows) -> Batch:
         """The batch as recorded: observed and clean signals are the same tensors."""
-        signals, history = unpack(windows, self.geometry)
+        signals, history = self._unpacked(windows)
         still = stillness(signals, last_frames(history), self.modalities)
         return replace(
             _batch(windows, signals, signals, None), stillness=still, clean_stillness=still
@@ -215,7 +232,7 @@ class RecordingDataModule(LightningDataModule):
         Raises:
             LipfaultError: If no faults are configured, or `held_out` and none is held out.
         """
-        signals, history = unpack(windows, self.geometry)
+        signals, history = self._unpacked(windows)
         engine = self._held_out_engine if held_out else self._engine
         plan = engine.plan(windows.sample_id, epoch)
         observed, labels = engine.apply(signals, history, plan)
@@ -254,6 +271,13 @@ class RecordingDataModule(LightningDataModule):
     def kinds(self) -> tuple[str, ...]:
         """Names of the kinds of faults that the labels' indices stand for."""
         return NAMES if self._faults is None else self._engine.names
+
+    def _unpacked(self, windows: Windows) -> tuple[Signals, dict[str, Tensor]]:
+        """Signals and history; only where something is predicted a frame may be missing."""
+        signals, history = unpack(windows, self.geometry)
+        if self.trainer is not None and self.trainer.predicting:
+            signals = without_lost_frames(signals, windows.present)
+        return signals, history
 
     @property
     def _clean_predictions(self) -> bool:
@@ -303,9 +327,9 @@ class RecordingDataModule(LightningDataModule):
             return 0
         return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
-    def _in_order(self, split: str, even: bool = True) -> DataLoader[Windows]:
+    def _in_order(self, dataset: WindowDataset, even: bool = True) -> DataLoader[Windows]:
         """Batches of a split in order, dealt out to the processes."""
-        dataset, (processes, rank) = self.dataset(split), self._share
+        processes, rank = self._share
         if processes == 1:
             return self._loader(dataset, DataLoader)
         sampler = EvaluationSampler(dataset, processes, rank, self._batch_size, even)
@@ -327,6 +351,19 @@ class RecordingDataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             **options,
         )
+
+
+def _tell_left_out(split: str, found: WindowDataset) -> None:
+    """Say what a split lacks.
+
+    Raises:
+        LipfaultError: If nothing is left of it.
+    """
+    if found.left_out:
+        message = f'split {split!r}: {found.left_out} windows with a missing sample are left out'
+        if not len(found):
+            raise LipfaultError(f'{message}, and no other is there; see `<modality>_present`')
+        rank_zero_info(message)
 
 
 def _batch(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from lipfault.batch import Signals
@@ -20,7 +21,8 @@ def unpack(windows: Windows, geometry: Geometry) -> tuple[Signals, dict[str, Ten
         Signals, float32: series (batch, channel, time) in physical units, images
         (batch, channel, height, width) in [0, 1]; and what came directly before: series
         (batch, channel, steps) float32, images (batch, frames, channel, height, width) uint8,
-        perhaps of zero steps or frames.
+        perhaps of zero steps or frames. Missing values of a series are NaN; a frame that is missing
+        cannot be told from its pixels, see `without_lost_frames`.
     """
     signals, history = {}, {}
     for name, modality in geometry.modalities.items():
@@ -34,6 +36,21 @@ def unpack(windows: Windows, geometry: Geometry) -> tuple[Signals, dict[str, Ten
             signals[name] = series[..., past:].contiguous()
             history[name] = series[..., :past]
     return signals, history
+
+
+def without_lost_frames(signals: Signals, present: Mapping[str, Tensor]) -> Signals:
+    """The signals with NaN in the place of images that are missing.
+
+    Args:
+        signals: From `unpack`.
+        present: For each modality (batch,) bool, false where the window is missing.
+    """
+    return {
+        name: x.where(present[name].to(x.device)[:, None, None, None], torch.nan)
+        if x.dim() == 4
+        else x
+        for name, x in signals.items()
+    }
 
 
 def shapes(geometry: Geometry) -> Mapping[str, tuple[int, ...]]:

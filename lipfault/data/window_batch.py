@@ -15,8 +15,7 @@ class Windows:
     Args:
         blocks: For each modality history and window in one piece, time first: series
             (batch, step, channel) float32 in physical units, images
-            (batch, frame, height, width, channel) uint8. Missing series values are the middle of
-            the channel's range.
+            (batch, frame, height, width, channel) uint8. Missing values of a series are NaN.
         present: For each modality (batch,) bool, false where a sample of the window is missing.
         sample_id: (batch,) int64, number of the window among all windows of the recordings.
         episode: (batch,) int64, position of the episode in the recordings.

@@ -14,7 +14,6 @@ from lipfault.data.geometry import Geometry
 from lipfault.data.validation import dtype_of, sample_shape
 from lipfault.data.window_batch import Windows
 from lipfault.errors import LipfaultError
-from lipfault.modality import Modality
 
 if TYPE_CHECKING:
     from lipfault.data.recording_set import RecordingSet
@@ -34,8 +33,11 @@ class WindowDataset(Dataset[Windows]):
         geometry: Which samples make up a window.
         cache: What to keep in memory: `none`, the `series`, or `all`.
         cache_limit_gb: Most memory that the cache may take, in GB (10^9 bytes).
+        complete: Whether windows with a missing sample are left out: they have no truth to learn
+            from or to compare with.
 
     Attributes:
+        left_out: How many windows were.
         sample_id: (window,) int64, the same for a window whatever the other episodes are.
         episode: (window,) int64, position of the episode of each window.
 
@@ -51,12 +53,14 @@ class WindowDataset(Dataset[Windows]):
         geometry: Geometry,
         cache: CacheMode = 'none',
         cache_limit_gb: float = 8.0,
+        complete: bool = False,
     ) -> None:
         """Number the windows and fill the cache."""
         self.geometry = geometry
         self._recordings, self._positions = recordings, list(positions)
         self._number_windows(positions)
         self._present = {name: self._presence(name) for name in recordings.modalities}
+        self.left_out = self._leave_out() if complete else 0
         cached = [
             name
             for name, modality in recordings.modalities.items()
@@ -126,6 +130,15 @@ class WindowDataset(Dataset[Windows]):
             whole[mine] = missing_before[stop] == missing_before[start]
         return torch.from_numpy(whole)
 
+    def _leave_out(self) -> int:
+        """Forget the windows with a missing sample, and say how many there were."""
+        whole = torch.stack(list(self._present.values())).all(dim=0)
+        rows = whole.numpy()
+        self.episode, self._window = self.episode[rows], self._window[rows]
+        self.sample_id = self.sample_id[rows]
+        self._present = {name: present[whole] for name, present in self._present.items()}
+        return int((~whole).sum())
+
     def _load(self, name: str) -> Tensor:
         """Whole signals of one modality, one episode after the other.
 
@@ -161,20 +174,12 @@ class WindowDataset(Dataset[Windows]):
         return torch.from_numpy(block)
 
     def _read(self, name: str, position: int, start: int, stop: int) -> npt.NDArray[Any]:
-        """Samples from the disk, missing series values filled in."""
+        """Samples from the disk; missing values of a series are NaN."""
         samples = self._recordings.read(position, name, start, stop)
         mask = self._recordings.present(position, name, start, stop)
         if mask is not None and samples.dtype == np.float32:
-            samples[~mask] = _middle(self._recordings.modalities[name])
+            samples[~mask] = np.nan
         return samples
-
-
-def _middle(modality: Modality) -> npt.NDArray[np.float32]:
-    """(channel,) middle of each channel's physical range."""
-    middle: npt.NDArray[np.float32] = np.mean(
-        [modality.low, modality.high], axis=0, dtype=np.float32
-    )
-    return middle
 
 
 def _require_memory(

@@ -1,5 +1,7 @@
 """How long after the onset of a fault the alarm comes."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -58,7 +60,7 @@ def delay_summary(delays_s: Tensor) -> dict[str, float]:
 
     Example:
         >>> delay_summary(torch.tensor([0.5, 1.5, 0.1, torch.inf]))['delay_median_s']
-        1.5
+        0.5
     """
     found = delays_s.double()[delays_s.isfinite()]
     return {
@@ -73,5 +75,5 @@ def _at_share(delays_s: Tensor, share: float) -> float:
     """The smallest delay that at least this share of the events, rounded up, do not exceed."""
     if not len(delays_s):
         return float('nan')
-    place = min(len(delays_s) - 1, int(share * len(delays_s)))
+    place = max(0, math.ceil(round(share * len(delays_s), 9)) - 1)
     return float(delays_s.double().sort().values[place])

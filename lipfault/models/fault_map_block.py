@@ -1,6 +1,6 @@
 """The compute block that corrects only what it has located."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,9 @@ from lipfault.models.running_scale import RunningScale, symlog
 
 CERTAIN = 16.0
 """Logit of the fault map where no value arrived."""
+
+PIECE = 128
+"""Windows that are looked at together before the training."""
 
 SCALED = 1500
 """Clean windows from which the usual size of the residuals of an image is taken."""
@@ -138,10 +141,7 @@ class FaultMapBlock(ComputeBlock):
 
     def fit_start(self, autoencoder: Autoencoder, standardized: Signals) -> None:
         """Take from clean windows what contradiction and what residual is normal."""
-        latents, predicted = (
-            autoencoder.encode(standardized),
-            self.relations.predicted(standardized),
-        )
+        latents, predicted = _in_pieces(standardized, autoencoder.encode, self.relations.predicted)
         for name, contradiction in self._contradictions().items():
             contradiction.fit(latents[name], predicted[name], autoencoder.importance(name))
         count = len(next(iter(standardized.values())))
@@ -151,7 +151,7 @@ class FaultMapBlock(ComputeBlock):
             usual.reset()
             windows = (
                 self._compared(autoencoder, {n: x[rows] for n, x in standardized.items()})[1][name]
-                for rows in torch.split(some, 128)
+                for rows in torch.split(some, PIECE)
             )
             usual.fit(windows, autoencoder.noise(name, modality))
 
@@ -320,6 +320,14 @@ class FaultMapBlock(ComputeBlock):
         if clean is not None:
             scale.update(views, clean)
         return symlog(scale(views))
+
+
+def _in_pieces(signals: Signals, *functions: Callable[[Signals], Signals]) -> list[Signals]:
+    """What functions of signals give, computed for a few windows at a time to save memory."""
+    rows = range(0, len(next(iter(signals.values()))), PIECE)
+    pieces = [{n: x[start : start + PIECE] for n, x in signals.items()} for start in rows]
+    results = [[f(piece) for piece in pieces] for f in functions]
+    return [{n: torch.cat([part[n] for part in of]) for n in of[0]} for of in results]
 
 
 def _where(rows: Tensor, chosen: Tensor, other: Tensor) -> Tensor:

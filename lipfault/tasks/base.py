@@ -109,7 +109,9 @@ class BaseTask(lightning.LightningModule, ABC):
         )
         if found != wanted:
             names = sorted(n for n in found | wanted if found.get(n) != wanted.get(n))
-            changed = differences(checkpoint[CARD], self.card(), ('description', 'train_split'))
+            changed = differences(
+                checkpoint[CARD], self.card(), ('description', 'train_split', 'train_episodes')
+            )
             raise LipfaultError(
                 f'the checkpoint is of a model of another configuration: '
                 f'{"; ".join(changed) or "sizes are the same, names are not"}; '

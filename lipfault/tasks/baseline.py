@@ -1,9 +1,11 @@
 """Clean windows in one piece, and the linear floor fitted on them."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, cast
 
 import lightning
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 
 from lipfault.batch import Signals
 from lipfault.errors import LipfaultError
@@ -31,6 +33,27 @@ def recording_data(trainer: lightning.Trainer) -> 'RecordingDataModule':
     if not hasattr(datamodule, 'clean_batch'):
         raise LipfaultError('the tasks of lipfault need a RecordingDataModule, pass datamodule=...')
     return cast('RecordingDataModule', datamodule)
+
+
+def tell_known_episodes(
+    trained: Collection[str], datamodule: 'RecordingDataModule', stage: str
+) -> None:
+    """Warn of splits with episodes on which stage 1 was trained.
+
+    Args:
+        trained: Their ids, as the card of the checkpoint names them.
+        datamodule: Knows which episodes the splits have.
+        stage: `fit`, `validate`, `test` or `predict`.
+    """
+    for split in datamodule.used_splits(stage):
+        known = [e for e in datamodule.split_ids[split] if e in trained]
+        if known:
+            shown = ', '.join(repr(e) for e in known[:3]) + (', ...' if len(known) > 3 else '')
+            rank_zero_warn(
+                f'stage 1 was trained on {len(known)} episodes of split {split!r} ({shown}): what '
+                'is measured there is not what new recordings give; set data.splits and '
+                'data.split_seed as in stage 1'
+            )
 
 
 def clean_signals(datamodule: 'RecordingDataModule', split: str, limit: int) -> Signals:

@@ -45,24 +45,30 @@ def observed_signals(
     return autoencoder.standardized(finite), Known(missing, batch.stillness)
 
 
-def first_faulty(labels: FaultLabels) -> Tensor:
-    """(batch,) int64 index of the (first) faulty modality, -1 for clean samples."""
-    return torch.where(labels.faulty, labels.modality.int().argmax(dim=1), -1)
+def worst_faulty(labels: FaultLabels) -> Tensor:
+    """(batch,) int64 index of the faulty modality with the largest damage, -1 for clean samples."""
+    damage = labels.damage.where(labels.modality, -1.0)
+    return torch.where(labels.faulty, damage.argmax(dim=1), -1)
 
 
 @torch.no_grad()
 def measure_detection(found: Detection, labels: FaultLabels) -> PerSample:
-    """Truth, score and blamed modality of each sample, (batch,) each."""
-    modality = first_faulty(labels)
-    of_modality = modality.clamp_min(0)[:, None]
+    """Truth, score and blamed modality of each sample, (batch,) each.
+
+    Where several modalities are faulty, kind, severity and damage are those of the largest damage,
+    and `modality` is the blamed one if it is faulty, too.
+    """
+    worst, blamed = worst_faulty(labels), found.logits.argmax(dim=1)
+    of_modality = worst.clamp_min(0)[:, None]
+    right = labels.modality.gather(1, blamed[:, None])[:, 0]
     return {
         'faulty': labels.faulty,
-        'modality': modality,
+        'modality': torch.where(right, blamed, worst),
         'kind': labels.kind.gather(1, of_modality)[:, 0],
         'severity': labels.severity.gather(1, of_modality)[:, 0],
         'damage': labels.damage.gather(1, of_modality)[:, 0].float(),
         'score': found.score,
-        'predicted_modality': found.logits.argmax(dim=1),
+        'predicted_modality': blamed,
     }
 
 
@@ -76,10 +82,11 @@ def measure_correction(
 ) -> PerSample:
     """Errors of the faulty modality before and after, (batch,) each, NaN for clean samples.
 
-    `energy_injected` and `energy_left` are squared errors of the observed and of the cleaned
-    signal; `error_*` are reconstruction errors of the stage-1 autoencoder, fed with the clean, the
-    observed and the cleaned signal, and with the signal cleaned by the block that is told the true
-    fault map (`oracle`). All in standardized units.
+    Where several are faulty, the sum of theirs. `energy_injected` and `energy_left` are squared
+    errors of the observed and of the cleaned signal; `error_*` are reconstruction errors of the
+    stage-1 autoencoder, fed with the clean, the observed and the cleaned signal, and with the
+    signal cleaned by the block that is told the true fault map (`oracle`). All in standardized
+    units.
     """
     labels, (found, corrected) = _labels(batch), results
     truth = autoencoder.standardized(batch.clean)
@@ -176,5 +183,5 @@ def _over_modalities(estimate: Signals, truth: Signals) -> Tensor:
 
 def _of_faulty(estimate: Signals, truth: Signals, labels: FaultLabels) -> Tensor:
     errors = [error_per_sample(estimate[n].float(), x) for n, x in truth.items()]
-    picked = torch.stack(errors, dim=1).gather(1, first_faulty(labels).clamp_min(0)[:, None])[:, 0]
-    return torch.where(labels.faulty, picked, torch.nan)
+    faulty = torch.stack(errors, dim=1).where(labels.modality, 0.0).sum(dim=1)
+    return faulty.where(labels.faulty, torch.nan)

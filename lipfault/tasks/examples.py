@@ -10,7 +10,7 @@ from lipfault.faults.labels import FaultLabels
 from lipfault.modality import Modality
 from lipfault.models.autoencoder import Autoencoder
 from lipfault.models.block import ComputeBlock, Correction, Detection
-from lipfault.tasks.evaluation import fault_masks, first_faulty, observed_signals
+from lipfault.tasks.evaluation import fault_masks, observed_signals, worst_faulty
 
 COUNT = 8
 """Examples kept of each modality."""
@@ -67,7 +67,7 @@ def clean_examples(autoencoder: Autoencoder, batch: Batch, count: int = 6) -> di
 def _new_kinds(labels: FaultLabels, index: int, kinds: list[int]) -> torch.Tensor:
     """Rows of the batch with a visible fault of this modality and a kind not kept yet."""
     rows, seen = [], set(kinds)
-    wanted = (first_faulty(labels) == index) & (labels.severity[:, index] >= 3)
+    wanted = (worst_faulty(labels) == index) & (labels.severity[:, index] >= 3)
     for row in wanted.nonzero()[:, 0].tolist():
         kind = int(labels.kind[row, index])
         if kind not in seen and len(seen) < COUNT:

@@ -15,7 +15,13 @@ from lipfault.models import objective
 from lipfault.models.block import BlockConfig, Lesson
 from lipfault.models.build_block import build_block
 from lipfault.tasks.base import BaseTask, OptimizerConfig, channels_last, mean_over
-from lipfault.tasks.baseline import FIT_LIMIT, clean_signals, pca_floor, recording_data
+from lipfault.tasks.baseline import (
+    FIT_LIMIT,
+    clean_signals,
+    pca_floor,
+    recording_data,
+    tell_known_episodes,
+)
 from lipfault.tasks.evaluation import (
     PerSample,
     fault_masks,
@@ -93,9 +99,10 @@ class FinetuneTask(BaseTask):
 
     def setup(self, stage: str) -> None:
         """Take what contradiction is normal from clean training windows, before a resume."""
+        datamodule = recording_data(self.trainer)
+        tell_known_episodes(self.origin.get('train_episodes', ()), datamodule, stage)
         if stage == 'fit':
             rank_zero_info(self._loaded)
-            datamodule = recording_data(self.trainer)
             windows = clean_signals(datamodule, datamodule.train_split, FIT_LIMIT)
             self.block.fit_start(self.autoencoder, self.autoencoder.standardized(windows))
 

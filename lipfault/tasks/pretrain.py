@@ -5,11 +5,18 @@ from typing import Any
 from torch import Tensor
 
 from lipfault.batch import Batch, Signals
+from lipfault.faults.presence import split_missing
 from lipfault.metrics.recovery import error_per_sample, skill
 from lipfault.models.autoencoder import Autoencoder, CoderConfig
 from lipfault.models.relations import Relations, RelationsConfig
 from lipfault.tasks.base import CARD, BaseTask, OptimizerConfig, channels_last, mean_over
-from lipfault.tasks.baseline import FIT_LIMIT, clean_signals, pca_floor, recording_data
+from lipfault.tasks.baseline import (
+    FIT_LIMIT,
+    clean_signals,
+    pca_floor,
+    recording_data,
+    tell_known_episodes,
+)
 from lipfault.tasks.examples import clean_examples
 from lipfault.tasks.gather import joined
 
@@ -49,6 +56,7 @@ class PretrainTask(BaseTask):
         )
         channels_last(self.autoencoder)
         self.train_split = 'pretrain'
+        self.train_episodes: list[str] = []
         self.test_results: dict[str, Any] = {}
         self._collected: list[Signals] = []
         self._examples: dict[str, Any] = {}
@@ -61,12 +69,14 @@ class PretrainTask(BaseTask):
             'coder': coder,
             'relations': relations,
             'train_split': self.train_split,
+            'train_episodes': list(self.train_episodes),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check the card, and remember on which split the autoencoder was trained."""
+        """Check the card, and remember on what the autoencoder was trained."""
         super().on_load_checkpoint(checkpoint)
         self.train_split = str(checkpoint[CARD]['train_split'])
+        self.train_episodes = list(checkpoint[CARD].get('train_episodes', []))
 
     def setup(self, stage: str) -> None:
         """Take what has a closed form from training windows, before a resume."""
@@ -74,6 +84,7 @@ class PretrainTask(BaseTask):
             return
         datamodule = recording_data(self.trainer)
         self.train_split = datamodule.train_split
+        self.train_episodes = list(datamodule.split_ids[self.train_split])
         windows = clean_signals(datamodule, self.train_split, FIT_LIMIT)
         for name, modality in self.description.modalities.items():
             self.autoencoder.fit_start(name, windows[name])
@@ -114,6 +125,7 @@ class PretrainTask(BaseTask):
         """Forget earlier results."""
         self._collected = []
         self._examples = {}
+        tell_known_episodes(self.train_episodes, recording_data(self.trainer), 'test')
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Collect the error of each window."""
@@ -136,8 +148,8 @@ class PretrainTask(BaseTask):
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Sample ids, latents and reconstruction in physical units."""
-        standardized = self.autoencoder.standardized(batch.observed)
-        latents = self.autoencoder.encode(standardized)
+        finite, _ = split_missing(batch.observed, self.description.modalities)
+        latents = self.autoencoder.encode(self.autoencoder.standardized(finite))
         reconstruction = self.autoencoder.physical(self.autoencoder.decode(latents))
         return {
             'sample_id': batch.sample_id,

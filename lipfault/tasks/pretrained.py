@@ -64,5 +64,5 @@ def load_pretrained(
     return autoencoder, block, {k: card[k] for k in ORIGIN if k in card}, words
 
 
-ORIGIN = ('coder', 'relations', 'train_split')
+ORIGIN = ('coder', 'relations', 'train_split', 'train_episodes')
 """Entries of the card of stage 1 that stage 2 keeps."""

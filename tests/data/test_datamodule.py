@@ -1,8 +1,10 @@
 """Batches depend on (seed, epoch, sample id), not on workers, caches or ranks."""
 
+from dataclasses import replace
 from itertools import chain
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from jsonargparse import ArgumentParser
@@ -10,6 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 
 from lipfault.batch import Batch
 from lipfault.data.datamodule import RecordingDataModule
+from lipfault.data.writer import write_recording
 from lipfault.errors import LipfaultError
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.rehearsal import Rehearsal
@@ -95,6 +98,49 @@ def test_no_window_is_in_two_splits(tiny_recording):
     parts = [set(data.dataset(name).sample_id.tolist()) for name in SPLITS]
     assert [len(part) for part in parts] == [3 * PER_EPISODE, PER_EPISODE, 2 * PER_EPISODE]
     assert set().union(*parts) == set(range(6 * PER_EPISODE))
+
+
+@pytest.fixture
+def with_gaps(tmp_path, tiny_modalities, tiny_episodes):
+    """The recording with a joint sample and a frame missing in each episode, 0.6 s apart."""
+    joints, camera = np.ones(150, bool), np.ones(30, bool)
+    joints[120], camera[18] = False, False
+    episodes = [replace(e, present={'joints': joints, 'camera': camera}) for e in tiny_episodes]
+    write_recording(tmp_path / 'gaps.h5', list(tiny_modalities.values()), episodes)
+    return tmp_path / 'gaps.h5'
+
+
+def test_windows_with_gaps_are_predicted_and_nothing_else(with_gaps):
+    probe, data = Probe(), datamodule(with_gaps, faults=FaultConfig(seed=1, clean_share=0.2))
+    fit = trainer(max_epochs=1)
+    fit.fit(probe, data)
+    fit.test(probe, data, verbose=False)
+    fit.predict(probe, data)
+    for key in ('train 0', 'val 0', 'test 0'):
+        for batch in probe.seen[key]:
+            for signals in (batch.clean, batch.observed):
+                assert not any(bool(x.isnan().any()) for x in signals.values())
+    tested, predicted = (set(flat(ids(probe.seen[k]))) for k in ('test 0', 'predict'))
+    assert predicted == set(data.dataset('test', complete=False).sample_id.tolist())
+    lost = {'joints': set(), 'camera': set()}
+    for batch in probe.seen['predict']:
+        for name, rows in lost.items():
+            holes = batch.observed[name].isnan().flatten(1)
+            rows |= set(batch.sample_id[holes.any(dim=1)].tolist())
+            assert torch.equal(batch.present[name], ~holes.any(dim=1))
+            assert name != 'camera' or torch.equal(holes.any(dim=1), holes.all(dim=1))
+    assert len(lost['joints']) == 2 * 6  # that end from 2.4 s, when it is missing, to 2.9 s
+    assert len(lost['camera']) == 2
+    assert tested == predicted - lost['joints'] - lost['camera']
+    assert data.dataset('test').left_out == len(lost['joints'] | lost['camera'])
+
+
+def test_a_split_of_gaps_only_is_refused(tmp_path, tiny_modalities, tiny_episodes):
+    gone = np.zeros(150, bool)
+    episodes = [replace(e, present={'joints': gone}) for e in tiny_episodes]
+    write_recording(tmp_path / 'gaps.h5', list(tiny_modalities.values()), episodes)
+    with pytest.raises(LipfaultError, match=r"'test': 30 windows with a missing sample"):
+        datamodule(tmp_path / 'gaps.h5').dataset('test')
 
 
 @pytest.fixture(scope='module')

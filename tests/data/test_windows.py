@@ -33,7 +33,9 @@ def dataset(recordings, positions=(1, 4), cache='none', history_s=0.5, **options
 
 def assert_same(left, right):
     for name in left.blocks:
-        torch.testing.assert_close(left.blocks[name], right.blocks[name], rtol=0, atol=0)
+        torch.testing.assert_close(
+            left.blocks[name], right.blocks[name], rtol=0, atol=0, equal_nan=True
+        )
         torch.testing.assert_close(left.present[name], right.present[name])
     for key in ('sample_id', 'episode', 'end_s'):
         torch.testing.assert_close(getattr(left, key), getattr(right, key))
@@ -126,7 +128,7 @@ def test_pickled_after_reading(recordings):
     assert_same(pickle.loads(pickle.dumps(data)).fetch([4]), expected)
 
 
-def test_missing_samples_are_filled_and_reported(tmp_path):
+def test_missing_samples_are_nan_and_reported(tmp_path):
     gauge = Modality(
         'gauge', 'series', 10.0, ('p', 'q'), ('Pa', 'K'), (0.0, 2.0), (10.0, 4.0), (0.1, 0.1)
     )
@@ -142,8 +144,13 @@ def test_missing_samples_are_filled_and_reported(tmp_path):
         holds_it = [i for i in range(30) if 20 in range(15 + i - 9, 15 + i + 1)]
         assert [i for i in range(30) if not windows.present['gauge'][i]] == holds_it
         block = windows.blocks['gauge'][holds_it[-1]]
-        assert block[5].tolist() == [5.0, 3.0]
+        assert block[5].isnan().all()
         assert (block[6:] == 3.0).all()
+        complete = dataset(recordings, positions=[0], cache=cache, complete=True)
+        kept = [i for i in range(len(complete) + len(holds_it)) if i not in holds_it]
+        assert complete.left_out == len(holds_it)
+        assert complete.sample_id.tolist() == kept
+        assert_same(complete.fetch(range(len(kept))), dataset(recordings, [0]).fetch(kept))
 
 
 def test_a_short_episode_is_named(tmp_path, tiny_modalities, tiny_episodes):

@@ -51,3 +51,12 @@ def test_a_missed_event_is_infinitely_late():
     assert summary['delay_median_s'] == pytest.approx(0.6)
     assert summary['delay_p90_s'] == math.inf
     assert all(math.isnan(value) for value in delay_summary(torch.zeros(0)).values())
+
+
+@pytest.mark.parametrize('events', [1, 2, 9, 10, 11, 20, 30, 100])
+def test_quantiles_are_the_smallest_delay_that_the_share_does_not_exceed(events):
+    delays_s = torch.arange(1.0, events + 1)
+    summary = delay_summary(delays_s)
+    for key, numerator in (('delay_median_s', 5), ('delay_p90_s', 9)):
+        enough = [d for d in range(1, events + 1) if 10 * d >= numerator * events]
+        assert summary[key] == enough[0]

@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -326,3 +327,22 @@ def test_torn_checkpoint_is_named(runs, tmp_path):
     config = runs / 'pretrain' / 'lipfault_config.yaml'
     printed = lipfault('test', '--config', config, '--ckpt_path', torn, code=1)
     assert 'torn.ckpt is not a readable checkpoint' in ' '.join(printed.split())
+
+
+def test_windows_with_missing_samples_are_predicted(runs, tiny_recording, tmp_path):
+    shutil.copy(tiny_recording, tmp_path / 'gaps.h5')
+    with h5py.File(tmp_path / 'gaps.h5', 'r+') as file:
+        for episode in file['episodes'].values():
+            for name, step in (('force', 150), ('camera', 20)):
+                here = np.ones(len(episode[name]), bool)
+                here[step] = False
+                episode[f'{name}_present'] = here
+    options = ('--ckpt_path', runs / 'finetune', '--data.path', tmp_path / 'gaps.h5')
+    lipfault('predict', *options, '--run', tmp_path / 'predicted')
+    lines = read_log(tmp_path / 'predicted' / 'predictions.jsonl')
+    assert all(np.isfinite(line['score']) for line in lines)
+    printed = lipfault('test', *options, '--run', tmp_path / 'tested')
+    assert re.search(r"split 'test': \d+ windows with a missing sample are left out", printed)
+    with np.load(tmp_path / 'tested' / 'results.npz') as arrays:
+        tested = set(arrays['seen/sample_id'].tolist())
+    assert tested < {line['sample_id'] for line in lines}
