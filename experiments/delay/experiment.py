@@ -43,7 +43,7 @@ CHUNK = 64
 Delays = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Figures and `delays_s` by method and seed."""
 
-KEYS = ('detected', 'delay_median_s', 'delay_p90_s', 'delay_mean_s', 'alarms_outside')
+KEYS = ('detected', 'delay_median_s', 'delay_p90_s', 'alarms_outside')
 
 
 def episodes(dataset: WindowDataset) -> Iterator[range]:

@@ -55,7 +55,7 @@ Number of seeds in brackets; ±: standard deviation over the seeds. Test episode
 nothing else; the threshold comes from clean calibration episodes, for 1 % false alarms. Goals are
 those that this project has set itself. What each figure means is in [metrics](metrics.md).
 `ceiling` is what a detector reaches that finds every seen fault above the sensor noise and takes
-those below it for clean.
+those below it for clean; a goal may lie above it.
 """
 
 

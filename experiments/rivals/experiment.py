@@ -10,12 +10,15 @@ from experiments.runner.plan import MORE_SEEDS, cells_and_seeds, stage_two
 from experiments.runner.run import Run
 
 OURS = 'fault_map'
+WITHOUT_CONTRAST = 'paper_con_0.0'
 TUNED = 'residual_attention_tuned'
+AGAIN = (WITHOUT_CONTRAST, TUNED)
 """The same code as another; left out of a quick run."""
 
 METHODS: dict[str, tuple[str, ...]] = {
     OURS: (),
     'paper': ('configs/block/paper.yaml',),
+    WITHOUT_CONTRAST: ('configs/block/paper.yaml', 'experiments/lambda_sweep/con_0.0.yaml'),
     'uncorrected': ('configs/block/uncorrected.yaml',),
     'denoising': ('configs/block/denoising.yaml',),
     'unimodal': ('configs/block/unimodal.yaml',),
@@ -55,7 +58,7 @@ trainings of the same configurations.
 def variants(preset: str) -> dict[str, dict[str, dict[int, Run]]]:
     """Runs by cell, method and seed; our block has more seeds than the others."""
     found: dict[str, dict[str, dict[int, Run]]] = {}
-    methods_of = METHODS if preset == 'full' else {n: METHODS[n] for n in METHODS if n != TUNED}
+    methods_of = {n: o for n, o in METHODS.items() if preset == 'full' or n not in AGAIN}
     for cell, seed in cells_and_seeds(preset):
         for name, overlays in methods_of.items():
             run = stage_two(preset, cell, seed, name, overlays)

@@ -67,7 +67,7 @@ def draw(done: dict[str, RunFolder]) -> Figure:
             _draw_lines(row[1], run, ERRORS, 'errors on calibration windows')
             draw_norm_history(row[2], run)
             gains = {key: key.removeprefix('gain/') for key in GAINS}
-            _draw_lines(row[3], run, gains, 'gains on training windows: no rescaling fakes them')
+            _draw_lines(row[3], run, gains, 'gains on training windows')
     return figure
 
 

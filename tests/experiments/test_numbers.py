@@ -76,7 +76,9 @@ def test_the_table_of_rivals_is_made_of_the_results():
     assert sorted(part.partition('\n')[0] for part in parts) == sorted(results)
     for part in parts:
         cell = results[part.partition('\n')[0]]
-        methods = re.findall(r'(\w+) \(\d+\)', part.partition('| figure |')[2].partition('\n')[0])
+        methods = re.findall(
+            r'([\w.]+) \(\d+\)', part.partition('| figure |')[2].partition('\n')[0]
+        )
         assert sorted(methods) == list(cell['metrics'])
         rows = re.findall(r'^\| `([^`]+)` \| (.*) \|$', part, flags=re.MULTILINE)
         assert len(rows) > 10
