@@ -56,6 +56,7 @@ model:
       clip: {block.corrector: 1.0}
       modulation: {corrector.*: {mode: cap, target: 3.0}}
 """
+MISSING = '--data.faults={kinds: {dropout_nan: 1, missing_frame: 1}, missing: true}'
 FAULTS = '  faults: {kinds: {series: 1, image: 1}, held_out: [bias, fog]}\n'
 
 
@@ -164,7 +165,7 @@ def test_settings_of_another_version_are_named(runs, tmp_path):
         ['--model.block.kind', 'vae', '--model.config.clip={block.experts: 1.0}'],
         ['--model.block.kind', 'uncorrected', '--model.config.clip={}',
          '--model.config.modulation={}'],
-        ['--data.faults={kinds: {dropout_nan: 1, missing_frame: 1}, missing: true}'],
+        [MISSING, '--trainer.callbacks+=lipfault.callbacks.jacobian.JacobianMonitor'],
     ],
     ids=['block as published', 'terms of its own', 'nothing to train', 'missing values'],
 )  # fmt: skip
@@ -260,8 +261,9 @@ def test_testing_twice_gives_the_same_numbers(runs, tmp_path):
     assert (runs / 'finetune' / 'metrics.json').read_text() == before
 
 
-def test_certificate_is_ordered(runs, tmp_path):
-    lipfault('certify', '--ckpt_path', runs / 'finetune', '--run', tmp_path / 'certified')
+@pytest.mark.parametrize('faults', [[], [MISSING]], ids=['as trained', 'missing values'])
+def test_certificate_is_ordered(faults, runs, tmp_path):
+    lipfault('certify', '--ckpt_path', runs / 'finetune', '--run', tmp_path / 'certified', *faults)
     certificate = json.loads((tmp_path / 'certified' / 'certificate.json').read_text())
     entries = [e for row in certificate['matrix'].values() for e in row.values()]
     assert len(entries) == 9
