@@ -220,6 +220,40 @@ def test_predictions_stand_beside_their_faults(runs, tmp_path):
     assert not (tmp_path / 'faults.jsonl').exists()
 
 
+CONVOLVED = """
+from torch import nn
+from lipfault.models.rivals.denoising import DenoisingBlock
+
+class Convolved(DenoisingBlock):
+    def new_corrector(self):
+        return nn.Sequential(nn.Unflatten(1, (1, -1)), nn.Conv1d(1, 1, 3, padding=1), nn.Flatten())
+
+class Bare(DenoisingBlock):
+    def new_corrector(self):
+        return nn.Identity()
+"""
+
+
+@pytest.mark.parametrize(
+    ('name', 'norms'), [('Convolved', {'norm/corrector', 'norm/corrector/1'}), ('Bare', set())]
+)
+def test_a_users_block_of_any_layers_is_tested(name, norms, configs, runs, tmp_path, monkeypatch):
+    (tmp_path / 'mine.py').write_text(CONVOLVED)
+    monkeypatch.setenv('PYTHONPATH', f'{tmp_path}{os.pathsep}{os.environ.get("PYTHONPATH", "")}')
+    lipfault(
+        'fit', '--config', configs / 'finetune.yaml', '--run', tmp_path / 'run',
+        '--model.pretrained', runs / 'pretrain', '--trainer.max_epochs', 1,
+        '--model.block.kind', f'mine.{name}', '--model.config.clip={}',
+        '--model.config.modulation={}',
+        '--trainer.callbacks+=lipfault.callbacks.spectral.SpectralNormMonitor',
+    )  # fmt: skip
+    lipfault('test', '--report=true', '--ckpt_path', tmp_path / 'run')
+    metrics = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
+    assert {key for key in metrics if key.startswith('norm/corrector')} == norms
+    assert all(metrics[key] > 0 for key in norms | {'norm/detector'})
+    assert (tmp_path / 'run' / 'report.html').exists()
+
+
 OWN = """
 from lipfault.faults.series.site import SeriesFault
 
