@@ -17,6 +17,7 @@ from lipfault.lipschitz.fault_gain import Box, FaultGain, attack, certify, entry
 from lipfault.lipschitz.ledger import InputSizes, linear_layers
 from lipfault.lipschitz.modulation import modulated
 from lipfault.lipschitz.norms import certified_norm, exact_norm
+from lipfault.tasks.evaluation import finite_signals
 
 
 class CertificateWriter(lightning.Callback):
@@ -117,7 +118,12 @@ class CertificateWriter(lightning.Callback):
             {n: torch.cat([part[k][n] for part in kept]).clone() for n in kept[0][k]}
             for k in (0, 1)
         )
-        return task.autoencoder.standardized(clean), task.autoencoder.standardized(faulty)
+        # What is certified takes signals alone: a missing value is the middle of its range.
+        modalities = task.description.modalities
+        clean, faulty = (
+            finite_signals(task.autoencoder, s, modalities)[0] for s in (clean, faulty)
+        )
+        return clean, faulty
 
     def _row(self, paths: 'Paths', source: str) -> dict[str, tuple[FaultGain, Move]]:
         clean, faulty = paths.faults[source]

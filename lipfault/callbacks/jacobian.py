@@ -13,6 +13,7 @@ from lipfault.callbacks.spectral import watched
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.gains import pairwise_gains
 from lipfault.lipschitz.jacobian import largest_gain, mean_gain
+from lipfault.tasks.evaluation import finite_signals
 
 
 class JacobianMonitor(Observer):
@@ -21,7 +22,8 @@ class JacobianMonitor(Observer):
     For every module `jacobian/<name>/max` (largest σ_max over the probe, an estimate from below),
     `jacobian/<name>/mean` (root mean square gain of isotropic faults, an estimate),
     `gain/<name>/fault` and `gain/<name>/clean` (THEORY 6, exact for the probe), and
-    `gain/<name>/selectivity`. All at the module's own input and output; means over ranks.
+    `gain/<name>/selectivity`. All at the module's own input and output; means over ranks. The
+    block is told where values are missing, not how still an image is.
 
     Args:
         every: Optimizer steps between two looks.
@@ -153,9 +155,10 @@ def _default(task: nn.Module) -> tuple[str, ...]:
 
 def _treat(task: nn.Module, signals: Signals) -> None:
     autoencoder: Any = task.autoencoder
-    standardized = autoencoder.standardized(signals)
+    description: Any = task.description
+    standardized, known = finite_signals(autoencoder, signals, description.modalities)
     if hasattr(task, 'block'):
-        task.block(autoencoder, standardized)  # type: ignore[operator]
+        task.block(autoencoder, standardized, known=known)  # type: ignore[operator]
     else:
         autoencoder(standardized)
 

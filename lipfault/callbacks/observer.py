@@ -47,7 +47,11 @@ class Observer(lightning.Callback, ABC):
         with observing(pl_module):
             values = self.look(pl_module, batch)
         if self.local:
-            values = {k: float(trainer.strategy.reduce(torch.tensor(v))) for k, v in values.items()}
+            device = trainer.strategy.root_device  # collectives may know no other
+            values = {
+                k: float(trainer.strategy.reduce(torch.tensor(v, device=device)))
+                for k, v in values.items()
+            }
         for logger in trainer.loggers if values else ():
             logger.log_metrics(values, step=step - 1)
 

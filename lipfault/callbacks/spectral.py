@@ -15,7 +15,8 @@ class SpectralNormMonitor(Observer):
     """Logs `norm/<module>/<layer>` and their product `norm/<module>`, estimates from below.
 
     Weights are equal on all ranks, so nothing is reduced. The product is the paper's raw figure,
-    without activations; it bounds nothing where branches are gated.
+    without activations; it bounds nothing where branches are gated. Nothing for a module without
+    layers.
 
     Args:
         every: Optimizer steps between two looks.
@@ -52,7 +53,8 @@ class SpectralNormMonitor(Observer):
             tracker = self._trackers.setdefault(name, NormTracker())
             norms = tracker.norms(module, self._sizes.found)
             values |= {f'norm/{name}/{layer}': norm for layer, norm in norms.items()}
-            values[f'norm/{name}'] = product(module, norms)
+            if norms:
+                values[f'norm/{name}'] = product(module, norms)
         return values
 
     def _release(self) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.exact import require_finite
-from lipfault.lipschitz.jacobian import Map, largest_gain, mean_gain, smallest_gain
+from lipfault.lipschitz.jacobian import Map, largest_gain, mask_on, mean_gain, smallest_gain
 from lipfault.lipschitz.sectors import Sector
 
 Word = Literal['attenuates', 'amplifies', 'depends']
@@ -105,7 +105,7 @@ def jacobian_criterion(
         largest = float(largest_gain(function, x, mask, steps=60, tolerance=1e-3).sigma.max())
         mean = mean_gain(function, x, mask)
         smallest = 0.0
-        if float(mean.min()) > 1 and int(mask.expand(x.shape[1:]).sum()) <= 2048:
+        if float(mean.min()) > 1 and int(mask_on(mask, x.shape[1:]).sum()) <= 2048:
             smallest = float(smallest_gain(function, x, mask).min())
         verdicts[name] = Verdict(
             word_for(largest, smallest),

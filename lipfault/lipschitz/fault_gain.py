@@ -117,7 +117,7 @@ def attack(
         The gain, and the faulty signals (sample, ...) of the last best step.
     """
     signal = faulty[source].clone()
-    best, found = torch.full((len(signal),), -torch.inf, dtype=torch.float64), signal.clone()
+    best, found = signal.new_full((len(signal),), -torch.inf, dtype=torch.float64), signal.clone()
     with torch.no_grad():
         before = path(clean)[output]
     for _ in range(steps):

@@ -43,11 +43,12 @@ def linearize(function: Map, x: Tensor, support: Tensor | None = None) -> Linear
         support: Mask of zeros and ones, broadcastable to x: faults are zero outside.
 
     Raises:
-        LipfaultError: If there is no sample, or the output has another number of samples.
+        LipfaultError: If there is no sample, the output has another number of samples, or the
+            support does not fit.
     """
     if x.ndim < 2 or len(x) == 0:
         raise LipfaultError(f'linearize needs (sample, ...) inputs, got shape {tuple(x.shape)}')
-    mask = None if support is None else support.to(x)
+    mask = None if support is None else mask_on(support, x.shape).to(x)
     with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):  # the fused ones have one derivative
         point = x.detach().requires_grad_()
         output = function(point)
@@ -116,9 +117,9 @@ def smallest_gain(function: Map, x: Tensor, support: Tensor, limit: int = 2048) 
         limit: Largest support.
 
     Raises:
-        LipfaultError: If the support is empty or larger than the limit.
+        LipfaultError: If the support is empty, larger than the limit, or of another shape.
     """
-    places = support.expand(x.shape[1:]).flatten().nonzero().squeeze(1)
+    places = mask_on(support, x.shape[1:]).flatten().nonzero().squeeze(1)
     if not 0 < len(places) <= limit:
         raise LipfaultError(
             f'smallest_gain needs a support of 1 to {limit} entries, got {len(places)}'
@@ -164,11 +165,13 @@ def mean_gain(
 ) -> Tensor:
     """√(‖J P_S‖_F² / |S|) of every sample (sample,): the root mean square gain of isotropic faults.
 
-    An estimate, see `squared_frobenius`.
+    An estimate, see `squared_frobenius`; NaN for a sample whose support is empty.
     """
-    count = x[0].numel() if support is None else support.expand(x.shape[1:]).sum()
     squared = squared_frobenius(function, x, support, probes, seed).mean(dim=0)
-    return (squared / count).sqrt()
+    if support is None:
+        return (squared / x[0].numel()).sqrt()
+    count = mask_on(support, x.shape).flatten(1).sum(dim=1)
+    return (squared / count.to(squared)).sqrt()
 
 
 def directional_gain(function: Map, x: Tensor, faults: Tensor) -> Tensor:
@@ -179,7 +182,21 @@ def directional_gain(function: Map, x: Tensor, faults: Tensor) -> Tensor:
     return torch.where(size > 0, gain, torch.nan)
 
 
+def mask_on(support: Tensor, shape: torch.Size) -> Tensor:
+    """The mask of a support, broadcast to a shape.
+
+    Raises:
+        LipfaultError: If it cannot be.
+    """
+    try:
+        return support.expand(shape)
+    except RuntimeError as error:
+        raise LipfaultError(
+            f'a support of shape {tuple(support.shape)} does not broadcast to {tuple(shape)}'
+        ) from error
+
+
 def random_directions(like: Tensor, count: int, seed: int = 0) -> Tensor:
     """Normal directions (count, *like.shape), a function of the seed only."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn((count, *like.shape), generator=generator).to(like)
+    return torch.randn((count, *like.shape), generator=generator, device='cpu').to(like)

@@ -26,7 +26,7 @@ def start_vector(shape: tuple[int, ...], like: Tensor, seed: int = 0) -> Tensor:
         seed: Seed of the draw.
     """
     generator = torch.Generator().manual_seed(seed)
-    vector = torch.randn((1, *shape), generator=generator, dtype=torch.float64)
+    vector = torch.randn((1, *shape), generator=generator, dtype=torch.float64, device='cpu')
     unit: Tensor = vector / torch.linalg.vector_norm(vector)
     return unit.to(like)
 

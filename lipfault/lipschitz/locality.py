@@ -46,12 +46,14 @@ def receptive_image(
         seed: Seed of the faults.
     """
     generator = torch.Generator().manual_seed(seed)
+    support = support.to(x.device, torch.bool)
     with torch.no_grad():
         clean = function(x)
         touched = torch.zeros_like(clean[0], dtype=torch.bool)
         for trial in range(trials):
-            noise = torch.randn(x.shape, generator=generator).to(x) * 4.0 ** (trial - trials // 2)
-            touched |= (function(torch.where(support.bool(), x + noise, x)) != clean).any(dim=0)
+            noise = torch.randn(x.shape, generator=generator, device='cpu').to(x)
+            noise = noise * 4.0 ** (trial - trials // 2)
+            touched |= (function(torch.where(support, x + noise, x)) != clean).any(dim=0)
     return touched
 
 
@@ -85,6 +87,7 @@ def spread_of(change: Tensor, image: Tensor | None = None) -> Spread:
     contrast = positions.abs().amax(dim=1) / positions.abs().mean(dim=1)
     locality = float('nan')
     if image is not None:
-        inside = (change.double().square() * image.to(torch.float64)).flatten(1).sum(dim=1)
+        inside = change.double().square() * image.to(change.device, torch.float64)
+        inside = inside.flatten(1).sum(dim=1)
         locality = float((inside[moved] / energy).mean())
     return Spread(locality, float(participation.mean()), float(contrast.mean()), int(moved.sum()))

@@ -198,11 +198,12 @@ class Modulation(nn.Module):
 
     def excess(self, weight: Tensor) -> Tensor:
         """How far the norm is on the wrong side of κ, at least 0; differentiable."""
-        spectrum = self.spectrum(weight)
-        flat = _wide(weight).reshape(len(spectrum.left), len(spectrum.right))
-        sigma = spectrum.left @ flat @ spectrum.right
         side = 1.0 if self.rule.side == 'above' else -1.0
-        return torch.relu(side * (sigma - self.kappa))
+        with _full_precision(weight):
+            spectrum = self.spectrum(weight)
+            flat = _wide(weight).reshape(len(spectrum.left), len(spectrum.right))
+            sigma = spectrum.left @ flat @ spectrum.right
+            return torch.relu(side * (sigma - self.kappa))
 
     def train(self, mode: bool = True) -> Self:
         """Forget the exact norm, so that weights exchanged behind autograd's back count."""

@@ -8,9 +8,10 @@ Bounds hold for exact arithmetic of the network; they are computed in float64.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from lipfault.errors import LipfaultError
 
 Rule = Callable[..., Any]
 RULES: dict[str, Rule] = {}
+ALONE: set[str] = set()
+"""Operations of which one operand alone may change with the input."""
 
 _MODULES: list[str] = []
 
@@ -33,7 +36,8 @@ class Source:
         low: Smallest value of each entry, shaped as the input with a batch axis of 1; `None` if
             no range is known.
         high: Largest value of each entry.
-        shape: Shape of the input with a batch axis of 1; needed where no range is given.
+        shape: Shape of the input with a batch axis of 1; needed where no range is given. It is then
+            on the device of the module.
     """
 
     low: Tensor | None = None
@@ -76,18 +80,28 @@ class Reach(Tensor):
     high: Tensor | None
     change: Sensitivity
     tags: dict[str, Any]
+    base: 'Reach | None'
+    stale: bool
 
     @staticmethod
     def build(
-        shape: torch.Size, low: Tensor | None, high: Tensor | None, change: Sensitivity
+        shape: torch.Size,
+        low: Tensor | None,
+        high: Tensor | None,
+        change: Sensitivity,
+        device: torch.device | None = None,
     ) -> 'Reach':
-        """Put the parts together; an interval that is not finite counts as unknown."""
+        """Put the parts together; an interval that is not finite counts as unknown.
+
+        Inside a rule the device is that of its operand.
+        """
         known = low is not None and high is not None
         if known and not bool((low.isfinite() & high.isfinite()).all()):  # type: ignore[union-attr]
             low = high = None
-        middle = torch.zeros(shape)
+        middle = torch.zeros(shape, device=device)
         reach: Reach = middle.as_subclass(Reach)
         reach.low, reach.high, reach.change, reach.tags = low, high, change, {}
+        reach.base, reach.stale = None, False
         return reach
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]  # noqa: ANN401
@@ -108,24 +122,42 @@ class Reach(Tensor):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
-        """Apply the rule of an operation."""
+        """Apply the rule of an operation; what it allocates is on the device of its operand."""
         del types
         name = _name_of(func)
         rule = RULES.get(name)
         if rule is None:
             raise LipfaultError(f'{_place()} operation {name!r} has no rule for a certified bound')
+        kwargs = dict(kwargs or {})
         with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
-            return rule(func, *args, **(kwargs or {}))
+            operands = list(reaches((args, kwargs)))
+            if name in ALONE and len(operands) > 1:
+                raise LipfaultError(
+                    f'{_place()} operation {name!r} has a rule for one operand that changes with '
+                    f'the input, got {len(operands)}'
+                )
+            with operands[0].device:
+                result = rule(func, *args, **kwargs)
+        if list(reaches(result)):
+            _require_current(operands)
+            if _in_place(name, kwargs):
+                _age(args[0], result)
+        return result
 
 
-def rule(*names: str) -> Callable[[Rule], Rule]:
+def rule(*names: str, alone: bool = False) -> Callable[[Rule], Rule]:
     """Register a rule for operations by the names of their functions.
 
     The rule is called with the function and its arguments, tensors among them `Reach` or plain.
+
+    Args:
+        names: Names of the functions.
+        alone: Refuse calls in which more than one argument changes with the input.
     """
 
     def register(function: Rule) -> Rule:
         RULES.update(dict.fromkeys(names, function))
+        (ALONE.update if alone else ALONE.difference_update)(names)
         return function
 
     return register
@@ -157,12 +189,15 @@ def propagate(
         >>> round(out.gains['imu'], 3)
         3.0
     """
-    inputs: dict[str, Tensor] = {n: _start(n, s, list(sources)) for n, s in sources.items()}
+    device = _device_of(module)
+    inputs: dict[str, Tensor] = {n: _start(n, s, list(sources), device) for n, s in sources.items()}
     with _named(module):
-        return function(inputs)
+        outputs = function(inputs)
+    _require_current(reaches(outputs))
+    return outputs
 
 
-def _start(name: str, source: Source, names: list[str]) -> Reach:
+def _start(name: str, source: Source, names: list[str], device: torch.device | None) -> Reach:
     ends = (source.low, source.high)
     if source.low is None or source.high is None:
         if source.shape is None:
@@ -170,11 +205,50 @@ def _start(name: str, source: Source, names: list[str]) -> Reach:
         shape = torch.Size(source.shape)
         ends = (None, None)
     else:
-        shape = common_shape(source.low.shape, source.high.shape)
+        shape, device = common_shape(source.low.shape, source.high.shape), source.low.device
     if len(shape) == 0 or shape[0] != 1:
         raise LipfaultError(f'source {name!r}: the batch axis must be 1, got {tuple(shape)}')
     low, high = (None if end is None else end.double().expand(shape) for end in ends)
-    return Reach.build(shape, low, high, Sensitivity({n: float(n == name) for n in names}))
+    change = Sensitivity({n: float(n == name) for n in names})
+    return Reach.build(shape, low, high, change, device)
+
+
+def _device_of(module: nn.Module | None) -> torch.device | None:
+    held = () if module is None else chain(module.parameters(), module.buffers())
+    some = next(iter(held), None)
+    return None if some is None else some.device
+
+
+def reaches(value: Any) -> Iterator[Reach]:  # noqa: ANN401
+    """The `Reach` tensors among the arguments or results of an operation."""
+    if isinstance(value, Reach):
+        yield value
+    elif isinstance(value, list | tuple | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from reaches(part)
+
+
+def _in_place(name: str, kwargs: Mapping[str, Any]) -> bool:
+    method = name.endswith('_') and not name.endswith('__')
+    return method or name.startswith('__i') or kwargs.get('inplace') is True
+
+
+def _age(changed: Any, result: Any) -> None:  # noqa: ANN401
+    """Note that an operand and what it is a view of have other values now, which none follows."""
+    while isinstance(changed, Reach) and changed is not result:
+        changed.stale, changed = True, changed.base
+
+
+def _require_current(operands: Iterable[Reach]) -> None:
+    for operand in operands:
+        part: Reach | None = operand
+        while part is not None:
+            if part.stale:
+                raise LipfaultError(
+                    f'{_place()} a tensor is used that was changed in place, itself or through a '
+                    'view; a bound needs the operation that returns a new one (relu, not relu_)'
+                )
+            part = part.base
 
 
 def module_gain(module: nn.Module, shape: tuple[int, ...]) -> float:

@@ -17,13 +17,13 @@ from lipfault.lipschitz.operators import (
     TransposedOperator,
 )
 from lipfault.lipschitz.reach import Reach, Sensitivity, largest_gain, rule
-from lipfault.lipschitz.rules_shape import gather
+from lipfault.lipschitz.rules_shape import gather, numbered
 
 SPREAD = 2048
 """Up to this many outputs a dense layer keeps the ellipsoid of its change."""
 
 
-@rule('linear')
+@rule('linear', alone=True)
 def _linear(
     func: Callable[..., Any], reach: Reach, weight: Tensor, bias: Tensor | None = None
 ) -> Reach:
@@ -51,7 +51,7 @@ def _spread_through(before: Sensitivity, weight: Tensor, after: Sensitivity) -> 
     return after
 
 
-@rule('conv1d', 'conv2d', 'conv3d')
+@rule('conv1d', 'conv2d', 'conv3d', alone=True)
 def _convolution(
     func: Callable[..., Any],
     reach: Reach,
@@ -79,7 +79,7 @@ def _convolution(
     )
 
 
-@rule('conv_transpose1d', 'conv_transpose2d', 'conv_transpose3d')
+@rule('conv_transpose1d', 'conv_transpose2d', 'conv_transpose3d', alone=True)
 def _transposed(
     func: Callable[..., Any],
     reach: Reach,
@@ -143,8 +143,7 @@ def _pad(
     """Zero padding keeps the gain; repeated values raise it, unless a convolution follows."""
     if value:
         raise LipfaultError(f'padding with the constant {value} has no rule; only 0 has')
-    places = torch.arange(1, reach.numel() + 1, dtype=torch.float64).reshape(reach.shape)
-    padded = gather(reach, func(places, pad, mode).long() - 1)
+    padded = gather(reach, func(numbered(reach), pad, mode).long() - 1)
     pairs = tuple((int(pad[i]), int(pad[i + 1])) for i in range(0, len(pad), 2))[::-1]
     if len(pairs) == reach.ndim - 2:
         mode = 'zeros' if mode == 'constant' else mode

@@ -11,7 +11,7 @@ from lipfault.errors import LipfaultError
 from lipfault.lipschitz.reach import Reach, rule
 
 
-@rule('batch_norm')
+@rule('batch_norm', alone=True)
 def _batch_norm(
     func: Callable[..., Any],
     reach: Reach,
@@ -39,7 +39,7 @@ def _batch_norm(
     return Reach.build(reach.shape, low, high, reach.change.scalar(float(slope.abs().max())))
 
 
-@rule('layer_norm')
+@rule('layer_norm', alone=True)
 def _layer_norm(
     func: Callable[..., Any],
     reach: Reach,
@@ -54,25 +54,41 @@ def _layer_norm(
     return _normalized(reach, count, weight, bias, eps)
 
 
-@rule('group_norm', 'instance_norm')
-def _group_norm(func: Callable[..., Any], reach: Reach, *args: Any, **kwargs: Any) -> Reach:  # noqa: ANN401
-    if func.__name__ == 'instance_norm':
-        if not kwargs.get('use_input_stats', args[4] if len(args) > 4 else True):
-            running: Reach = _batch_norm(func, reach, *args[:4], training=False, eps=args[6])
-            return running
-        settings = dict(
-            zip(('mean', 'var', 'weight', 'bias', 'use', 'm', 'eps'), args, strict=False)
-        )
-        count = math.prod(reach.shape[2:])
-    else:
-        settings = dict(zip(('groups', 'weight', 'bias', 'eps'), args, strict=False))
-        count = reach.shape[1] // int(settings['groups']) * math.prod(reach.shape[2:])
-    settings |= kwargs
-    weight, bias = settings.get('weight'), settings.get('bias')
-    column = (-1, *[1] * (reach.ndim - 2))
-    weight = None if weight is None else weight.reshape(column)
-    bias = None if bias is None else bias.reshape(column)
-    return _normalized(reach, count, weight, bias, float(settings.get('eps', 1e-5)))
+@rule('group_norm', alone=True)
+def _group_norm(
+    func: Callable[..., Any],
+    reach: Reach,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Reach:
+    del func
+    count = reach.shape[1] // num_groups * math.prod(reach.shape[2:])
+    return _normalized(reach, count, _column(weight, reach), _column(bias, reach), eps)
+
+
+@rule('instance_norm', alone=True)
+def _instance_norm(
+    func: Callable[..., Any],
+    reach: Reach,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Reach:
+    """With running statistics as `BatchNorm`, otherwise each channel as a group."""
+    if not use_input_stats:
+        running = func, reach, running_mean, running_var, weight, bias, False, momentum, eps
+        return _batch_norm(*running)  # type: ignore[no-any-return]
+    return _group_norm(func, reach, reach.shape[1], weight, bias, eps)  # type: ignore[no-any-return]
+
+
+def _column(values: Tensor | None, reach: Reach) -> Tensor | None:
+    return None if values is None else values.reshape(-1, *[1] * (reach.ndim - 2))
 
 
 def _normalized(

@@ -21,7 +21,7 @@ BEYOND = 1.2
 _ACTIVATIONS = (*SECTORS, 'elu', 'celu', 'arcsinh', 'absolute', 'relu_', 'clip')
 
 
-@rule(*_ACTIVATIONS)
+@rule(*_ACTIVATIONS, alone=True)
 def _activation(func: Callable[..., Any], reach: Reach, *args: Any, **kwargs: Any) -> Reach:  # noqa: ANN401
     """Slope between the limits of the sector, tightened by the interval where one is known."""
     name = {'arcsinh': 'asinh', 'absolute': 'abs', 'relu_': 'relu', 'clip': 'clamp'}.get(
@@ -35,6 +35,8 @@ def _activation(func: Callable[..., Any], reach: Reach, *args: Any, **kwargs: An
     sector = sector_of(name, settings)
     if sector is None:
         raise LipfaultError(f'activation {name!r} has no rule')
+    if func.__name__ == 'relu_':
+        func = torch.relu
     applied = elementwise(reach, lambda x: func(x, *args, **settings), sector)
     if name == 'abs':
         applied.tags = {'size of': reach}

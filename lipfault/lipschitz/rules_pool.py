@@ -8,7 +8,7 @@ import torch
 
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.reach import Reach, rule
-from lipfault.lipschitz.rules_shape import gather
+from lipfault.lipschitz.rules_shape import gather, numbered
 
 
 @rule('mean', 'sum')
@@ -77,8 +77,8 @@ def _interpolate(
 ) -> Reach:
     if mode not in ('nearest', 'nearest-exact'):
         raise LipfaultError(f'interpolation with mode={mode!r} has no rule; "nearest" has')
-    places = torch.arange(reach.numel(), dtype=torch.float64).reshape(reach.shape)
-    return gather(reach, func(places, size, scale_factor, mode, *args, **kwargs).long())
+    places = func(numbered(reach), size, scale_factor, mode, *args, **kwargs)
+    return gather(reach, places.long() - 1)
 
 
 @rule('softmax')

@@ -44,18 +44,34 @@ def _same(func: Callable[..., Any], reach: Reach, *args: Any, **kwargs: Any) -> 
     training = kwargs.get('training', args[1] if len(args) > 1 else False)
     if 'dropout' in func.__name__ and training is True:
         raise LipfaultError('dropout has no certified bound in training mode; call eval() first')
+    kind = func(reach.as_subclass(Tensor), *args, **kwargs).dtype
+    if not kind.is_floating_point:
+        raise LipfaultError(f'a cast to {kind} jumps: no finite gain; stay in floating point')
+    if func.__name__ == 'clone':
+        tags, reach = reach.tags, Reach.build(reach.shape, reach.low, reach.high, reach.change)
+        reach.tags = tags
     return reach
 
 
 @rule(*_MOVES)
 def move(func: Callable[..., Any], reach: Reach, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
     """Follow the entries: the gain grows with the root of how often one of them is repeated."""
-    places = torch.arange(reach.numel(), dtype=torch.float64).reshape(reach.shape)
     args = tuple(a.as_subclass(Tensor) if isinstance(a, Reach) else a for a in args)
-    moved = func(places, *args, **kwargs)
+    moved = func(numbered(reach), *args, **kwargs)
     if isinstance(moved, Tensor):
-        return gather(reach, moved.long())
-    return type(moved)(gather(reach, part.long()) for part in moved)
+        return _view(reach, moved.long() - 1)
+    return type(moved)(_view(reach, part.long() - 1) for part in moved)
+
+
+def _view(reach: Reach, places: Tensor) -> Reach:
+    moved = gather(reach, places)
+    moved.base = reach
+    return moved
+
+
+def numbered(reach: Reach) -> Tensor:
+    """The places of the entries counted from 1, float64: a 0 that is moved in is no entry."""
+    return torch.arange(1, reach.numel() + 1, dtype=torch.float64).reshape(reach.shape)
 
 
 def gather(reach: Reach, places: Tensor) -> Reach:

@@ -44,7 +44,7 @@ def tighten(net: nn.Sequential, steps: int = 40, rate: float = 0.03) -> Tight:
     """
     weights, sectors = _chain(net)
     product = math.prod(map(certify_matrix, weights)) * math.prod(s.gain for s in sectors)
-    logs = [torch.zeros(len(w), dtype=torch.float64, requires_grad=True) for w in weights[:-1]]
+    logs = [w.new_zeros(len(w)).requires_grad_() for w in weights[:-1]]
     if not logs:
         return Tight(product, product)
     optimizer, best = torch.optim.Adam(logs, lr=rate), product
@@ -87,7 +87,7 @@ def _squared_bound(
         m2, p = ((sector.low + sector.high) / 2) ** 2, sector.low * sector.high
         top = torch.linalg.eigvalsh(spread.detach())[-1].clamp_min(1e-300)
         multiplier = best_multiplier(m2, p) * BEYOND / top * torch.exp(log)
-        eye = torch.eye(len(spread), dtype=spread.dtype)
+        eye = torch.eye(len(spread), dtype=spread.dtype, device=spread.device)
         root, failed = torch.linalg.cholesky_ex(spread + 1e-9 * top * eye)
         inner, failed_inner = torch.linalg.cholesky_ex(eye + p * (root.T * multiplier) @ root)
         pushed = torch.linalg.solve_triangular(inner, root.T * multiplier, upper=False)

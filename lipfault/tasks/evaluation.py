@@ -1,6 +1,7 @@
 """What stage 2 measures on a batch: one number per sample and quantity."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -40,9 +41,23 @@ def observed_signals(
     Returns:
         The signals, and where no value arrived and how still the images are.
     """
-    finite, present = split_missing(batch.observed, modalities)
+    signals, known = finite_signals(autoencoder, batch.observed, modalities)
+    return signals, replace(known, stillness=batch.stillness)
+
+
+def finite_signals(
+    autoencoder: Autoencoder, signals: Signals, modalities: Mapping[str, Modality]
+) -> tuple[Signals, Known]:
+    """Standardized signals, finite, and where no value arrived.
+
+    Args:
+        autoencoder: Standardizes.
+        signals: Physical units; may hold NaN: truly missing values.
+        modalities: What is known of each modality.
+    """
+    finite, present = split_missing(signals, modalities)
     missing = {n: ~p if p.dim() == 3 else ~p.all(dim=1, keepdim=True) for n, p in present.items()}
-    return autoencoder.standardized(finite), Known(missing, batch.stillness)
+    return autoencoder.standardized(finite), Known(missing)
 
 
 def worst_faulty(labels: FaultLabels) -> Tensor:

@@ -6,10 +6,12 @@ from typing import Any, Self
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from lipfault.batch import Batch, Signals
 from lipfault.errors import LipfaultError
 from lipfault.faults.draws import Draws
+from lipfault.lipschitz.ledger import InputSizes
 from lipfault.lipschitz.modulation import modulate, penalty, set_progress
 from lipfault.models import objective
 from lipfault.models.block import BlockConfig, Lesson
@@ -96,6 +98,7 @@ class FinetuneTask(BaseTask):
         self.test_results: dict[str, Any] = {}
         self._collected: dict[str, list[PerSample]] = {}
         self._examples: dict[str, Any] = {}
+        self._sizes, self._watching = InputSizes(), list[RemovableHandle]()
 
     def setup(self, stage: str) -> None:
         """Take what contradiction is normal from clean training windows, before a resume."""
@@ -237,6 +240,12 @@ class FinetuneTask(BaseTask):
             )
         self._collected = {split: [] for split in SPLITS}
         self._examples = {}
+        self._sizes = InputSizes()
+        self._watching = [h for m in self._judged().values() for h in self._sizes.watch(m)]
+
+    def _judged(self) -> dict[str, nn.Module]:
+        """The modules whose norms are told."""
+        return {'corrector': self.block.corrector, 'detector': self.block.detector}
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Collect what is measured on each window."""
@@ -249,6 +258,8 @@ class FinetuneTask(BaseTask):
 
     def on_test_epoch_end(self) -> None:
         """All figures of the stage, and the arrays that the report draws."""
+        for handle in self._watching:
+            handle.remove()
         collected = {s: self._gathered(s) for s in SPLITS if self._collected[s]}
         threshold, kinds = float(self.threshold), recording_data(self.trainer).kinds
         metrics: dict[str, float] = {'detection/threshold': threshold}
@@ -259,8 +270,7 @@ class FinetuneTask(BaseTask):
             metrics |= summarize_faults(values, split)
         metrics |= summarize_clean(collected['seen'])
         metrics |= summarize_skill(collected['seen'], self.names)
-        modules = {'corrector': self.block.corrector, 'detector': self.block.detector}
-        metrics |= summarize_norms(modules)
+        metrics |= summarize_norms(self._judged(), self._sizes.found)
         metrics |= pca_floor(
             self.autoencoder, recording_data(self.trainer), self.origin['train_split']
         )

@@ -1,6 +1,6 @@
 """From one number per sample to one number per run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -103,17 +103,29 @@ def summarize_skill(values: PerSample, names: tuple[str, ...]) -> dict[str, floa
     }
 
 
-def summarize_norms(modules: dict[str, nn.Module]) -> dict[str, float]:
-    """Exact `norm/<module>/<layer>` of dense modules, and their raw product `norm/<module>`.
+def summarize_norms(
+    modules: dict[str, nn.Module], sizes: Mapping[nn.Module, tuple[int, ...]]
+) -> dict[str, float]:
+    """Exact `norm/<module>/<layer>` of all layers, and their raw product `norm/<module>`.
 
     A raw figure as in arXiv 2603.25103: any rescaling inside the network changes it, so read it
-    beside the gains.
+    beside the gains. Nothing for a module without layers.
+
+    Args:
+        modules: Modules by name.
+        sizes: Spatial input sizes of convolutions; one that is not among them, since it was never
+            called, is left out.
     """
     metrics: dict[str, float] = {}
     for name, module in modules.items():
-        norms = {k: exact_norm(layer).value for k, layer in linear_layers(module)}
+        norms = {
+            k: exact_norm(layer, sizes.get(layer)).value
+            for k, layer in linear_layers(module)
+            if isinstance(layer, nn.Linear) or layer in sizes
+        }
         metrics |= {f'norm/{name}/{layer}': norm for layer, norm in norms.items()}
-        metrics[f'norm/{name}'] = product(module, norms)
+        if norms:
+            metrics[f'norm/{name}'] = product(module, norms)
     return metrics
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import lightning
 import pytest
@@ -18,10 +19,14 @@ from lipfault.callbacks.run_recorder import RunRecorder
 from lipfault.callbacks.spectral import SpectralNormMonitor
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation import modulate
+from lipfault.modality import Modality
 
 pytestmark = pytest.mark.filterwarnings(
     'ignore:.*does not have many workers', 'ignore:.*treespec, LeafSpec'
 )
+
+
+IMU = Modality('imu', 'series', 50.0, ('x', 'y'), ('1',) * 2, (-4.0, 0.0), (4.0, 1.0), (0.1,) * 2)
 
 
 class Coder(nn.Module):
@@ -43,7 +48,8 @@ class Block(nn.Module):
         self.detector.conv = nn.Conv1d(2, 3, 3, padding=1)
         self.detector.layers = nn.Sequential(nn.Linear(24, 8), nn.GELU(), nn.Linear(8, 4))
 
-    def forward(self, autoencoder, signals):
+    def forward(self, autoencoder, signals, known=None):
+        self.known = known
         hidden = self.corrector.trunk(signals['imu'].flatten(1))
         heads = [head(hidden) for head in self.corrector.heads.values()]
         embedding = self.detector.layers(self.detector.conv(signals['imu']).flatten(1))
@@ -54,6 +60,7 @@ class Task(lightning.LightningModule):
     def __init__(self, mode):
         super().__init__()
         self.autoencoder, self.block = Coder(), Block()
+        self.description = SimpleNamespace(modalities={'imu': IMU})
         if mode:
             modulate(self.block, {'corrector.*': {'mode': mode, 'target': 0.5}})
 
@@ -173,6 +180,35 @@ def test_jacobian_and_gains_are_those_of_the_module(tmp_path):
         calm = (layers(other) - layers(x)).norm(dim=1) / (other - x).norm(dim=1)
     assert values['gain/detector/fault'] == pytest.approx(float(change.mean()), rel=1e-4)
     assert values['gain/detector/clean'] == pytest.approx(float(calm.mean()), rel=1e-4)
+
+
+def test_missing_values_are_told_and_do_no_harm():
+    monitor = JacobianMonitor(modules=('block.corrector.trunk', 'block.detector.layers'))
+    task, batch = Task(None).eval(), collate([1, 2, 3])
+    batch.observed['imu'][0, 1, 2:5] = torch.nan
+    with torch.no_grad():
+        values = monitor.look(task, batch)
+    assert all(torch.tensor(v).isfinite() for v in values.values())
+    assert torch.equal(task.block.known.missing['imu'], batch.observed['imu'].isnan())
+    same = collate([1, 2, 3])
+    same.observed['imu'][0, 1, 2:5] = 0.5  # the middle of the range
+    with torch.no_grad():
+        again = JacobianMonitor(modules=monitor.modules).look(task, same)
+    assert again == values
+
+
+def test_means_are_taken_on_the_device_of_the_strategy():
+    def reduce(value):
+        assert value.device == torch.device('meta')
+        return torch.tensor(3.0)
+
+    logged = []
+    strategy = SimpleNamespace(root_device=torch.device('meta'), reduce=reduce)
+    logger = SimpleNamespace(log_metrics=lambda values, step: logged.append((values, step)))
+    trainer = SimpleNamespace(global_step=1, strategy=strategy, loggers=[logger])
+    monitor = JacobianMonitor(modules=('block.detector.layers',))
+    monitor.on_train_batch_end(trainer, Task(None), None, collate([1, 2]), 0)
+    assert [set(values.values()) for values, _ in logged] == [{3.0}]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from torch import nn
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.composition import Source, module_gain, propagate
 from lipfault.lipschitz.modulation import modulate
-from lipfault.lipschitz.reach import Reach
+from lipfault.lipschitz.reach import RULES, Reach
 
 
 @pytest.fixture(autouse=True)
@@ -298,3 +298,115 @@ def test_what_only_looks_like_a_mixture_gets_the_general_bound():
             value = function(x | {'y': torch.full((1, 3), y).double()})
             assert (value <= out.high + 1e-12).all()
             assert (value >= out.low - 1e-12).all()
+
+
+def test_zeros_that_unfolding_moves_in_are_no_entry():
+    """Taken for the first entry they would bound 7 - x with x in [5, 6] on either side by 0."""
+    box = {'x': Source(torch.full((1, 1, 1, 3), 5.0), torch.full((1, 1, 1, 3), 6.0))}
+
+    def function(s):
+        patches = nn.functional.unfold(s['x'], (1, 2), padding=(0, 1))
+        return torch.relu(7 - patches.sum(dim=1))
+
+    ends = [function({'x': torch.full((1, 1, 1, 3), value)}) for value in (5.0, 6.0)]
+    out = propagate(function, box)
+    assert float((ends[1] - ends[0]).norm()) / 3**0.5 <= out.gains['x'] <= 2.001
+    assert all(((out.low <= end) & (end <= out.high)).all() for end in ends)
+
+
+@pytest.mark.parametrize(
+    'function',
+    [
+        lambda x: x.to(torch.int64),
+        lambda x: x.to(dtype=torch.uint8),
+        lambda x: x.type_as(torch.zeros(1, dtype=torch.int32)),
+        lambda x: x.to(torch.zeros(1, dtype=torch.bool)),
+    ],
+)
+def test_casts_that_jump_are_refused(function):
+    with pytest.raises(LipfaultError, match=r'a cast to torch\.\w+ jumps'):
+        propagate(lambda s: function(s['x']), {'x': Source(shape=(1, 3))})
+
+
+@pytest.mark.parametrize('function', [lambda x: x.half(), lambda x: x.to('cpu').double()])
+def test_casts_between_floating_types_keep_the_gain(function):
+    assert propagate(lambda s: function(s['x']), {'x': Source(shape=(1, 3))}).gains['x'] == 1.0
+
+
+def view_of(x, change):
+    change(x.view(-1))
+    return x
+
+
+def viewed_before(x):
+    view = x.view(-1)
+    x.mul_(3)
+    return view
+
+
+@pytest.mark.parametrize(
+    ('function', 'message'),
+    [
+        (lambda x: x.mul_(3) + x, 'changed in place'),
+        (lambda x: nn.ReLU(inplace=True)(x) + x, 'changed in place'),
+        (lambda x: view_of(x, lambda v: v.relu_()), 'changed in place'),
+        (viewed_before, 'changed in place'),
+        (lambda x: x.clamp(max=x.abs()), "'clamp' has a rule for one operand"),
+    ],
+)
+def test_what_no_rule_follows_is_refused(function, message):
+    with pytest.raises(LipfaultError, match=message):
+        propagate(lambda s: function(s['x']), {'x': Source(-torch.ones(1, 3), torch.ones(1, 3))})
+
+
+def accumulated(x):
+    total = torch.zeros(1, 3)
+    total += x
+    return total
+
+
+@pytest.mark.parametrize(
+    ('function', 'gain'),
+    [
+        (lambda x: x.relu_(), 1.0),
+        (lambda x: x.clone().mul_(3) + x, 4.0),
+        (lambda x: nn.ReLU(inplace=True)(2 * x), 2.0),
+        (lambda x: nn.Dropout(inplace=True).eval()(x) + x, 2.0),
+        (accumulated, 1.0),
+    ],
+)
+def test_results_of_changes_in_place_have_their_gain(function, gain):
+    box = {'x': Source(-torch.ones(1, 3), torch.ones(1, 3))}
+    assert propagate(lambda s: function(s['x']), box).gains['x'] == pytest.approx(gain)
+
+
+def test_instance_norm_with_running_statistics_is_that_of_batch_norm():
+    layer, batch = nn.InstanceNorm2d(3, affine=True, track_running_stats=True), nn.BatchNorm2d(3)
+    with torch.no_grad():
+        layer.running_var.copy_(torch.tensor([0.25, 1.0, 4.0]))
+        layer.weight.copy_(torch.tensor([1.0, -3.0, 2.0]))
+        layer.running_mean.copy_(torch.tensor([1.0, 2.0, 3.0]))
+    batch.load_state_dict(layer.state_dict())
+    assert module_gain(layer, (1, 3, 4, 4)) == pytest.approx(3.0, rel=1e-4)
+    box = {'x': Source(torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4))}
+    ours, theirs = (propagate(lambda s, m=m: m.eval()(s['x']), box) for m in (layer, batch))
+    torch.testing.assert_close(ours.low, theirs.low)
+    torch.testing.assert_close(ours.high, theirs.high)
+
+
+@pytest.mark.parametrize('layer', [nn.InstanceNorm2d(2, eps=0.25), nn.GroupNorm(1, 2, eps=0.25)])
+def test_norms_by_the_statistics_of_the_input(layer):
+    assert module_gain(layer, (1, 2, 4, 4)) == pytest.approx(2.0)
+
+
+def test_what_rules_allocate_is_where_their_operand_is(monkeypatch):
+    def cumulated(func, reach, dim):
+        places = torch.arange(reach.numel())
+        assert places.device == reach.device
+        return Reach.build(reach.shape, None, None, reach.change.scalar(7.0))
+
+    monkeypatch.setitem(RULES, 'cumsum', cumulated)
+    elsewhere = nn.Linear(3, 3, device='meta')
+    out = propagate(lambda s: s['x'].cumsum(1), {'x': Source(shape=(1, 3))}, elsewhere)
+    assert out.device == torch.device('meta')
+    assert out.gains['x'] == 7.0

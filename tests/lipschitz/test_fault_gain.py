@@ -56,6 +56,18 @@ def test_measured_found_and_certified_stand_in_order(case, source, output):
     assert float(again.max()) == pytest.approx(found, rel=1e-5)
 
 
+def test_nothing_is_allocated_where_the_signals_are_not(case):
+    """What is allocated without a device would lie on `meta` and not mix with the signals."""
+    net, clean, faulty, box = case
+    wanted = attack(net, clean, faulty, 'imu', 'camera', box, steps=3)
+    gains = certify(net, box, net)['camera'].gains
+    with torch.device('meta'):
+        found = attack(net, clean, faulty, 'imu', 'camera', box, steps=3)
+        assert certify(net, box, net)['camera'].gains == gains
+    assert found[0] == wanted[0]
+    assert torch.equal(found[1], wanted[1])
+
+
 def test_violated_order_is_an_error():
     with pytest.raises(LipfaultError, match='camera -> imu: 2 was found, but at most 1'):
         entry(torch.tensor([0.5]), 2.0, 1.0, ('camera', 'imu'))

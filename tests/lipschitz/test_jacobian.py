@@ -1,6 +1,7 @@
 """Jacobian tools and criteria against the explicit Jacobian (THEORY 9.4, 9.5)."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -214,6 +215,25 @@ def test_a_probe_of_one_sample_gives_its_own_gains(build):
     torch.testing.assert_close(one.sigma[0], values[0], rtol=1e-6, atol=0)
     alone = jacobian_criterion(net, x[3:4], {'all': torch.ones(12)})
     assert alone['all'].largest == pytest.approx(float(values[0]), rel=1e-2)
+
+
+def test_a_mask_may_differ_from_sample_to_sample():
+    net, x = dense(), torch.randn(3, 12).double()
+    masks = [mask_of(columns) for columns in (slice(0, 3), slice(5, 6), slice(0, 12))]
+    together = torch.stack(masks)
+    alone = [mean_gain(net, x, mask, probes=5) for mask in masks]
+    wanted = torch.stack([alone[i][i] for i in range(3)])
+    torch.testing.assert_close(mean_gain(net, x, together, probes=5), wanted)
+    torch.testing.assert_close(mean_gain(net, x, together[:1], probes=5), alone[0])
+    tops = torch.stack([largest_gain(net, x, m, 50, 1e-9).sigma[i] for i, m in enumerate(masks)])
+    torch.testing.assert_close(largest_gain(net, x, together, 50, 1e-9).sigma, tops)
+
+
+@pytest.mark.parametrize('tool', [linearize, largest_gain, mean_gain, smallest_gain])
+@pytest.mark.parametrize('shape', [(2, 1, 12), (7,), (2, 12)])
+def test_masks_that_do_not_broadcast_are_named(tool, shape):
+    with pytest.raises(LipfaultError, match=re.escape(f'support of shape {shape}')):
+        tool(dense(), torch.zeros(3, 12).double(), torch.ones(shape))
 
 
 def test_support_without_a_column_is_an_error():

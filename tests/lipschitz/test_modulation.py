@@ -283,6 +283,21 @@ def test_penalty_pulls_norms_to_the_right_side(side, target):
     assert float(penalty(net).detach()) < 0.5 * before
 
 
+@pytest.mark.parametrize('training', [True, False])
+def test_penalty_is_the_same_under_autocast(training):
+    net = mlp().train(training)
+    modulate(net, {'*': {'mode': 'penalty', 'target': 0.1}})
+    wanted = penalty(net)
+    slopes = torch.autograd.grad(wanted, list(net.parameters()), allow_unused=True)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        found = penalty(net)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, wanted)
+    again = torch.autograd.grad(found, list(net.parameters()), allow_unused=True)
+    for slope, other in zip(slopes, again, strict=True):
+        assert slope is other is None or torch.equal(slope, other)
+
+
 def test_penalty_without_such_layers_is_zero():
     assert float(penalty(mlp())) == 0
 

@@ -57,6 +57,7 @@ model:
       clip: {block.corrector: 1.0}
       modulation: {corrector.*: {mode: cap, target: 3.0}}
 """
+MISSING = '--data.faults={kinds: {dropout_nan: 1, missing_frame: 1}, missing: true}'
 FAULTS = '  faults: {kinds: {series: 1, image: 1}, held_out: [bias, fog]}\n'
 
 
@@ -165,7 +166,7 @@ def test_settings_of_another_version_are_named(runs, tmp_path):
         ['--model.block.kind', 'vae', '--model.config.clip={block.experts: 1.0}'],
         ['--model.block.kind', 'uncorrected', '--model.config.clip={}',
          '--model.config.modulation={}'],
-        ['--data.faults={kinds: {dropout_nan: 1, missing_frame: 1}, missing: true}'],
+        [MISSING, '--trainer.callbacks+=lipfault.callbacks.jacobian.JacobianMonitor'],
     ],
     ids=['block as published', 'terms of its own', 'nothing to train', 'missing values'],
 )  # fmt: skip
@@ -220,6 +221,40 @@ def test_predictions_stand_beside_their_faults(runs, tmp_path):
     assert not (tmp_path / 'faults.jsonl').exists()
 
 
+CONVOLVED = """
+from torch import nn
+from lipfault.models.rivals.denoising import DenoisingBlock
+
+class Convolved(DenoisingBlock):
+    def new_corrector(self):
+        return nn.Sequential(nn.Unflatten(1, (1, -1)), nn.Conv1d(1, 1, 3, padding=1), nn.Flatten())
+
+class Bare(DenoisingBlock):
+    def new_corrector(self):
+        return nn.Identity()
+"""
+
+
+@pytest.mark.parametrize(
+    ('name', 'norms'), [('Convolved', {'norm/corrector', 'norm/corrector/1'}), ('Bare', set())]
+)
+def test_a_users_block_of_any_layers_is_tested(name, norms, configs, runs, tmp_path, monkeypatch):
+    (tmp_path / 'mine.py').write_text(CONVOLVED)
+    monkeypatch.setenv('PYTHONPATH', f'{tmp_path}{os.pathsep}{os.environ.get("PYTHONPATH", "")}')
+    lipfault(
+        'fit', '--config', configs / 'finetune.yaml', '--run', tmp_path / 'run',
+        '--model.pretrained', runs / 'pretrain', '--trainer.max_epochs', 1,
+        '--model.block.kind', f'mine.{name}', '--model.config.clip={}',
+        '--model.config.modulation={}',
+        '--trainer.callbacks+=lipfault.callbacks.spectral.SpectralNormMonitor',
+    )  # fmt: skip
+    lipfault('test', '--report=true', '--ckpt_path', tmp_path / 'run')
+    metrics = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
+    assert {key for key in metrics if key.startswith('norm/corrector')} == norms
+    assert all(metrics[key] > 0 for key in norms | {'norm/detector'})
+    assert (tmp_path / 'run' / 'report.html').exists()
+
+
 OWN = """
 from lipfault.faults.series.site import SeriesFault
 
@@ -261,8 +296,9 @@ def test_testing_twice_gives_the_same_numbers(runs, tmp_path):
     assert (runs / 'finetune' / 'metrics.json').read_text() == before
 
 
-def test_certificate_is_ordered(runs, tmp_path):
-    lipfault('certify', '--ckpt_path', runs / 'finetune', '--run', tmp_path / 'certified')
+@pytest.mark.parametrize('faults', [[], [MISSING]], ids=['as trained', 'missing values'])
+def test_certificate_is_ordered(faults, runs, tmp_path):
+    lipfault('certify', '--ckpt_path', runs / 'finetune', '--run', tmp_path / 'certified', *faults)
     certificate = json.loads((tmp_path / 'certified' / 'certificate.json').read_text())
     entries = [e for row in certificate['matrix'].values() for e in row.values()]
     assert len(entries) == 9

@@ -1,8 +1,10 @@
 """From one number per window to one per run."""
 
+import pytest
 import torch
+from torch import nn
 
-from lipfault.tasks.summary import summarize_detection
+from lipfault.tasks.summary import summarize_detection, summarize_norms
 
 KINDS = ('bias', 'fog', 'stuck')
 
@@ -33,3 +35,22 @@ def test_without_faults_there_is_no_kind():
         'damage': torch.zeros(2),
     }
     assert not any('kind' in key for key in summarize_detection(values, 2.0, KINDS))
+
+
+def test_norms_of_dense_layers_and_of_convolutions_that_were_called():
+    called, idle, dense = nn.Conv1d(1, 1, 2), nn.Conv1d(1, 1, 2), nn.Linear(3, 3)
+    with torch.no_grad():
+        called.weight.fill_(1.0)
+        dense.weight.copy_(torch.diag(torch.tensor([1.0, -3.0, 2.0])))
+    modules = {
+        'corrector': nn.Sequential(called, idle, dense),
+        'detector': nn.Sequential(nn.ReLU()),
+    }
+    found = summarize_norms(modules, {called: (2,)})
+    assert found == pytest.approx(
+        {
+            'norm/corrector/0': 2**0.5,
+            'norm/corrector/2': 3.0,
+            'norm/corrector': 3 * 2**0.5,
+        }
+    )

@@ -1,0 +1,44 @@
+"""The tools allocate on the device of what they are given, and name it.
+
+The default device stands for another one: what is allocated without a device lies on `meta`, and
+does not mix with weights and inputs on the CPU.
+"""
+
+import pytest
+import torch
+from torch import nn
+
+from lipfault.lipschitz.certificates import certify_layer
+from lipfault.lipschitz.jacobian import largest_gain, mean_gain, smallest_gain
+from lipfault.lipschitz.locality import receptive_image, spread_of
+from lipfault.lipschitz.norms import estimate_norm, exact_norm
+from lipfault.lipschitz.tight import tighten
+
+
+def dense():
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4))
+
+
+def locality(net, x):
+    support = torch.tensor([1, 1, 0, 0, 0, 0], device='cpu')
+    image = receptive_image(net, x, support)
+    with torch.no_grad():
+        return spread_of(net(x + support) - net(x), image).contrast
+
+
+@pytest.mark.parametrize(
+    'tool',
+    [
+        lambda net, x: tighten(net, steps=3),
+        lambda net, x: largest_gain(net, x).sigma.tolist(),
+        lambda net, x: mean_gain(net, x, x[0] > 0).tolist(),
+        lambda net, x: smallest_gain(net, x, x[0] > 0).tolist(),
+        lambda net, x: [f(net[0]) for f in (estimate_norm, exact_norm, certify_layer)],
+        locality,
+    ],
+)
+def test_nothing_is_allocated_elsewhere(tool):
+    net, x = dense(), torch.randn(3, 6)
+    wanted = tool(net, x)
+    with torch.device('meta'):
+        assert tool(net, x) == wanted
