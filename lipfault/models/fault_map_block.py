@@ -30,6 +30,7 @@ from lipfault.models.evidence import (
 )
 from lipfault.models.locator import Locator
 from lipfault.models.objective import attribution
+from lipfault.models.patch_net import require_patches
 from lipfault.models.place_scale import PlaceScale
 from lipfault.models.relations import Relations
 from lipfault.models.restorer import Restorer
@@ -65,6 +66,9 @@ class FaultMapBlock(ComputeBlock):
         relations: Stage 1; frozen, a part of this module.
         modalities: What is known of each modality.
         config: Sizes.
+
+    Raises:
+        LipfaultError: If a window or an image is not a whole number of patches of the locators.
     """
 
     locates = True
@@ -78,6 +82,8 @@ class FaultMapBlock(ComputeBlock):
     ) -> None:
         """Build the parts for the latent shapes of the autoencoder."""
         super().__init__(modalities)
+        for name, modality in modalities.items():
+            require_patches(modality, autoencoder.steps.get(name))
         config = config or BlockConfig()
         self.rounds = config.rounds
         self.relations = relations.requires_grad_(False)
