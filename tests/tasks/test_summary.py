@@ -1,8 +1,10 @@
 """From one number per window to one per run."""
 
+import math
+
 import torch
 
-from lipfault.tasks.summary import summarize_detection
+from lipfault.tasks.summary import summarize_detection, summarize_faults
 
 KINDS = ('bias', 'fog', 'stuck')
 
@@ -33,3 +35,19 @@ def test_without_faults_there_is_no_kind():
         'damage': torch.zeros(2),
     }
     assert not any('kind' in key for key in summarize_detection(values, 2.0, KINDS))
+
+
+def test_a_corrector_that_removes_every_fault_has_infinite_selectivity():
+    ones, zeros = torch.ones(3), torch.zeros(3)
+    values = {
+        'score': ones,
+        'faulty': torch.tensor([True, True, False]),
+        'error_clean': zeros, 'error_uncorrected': ones, 'error_corrected': zeros,
+        'error_oracle': zeros, 'energy_injected': ones, 'energy_left': zeros,
+        'corrector_fault_gain': zeros, 'corrector_clean_gain': ones,
+        'detector_fault_gain': 3 * ones, 'detector_clean_gain': ones,
+    }  # fmt: skip
+    found = summarize_faults(values)
+    assert found['corrector/fault_gain'] == 0
+    assert found['corrector/selectivity'] == math.inf
+    assert found['detector/selectivity'] == 3
