@@ -107,6 +107,8 @@ class BaseTask(lightning.LightningModule, ABC):
             {name: tuple(value.shape) for name, value in tensors.items()}
             for tensors in (checkpoint['state_dict'], self.state_dict())
         )
+        # An empty tensor waits for its size: that of a modulated convolution for a first input.
+        wanted |= {n: found[n] for n, shape in wanted.items() if 0 in shape and n in found}
         if found != wanted:
             names = sorted(n for n in found | wanted if found.get(n) != wanted.get(n))
             changed = differences(checkpoint[CARD], self.card(), ('description', 'train_split'))
