@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
@@ -185,17 +186,38 @@ def check_card(found: dict[str, Any] | None, wanted: dict[str, Any], where: str)
             f'the data have {list(want["modalities"])}'
         )
     for name, modality in want['modalities'].items():
-        for key in ('kind', 'channels', 'size', 'rate_hz'):
-            if have['modalities'][name][key] != modality[key]:
+        for key in ('kind', 'channels', 'units', 'size', 'rate_hz'):
+            trained = have['modalities'][name].get(key, modality[key])
+            if trained != modality[key]:
                 raise LipfaultError(
-                    f'{where} was trained with {name}.{key} = '
-                    f'{have["modalities"][name][key]}, the data have {modality[key]}'
+                    f'{where} was trained with {name}.{key} = {trained}, '
+                    f'the data have {modality[key]}'
                 )
     if have['steps'] != want['steps']:
         raise LipfaultError(
             f'{where} was trained with windows of {have["steps"]} samples, '
             f'the data give {want["steps"]}; set data.window_s alike'
         )
+
+
+def tell_ranges(found: dict[str, Any], wanted: dict[str, Any], where: str) -> None:
+    """Say if physical ranges or noise of the sensors are not those of a card that fits otherwise.
+
+    Args:
+        found: Card of the checkpoint.
+        wanted: Description of the data, in plain types.
+        where: What the checkpoint is called.
+    """
+    have, want = (
+        {
+            name: {key: modality[key] for key in ('low', 'high', 'noise') if key in modality}
+            for name, modality in modalities.items()
+        }
+        for modalities in (found['description']['modalities'], wanted['modalities'])
+    )
+    changed = differences(have, want)
+    if changed:
+        rank_zero_info(f'the data are not quite those of {where}: {"; ".join(changed)}')
 
 
 def channels_last(module: nn.Module) -> None:

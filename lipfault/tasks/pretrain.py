@@ -8,7 +8,14 @@ from lipfault.batch import Batch, Signals
 from lipfault.metrics.recovery import error_per_sample, skill
 from lipfault.models.autoencoder import Autoencoder, CoderConfig
 from lipfault.models.relations import Relations, RelationsConfig
-from lipfault.tasks.base import CARD, BaseTask, OptimizerConfig, channels_last, mean_over
+from lipfault.tasks.base import (
+    CARD,
+    BaseTask,
+    OptimizerConfig,
+    channels_last,
+    mean_over,
+    tell_ranges,
+)
 from lipfault.tasks.baseline import FIT_LIMIT, clean_signals, pca_floor, recording_data
 from lipfault.tasks.examples import clean_examples
 from lipfault.tasks.gather import joined
@@ -66,6 +73,7 @@ class PretrainTask(BaseTask):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check the card, and remember on which split the autoencoder was trained."""
         super().on_load_checkpoint(checkpoint)
+        tell_ranges(checkpoint[CARD], self.description.to_dict(), 'the checkpoint')
         self.train_split = str(checkpoint[CARD]['train_split'])
 
     def setup(self, stage: str) -> None:
