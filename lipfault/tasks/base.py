@@ -11,11 +11,11 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import OneCycleLR
 
 from lipfault.differences import differences
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
+from lipfault.tasks.schedule import one_cycle, planned_steps, settle_cycle
 
 CARD = 'lipfault'
 """Key of a checkpoint under which a task writes what it is, in plain types."""
@@ -80,6 +80,7 @@ class BaseTask(lightning.LightningModule, ABC):
         super().__init__()
         self.description = Description.from_dict(description)
         self.optimizer_config = optimizer or OptimizerConfig()
+        self._resumed = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -95,7 +96,12 @@ class BaseTask(lightning.LightningModule, ABC):
         checkpoint[CARD] = self.card()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of another stage, other modalities or sizes, before any is set.
+        """Check it before any tensor is set."""
+        self.check_checkpoint(checkpoint)
+        self._resumed = True
+
+    def check_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another stage, other modalities or sizes.
 
         Raises:
             LipfaultError: Naming what differs.
@@ -127,15 +133,17 @@ class BaseTask(lightning.LightningModule, ABC):
             return None
         # Not fused: it pairs numbers by their place in memory, whatever the layout of the gradient.
         optimizer = torch.optim.AdamW(groups, lr=config.lr)
-        steps = max(2, int(self.trainer.estimated_stepping_batches))
-        rates = [group['lr'] for group in groups]
-        # A rise of exactly one step would have no length: torch divides by it.
-        warmup = 0.0 if abs(steps * config.warmup - 1) < 1e-9 else config.warmup
-        schedule = OneCycleLR(optimizer, rates, total_steps=steps, pct_start=warmup)
+        schedule = one_cycle(optimizer, planned_steps(self.trainer), config.warmup)
         return {
             'optimizer': optimizer,
             'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
         }
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ANN401
+        """Before the first step of a resumed run, settle how the learning rate goes on."""
+        if self._resumed:
+            self._resumed = False
+            settle_cycle(self.trainer, batch_idx, self.optimizer_config.warmup)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         """What is trained, by learning rate and weight decay; vectors do not decay."""

@@ -30,6 +30,7 @@ from lipfault.tasks.finetune_config import FinetuneConfig, LossWeights
 from lipfault.tasks.gather import in_all_processes, joined, mean_of_processes
 from lipfault.tasks.hiding import training_hiding
 from lipfault.tasks.pretrained import load_pretrained
+from lipfault.tasks.schedule import share_done
 from lipfault.tasks.summary import (
     calibrate,
     summarize_clean,
@@ -115,7 +116,7 @@ class FinetuneTask(BaseTask):
         Nothing for a block without anything to train.
         """
         labels = _labels(batch)
-        set_progress(self.block, self.global_step / max(1, self.trainer.estimated_stepping_batches))
+        set_progress(self.block, share_done(self.trainer))
         clean = self.autoencoder.standardized(batch.clean)
         observed, known = observed_signals(self.autoencoder, batch, self.description.modalities)
         masks = fault_masks(labels)
