@@ -24,6 +24,7 @@ from lipfault.tasks.evaluation import (
     measure_detection,
     measure_gains,
     observed_signals,
+    validation_loss,
 )
 from lipfault.tasks.examples import fault_examples
 from lipfault.tasks.finetune_config import FinetuneConfig, LossWeights
@@ -213,6 +214,8 @@ class FinetuneTask(BaseTask):
 
     def on_validation_epoch_end(self) -> None:
         """Calibrate the threshold on the clean windows and log how well faults are met."""
+        if self.trainer.sanity_checking:  # too few windows to calibrate on
+            return
         seen = self._gathered('seen')
         self.threshold.fill_(calibrate(seen, self.config.false_alarm_rate))
         kinds = recording_data(self.trainer).kinds
@@ -220,8 +223,7 @@ class FinetuneTask(BaseTask):
         metrics = {f'detection/{k}': v for k, v in metrics.items()} | summarize_clean(seen)
         metrics |= summarize_faults(seen)
         self.log_dict({f'val/{k}': v for k, v in metrics.items()})
-        loss = 1 - metrics['detection/f1'] + metrics['corrector/energy_left']
-        self.log('val/loss', loss, prog_bar=True)
+        self.log('val/loss', validation_loss(metrics), prog_bar=True)
 
     def on_test_epoch_start(self) -> None:
         """Forget earlier results; refuse to judge without a threshold."""
