@@ -145,6 +145,32 @@ class BaseTask(lightning.LightningModule, ABC):
             self._resumed = False
             settle_cycle(self.trainer, batch_idx, self.optimizer_config.warmup)
 
+    def check_settings(self) -> None:
+        """Refuse settings of the training that are for something that is not there.
+
+        Raises:
+            LipfaultError: Naming it, and what there is.
+        """
+        for pattern in self.unmatched():
+            raise LipfaultError(f'optimizer.lr_scale: {self.wording(pattern)}')
+
+    def unmatched(self) -> list[str]:
+        """Patterns of `lr_scale` that match nothing; none if nothing is trained."""
+        names = self._trained()
+        patterns = self.optimizer_config.lr_scale if names else {}
+        return [p for p in patterns if not any(fnmatchcase(name, p) for name in names)]
+
+    def wording(self, pattern: str) -> str:
+        """That a pattern matches nothing, and what it could match."""
+        parts = dict.fromkeys('.'.join(name.split('.')[:-1][:3]) for name in self._trained())
+        return (
+            f'pattern {pattern!r} matches nothing that is trained; '
+            f'there are {", ".join(f"{part}.*" for part in parts)}'
+        )
+
+    def _trained(self) -> list[str]:
+        return [name for name, p in self.named_parameters() if p.requires_grad]
+
     def _parameter_groups(self) -> list[dict[str, Any]]:
         """What is trained, by learning rate and weight decay; vectors do not decay."""
         config, groups = self.optimizer_config, dict[tuple[float, float], list[Tensor]]()

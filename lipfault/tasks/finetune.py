@@ -27,7 +27,7 @@ from lipfault.tasks.evaluation import (
     validation_loss,
 )
 from lipfault.tasks.examples import fault_examples
-from lipfault.tasks.finetune_config import FinetuneConfig, LossWeights
+from lipfault.tasks.finetune_config import FinetuneConfig, LossWeights, require_modules
 from lipfault.tasks.gather import in_all_processes, joined, mean_of_processes
 from lipfault.tasks.hiding import training_hiding
 from lipfault.tasks.pretrained import load_pretrained
@@ -96,10 +96,17 @@ class FinetuneTask(BaseTask):
     def setup(self, stage: str) -> None:
         """Take what contradiction is normal from clean training windows, before a resume."""
         if stage == 'fit':
+            self.check_settings()
             rank_zero_info(self._loaded)
             datamodule = recording_data(self.trainer)
             windows = clean_signals(datamodule, datamodule.train_split, FIT_LIMIT)
             self.block.fit_start(self.autoencoder, self.autoencoder.standardized(windows))
+
+    def check_settings(self) -> None:
+        """Refuse rates and clipping of parts that are not there."""
+        super().check_settings()
+        if self._trained():
+            require_modules(self, self.config.clip)
 
     def card(self) -> dict[str, Any]:
         """Stage, description and sizes, from which both parts can be rebuilt."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from lipfault.batch import Batch, Signals
@@ -76,10 +77,15 @@ class PretrainTask(BaseTask):
         tell_ranges(checkpoint[CARD], self.description.to_dict(), 'the checkpoint')
         self.train_split = str(checkpoint[CARD]['train_split'])
 
+    def check_settings(self) -> None:
+        """Refuse nothing: a rate may be for a modality that these data lack; `setup` tells it."""
+
     def setup(self, stage: str) -> None:
         """Take what has a closed form from training windows, before a resume."""
         if stage != 'fit':
             return
+        for pattern in self.unmatched():
+            rank_zero_info(f'optimizer.lr_scale: {self.wording(pattern)}')
         datamodule = recording_data(self.trainer)
         self.train_split = datamodule.train_split
         windows = clean_signals(datamodule, self.train_split, FIT_LIMIT)
