@@ -105,7 +105,7 @@ class LipfaultCLI(LightningCLI):
         config = self.config[str(self.subcommand)]
         self.model.check_settings()
         if config.ckpt_path is not None:
-            self.model.check_checkpoint(read_checkpoint(Path(config.ckpt_path)))
+            self.model.check_resume(read_checkpoint(Path(config.ckpt_path)))
         if self._resumes and first_process():
             remove_leftovers(self.run_folder)
             keep_metrics(self.run_folder)

@@ -109,6 +109,21 @@ class BaseTask(lightning.LightningModule, ABC):
         check_card(checkpoint.get(CARD), self.card(), 'the checkpoint')
         self._check_shapes(checkpoint)
 
+    def check_resume(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint with which the training cannot go on.
+
+        Raises:
+            LipfaultError: Naming what differs.
+        """
+        self.check_checkpoint(checkpoint)
+        saved = (s['param_groups'] for s in checkpoint.get('optimizer_states', ()))
+        found = [len(group['params']) for groups in saved for group in groups]
+        if found != [len(group['params']) for group in self._parameter_groups()]:
+            raise LipfaultError(
+                'optimizer.weight_decay and optimizer.lr_scale sort the parameters into other '
+                'groups than those of the checkpoint: go on with the settings of its run'
+            )
+
     def _check_shapes(self, checkpoint: dict[str, Any]) -> None:
         found, wanted = (
             {name: tuple(value.shape) for name, value in tensors.items()}

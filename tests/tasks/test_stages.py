@@ -308,6 +308,8 @@ def test_certificate_is_ordered(runs, tmp_path):
          'there is no such file or run folder'),
         (['fit', '--config', '{pretrain}', '--run', '{runs}/pretrain', '--ckpt_path', 'last',
           '--model.relations.width', '24'], 'relations.width is 24, was 16'),
+        (['fit', '--config', '{pretrain}', '--run', '{runs}/pretrain', '--ckpt_path', 'last',
+          '--model.optimizer.lr_scale={{relations.*: 2}}'], 'into other groups than'),
         (['fit', '--config', '{pretrain}', '--run', '{runs}/pretrain', '--ckpt_path',
           '{runs}/finetune'], 'is not of this run'),
         (['fit', '--config', '{finetune}', '--run', '{new}', '--model.pretrained',
