@@ -13,8 +13,8 @@ from logged_runs import Logged, environment, run
 from run_file import RunFile
 from wandb_server import serving
 
-from lipfault.tasks.checkpoints import find_checkpoint, read_checkpoint
 from lipfault.report.run import load_run
+from lipfault.tasks.checkpoints import find_checkpoint, read_checkpoint
 from lipfault.tracking.group import group_of
 
 KEY = 'k' * 40
