@@ -53,6 +53,7 @@ class BareTrainer:
 
     estimated_stepping_batches = 1000
     current_epoch = global_step = 0
+    lr_scheduler_configs = ()
 
 
 def bare_copy(task: LightningModule) -> LightningModule:

@@ -47,6 +47,8 @@ class LipfaultCLI(LightningCLI):
     """Fit, validate, test and predict, each in the folder of its run."""
 
     run_folder: Path
+    model: BaseTask
+    _resumes = False
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what belongs to a run, and tell the model about the data."""
@@ -98,6 +100,16 @@ class LipfaultCLI(LightningCLI):
         config.trainer.default_root_dir = str(self.run_folder)
         config.trainer.callbacks = _as_list(config.trainer.callbacks)
 
+    def before_fit(self) -> None:
+        """Refuse what does not fit together, then put aside what an earlier part has left."""
+        config = self.config[str(self.subcommand)]
+        self.model.check_settings()
+        if config.ckpt_path is not None:
+            self.model.check_resume(read_checkpoint(Path(config.ckpt_path)))
+        if self._resumes and first_process():
+            remove_leftovers(self.run_folder)
+            keep_metrics(self.run_folder)
+
     def instantiate_trainer(self, **kwargs: Any) -> Any:  # noqa: ANN401
         """Give the trainer the callbacks and loggers of the run."""
         config = self.config[str(self.subcommand)]
@@ -139,18 +151,32 @@ class LipfaultCLI(LightningCLI):
         self.run_folder = Path(config.run or new_folder(_stage(config)))
         if first_process():
             require_writable(self.run_folder)
-        if config.ckpt_path is None:
-            if first_process() and self.run_folder.exists() and any(self.run_folder.iterdir()):
-                raise LipfaultError(
-                    f'run folder {self.run_folder} is not empty: choose another --run, or resume '
-                    f'it with --ckpt_path last'
-                )
-        else:
+        self._resumes = config.ckpt_path is not None
+        if self._resumes:
             config.ckpt_path = self._settle_resume(config.ckpt_path)
-            if first_process():
-                self._tell_changes(config)
-                remove_leftovers(self.run_folder)
-                keep_metrics(self.run_folder)
+        if first_process():
+            self._require_own(config.ckpt_path)
+            self._tell_changes(config)
+
+    def _require_own(self, checkpoint: str | None) -> None:
+        """Refuse to train in the folder of another run.
+
+        Raises:
+            LipfaultError: If the folder holds something, and not the checkpoint to go on from.
+        """
+        run = self.run_folder
+        if not run.exists() or not any(run.iterdir()):
+            return
+        if not self._resumes:
+            raise LipfaultError(
+                f'run folder {run} is not empty: choose another --run, or resume '
+                f'it with --ckpt_path last'
+            )
+        if checkpoint is not None and owner_of(Path(checkpoint)).resolve() != run.resolve():
+            raise LipfaultError(
+                f'run folder {run} is not empty, and {checkpoint} is not of this run: choose '
+                f'another --run, or --run {owner_of(Path(checkpoint))} to go on with that one'
+            )
 
     def _tell_changes(self, config: Any) -> None:  # noqa: ANN401
         """Say what is configured otherwise than in the part of the run that is resumed."""
@@ -183,11 +209,16 @@ class LipfaultCLI(LightningCLI):
             file = find_checkpoint(config.ckpt_path)
         read_checkpoint(file)
         config.ckpt_path = str(file)
-        owner = file.parent.parent if file.parent.name == 'checkpoints' else file.parent
-        self.run_folder = Path(config.run) if config.run else owner
+        self.run_folder = Path(config.run) if config.run else owner_of(file)
         self.run_folder.mkdir(parents=True, exist_ok=True)
         if 'pretrained' in config.model.init_args:
             config.model.init_args.pretrained = str(file)
+
+
+def owner_of(checkpoint: Path) -> Path:
+    """The run folder that a checkpoint lies in."""
+    folder = checkpoint.parent
+    return folder.parent if folder.name == 'checkpoints' else folder
 
 
 def checkpointing(run: Path, every: int) -> list[Callback]:

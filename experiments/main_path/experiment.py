@@ -1,6 +1,5 @@
 """Both stages as shipped, on every cell, beside what was asked of them."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 from experiments.runner.catalogue import Experiment
 from experiments.runner.kept import Values, devices_of, gathered, keep, values_of
 from experiments.runner.plan import CELLS, cells_and_seeds, stage_two
-from experiments.runner.results import over_seeds, table, trained_on, write_results
+from experiments.runner.results import over_seeds, read_metrics, table, trained_on, write_results
 from experiments.runner.run import Run
 
 PAGE = Path('docs/results.md')
@@ -90,8 +89,7 @@ def report(preset: str, folder: Path) -> None:
 
 
 def _measured(run: Run) -> Values:
-    metrics: dict[str, float] = json.loads((run.folder / 'metrics.json').read_text())
-    return metrics | ceiling(run)
+    return read_metrics(run) | ceiling(run)
 
 
 def ceiling(run: Run) -> dict[str, float]:

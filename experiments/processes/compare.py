@@ -11,6 +11,7 @@ weights of one process are tested both ways, in 32 bits. Prints, and with `--wri
 
 import argparse
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -145,8 +146,8 @@ def figures(stage: str, options: argparse.Namespace, processes: int) -> dict[str
     args = ['--config', weights / 'lipfault_config.yaml', '--ckpt_path', weights, '--run', run]
     args += ['--trainer.callbacks=[]', '--trainer.precision=32-true', *shared(processes)]
     lipfault(options, 'test', *args, f'--data.batch_size={options.batch_size}')
-    found: dict[str, float] = json.loads((run / 'metrics.json').read_text())
-    return found
+    found: dict[str, float | None] = json.loads((run / 'metrics.json').read_text())
+    return {key: math.nan if value is None else value for key, value in found.items()}
 
 
 def steps(run: Path) -> list[list[dict[str, Any]]]:

@@ -24,9 +24,15 @@ def tested(run: Run) -> bool:
     return run.folder.exists() and getattr(read_state(run.folder), 'done', '') == 'tested'
 
 
+def read_metrics(run: Run) -> Metrics:
+    """`metrics.json` of a tested run; null is NaN."""
+    found: dict[str, float | None] = json.loads((run.folder / 'metrics.json').read_text())
+    return {key: math.nan if value is None else value for key, value in found.items()}
+
+
 def metrics_of(run: Run) -> Metrics:
     """`metrics.json` of a tested run, with `cpu_s/fit` and `cpu_s/test`."""
-    found: Metrics = json.loads((run.folder / 'metrics.json').read_text())
+    found = read_metrics(run)
     state = read_state(run.folder)
     if state is not None:
         found |= {f'cpu_s/{name}': seconds for name, seconds in state.cpu_s.items()}

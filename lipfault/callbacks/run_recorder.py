@@ -1,6 +1,7 @@
 """Writes what a run found into its folder."""
 
 import json
+import math
 import os
 import platform
 import sys
@@ -59,7 +60,7 @@ class RunRecorder(lightning.Callback):
         temporary = self.run / 'results.tmp.npz'
         np.savez_compressed(temporary, **arrays)
         temporary.replace(self.run / 'results.npz')
-        write_json(self.run / 'metrics.json', results['metrics'])
+        write_json(self.run / 'metrics.json', finite_or_null(results['metrics']))
 
 
 def report_arrays(
@@ -80,6 +81,11 @@ def report_arrays(
         named[f'channels/{name}'] = np.array(modality.channels)
         named[f'units/{name}'] = np.array(modality.units)
     return named | {key: np.asarray(value) for key, value in arrays.items()}
+
+
+def finite_or_null(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """Metrics with None in the place of what JSON has no word for: NaN and infinity."""
+    return {key: value if math.isfinite(value) else None for key, value in metrics.items()}
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

@@ -62,13 +62,15 @@ def gallery(
         seed: Seed of the draws.
 
     Raises:
-        LipfaultError: If the recording does not hold that window.
+        LipfaultError: If the recording does not hold that window, or there is no folder for `out`.
     """
     from lipfault.commands.fault_gallery import draw_moment, moments
 
+    path = Path(out)
+    if not path.parent.is_dir():
+        raise LipfaultError(f'out: there is no folder {path.parent}; make it first')
     recording = Recording(data)
     signals = _stretch(recording, episode, end_s, window_s + history_s)
-    path = Path(out)
     for moment in moments(recording.modalities, signals, window_s):
         several = len(recording.modalities) > 1
         name = f'{path.stem}-{moment.modality.name}{path.suffix}' if several else path.name

@@ -20,12 +20,17 @@ def clean_threshold(scores: Tensor, false_alarm_rate: float) -> float:
         false_alarm_rate: In (0, 1).
 
     Raises:
-        LipfaultError: If there are too few samples for this rate, or a score is not finite.
+        LipfaultError: If there are too few samples for this rate, it is not in (0, 1), or a score
+            is not finite.
 
     Example:
         >>> clean_threshold(torch.arange(99.0), 0.05)
         94.0
     """
+    if not 0 < false_alarm_rate < 1:
+        raise LipfaultError(
+            f'a false alarm rate must be above 0 and below 1, got {false_alarm_rate}'
+        )
     if not torch.isfinite(scores).all():
         raise LipfaultError(
             'anomaly scores must be finite to calibrate a threshold, got NaN or Inf'

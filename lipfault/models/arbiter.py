@@ -5,6 +5,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lipfault.models.patch_net import PATCH
 from lipfault.models.running_scale import RunningScale, symlog
 
 
@@ -22,7 +23,7 @@ class Arbiter(nn.Module):
         patch: Places (time steps, or pixels in each direction) that share a hidden position.
     """
 
-    def __init__(self, kind: str, channels: int, width: int = 24, patch: int = 4) -> None:
+    def __init__(self, kind: str, channels: int, width: int = 24, patch: int = PATCH) -> None:
         """Build the layers for the kind of the modality."""
         super().__init__()
         self.series, self.patch = kind == 'series', patch

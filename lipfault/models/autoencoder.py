@@ -22,8 +22,8 @@ class CoderConfig:
         image_latent: Numbers kept at each latent position of an image; at most, with `image_kept`.
         image_widths: Channels after each halving of the image; three halvings give 8x8 patches.
         series_latent: Numbers kept at each latent position of a series.
-        series_patch: Time steps per latent position; where that is the whole window, as in the
-            shipped configurations, the latent has one position.
+        series_patch: Time steps per latent position, an even number; where that is the whole
+            window, as in the shipped configurations, the latent has one position.
         series_width: Channels of the nonlinear path of a series.
         image_kept: If given, each place has a linear basis of its own, and so many numbers are kept
             of an image in all, where the variance is.
@@ -46,7 +46,8 @@ class Autoencoder(nn.Module):
         config: Sizes.
 
     Raises:
-        LipfaultError: If an image or a window is not a whole number of patches.
+        LipfaultError: If an image or a window is not a whole number of patches, or that of a series
+            is odd.
     """
 
     def __init__(
@@ -152,6 +153,11 @@ def _coder(modality: Modality, steps: int | None, config: CoderConfig) -> nn.Mod
             )
         return ImageCoder(
             channels, modality.size, config.image_latent, config.image_widths, config.image_kept
+        )
+    if config.series_patch < 2 or config.series_patch % 2:
+        raise LipfaultError(
+            f'series_patch must be an even number of samples, got {config.series_patch}: a coder '
+            'looks half a patch beyond each patch'
         )
     if not steps or steps % config.series_patch:
         raise LipfaultError(

@@ -1,6 +1,6 @@
 """The compute block that corrects only what it has located."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,8 @@ from lipfault.models.evidence import (
 )
 from lipfault.models.locator import Locator
 from lipfault.models.objective import attribution
+from lipfault.models.patch_net import require_patches
+from lipfault.models.pieces import PIECE, in_pieces
 from lipfault.models.place_scale import PlaceScale
 from lipfault.models.relations import Relations
 from lipfault.models.restorer import Restorer
@@ -37,9 +39,6 @@ from lipfault.models.running_scale import RunningScale, symlog
 
 CERTAIN = 16.0
 """Logit of the fault map where no value arrived."""
-
-PIECE = 128
-"""Windows that are looked at together before the training."""
 
 SCALED = 1500
 """Clean windows from which the usual size of the residuals of an image is taken."""
@@ -68,6 +67,9 @@ class FaultMapBlock(ComputeBlock):
         relations: Stage 1; frozen, a part of this module.
         modalities: What is known of each modality.
         config: Sizes.
+
+    Raises:
+        LipfaultError: If a window or an image is not a whole number of patches of the locators.
     """
 
     locates = True
@@ -81,6 +83,8 @@ class FaultMapBlock(ComputeBlock):
     ) -> None:
         """Build the parts for the latent shapes of the autoencoder."""
         super().__init__(modalities)
+        for name, modality in modalities.items():
+            require_patches(modality, autoencoder.steps.get(name))
         config = config or BlockConfig()
         self.rounds = config.rounds
         self.relations = relations.requires_grad_(False)
@@ -141,7 +145,7 @@ class FaultMapBlock(ComputeBlock):
 
     def fit_start(self, autoencoder: Autoencoder, standardized: Signals) -> None:
         """Take from clean windows what contradiction and what residual is normal."""
-        latents, predicted = _in_pieces(standardized, autoencoder.encode, self.relations.predicted)
+        latents, predicted = in_pieces(standardized, autoencoder.encode, self.relations.predicted)
         for name, contradiction in self._contradictions().items():
             contradiction.fit(latents[name], predicted[name], autoencoder.importance(name))
         count = len(next(iter(standardized.values())))
@@ -320,14 +324,6 @@ class FaultMapBlock(ComputeBlock):
         if clean is not None:
             scale.update(views, clean)
         return symlog(scale(views))
-
-
-def _in_pieces(signals: Signals, *functions: Callable[[Signals], Signals]) -> list[Signals]:
-    """What functions of signals give, computed for a few windows at a time to save memory."""
-    rows = range(0, len(next(iter(signals.values()))), PIECE)
-    pieces = [{n: x[start : start + PIECE] for n, x in signals.items()} for start in rows]
-    results = [[f(piece) for piece in pieces] for f in functions]
-    return [{n: torch.cat([part[n] for part in of]) for n in of[0]} for of in results]
 
 
 def _where(rows: Tensor, chosen: Tensor, other: Tensor) -> Tensor:

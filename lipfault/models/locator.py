@@ -3,7 +3,7 @@
 from einops import rearrange
 from torch import Tensor, nn
 
-from lipfault.models.patch_net import PatchNet, pooled
+from lipfault.models.patch_net import PATCH, PatchNet, pooled
 
 
 class Locator(nn.Module):
@@ -26,7 +26,7 @@ class Locator(nn.Module):
         channels: int,
         inputs: int,
         width: int = 64,
-        patch: int = 4,
+        patch: int = PATCH,
         depth: int = 3,
         told: bool = False,
     ) -> None:

@@ -3,7 +3,12 @@
 import torch
 from torch import Tensor, nn
 
+from lipfault.errors import LipfaultError
+from lipfault.modality import Modality
 from lipfault.models.residual_layer import ResidualLayer
+
+PATCH = 4
+"""Places (time steps, or pixels in each direction) that usually share a hidden position."""
 
 
 class PatchNet(nn.Module):
@@ -19,7 +24,7 @@ class PatchNet(nn.Module):
     """
 
     def __init__(
-        self, kind: str, inputs: int, width: int, depth: int, patch: int = 4, told: bool = False
+        self, kind: str, inputs: int, width: int, depth: int, patch: int = PATCH, told: bool = False
     ) -> None:
         """Build the layers for the kind of the modality."""
         super().__init__()
@@ -46,3 +51,31 @@ def pooled(hidden: Tensor) -> Tensor:
     """Mean and largest value over all places, (batch, 2 x width), of (batch, width, place ...)."""
     places = hidden.flatten(2)
     return torch.cat([places.mean(dim=2), places.amax(dim=2)], dim=1)
+
+
+def require_patches(modality: Modality, steps: int | None) -> None:
+    """Refuse signals that are not a whole number of patches.
+
+    Args:
+        modality: What is known of them.
+        steps: Length of the window of a series, in samples.
+
+    Raises:
+        LipfaultError: Saying what would fit.
+    """
+    if modality.size is not None:
+        if any(side % PATCH for side in modality.size):
+            raise LipfaultError(
+                f'modality {modality.name!r}: for this block height and width must be multiples of '
+                f'{PATCH}, got {modality.size}'
+            )
+    elif steps is not None and steps % PATCH:
+        lower = steps // PATCH * PATCH
+        fitting = ' or '.join(
+            f'{n / modality.rate_hz:g} s ({n} samples)' for n in (lower, lower + PATCH) if n
+        )
+        raise LipfaultError(
+            f'modality {modality.name!r}: for this block the window must be a multiple of {PATCH} '
+            f'samples, got {steps}; train stage 1 with another data.window_s, {fitting}, '
+            'or take another block.kind'
+        )

@@ -4,7 +4,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from lipfault.models.patch_net import PatchNet
+from lipfault.models.patch_net import PATCH, PatchNet
 
 
 class Restorer(nn.Module):
@@ -22,7 +22,7 @@ class Restorer(nn.Module):
     """
 
     def __init__(
-        self, kind: str, channels: int, width: int, patch: int = 4, depth: int = 2
+        self, kind: str, channels: int, width: int, patch: int = PATCH, depth: int = 2
     ) -> None:
         """Build the network for the kind of the modality."""
         super().__init__()

@@ -8,13 +8,14 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import OneCycleLR
 
 from lipfault.differences import differences
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
+from lipfault.tasks.schedule import one_cycle, planned_steps, settle_cycle
 
 CARD = 'lipfault'
 """Key of a checkpoint under which a task writes what it is, in plain types."""
@@ -79,6 +80,7 @@ class BaseTask(lightning.LightningModule, ABC):
         super().__init__()
         self.description = Description.from_dict(description)
         self.optimizer_config = optimizer or OptimizerConfig()
+        self._resumed = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -94,7 +96,12 @@ class BaseTask(lightning.LightningModule, ABC):
         checkpoint[CARD] = self.card()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of another stage, other modalities or sizes, before any is set.
+        """Check it before any tensor is set."""
+        self.check_checkpoint(checkpoint)
+        self._resumed = True
+
+    def check_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another stage, other modalities or sizes.
 
         Raises:
             LipfaultError: Naming what differs.
@@ -102,11 +109,28 @@ class BaseTask(lightning.LightningModule, ABC):
         check_card(checkpoint.get(CARD), self.card(), 'the checkpoint')
         self._check_shapes(checkpoint)
 
+    def check_resume(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint with which the training cannot go on.
+
+        Raises:
+            LipfaultError: Naming what differs.
+        """
+        self.check_checkpoint(checkpoint)
+        saved = (s['param_groups'] for s in checkpoint.get('optimizer_states', ()))
+        found = [len(group['params']) for groups in saved for group in groups]
+        if found != [len(group['params']) for group in self._parameter_groups()]:
+            raise LipfaultError(
+                'optimizer.weight_decay and optimizer.lr_scale sort the parameters into other '
+                'groups than those of the checkpoint: go on with the settings of its run'
+            )
+
     def _check_shapes(self, checkpoint: dict[str, Any]) -> None:
         found, wanted = (
             {name: tuple(value.shape) for name, value in tensors.items()}
             for tensors in (checkpoint['state_dict'], self.state_dict())
         )
+        # An empty tensor waits for its size: that of a modulated convolution for a first input.
+        wanted |= {n: found[n] for n, shape in wanted.items() if 0 in shape and n in found}
         if found != wanted:
             names = sorted(n for n in found | wanted if found.get(n) != wanted.get(n))
             changed = differences(
@@ -126,15 +150,43 @@ class BaseTask(lightning.LightningModule, ABC):
             return None
         # Not fused: it pairs numbers by their place in memory, whatever the layout of the gradient.
         optimizer = torch.optim.AdamW(groups, lr=config.lr)
-        steps = max(2, int(self.trainer.estimated_stepping_batches))
-        rates = [group['lr'] for group in groups]
-        # A rise of exactly one step would have no length: torch divides by it.
-        warmup = 0.0 if abs(steps * config.warmup - 1) < 1e-9 else config.warmup
-        schedule = OneCycleLR(optimizer, rates, total_steps=steps, pct_start=warmup)
+        schedule = one_cycle(optimizer, planned_steps(self.trainer), config.warmup)
         return {
             'optimizer': optimizer,
             'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
         }
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ANN401
+        """Before the first step of a resumed run, settle how the learning rate goes on."""
+        if self._resumed:
+            self._resumed = False
+            settle_cycle(self.trainer, batch_idx, self.optimizer_config.warmup)
+
+    def check_settings(self) -> None:
+        """Refuse settings of the training that are for something that is not there.
+
+        Raises:
+            LipfaultError: Naming it, and what there is.
+        """
+        for pattern in self.unmatched():
+            raise LipfaultError(f'optimizer.lr_scale: {self.wording(pattern)}')
+
+    def unmatched(self) -> list[str]:
+        """Patterns of `lr_scale` that match nothing; none if nothing is trained."""
+        names = self._trained()
+        patterns = self.optimizer_config.lr_scale if names else {}
+        return [p for p in patterns if not any(fnmatchcase(name, p) for name in names)]
+
+    def wording(self, pattern: str) -> str:
+        """That a pattern matches nothing, and what it could match."""
+        parts = dict.fromkeys('.'.join(name.split('.')[:-1][:3]) for name in self._trained())
+        return (
+            f'pattern {pattern!r} matches nothing that is trained; '
+            f'there are {", ".join(f"{part}.*" for part in parts)}'
+        )
+
+    def _trained(self) -> list[str]:
+        return [name for name, p in self.named_parameters() if p.requires_grad]
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         """What is trained, by learning rate and weight decay; vectors do not decay."""
@@ -185,17 +237,38 @@ def check_card(found: dict[str, Any] | None, wanted: dict[str, Any], where: str)
             f'the data have {list(want["modalities"])}'
         )
     for name, modality in want['modalities'].items():
-        for key in ('kind', 'channels', 'size', 'rate_hz'):
-            if have['modalities'][name][key] != modality[key]:
+        for key in ('kind', 'channels', 'units', 'size', 'rate_hz'):
+            trained = have['modalities'][name].get(key, modality[key])
+            if trained != modality[key]:
                 raise LipfaultError(
-                    f'{where} was trained with {name}.{key} = '
-                    f'{have["modalities"][name][key]}, the data have {modality[key]}'
+                    f'{where} was trained with {name}.{key} = {trained}, '
+                    f'the data have {modality[key]}'
                 )
     if have['steps'] != want['steps']:
         raise LipfaultError(
             f'{where} was trained with windows of {have["steps"]} samples, '
             f'the data give {want["steps"]}; set data.window_s alike'
         )
+
+
+def tell_ranges(found: dict[str, Any], wanted: dict[str, Any], where: str) -> None:
+    """Say if physical ranges or noise of the sensors are not those of a card that fits otherwise.
+
+    Args:
+        found: Card of the checkpoint.
+        wanted: Description of the data, in plain types.
+        where: What the checkpoint is called.
+    """
+    have, want = (
+        {
+            name: {key: modality[key] for key in ('low', 'high', 'noise') if key in modality}
+            for name, modality in modalities.items()
+        }
+        for modalities in (found['description']['modalities'], wanted['modalities'])
+    )
+    changed = differences(have, want)
+    if changed:
+        rank_zero_info(f'the data are not quite those of {where}: {"; ".join(changed)}')
 
 
 def channels_last(module: nn.Module) -> None:

@@ -1,9 +1,11 @@
 """What stage 2 measures on a batch: one number per sample and quantity."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from lipfault.batch import Batch, Signals
@@ -200,3 +202,14 @@ def _of_faulty(estimate: Signals, truth: Signals, labels: FaultLabels) -> Tensor
     errors = [error_per_sample(estimate[n].float(), x) for n, x in truth.items()]
     faulty = torch.stack(errors, dim=1).where(labels.modality, 0.0).sum(dim=1)
     return faulty.where(labels.faulty, torch.nan)
+
+
+def validation_loss(metrics: dict[str, float]) -> float:
+    """What `best.ckpt` is chosen by; unknown, which is said, if no window has a fault."""
+    if 'corrector/energy_left' not in metrics:
+        rank_zero_info(
+            'no window of the validation has a fault: val/loss is unknown, and best.ckpt stays '
+            'the first; lower data.faults.clean_share'
+        )
+        return math.nan
+    return 1 - metrics['detection/f1'] + metrics['corrector/energy_left']

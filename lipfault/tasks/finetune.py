@@ -13,10 +13,9 @@ from lipfault.errors import LipfaultError
 from lipfault.faults.draws import Draws
 from lipfault.lipschitz.ledger import InputSizes
 from lipfault.lipschitz.modulation import modulate, penalty, set_progress
-from lipfault.models import objective
 from lipfault.models.block import BlockConfig, Lesson
 from lipfault.models.build_block import build_block
-from lipfault.tasks.base import BaseTask, OptimizerConfig, channels_last, mean_over
+from lipfault.tasks.base import BaseTask, OptimizerConfig, channels_last
 from lipfault.tasks.baseline import (
     FIT_LIMIT,
     clean_signals,
@@ -32,12 +31,14 @@ from lipfault.tasks.evaluation import (
     measure_detection,
     measure_gains,
     observed_signals,
+    validation_loss,
 )
 from lipfault.tasks.examples import fault_examples
-from lipfault.tasks.finetune_config import FinetuneConfig, LossWeights
-from lipfault.tasks.gather import in_all_processes, joined, mean_of_processes
+from lipfault.tasks.finetune_config import FinetuneConfig, LossWeights, require_modules
+from lipfault.tasks.gather import joined
 from lipfault.tasks.hiding import training_hiding
 from lipfault.tasks.pretrained import load_pretrained
+from lipfault.tasks.schedule import share_done
 from lipfault.tasks.summary import (
     calibrate,
     summarize_clean,
@@ -46,6 +47,7 @@ from lipfault.tasks.summary import (
     summarize_norms,
     summarize_skill,
 )
+from lipfault.tasks.terms import terms_of
 
 SPLITS = ('seen', 'unseen')
 """Names of the test loaders: fault kinds of the training, and kinds held out."""
@@ -105,9 +107,16 @@ class FinetuneTask(BaseTask):
         datamodule = recording_data(self.trainer)
         tell_known_episodes(self.origin.get('train_episodes', ()), datamodule, stage)
         if stage == 'fit':
+            self.check_settings()
             rank_zero_info(self._loaded)
             windows = clean_signals(datamodule, datamodule.train_split, FIT_LIMIT)
             self.block.fit_start(self.autoencoder, self.autoencoder.standardized(windows))
+
+    def check_settings(self) -> None:
+        """Refuse rates and clipping of parts that are not there."""
+        super().check_settings()
+        if self._trained():
+            require_modules(self, self.config.clip)
 
     def card(self) -> dict[str, Any]:
         """Stage, description and sizes, from which both parts can be rebuilt."""
@@ -125,7 +134,7 @@ class FinetuneTask(BaseTask):
         Nothing for a block without anything to train.
         """
         labels = _labels(batch)
-        set_progress(self.block, self.global_step / max(1, self.trainer.estimated_stepping_batches))
+        set_progress(self.block, share_done(self.trainer))
         clean = self.autoencoder.standardized(batch.clean)
         observed, known = observed_signals(self.autoencoder, batch, self.description.modalities)
         masks = fault_masks(labels)
@@ -145,7 +154,7 @@ class FinetuneTask(BaseTask):
             corrected,
             self._draws(batch, 'own'),
         )
-        terms = self._terms(lesson, hide)
+        terms = terms_of(self.block, self.autoencoder, lesson, hide, self.losses)
         total = torch.stack([getattr(self.losses, key) * term for key, term in terms.items()]).sum()
         own = self.block.own_terms(self.autoencoder, lesson)
         total = total + self.losses.own * sum(own.values()) + penalty(self.block)
@@ -171,33 +180,6 @@ class FinetuneTask(BaseTask):
             for n, m in maps.items()
         }
 
-    def _terms(self, lesson: Lesson, hide: Signals) -> dict[str, Tensor]:
-        """The terms of the objective, unweighted; their means over the processes are exact."""
-        found, corrected, visible = lesson.found, lesson.corrected, lesson.visible
-        with torch.no_grad():
-            wanted = self.autoencoder.encode(lesson.clean)
-        terms = {
-            'rec': objective.reconstruction(corrected.cleaned, lesson.clean),
-            'sim': objective.similarity(corrected.latents, wanted),
-            'con': objective.contrastive(
-                in_all_processes(found.embedding.float()),
-                in_all_processes(lesson.modality.any(dim=1)),
-                self.losses.margin,
-                self.losses.pull,
-                in_all_processes(visible),
-            ),
-            'det': objective.detection(found.logits, lesson.modality, visible, mean_of_processes),
-        }
-        if self.block.locates:
-            terms['map'] = mean_over(
-                objective.location(maps, lesson.masks)
-                for maps in (found.map_logits, corrected.map_logits)
-            )
-            terms['inf'] = objective.hidden_reconstruction(
-                corrected.inferred, lesson.clean, hide, mean_of_processes
-            )
-        return terms
-
     def configure_gradient_clipping(
         self,
         optimizer: torch.optim.Optimizer,
@@ -222,6 +204,8 @@ class FinetuneTask(BaseTask):
 
     def on_validation_epoch_end(self) -> None:
         """Calibrate the threshold on the clean windows and log how well faults are met."""
+        if self.trainer.sanity_checking:  # too few windows to calibrate on
+            return
         seen = self._gathered('seen')
         self.threshold.fill_(calibrate(seen, self.config.false_alarm_rate))
         kinds = recording_data(self.trainer).kinds
@@ -229,8 +213,7 @@ class FinetuneTask(BaseTask):
         metrics = {f'detection/{k}': v for k, v in metrics.items()} | summarize_clean(seen)
         metrics |= summarize_faults(seen)
         self.log_dict({f'val/{k}': v for k, v in metrics.items()})
-        loss = 1 - metrics['detection/f1'] + metrics['corrector/energy_left']
-        self.log('val/loss', loss, prog_bar=True)
+        self.log('val/loss', validation_loss(metrics), prog_bar=True)
 
     def on_test_epoch_start(self) -> None:
         """Forget earlier results; refuse to judge without a threshold."""

@@ -1,7 +1,12 @@
 """Settings of stage 2."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+
+from torch import nn
+
+from lipfault.errors import LipfaultError
 
 
 @dataclass
@@ -36,7 +41,7 @@ class FinetuneConfig:
     """What the stage does beside its losses.
 
     Args:
-        false_alarm_rate: Share of clean validation windows above the threshold.
+        false_alarm_rate: Share of clean validation windows above the threshold, in (0, 1).
         least_damage: Faults that change the signal by less, in units of the sensor noise, do not
             train the detector: nothing can tell them from clean samples.
         seed: Seed of what is hidden from the corrector in training.
@@ -44,6 +49,9 @@ class FinetuneConfig:
             norms are logged.
         modulation: Layers and their rules, see `lipfault.lipschitz.modulation`; patterns on the
             names of the block's layers (`corrector.trunk.*`, ...).
+
+    Raises:
+        LipfaultError: If the false alarm rate is not between 0 and 1.
     """
 
     false_alarm_rate: float = 0.01
@@ -51,3 +59,25 @@ class FinetuneConfig:
     seed: int = 0
     clip: dict[str, float] = field(default_factory=dict)
     modulation: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a rate that no threshold has."""
+        if not 0 < self.false_alarm_rate < 1:
+            raise LipfaultError(
+                f'config.false_alarm_rate: must be above 0 and below 1, got {self.false_alarm_rate}'
+            )
+
+
+def require_modules(task: nn.Module, clip: Iterable[str]) -> None:
+    """Refuse to clip the gradient of a module that a task does not have.
+
+    Raises:
+        LipfaultError: Naming it, and the parts of the block.
+    """
+    known = {name for name, _ in task.named_modules()}
+    for name in clip:
+        if name not in known:
+            parts = [n for n in known if n.startswith('block.') and n.count('.') == 1]
+            raise LipfaultError(
+                f'config.clip: there is no module {name!r}; there are {", ".join(sorted(parts))}'
+            )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from lipfault.batch import Batch, Signals
@@ -9,7 +10,14 @@ from lipfault.faults.presence import split_missing
 from lipfault.metrics.recovery import error_per_sample, skill
 from lipfault.models.autoencoder import Autoencoder, CoderConfig
 from lipfault.models.relations import Relations, RelationsConfig
-from lipfault.tasks.base import CARD, BaseTask, OptimizerConfig, channels_last, mean_over
+from lipfault.tasks.base import (
+    CARD,
+    BaseTask,
+    OptimizerConfig,
+    channels_last,
+    mean_over,
+    tell_ranges,
+)
 from lipfault.tasks.baseline import (
     FIT_LIMIT,
     clean_signals,
@@ -75,13 +83,19 @@ class PretrainTask(BaseTask):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check the card, and remember on what the autoencoder was trained."""
         super().on_load_checkpoint(checkpoint)
+        tell_ranges(checkpoint[CARD], self.description.to_dict(), 'the checkpoint')
         self.train_split = str(checkpoint[CARD]['train_split'])
         self.train_episodes = list(checkpoint[CARD].get('train_episodes', []))
+
+    def check_settings(self) -> None:
+        """Refuse nothing: a rate may be for a modality that these data lack; `setup` tells it."""
 
     def setup(self, stage: str) -> None:
         """Take what has a closed form from training windows, before a resume."""
         if stage != 'fit':
             return
+        for pattern in self.unmatched():
+            rank_zero_info(f'optimizer.lr_scale: {self.wording(pattern)}')
         datamodule = recording_data(self.trainer)
         self.train_split = datamodule.train_split
         self.train_episodes = list(datamodule.split_ids[self.train_split])

@@ -9,7 +9,7 @@ from lipfault.errors import LipfaultError
 from lipfault.models.autoencoder import Autoencoder
 from lipfault.models.block import ComputeBlock
 from lipfault.models.relations import Relations
-from lipfault.tasks.base import CARD, Description, check_card
+from lipfault.tasks.base import CARD, Description, check_card, tell_ranges
 from lipfault.tasks.checkpoints import (
     autoencoder_from,
     find_checkpoint,
@@ -47,6 +47,7 @@ def load_pretrained(
     card = checkpoint[CARD]
     wanted = {'stage': card['stage'], 'description': description.to_dict()}
     check_card(card, wanted, str(file))
+    tell_ranges(card, description.to_dict(), str(file))
     autoencoder = autoencoder_from(checkpoint)
     loaded: dict[str, nn.Module] = {'autoencoder': autoencoder}
 

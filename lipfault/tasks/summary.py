@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from lipfault.lipschitz.gains import summarize
+from lipfault.lipschitz.gains import Gain, selectivity, summarize
 from lipfault.lipschitz.ledger import linear_layers, product
 from lipfault.lipschitz.norms import exact_norm
 from lipfault.metrics.detection import clean_threshold, detection_summary
@@ -130,7 +130,8 @@ def summarize_norms(
 
 
 def _gains(values: PerSample) -> dict[str, float]:
-    metrics = {}
+    metrics: dict[str, float] = {}
+    gains: dict[str, tuple[Gain, Gain]] = {}
     for module in ('corrector', 'detector'):
         fault = summarize(values[f'{module}_fault_gain'][values['faulty']])
         clean = summarize(values[f'{module}_clean_gain'])
@@ -138,10 +139,9 @@ def _gains(values: PerSample) -> dict[str, float]:
         metrics[f'{module}/fault_gain_median'] = fault.median
         metrics[f'{module}/fault_gain_p95'] = fault.p95
         metrics[f'{module}/clean_gain'] = clean.mean
-    metrics['corrector/selectivity'] = (
-        metrics['corrector/clean_gain'] / metrics['corrector/fault_gain']
-    )
-    metrics['detector/selectivity'] = (
-        metrics['detector/fault_gain'] / metrics['detector/clean_gain']
-    )
+        gains[module] = (clean, fault)
+    clean, fault = gains['corrector']
+    metrics['corrector/selectivity'] = selectivity(clean, fault)
+    clean, fault = gains['detector']  # here the fault is what shall be seen
+    metrics['detector/selectivity'] = selectivity(fault, clean)
     return metrics

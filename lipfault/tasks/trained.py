@@ -38,11 +38,12 @@ def trained_task(run: str) -> 'FinetuneTask':
     if not settings.exists():
         raise LipfaultError(f'{file}: the configuration of its run is missing, {settings}')
     arguments = yaml.safe_load(settings.read_text())['model']['init_args']
+    modulation = (arguments.get('config') or {}).get('modulation') or {}
     task = FinetuneTask(
         card['description'],
         pretrained=str(file),
         block=_block_config(card['block'], file),
-        config=FinetuneConfig(modulation=arguments['config']['modulation']),
+        config=FinetuneConfig(modulation=modulation),
     )
     task.load_state_dict(checkpoint['state_dict'])
     return task.requires_grad_(False).eval()

@@ -66,3 +66,8 @@ def test_gallery_draws_each_modality(tiny_recording, tmp_path):
 def test_gallery_needs_a_window_of_the_recording(options, message, tiny_recording, tmp_path):
     with pytest.raises(LipfaultError, match=message):
         COMMANDS['gallery'](data=str(tiny_recording), out=str(tmp_path / 'x.png'), **options)
+
+
+def test_gallery_needs_a_folder_to_draw_in(tiny_recording, tmp_path):
+    with pytest.raises(LipfaultError, match=f'there is no folder {tmp_path}/nowhere'):
+        COMMANDS['gallery'](data=str(tiny_recording), out=str(tmp_path / 'nowhere' / 'x.png'))

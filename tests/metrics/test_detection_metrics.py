@@ -35,6 +35,12 @@ def test_threshold_refuses(scores, match):
         clean_threshold(scores, 0.01)
 
 
+@pytest.mark.parametrize('rate', [0.0, 1.0])
+def test_a_rate_that_no_threshold_has_is_refused(rate):
+    with pytest.raises(LipfaultError, match='above 0 and below 1'):
+        clean_threshold(torch.randn(200), rate)
+
+
 def test_summary_by_hand():
     summary = detection_summary(
         torch.tensor([0.1, 0.9, 0.8, 0.2, 0.7]),

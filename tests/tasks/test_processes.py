@@ -1,6 +1,5 @@
 """Two processes train together, and measure what one process alone measures."""
 
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from forked import command
 from test_stages import COMMON, FAULTS, FINETUNE, PRETRAIN
 
 from lipfault.faults.log import read_log
+from lipfault.report.run import load_run
 
 ROOT = Path(__file__).parents[2]
 DIARY = '''
@@ -97,7 +97,7 @@ def test_two_processes_measure_what_one_measures(runs, tmp_path, stage):
         options = ('--ckpt_path', runs / stage, '--run', run, '--data.batch_size', 4)
         options += ('--report=false',)
         lipfault(runs, 'test', '--config', config, *options, *processes)
-        metrics[name] = json.loads((run / 'metrics.json').read_text())
+        metrics[name] = load_run(run).metrics
     assert metrics['pair'] == pytest.approx(metrics['alone'], rel=1e-6, abs=1e-6, nan_ok=True)
 
 

@@ -167,8 +167,11 @@ def test_settings_of_another_version_are_named(runs, tmp_path):
         ['--model.block.kind', 'uncorrected', '--model.config.clip={}',
          '--model.config.modulation={}'],
         [MISSING, '--trainer.callbacks+=lipfault.callbacks.jacobian.JacobianMonitor'],
+        ['--model.config.modulation={locators.*: {mode: cap, target: 3.0}}',
+         '--trainer.num_sanity_val_steps', 2, '--data.batch_size', 4],
     ],
-    ids=['block as published', 'terms of its own', 'nothing to train', 'missing values'],
+    ids=['block as published', 'terms of its own', 'nothing to train', 'missing values',
+         'modulated convolutions'],
 )  # fmt: skip
 def test_stage_two_works_with(options, configs, runs, tmp_path):
     printed = lipfault(
@@ -180,6 +183,15 @@ def test_stage_two_works_with(options, configs, runs, tmp_path):
     metrics = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
     for key in ('detection/f1', 'recovery/seen', 'corrector/energy_left', 'detector/fault_gain'):
         assert np.isfinite(metrics[key])
+
+
+def test_stage_two_says_that_there_is_no_fault_to_validate_on(configs, runs, tmp_path):
+    printed = lipfault(
+        'fit', '--config', configs / 'finetune.yaml', '--run', tmp_path / 'run',
+        '--model.pretrained', runs / 'pretrain', '--trainer.max_epochs', 1,
+        '--data.faults.clean_share', 1,
+    )  # fmt: skip
+    assert 'no window of the validation has a fault' in printed
 
 
 FAULT_KEYS = {
@@ -331,6 +343,15 @@ def test_certificate_is_ordered(faults, runs, tmp_path):
          'multiple of series_patch'),
         (['fit', '--config', '{pretrain}', '--run', '{new}', '--ckpt_path', 'last'],
          'there is no such file or run folder'),
+        (['fit', '--config', '{pretrain}', '--run', '{runs}/pretrain', '--ckpt_path', 'last',
+          '--model.relations.width', '24'], 'relations.width is 24, was 16'),
+        (['fit', '--config', '{pretrain}', '--run', '{runs}/pretrain', '--ckpt_path', 'last',
+          '--model.optimizer.lr_scale={{relations.*: 2}}'], 'into other groups than'),
+        (['fit', '--config', '{pretrain}', '--run', '{runs}/pretrain', '--ckpt_path',
+          '{runs}/finetune'], 'is not of this run'),
+        (['fit', '--config', '{finetune}', '--run', '{new}', '--model.pretrained',
+          '{runs}/pretrain', '--model.optimizer.lr_scale={{block.locatrs.*: 50}}'],
+         'matches nothing that is trained'),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_status_one(args, match, configs, runs, tmp_path):

@@ -1,10 +1,12 @@
 """From one number per window to one per run."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
-from lipfault.tasks.summary import summarize_detection, summarize_norms
+from lipfault.tasks.summary import summarize_detection, summarize_faults, summarize_norms
 
 KINDS = ('bias', 'fog', 'stuck')
 
@@ -54,3 +56,19 @@ def test_norms_of_dense_layers_and_of_convolutions_that_were_called():
             'norm/corrector': 3 * 2**0.5,
         }
     )
+
+
+def test_a_corrector_that_removes_every_fault_has_infinite_selectivity():
+    ones, zeros = torch.ones(3), torch.zeros(3)
+    values = {
+        'score': ones,
+        'faulty': torch.tensor([True, True, False]),
+        'error_clean': zeros, 'error_uncorrected': ones, 'error_corrected': zeros,
+        'error_oracle': zeros, 'energy_injected': ones, 'energy_left': zeros,
+        'corrector_fault_gain': zeros, 'corrector_clean_gain': ones,
+        'detector_fault_gain': 3 * ones, 'detector_clean_gain': ones,
+    }  # fmt: skip
+    found = summarize_faults(values)
+    assert found['corrector/fault_gain'] == 0
+    assert found['corrector/selectivity'] == math.inf
+    assert found['detector/selectivity'] == 3

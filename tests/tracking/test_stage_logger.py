@@ -13,6 +13,7 @@ from logged_runs import Logged, environment, run
 from run_file import RunFile
 from wandb_server import serving
 
+from lipfault.report.run import load_run
 from lipfault.tasks.checkpoints import find_checkpoint, read_checkpoint
 from lipfault.tracking.group import group_of
 
@@ -91,7 +92,7 @@ def test_no_run_is_warned_of_dropped_steps(logged: Logged, tmp_path: Path) -> No
 
 
 def test_results_of_the_test_are_those_of_metrics_json(logged: Logged) -> None:
-    metrics = json.loads((logged.root / 'finetune' / 'metrics.json').read_text())
+    metrics = load_run(logged.root / 'finetune').metrics
     (row,) = logged.files['test'].rows
     for name, value in metrics.items():
         assert row[name] == pytest.approx(value, nan_ok=True, rel=1e-5)
