@@ -154,6 +154,9 @@ class RecordingDataModule(LightningDataModule):
         """
         if split not in self.split_ids:
             raise LipfaultError(f'there is no split {split!r}; splits are {sorted(self.split_ids)}')
+        whole = self._datasets.get((split, True))
+        if whole is not None and not whole.left_out:
+            return whole  # nothing is missing, and nothing is cached twice
         if (split, complete) not in self._datasets:
             wanted = set(self.split_ids[split])
             episodes = enumerate(self.recordings.episodes)

@@ -100,6 +100,12 @@ def test_no_window_is_in_two_splits(tiny_recording):
     assert set().union(*parts) == set(range(6 * PER_EPISODE))
 
 
+def test_a_split_without_gaps_is_read_once(tiny_recording):
+    data = datamodule(tiny_recording)
+    whole = data.dataset('test')
+    assert data.dataset('test', complete=False) is whole is data.dataset('test')
+
+
 @pytest.fixture
 def with_gaps(tmp_path, tiny_modalities, tiny_episodes):
     """The recording with a joint sample and a frame missing in each episode, 0.6 s apart."""

@@ -94,7 +94,9 @@ def test_shipped_rates_and_clipping_are_for_what_there_is(overlay, build):
     kind = given['block']['kind']
     if kind == 'kalman':
         pytest.importorskip('simdkalman')
-    build(kind, given['optimizer']['lr_scale'], clip=given['config']['clip']).check_settings()
+    task = build(kind, given['optimizer']['lr_scale'], clip=given['config']['clip'])
+    task.check_settings()
+    assert task.unmatched() == []
 
 
 @pytest.mark.parametrize('rate', [0.0, 1.0, -0.1])
