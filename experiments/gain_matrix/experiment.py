@@ -136,7 +136,9 @@ def draw(methods: Matrices) -> Figure:
                         column, row, f'{value:.2g}', ha='center', va='center', fontsize=8,
                         color='white' if value > 0.7 else 'black',
                     )  # fmt: skip
-            axes.set_xticks(range(len(outputs)), labels=outputs, fontsize=7)
+            axes.set_xticks(
+                range(len(outputs)), labels=outputs, fontsize=7, rotation=20, ha='right'
+            )
             axes.set_yticks(range(len(sources)), labels=sources, fontsize=7)
             axes.grid(visible=False)
             axes.set(xlabel='cleaned', ylabel='faulty')

@@ -99,7 +99,7 @@ def report(preset: str, folder: Path) -> None:
 
 EXPERIMENT = Experiment(
     question='Is the fault-map block better than everything else tried on the same windows?',
-    cost={'quick': '2 min', 'full': '9.5 h'},
+    cost={'quick': '2 min', 'full': '8 h'},
     runs=runs,
     report=report,
 )
