@@ -52,7 +52,7 @@ experiments: install ## List the experiments with their cost and state
 	@$(BIN)/python -m experiments list
 
 experiments-quick: install ## Run all experiments, tiny and anew, to see that they work
-	$(PIP) --editable '.[rivals]'
+	$(PIP) --editable '.[baselines]'
 	rm -rf runs/experiments/quick
 	OMP_NUM_THREADS=1 $(BIN)/python -m experiments run --preset quick --jobs $(JOBS)
 

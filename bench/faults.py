@@ -249,7 +249,7 @@ def whole_engine() -> float:
 
 def training_share(pretrained: str) -> tuple[float, float]:
     """(engine, rest of the step) in seconds, of the shipped stage 2."""
-    from lipfault.cli import build
+    from lipfault.cli.lightning import build
 
     spent: list[float] = []
 

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 from torch.utils.benchmark import Timer
 
-from lipfault.lipschitz.jacobian import largest_gain
-from lipfault.lipschitz.krylov import Triple, lanczos, start_vector
-from lipfault.lipschitz.modulation import modulate
-from lipfault.lipschitz.operators import DenseOperator, operator_of
+from lipfault.lipschitz.gains.jacobian import largest_gain
+from lipfault.lipschitz.modulation.modulation import modulate
+from lipfault.lipschitz.norms.krylov import Triple, lanczos, start_vector
+from lipfault.lipschitz.norms.operators import DenseOperator, operator_of
 
 Run = Callable[[], object]
 

@@ -199,7 +199,7 @@ def endless(loader: DataLoader[dict[str, torch.Tensor]]) -> Iterator[dict[str, t
 
 def fit(stage: str, folder: Path) -> SideBySide:
     """Run a stage through the command line, with a bare loop beside it."""
-    from lipfault import cli
+    from lipfault.cli import lightning as cli
 
     beside = SideBySide()
     made = cli.checkpointing

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from lipfault.callbacks.jacobian import JacobianMonitor
 from lipfault.callbacks.spectral import SpectralNormMonitor
-from lipfault.lipschitz.composition import module_gain
-from lipfault.lipschitz.jacobian import largest_gain
-from lipfault.lipschitz.ledger import InputSizes, linear_layers
-from lipfault.lipschitz.norms import certified_norm, estimate_norm, exact_norm
-from lipfault.lipschitz.tight import tighten
-from lipfault.tasks.checkpoints import find_checkpoint
+from lipfault.lipschitz.gains.jacobian import largest_gain
+from lipfault.lipschitz.norms.layer_norms import InputSizes, linear_layers
+from lipfault.lipschitz.norms.norms import certified_norm, estimate_norm, exact_norm
+from lipfault.lipschitz.propagation.composition import module_gain
+from lipfault.lipschitz.propagation.lipsdp import tighten
+from lipfault.runs.checkpoints import find_checkpoint
 from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.trained import trained_task
 
@@ -87,7 +87,7 @@ CALLBACKS: dict[Any, int] = {SpectralNormMonitor: 50, JacobianMonitor: 200}
 
 def monitors(run: str) -> Iterator[str]:
     """A look of each callback beside the training step, in one short training of stage 2."""
-    from lipfault.cli import build
+    from lipfault.cli.lightning import build
 
     spent: dict[Any, list[float]] = {each: [] for each in CALLBACKS}
 

@@ -1,6 +1,6 @@
 """`python -m lipfault` is `lipfault`."""
 
-from lipfault.main import main
+from lipfault.cli.main import main
 
 if __name__ == '__main__':
     main()

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Thread
 
 from experiments.runner.process import PRELOADED
-from lipfault.main import main
+from lipfault.cli.main import main
 
 TIMEOUT_S = 300
 

@@ -13,9 +13,9 @@ from experiments.runner.results import table, write_figure, write_results
 from experiments.runner.run import Run
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.modality import Modality
-from lipfault.models.standardize import Standardize
+from lipfault.models.autoencoder.standardize import Standardize
 from lipfault.report.style import RC, colours, logarithmic, new_figure
-from lipfault.tasks.baseline import clean_signals
+from lipfault.tasks.clean_windows import clean_signals
 
 SPLIT = 'pretrain'
 WINDOWS = {'quick': 150, 'full': 2000}

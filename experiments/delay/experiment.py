@@ -12,7 +12,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from experiments.rivals.experiment import looked_at, runs_of
+from experiments.baselines.experiment import looked_at, runs_of
 from experiments.runner.catalogue import Experiment
 from experiments.runner.data import data_of, faults_of
 from experiments.runner.kept import gathered, publish, values_of
@@ -22,12 +22,12 @@ from experiments.runner.run import Run
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.data.windows import WindowDataset
 from lipfault.faults.catalogue import weighted_kinds
-from lipfault.faults.rehearsal import Rehearsal
+from lipfault.faults.scenario import FaultScenario
 from lipfault.faults.schedule import FaultSchedule, draw_schedule
 from lipfault.metrics.delay import alarms_outside, delay_summary, detection_delays
 from lipfault.report.style import RC, colours, new_figure
-from lipfault.tasks.evaluation import observed_signals
 from lipfault.tasks.finetune import FinetuneTask
+from lipfault.tasks.inputs import observed_signals
 from lipfault.tasks.trained import trained_task
 
 EVENTS = {'quick': 1, 'full': 3}
@@ -58,11 +58,11 @@ def alarms(
     task: FinetuneTask, data: RecordingDataModule, rows: range, schedule: FaultSchedule
 ) -> tuple[Tensor, Tensor]:
     """Whether each window of an episode raises the alarm, (window,) bool, and when it ends."""
-    dataset, rehearsal = data.dataset(data.test_split), Rehearsal(schedule)
+    dataset, scenario = data.dataset(data.test_split), FaultScenario(schedule)
     found, end_s = [], []
     for start in range(rows.start, rows.stop, CHUNK):
         windows = dataset.fetch(range(start, min(start + CHUNK, rows.stop)))
-        batch = data.rehearsed_batch(windows, rehearsal)
+        batch = data.scenario_batch(windows, scenario)
         observed, known = observed_signals(task.autoencoder, batch, data.modalities)
         score = task.block.detect(task.autoencoder, observed, known=known).score
         found.append(score > task.threshold)
@@ -140,7 +140,7 @@ def draw(methods: Delays) -> Figure:
 
 
 def runs(preset: str) -> list[Run]:
-    """The runs of `rivals`."""
+    """The runs of `baselines`."""
     return runs_of(looked_at(preset))
 
 

@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from experiments.rivals.experiment import looked_at, runs_of
+from experiments.baselines.experiment import looked_at, runs_of
 from experiments.runner.catalogue import Experiment
 from experiments.runner.data import data_of
 from experiments.runner.injected import injected_faults
@@ -19,8 +19,8 @@ from experiments.runner.once import once
 from experiments.runner.results import over_seeds, table, write_figure
 from experiments.runner.run import Run
 from lipfault.batch import Signals
-from lipfault.lipschitz.fault_gain import measure
-from lipfault.lipschitz.gains import summarize
+from lipfault.lipschitz.fault_gain_matrix import measure
+from lipfault.lipschitz.gains.pairwise import summarize
 from lipfault.report.style import RC, grid_of, new_figure
 from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.trained import trained_task
@@ -147,7 +147,7 @@ def draw(methods: Matrices) -> Figure:
 
 
 def runs(preset: str) -> list[Run]:
-    """The runs of `rivals`."""
+    """The runs of `baselines`."""
     return runs_of(looked_at(preset))
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lipfault.lipschitz.ledger import linear_layers
-from lipfault.lipschitz.norms import exact_norm
-from lipfault.lipschitz.operators import LinearOperator, operator_of
-from lipfault.models.autoencoder import Autoencoder
-from lipfault.models.pca import fit_pca
+from lipfault.lipschitz.norms.layer_norms import linear_layers
+from lipfault.lipschitz.norms.norms import exact_norm
+from lipfault.lipschitz.norms.operators import LinearOperator, operator_of
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.autoencoder.pca import fit_pca
 
 Encoder = Callable[[Tensor], Tensor]
 """From standardized signals (window, ...) to latents (window, channel, position ...) or

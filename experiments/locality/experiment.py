@@ -26,11 +26,12 @@ from experiments.runner.once import once
 from experiments.runner.plan import CELLS, stage_one
 from experiments.runner.results import table, write_figure
 from experiments.runner.run import Run
-from lipfault.lipschitz.locality import receptive_image, spread_of
-from lipfault.models.autoencoder import Autoencoder
+from lipfault.lipschitz.gains.locality import receptive_image, spread_of
+from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.report.style import BLUE, RC, VERMILION, new_figure
-from lipfault.tasks.baseline import clean_signals
-from lipfault.tasks.checkpoints import autoencoder_from, find_checkpoint, read_checkpoint
+from lipfault.runs.checkpoints import find_checkpoint, read_checkpoint
+from lipfault.tasks.checkpoints import autoencoder_from
+from lipfault.tasks.clean_windows import clean_signals
 
 WINDOWS = {'quick': 64, 'full': 600}
 TRAINING = {'quick': 200, 'full': 3000}

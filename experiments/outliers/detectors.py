@@ -34,7 +34,7 @@ def new_detector(name: str) -> Any:  # noqa: ANN401
         return getattr(import_module(module), kind)(**settings)
     except ImportError as error:
         raise LipfaultError(
-            f"pip install 'lipfault[rivals]' for this experiment: {error}"
+            f"pip install 'lipfault[baselines]' for this experiment: {error}"
         ) from error
 
 

@@ -18,8 +18,8 @@ from lipfault.batch import Batch
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.faults.presence import split_missing
 from lipfault.metrics.detection import clean_threshold, detection_summary
-from lipfault.tasks.baseline import clean_signals
-from lipfault.tasks.evaluation import worst_faulty
+from lipfault.tasks.clean_windows import clean_signals
+from lipfault.tasks.inputs import worst_faulty
 
 SEED = 0
 """Of the faults."""

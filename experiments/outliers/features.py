@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from lipfault.modality import Modality
-from lipfault.models.pca import Pca, fit_pca
-from lipfault.models.standardize import Standardize
+from lipfault.models.autoencoder.pca import Pca, fit_pca
+from lipfault.models.autoencoder.standardize import Standardize
 
 COMPONENTS = 32
 

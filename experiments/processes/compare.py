@@ -26,7 +26,7 @@ from lightning.pytorch.plugins.precision import DoublePrecision
 
 from lipfault.batch import Batch
 from lipfault.callbacks.spectral import SpectralNormMonitor
-from lipfault.tasks.checkpoints import read_checkpoint
+from lipfault.runs.checkpoints import read_checkpoint
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

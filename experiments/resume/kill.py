@@ -21,8 +21,8 @@ from typing import Any
 
 import torch
 
-from lipfault.cli import build
-from lipfault.tasks.checkpoints import read_checkpoint
+from lipfault.cli.lightning import build
+from lipfault.runs.checkpoints import read_checkpoint
 
 ROOT = Path(__file__).parents[2]
 SHORT = [

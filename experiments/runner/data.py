@@ -4,7 +4,7 @@ from functools import cache
 from typing import Any
 
 from experiments.runner.plan import LAST
-from lipfault.cli import settings
+from lipfault.cli.lightning import settings
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.faults.config import FaultConfig
 

@@ -10,7 +10,7 @@ from typing import Any
 from experiments.runner.process import lipfault
 from experiments.runner.run import Run
 from experiments.runner.state import State, check_unchanged, flat, read_state
-from lipfault.cli import settings
+from lipfault.cli.lightning import settings
 from lipfault.errors import LipfaultError
 
 Command = Callable[[list[str]], float]

@@ -5,8 +5,8 @@ from torch import Tensor
 
 from lipfault.batch import Signals
 from lipfault.data.datamodule import RecordingDataModule
-from lipfault.models.autoencoder import Autoencoder
-from lipfault.tasks.evaluation import observed_signals
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.tasks.inputs import observed_signals
 
 CHUNK = 64
 

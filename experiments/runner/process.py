@@ -9,10 +9,10 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from threading import Thread
 
+from lipfault.cli.main import main
 from lipfault.errors import LipfaultError
-from lipfault.main import main
 
-PRELOADED = ['lipfault.cli', 'lipfault.tasks.pretrain', 'lipfault.tasks.finetune',
+PRELOADED = ['lipfault.cli.lightning', 'lipfault.tasks.pretrain', 'lipfault.tasks.finetune',
              'lipfault.report.html']  # fmt: skip
 """Imported once; the processes of the commands are forked from there, before any of them works."""
 

@@ -21,7 +21,7 @@ LOSSES = ('train/loss_rec', 'train/loss_sim', 'train/loss_con', 'train/loss_det'
 ERRORS = {
     'val/corrector/energy_left': 'energy of the fault left',
     'val/clean/degradation': 'harm to clean input',
-    'val/clean/touch': 'mean square change of clean input',
+    'val/clean/change': 'mean square change of clean input',
 }
 """Validated after each epoch, and what they are called."""
 

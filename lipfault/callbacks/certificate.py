@@ -12,12 +12,20 @@ from lipfault.batch import Batch, Signals
 from lipfault.callbacks.run_recorder import write_json
 from lipfault.callbacks.wording import Move, largest_move
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.criteria import word_for
-from lipfault.lipschitz.fault_gain import Box, FaultGain, attack, certify, entry, measure, worst
-from lipfault.lipschitz.ledger import InputSizes, linear_layers
-from lipfault.lipschitz.modulation import modulated
-from lipfault.lipschitz.norms import certified_norm, exact_norm
-from lipfault.tasks.evaluation import finite_signals
+from lipfault.lipschitz.fault_gain_matrix import (
+    Box,
+    FaultGain,
+    attack,
+    certify,
+    entry,
+    measure,
+    worst,
+)
+from lipfault.lipschitz.gains.criteria import word_for
+from lipfault.lipschitz.modulation.modulation import modulated
+from lipfault.lipschitz.norms.layer_norms import InputSizes, linear_layers
+from lipfault.lipschitz.norms.norms import certified_norm, exact_norm
+from lipfault.tasks.inputs import finite_signals
 
 
 class CertificateWriter(lightning.Callback):

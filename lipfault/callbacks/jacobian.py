@@ -11,9 +11,9 @@ from lipfault.batch import Batch, Signals
 from lipfault.callbacks.observer import Observer
 from lipfault.callbacks.spectral import watched
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.gains import pairwise_gains
-from lipfault.lipschitz.jacobian import largest_gain, mean_gain
-from lipfault.tasks.evaluation import finite_signals
+from lipfault.lipschitz.gains.jacobian import largest_gain, mean_gain
+from lipfault.lipschitz.gains.pairwise import pairwise_gains
+from lipfault.tasks.inputs import finite_signals
 
 
 class JacobianMonitor(Observer):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.modulation import modulated
+from lipfault.lipschitz.modulation.modulation import modulated
 
 
 class Observer(lightning.Callback, ABC):

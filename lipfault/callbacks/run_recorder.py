@@ -16,7 +16,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from lipfault.modality import Modality
-from lipfault.tasks.baseline import recording_data
+from lipfault.tasks.clean_windows import recording_data
 
 _PACKAGES = ('lipfault', 'torch', 'lightning', 'torchmetrics', 'numpy', 'h5py', 'jsonargparse')
 

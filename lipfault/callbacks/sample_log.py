@@ -10,7 +10,7 @@ from torch import Tensor
 from lipfault.batch import Batch
 from lipfault.faults.catalogue import NAMES
 from lipfault.faults.log import Record, records, write_lines
-from lipfault.tasks.gather import lists_joined
+from lipfault.tasks.distributed import lists_joined
 
 TEST_FAULTS, FAULTS, PREDICTIONS = 'test_faults.jsonl', 'faults.jsonl', 'predictions.jsonl'
 """The files: faults of a test; faults of a prediction, where it has any, next to what it says."""

@@ -12,12 +12,12 @@ from torch import Tensor
 from lipfault.batch import Batch
 from lipfault.callbacks.observer import Observer
 from lipfault.callbacks.run_recorder import report_arrays
-from lipfault.data.atomic import replacing
 from lipfault.errors import LipfaultError
 from lipfault.report.results import NothingToShow, Results
 from lipfault.report.sections import draw_samples
 from lipfault.report.style import RC
-from lipfault.tasks.baseline import recording_data
+from lipfault.runs.atomic import replacing
+from lipfault.tasks.clean_windows import recording_data
 from lipfault.tasks.examples import clean_examples, fault_examples
 from lipfault.tracking.stage_logger import StageLogger
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from lipfault.callbacks.observer import Observer
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.ledger import InputSizes, NormTracker, product
+from lipfault.lipschitz.norms.layer_norms import InputSizes, NormTracker, product
 
 
 class SpectralNormMonitor(Observer):

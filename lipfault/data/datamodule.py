@@ -26,7 +26,7 @@ from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
 from lipfault.faults.image.site import last_frames
 from lipfault.faults.labels import FaultLabels
-from lipfault.faults.rehearsal import Rehearsal
+from lipfault.faults.scenario import FaultScenario
 from lipfault.modality import Modality
 
 _DEFAULT_SPLITS = {'pretrain': 0.4, 'finetune': 0.36, 'calibration': 0.12, 'test': 0.12}
@@ -249,12 +249,12 @@ class RecordingDataModule(LightningDataModule):
         epoch = self.trainer.current_epoch if self.trainer.training else 0
         return self.faulty_batch(batch, epoch, held_out=self.trainer.testing and dataloader_idx > 0)
 
-    def rehearsed_batch(self, windows: Windows, rehearsal: Rehearsal) -> Batch:
+    def scenario_batch(self, windows: Windows, scenario: FaultScenario) -> Batch:
         """The batch with the faults of a schedule.
 
         Args:
             windows: Windows of one episode in order of time, on any device.
-            rehearsal: The schedule's run through this episode.
+            scenario: The schedule's run through this episode.
 
         Raises:
             LipfaultError: If the windows are of several episodes or not in order.
@@ -262,12 +262,12 @@ class RecordingDataModule(LightningDataModule):
         episodes = sorted(set(windows.episode.tolist()))
         if len(episodes) > 1 or bool((windows.end_s.diff() < 0).any()):
             raise LipfaultError(
-                'a rehearsal needs the windows of one episode in order of time, got windows of the '
+                'a scenario needs the windows of one episode in order of time, got windows of the '
                 f'episodes {episodes} that end at {windows.end_s.tolist()} s'
             )
         signals, history = unpack(windows, self.geometry)
-        observed, labels = rehearsal(signals, history, windows.end_s)
-        before = rehearsal.before(signals, history, windows.end_s)
+        observed, labels = scenario(signals, history, windows.end_s)
+        before = scenario.before(signals, history, windows.end_s)
         return self._with_stillness(windows, (signals, history), (observed, before), labels)
 
     @property

@@ -69,7 +69,7 @@ class EvaluationSampler(DistributedSampler[Windows]):
 
     Figures that depend on the make-up of a batch are then the same however many processes share
     the windows. Where the batches cannot be shared evenly, the last processes repeat their first
-    batch, so that none waits for another; `lipfault.tasks.gather` counts each window once.
+    batch, so that none waits for another; `lipfault.tasks.distributed` counts each window once.
 
     Args:
         dataset: The windows.

@@ -11,7 +11,6 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from lipfault.data.atomic import Sink, replacing
 from lipfault.data.episode import Episode
 from lipfault.data.layout import (
     FORMAT,
@@ -28,6 +27,7 @@ from lipfault.data.validation import (
 )
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
+from lipfault.runs.atomic import Sink, replacing
 
 Compression = Literal['none', 'lzf', 'gzip']
 

@@ -80,7 +80,7 @@ class Stage:
 
 
 class FaultSchedule:
-    """What goes wrong when in an episode: a pure description, used by `lipfault.faults.rehearsal`.
+    """What goes wrong when in an episode: a pure description, used by `lipfault.faults.scenario`.
 
     Args:
         modalities: The modalities by name.

@@ -10,7 +10,6 @@ import matplotlib
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from lipfault.data.atomic import replacing
 from lipfault.errors import LipfaultError
 from lipfault.report.overview import draw_overview
 from lipfault.report.results import NothingToShow
@@ -18,6 +17,7 @@ from lipfault.report.run import Run, load_run
 from lipfault.report.sections import Section, sections
 from lipfault.report.style import RC
 from lipfault.report.tiles import summary, tiles
+from lipfault.runs.atomic import replacing
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,11 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
-from lipfault.differences import differences
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
+from lipfault.runs.checkpoints import CARD
+from lipfault.runs.config_diff import differences
 from lipfault.tasks.schedule import one_cycle, planned_steps, settle_cycle
-
-CARD = 'lipfault'
-"""Key of a checkpoint under which a task writes what it is, in plain types."""
 
 
 @dataclass

@@ -1,71 +1,17 @@
 """What stage 2 measures on a batch: one number per sample and quantity."""
 
-import math
-from collections.abc import Mapping
-from dataclasses import replace
-
 import torch
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from lipfault.batch import Batch, Signals
 from lipfault.faults.labels import FaultLabels
-from lipfault.faults.presence import split_missing
-from lipfault.lipschitz.gains import pairwise_gains
+from lipfault.lipschitz.gains.pairwise import pairwise_gains
 from lipfault.metrics.recovery import error_per_sample
-from lipfault.modality import Modality
-from lipfault.models.autoencoder import Autoencoder
-from lipfault.models.block import ComputeBlock, Correction, Detection, Known
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.blocks.base import ComputeBlock, Correction, Detection, SideInfo
+from lipfault.tasks.inputs import fault_masks, worst_faulty
 
 PerSample = dict[str, Tensor]
-
-
-def fault_masks(labels: FaultLabels) -> Signals:
-    """True fault maps of each modality, bool, (batch, channel, time) or (batch, 1, height, width).
-
-    A series is touched only in the channels of the fault; an image in all its channels.
-    """
-    return {
-        n: m & labels.channels[n][:, :, None] if m.dim() == 3 else m for n, m in labels.mask.items()
-    }
-
-
-def observed_signals(
-    autoencoder: Autoencoder, batch: Batch, modalities: Mapping[str, Modality]
-) -> tuple[Signals, Known]:
-    """Standardized observed signals, finite, and what is known besides.
-
-    Args:
-        autoencoder: Standardizes.
-        batch: Observed signals may hold NaN: truly missing values.
-        modalities: What is known of each modality.
-
-    Returns:
-        The signals, and where no value arrived and how still the images are.
-    """
-    signals, known = finite_signals(autoencoder, batch.observed, modalities)
-    return signals, replace(known, stillness=batch.stillness)
-
-
-def finite_signals(
-    autoencoder: Autoencoder, signals: Signals, modalities: Mapping[str, Modality]
-) -> tuple[Signals, Known]:
-    """Standardized signals, finite, and where no value arrived.
-
-    Args:
-        autoencoder: Standardizes.
-        signals: Physical units; may hold NaN: truly missing values.
-        modalities: What is known of each modality.
-    """
-    finite, present = split_missing(signals, modalities)
-    missing = {n: ~p if p.dim() == 3 else ~p.all(dim=1, keepdim=True) for n, p in present.items()}
-    return autoencoder.standardized(finite), Known(missing)
-
-
-def worst_faulty(labels: FaultLabels) -> Tensor:
-    """(batch,) int64 index of the faulty modality with the largest damage, -1 for clean samples."""
-    damage = labels.damage.where(labels.modality, -1.0)
-    return torch.where(labels.faulty, damage.argmax(dim=1), -1)
 
 
 @torch.no_grad()
@@ -130,13 +76,13 @@ def measure_clean(
     clean and with the cleaned signal, averaged over the modalities.
     """
     truth = autoencoder.standardized(batch.clean)
-    found, corrected = block(autoencoder, truth, known=Known(stillness=batch.clean_stillness))
+    found, corrected = block(autoencoder, truth, known=SideInfo(stillness=batch.clean_stillness))
     before, after = autoencoder.decode(found.latents), autoencoder(corrected.cleaned)
     values = {
         'score_clean': found.score,
         'harm_before': _over_modalities(before, truth),
         'harm_after': _over_modalities(after, truth),
-        'touch': _over_modalities(corrected.cleaned, truth),
+        'clean_change': _over_modalities(corrected.cleaned, truth),
     }
     for name, signal in truth.items():
         values[f'skill_error/{name}'] = error_per_sample(before[name].float(), signal)
@@ -202,14 +148,3 @@ def _of_faulty(estimate: Signals, truth: Signals, labels: FaultLabels) -> Tensor
     errors = [error_per_sample(estimate[n].float(), x) for n, x in truth.items()]
     faulty = torch.stack(errors, dim=1).where(labels.modality, 0.0).sum(dim=1)
     return faulty.where(labels.faulty, torch.nan)
-
-
-def validation_loss(metrics: dict[str, float]) -> float:
-    """What `best.ckpt` is chosen by; unknown, which is said, if no window has a fault."""
-    if 'corrector/energy_left' not in metrics:
-        rank_zero_info(
-            'no window of the validation has a fault: val/loss is unknown, and best.ckpt stays '
-            'the first; lower data.faults.clean_share'
-        )
-        return math.nan
-    return 1 - metrics['detection/f1'] + metrics['corrector/energy_left']

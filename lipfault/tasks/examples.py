@@ -8,9 +8,9 @@ import torch
 from lipfault.batch import Batch
 from lipfault.faults.labels import FaultLabels
 from lipfault.modality import Modality
-from lipfault.models.autoencoder import Autoencoder
-from lipfault.models.block import ComputeBlock, Correction, Detection
-from lipfault.tasks.evaluation import fault_masks, observed_signals, worst_faulty
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.blocks.base import ComputeBlock, Correction, Detection
+from lipfault.tasks.inputs import fault_masks, observed_signals, worst_faulty
 
 COUNT = 8
 """Examples kept of each modality."""

@@ -11,33 +11,31 @@ from torch.utils.hooks import RemovableHandle
 from lipfault.batch import Batch, Signals
 from lipfault.errors import LipfaultError
 from lipfault.faults.draws import Draws
-from lipfault.lipschitz.ledger import InputSizes
-from lipfault.lipschitz.modulation import modulate, penalty, set_progress
-from lipfault.models.block import BlockConfig, Lesson
-from lipfault.models.build_block import build_block
+from lipfault.lipschitz.modulation.modulation import modulate, penalty, set_progress
+from lipfault.lipschitz.norms.layer_norms import InputSizes
+from lipfault.models.blocks.base import BlockConfig, StepData
+from lipfault.models.blocks.registry import build_block
 from lipfault.tasks.base import BaseTask, OptimizerConfig, channels_last
-from lipfault.tasks.baseline import (
+from lipfault.tasks.clean_windows import (
     FIT_LIMIT,
     clean_signals,
     pca_floor,
     recording_data,
     tell_known_episodes,
 )
+from lipfault.tasks.distributed import joined
 from lipfault.tasks.evaluation import (
     PerSample,
-    fault_masks,
     measure_clean,
     measure_correction,
     measure_detection,
     measure_gains,
-    observed_signals,
-    validation_loss,
 )
 from lipfault.tasks.examples import fault_examples
 from lipfault.tasks.finetune_config import FinetuneConfig, LossWeights, require_modules
-from lipfault.tasks.gather import joined
-from lipfault.tasks.hiding import training_hiding
+from lipfault.tasks.inputs import fault_masks, observed_signals
 from lipfault.tasks.pretrained import load_pretrained
+from lipfault.tasks.random_masks import training_hiding
 from lipfault.tasks.schedule import share_done
 from lipfault.tasks.summary import (
     calibrate,
@@ -46,6 +44,7 @@ from lipfault.tasks.summary import (
     summarize_faults,
     summarize_norms,
     summarize_skill,
+    validation_loss,
 )
 from lipfault.tasks.terms import terms_of
 
@@ -144,7 +143,7 @@ class FinetuneTask(BaseTask):
             self.autoencoder, observed, hide, found.map_logits, blind=~labels.faulty
         )
         visible = ~labels.faulty | (labels.damage.amax(dim=1) >= self.config.least_damage)
-        lesson = Lesson(
+        step_data = StepData(
             observed,
             clean,
             masks,
@@ -154,9 +153,9 @@ class FinetuneTask(BaseTask):
             corrected,
             self._draws(batch, 'own'),
         )
-        terms = terms_of(self.block, self.autoencoder, lesson, hide, self.losses)
+        terms = terms_of(self.block, self.autoencoder, step_data, hide, self.losses)
         total = torch.stack([getattr(self.losses, key) * term for key, term in terms.items()]).sum()
-        own = self.block.own_terms(self.autoencoder, lesson)
+        own = self.block.own_terms(self.autoencoder, step_data)
         total = total + self.losses.own * sum(own.values()) + penalty(self.block)
         self.log('train/loss', total, prog_bar=True)
         terms |= own

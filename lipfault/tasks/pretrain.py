@@ -8,25 +8,19 @@ from torch import Tensor
 from lipfault.batch import Batch, Signals
 from lipfault.faults.presence import split_missing
 from lipfault.metrics.recovery import error_per_sample, skill
-from lipfault.models.autoencoder import Autoencoder, CoderConfig
-from lipfault.models.relations import Relations, RelationsConfig
-from lipfault.tasks.base import (
-    CARD,
-    BaseTask,
-    OptimizerConfig,
-    channels_last,
-    mean_over,
-    tell_ranges,
-)
-from lipfault.tasks.baseline import (
+from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
+from lipfault.models.relations.relations import Relations, RelationsConfig
+from lipfault.runs.checkpoints import CARD
+from lipfault.tasks.base import BaseTask, OptimizerConfig, channels_last, mean_over, tell_ranges
+from lipfault.tasks.clean_windows import (
     FIT_LIMIT,
     clean_signals,
     pca_floor,
     recording_data,
     tell_known_episodes,
 )
+from lipfault.tasks.distributed import joined
 from lipfault.tasks.examples import clean_examples
-from lipfault.tasks.gather import joined
 
 
 class PretrainTask(BaseTask):

@@ -6,16 +6,12 @@ from typing import Any
 from torch import nn
 
 from lipfault.errors import LipfaultError
-from lipfault.models.autoencoder import Autoencoder
-from lipfault.models.block import ComputeBlock
-from lipfault.models.relations import Relations
-from lipfault.tasks.base import CARD, Description, check_card, tell_ranges
-from lipfault.tasks.checkpoints import (
-    autoencoder_from,
-    find_checkpoint,
-    read_checkpoint,
-    relations_from,
-)
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.blocks.base import ComputeBlock
+from lipfault.models.relations.relations import Relations
+from lipfault.runs.checkpoints import CARD, find_checkpoint, read_checkpoint
+from lipfault.tasks.base import Description, check_card, tell_ranges
+from lipfault.tasks.checkpoints import autoencoder_from, relations_from
 
 
 def load_pretrained(

@@ -1,13 +1,15 @@
 """From one number per sample to one number per run."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
-from lipfault.lipschitz.gains import Gain, selectivity, summarize
-from lipfault.lipschitz.ledger import linear_layers, product
-from lipfault.lipschitz.norms import exact_norm
+from lipfault.lipschitz.gains.pairwise import Gain, selectivity, summarize
+from lipfault.lipschitz.norms.layer_norms import linear_layers, product
+from lipfault.lipschitz.norms.norms import exact_norm
 from lipfault.metrics.detection import clean_threshold, detection_summary
 from lipfault.metrics.recovery import energy_left, recovery, relative_change, skill
 
@@ -88,11 +90,11 @@ def summarize_clean(values: PerSample) -> dict[str, float]:
     """What the block does to clean input.
 
     `clean/degradation` is the relative rise of the autoencoder's reconstruction error when it is
-    fed with the cleaned instead of the clean signal; `clean/touch` the mean squared change itself.
+    fed with the cleaned instead of the clean signal; `clean/change` the mean squared change itself.
     """
     return {
         'clean/degradation': relative_change(values['harm_before'], values['harm_after']),
-        'clean/touch': float(values['touch'].mean()),
+        'clean/change': float(values['clean_change'].mean()),
     }
 
 
@@ -145,3 +147,14 @@ def _gains(values: PerSample) -> dict[str, float]:
     clean, fault = gains['detector']  # here the fault is what shall be seen
     metrics['detector/selectivity'] = selectivity(fault, clean)
     return metrics
+
+
+def validation_loss(metrics: dict[str, float]) -> float:
+    """What `best.ckpt` is chosen by; unknown, which is said, if no window has a fault."""
+    if 'corrector/energy_left' not in metrics:
+        rank_zero_info(
+            'no window of the validation has a fault: val/loss is unknown, and best.ckpt stays '
+            'the first; lower data.faults.clean_share'
+        )
+        return math.nan
+    return 1 - metrics['detection/f1'] + metrics['corrector/energy_left']

@@ -3,19 +3,19 @@
 import torch
 from torch import Tensor
 
+from lipfault import losses as objective
 from lipfault.batch import Signals
-from lipfault.models import objective
-from lipfault.models.autoencoder import Autoencoder
-from lipfault.models.block import ComputeBlock, Lesson
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.blocks.base import ComputeBlock, StepData
 from lipfault.tasks.base import mean_over
+from lipfault.tasks.distributed import in_all_processes, mean_of_processes
 from lipfault.tasks.finetune_config import LossWeights
-from lipfault.tasks.gather import in_all_processes, mean_of_processes
 
 
 def terms_of(
     block: ComputeBlock,
     autoencoder: Autoencoder,
-    lesson: Lesson,
+    step_data: StepData,
     hide: Signals,
     losses: LossWeights,
 ) -> dict[str, Tensor]:
@@ -24,31 +24,31 @@ def terms_of(
     Args:
         block: What is trained; only one that locates has terms of its fault maps.
         autoencoder: Stage 1.
-        lesson: A training step of the block.
+        step_data: A training step of the block.
         hide: What was hidden from the corrector.
         losses: Margin and pull of the contrast.
     """
-    found, corrected, visible = lesson.found, lesson.corrected, lesson.visible
+    found, corrected, visible = step_data.found, step_data.corrected, step_data.visible
     with torch.no_grad():
-        wanted = autoencoder.encode(lesson.clean)
+        wanted = autoencoder.encode(step_data.clean)
     terms = {
-        'rec': objective.reconstruction(corrected.cleaned, lesson.clean),
+        'rec': objective.reconstruction(corrected.cleaned, step_data.clean),
         'sim': objective.similarity(corrected.latents, wanted),
         'con': objective.contrastive(
             in_all_processes(found.embedding.float()),
-            in_all_processes(lesson.modality.any(dim=1)),
+            in_all_processes(step_data.modality.any(dim=1)),
             losses.margin,
             losses.pull,
             in_all_processes(visible),
         ),
-        'det': objective.detection(found.logits, lesson.modality, visible, mean_of_processes),
+        'det': objective.detection(found.logits, step_data.modality, visible, mean_of_processes),
     }
     if block.locates:
         terms['map'] = mean_over(
-            objective.location(maps, lesson.masks)
+            objective.location(maps, step_data.masks)
             for maps in (found.map_logits, corrected.map_logits)
         )
         terms['inf'] = objective.hidden_reconstruction(
-            corrected.inferred, lesson.clean, hide, mean_of_processes
+            corrected.inferred, step_data.clean, hide, mean_of_processes
         )
     return terms

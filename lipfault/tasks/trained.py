@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from lipfault.errors import LipfaultError
-from lipfault.models.block import BlockConfig
-from lipfault.tasks.base import CARD
-from lipfault.tasks.checkpoints import CONFIG_NAME, find_checkpoint, read_checkpoint
+from lipfault.models.blocks.base import BlockConfig
+from lipfault.runs.checkpoints import CARD, CONFIG_NAME, find_checkpoint, read_checkpoint
 from lipfault.tasks.finetune_config import FinetuneConfig
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from lipfault.callbacks.last_checkpoint import LastCheckpoint
 from lipfault.callbacks.run_recorder import RunRecorder
 from lipfault.callbacks.spectral import SpectralNormMonitor
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.modulation import modulate
+from lipfault.lipschitz.modulation.modulation import modulate
 from lipfault.modality import Modality
 
 pytestmark = pytest.mark.filterwarnings(

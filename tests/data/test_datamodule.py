@@ -15,7 +15,7 @@ from lipfault.data.datamodule import RecordingDataModule
 from lipfault.data.writer import write_recording
 from lipfault.errors import LipfaultError
 from lipfault.faults.config import FaultConfig
-from lipfault.faults.rehearsal import Rehearsal
+from lipfault.faults.scenario import FaultScenario
 from lipfault.faults.schedule import FaultEvent, FaultSchedule
 
 SPLITS = {'pretrain': 0.5, 'calibration': 0.2, 'test': 0.3}
@@ -225,7 +225,7 @@ def test_a_rehearsal_freezes_the_camera_of_an_episode(tiny_recording):
     data = datamodule(tiny_recording)
     windows = data.dataset('test').fetch(range(PER_EPISODE))
     event = FaultEvent('camera', 'frozen_frame', 5, 2.0, 2.5)
-    batch = data.rehearsed_batch(windows, Rehearsal(FaultSchedule(data.modalities, [event])))
+    batch = data.scenario_batch(windows, FaultScenario(FaultSchedule(data.modalities, [event])))
     end_s = windows.end_s
     faulty = (end_s > 2.0 - 1e-4) & (end_s < 2.5 - 1e-4)
     assert torch.equal(batch.labels.faulty, faulty)
@@ -240,10 +240,10 @@ def test_a_rehearsal_freezes_the_camera_of_an_episode(tiny_recording):
 
 def test_a_rehearsal_needs_one_episode(tiny_recording):
     data = datamodule(tiny_recording)
-    rehearsal = Rehearsal(FaultSchedule(data.modalities, []))
+    scenario = FaultScenario(FaultSchedule(data.modalities, []))
     for chosen in ([0, PER_EPISODE], [3, 2]):
         with pytest.raises(LipfaultError, match='windows of one episode in order of time'):
-            data.rehearsed_batch(data.dataset('test').fetch(chosen), rehearsal)
+            data.scenario_batch(data.dataset('test').fetch(chosen), scenario)
 
 
 def test_predictions_see_faults_if_asked(run, tiny_recording):

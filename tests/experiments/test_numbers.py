@@ -71,8 +71,8 @@ def test_the_results_page_is_made_of_the_results():
 
 def test_the_table_of_rivals_is_made_of_the_results():
     """Figures of every cell, method by method, and paired differences."""
-    results = json.loads((ROOT / 'experiments/rivals/results/results.json').read_text())
-    parts = re.split(r'^## ', (ROOT / 'docs/rivals.md').read_text(), flags=re.MULTILINE)[1:]
+    results = json.loads((ROOT / 'experiments/baselines/results/results.json').read_text())
+    parts = re.split(r'^## ', (ROOT / 'docs/baselines.md').read_text(), flags=re.MULTILINE)[1:]
     assert sorted(part.partition('\n')[0] for part in parts) == sorted(results)
     for part in parts:
         cell = results[part.partition('\n')[0]]

@@ -20,7 +20,7 @@ from experiments.runner.catalogue import experiments, results_folder
 from experiments.runner.execute import execute, wanted_state
 from experiments.runner.run import Run, with_stage_one
 from experiments.runner.state import State, check_unchanged, flat, read_state
-from lipfault.cli import settings
+from lipfault.cli.lightning import settings
 from lipfault.errors import LipfaultError
 
 ROOT = Path(__file__).parents[2]
@@ -204,7 +204,7 @@ def test_a_command_has_a_process_of_its_own(tmp_path):
         'from experiments.runner import process\n'
         'from lipfault.errors import LipfaultError\n'
         'if __name__ == "__main__":\n'
-        '    process.PRELOADED = ["lipfault.commands.faults"]\n'
+        '    process.PRELOADED = ["lipfault.cli.faults"]\n'
         '    try:\n'
         '        process.lipfault(["faults", "gallery", "--data", "nowhere.h5", "--out", "x"])\n'
         '    except LipfaultError as error:\n'
@@ -291,7 +291,7 @@ def _gone(pid, patience=20.0):
 
 def test_an_unknown_preset_is_named():
     with pytest.raises(LipfaultError, match='quick, full, got'):
-        results_folder('rivals', 'slow')
+        results_folder('baselines', 'slow')
 
 
 def test_a_part_that_does_not_exist_is_named(capsys):
@@ -330,7 +330,7 @@ def test_after_a_failure_no_run_is_begun(monkeypatch):
 
     monkeypatch.setattr(command, 'execute', execute)
     with pytest.raises(LipfaultError, match='interrupted'):
-        command.run('rivals', 'quick')
+        command.run('baselines', 'quick')
     assert begun == ['quick/ur5-0/pretrain', 'quick/ur5-0/fault_map']
 
 

@@ -14,9 +14,9 @@ from scipy import fft, ndimage
 
 from lipfault.faults.catalogue import NAMES, catalogue
 from lipfault.faults.config import FaultConfig
-from lipfault.faults.contract import at_severity, probes
 from lipfault.faults.draws import Draws
 from lipfault.faults.engine import FaultEngine
+from lipfault.faults.testing import at_severity, probes
 
 N = 4
 SEVERITIES = (1, 3, 5)

@@ -10,7 +10,7 @@ from fault_cell import camera, same, series
 
 from lipfault.errors import LipfaultError
 from lipfault.faults.catalogue import NAMES, catalogue
-from lipfault.faults.rehearsal import Rehearsal
+from lipfault.faults.scenario import FaultScenario
 from lipfault.faults.schedule import FaultEvent, FaultSchedule, draw_schedule
 from lipfault.metrics.delay import alarms_outside, detection_delays
 
@@ -64,9 +64,9 @@ def test_windows_one_by_one_equal_windows_at_once(kind):
     schedule = FaultSchedule(CELL, [rough_event(kind)], seed=3)
     ends = ENDS[::7]
     signals, history, end_s = windows(ends)
-    observed, labels = Rehearsal(schedule)(signals, history, end_s)
+    observed, labels = FaultScenario(schedule)(signals, history, end_s)
     assert bool(labels.faulty.any())
-    live = Rehearsal(schedule)
+    live = FaultScenario(schedule)
     for row in range(len(ends)):
         part = slice(row, row + 1)
         seen, truth = live(
@@ -83,7 +83,7 @@ def test_windows_one_by_one_equal_windows_at_once(kind):
 @pytest.mark.parametrize('kind', [kind for kind in KINDS if modality_of(kind) == 'arm'])
 def test_overlapping_windows_see_the_same(kind):
     schedule = FaultSchedule(CELL, [rough_event(kind)], seed=3)
-    observed = Rehearsal(schedule)(*windows(ENDS[:120]))[0]['arm'].nan_to_num(9)
+    observed = FaultScenario(schedule)(*windows(ENDS[:120]))[0]['arm'].nan_to_num(9)
     tolerance = 0.02 if kind == 'low_pass' else 1e-5  # a slow sensor remembers more than a second
     assert (observed[:-1, :, 5:] - observed[1:, :, :-5]).abs().max() < tolerance
 
@@ -91,11 +91,11 @@ def test_overlapping_windows_see_the_same(kind):
 @pytest.mark.parametrize('kind', ['desynchronization', *IMAGE_KINDS])
 def test_the_frame_before_is_the_one_observed_a_frame_earlier(kind):
     event = replace(rough_event('fog'), kind=kind)
-    rehearsal = Rehearsal(FaultSchedule(CELL, [event], seed=3))
+    scenario = FaultScenario(FaultSchedule(CELL, [event], seed=3))
     signals, history, end_s = windows(ENDS[:120])
-    observed, labels = rehearsal(signals, history, end_s)
+    observed, labels = scenario(signals, history, end_s)
     assert bool(labels.modality[:, 1].any())
-    shown = rehearsal.before(signals, history, end_s)
+    shown = scenario.before(signals, history, end_s)
     assert set(shown) == {'front'}
     assert same(shown['front'][1:], observed['front'][:-1])
 
@@ -103,10 +103,10 @@ def test_the_frame_before_is_the_one_observed_a_frame_earlier(kind):
 @pytest.mark.parametrize('kind', ['missing_frame', 'frozen_frame'])
 def test_the_frame_before_may_be_asked_for_first(kind):
     schedule = FaultSchedule(CELL, [FaultEvent('front', kind, 5, 4.0)])
-    given, alone = windows(ENDS), Rehearsal(schedule).before(*windows(ENDS))
-    rehearsal = Rehearsal(schedule)
-    rehearsal(*given)
-    assert same(alone['front'], rehearsal.before(*given)['front'])
+    given, alone = windows(ENDS), FaultScenario(schedule).before(*windows(ENDS))
+    scenario = FaultScenario(schedule)
+    scenario(*given)
+    assert same(alone['front'], scenario.before(*given)['front'])
 
 
 def test_a_perfect_detector_is_late_by_less_than_a_stride():
@@ -116,7 +116,7 @@ def test_a_perfect_detector_is_late_by_less_than_a_stride():
         FaultEvent('arm', 'gain', 5, 14.0, 14.02),
     ]
     schedule = FaultSchedule(CELL, events)
-    _, labels = Rehearsal(schedule)(*windows(ENDS))
+    _, labels = FaultScenario(schedule)(*windows(ENDS))
     delay = detection_delays(labels.faulty, torch.tensor(ENDS), schedule.spans(), 1.0)
     assert bool(((delay >= 0) & (delay <= 0.1 + 1e-6)).all())
     assert alarms_outside(labels.faulty, torch.tensor(ENDS), schedule.spans(), 1.0) == 0
@@ -125,7 +125,7 @@ def test_a_perfect_detector_is_late_by_less_than_a_stride():
 
 def test_labels_are_on_the_clock():
     event = FaultEvent('arm', 'bias', 5, 5.0, 9.0, channels=['arm1', 'arm3'])
-    _observed, labels = Rehearsal(FaultSchedule(CELL, [event]))(*windows(ENDS))
+    _observed, labels = FaultScenario(FaultSchedule(CELL, [event]))(*windows(ENDS))
     end_s = torch.tensor(ENDS)
     faulty = (end_s >= 5.0 - 1e-4) & (end_s - 1 < 9.0 - 0.03)
     assert torch.equal(labels.modality[:, 0], faulty)
@@ -143,7 +143,7 @@ def test_labels_are_on_the_clock():
 def test_a_stuck_sensor_holds_the_reading_of_its_onset():
     arm, _ = episode()
     event = FaultEvent('arm', 'stuck', 5, 4.0, channels=['arm0'])
-    observed, labels = Rehearsal(FaultSchedule(CELL, [event]))(*windows(ENDS))
+    observed, labels = FaultScenario(FaultSchedule(CELL, [event]))(*windows(ENDS))
     late = [row for row, end in enumerate(ENDS) if end > 5.1]
     assert bool((observed['arm'][late, 0] == arm[0, 200]).all())
     assert labels.damage[late, 0].max() > 100
@@ -152,14 +152,14 @@ def test_a_stuck_sensor_holds_the_reading_of_its_onset():
 def test_a_frozen_camera_shows_the_frame_of_its_onset():
     _, film = episode()
     event = FaultEvent('front', 'frozen_frame', 2, 4.0)
-    observed, _ = Rehearsal(FaultSchedule(CELL, [event]))(*windows(ENDS))
+    observed, _ = FaultScenario(FaultSchedule(CELL, [event]))(*windows(ENDS))
     late = [row for row, end in enumerate(ENDS) if end > 4.05]
     assert bool((observed['front'][late] == film[40]).all())
 
 
 def test_a_growing_fault_climbs():
     event = FaultEvent('arm', 'bias', 5, 4.0, 14.0, grows=True)
-    _, labels = Rehearsal(FaultSchedule(CELL, [event]))(*windows(ENDS))
+    _, labels = FaultScenario(FaultSchedule(CELL, [event]))(*windows(ENDS))
     severity = labels.severity[:, 0]
     faulty = severity > 0
     assert severity.unique().tolist() == [0, 1, 2, 3, 4, 5]
@@ -171,7 +171,7 @@ def test_a_growing_fault_climbs():
 def test_a_sensor_recovers():
     arm, _ = episode()
     event = FaultEvent('arm', 'bias', 5, 4.0, 6.0, recovery_s=2.0, channels=['arm0'])
-    observed, _ = Rehearsal(FaultSchedule(CELL, [event]))(*windows(ENDS))
+    observed, _ = FaultScenario(FaultSchedule(CELL, [event]))(*windows(ENDS))
     error = {}
     for row, end in enumerate(ENDS):
         error[round(end, 1)] = (observed['arm'][row, 0, -1] - arm[0, round(end * 50)]).abs().item()
@@ -182,7 +182,7 @@ def test_a_sensor_recovers():
 
 def test_an_intermittent_contact_comes_and_goes():
     event = FaultEvent('arm', 'bias', 5, 4.0, 14.0, period_s=2.0, contact_share=0.5)
-    _, labels = Rehearsal(FaultSchedule(CELL, [event]))(*windows(ENDS))
+    _, labels = FaultScenario(FaultSchedule(CELL, [event]))(*windows(ENDS))
     last = labels.mask['arm'][:, :, -1].any(1)
     for row, end in enumerate(ENDS):
         if 4.1 < end < 13.9 and abs((end - 4) % 1 - 0.5) < 0.45:
@@ -196,7 +196,7 @@ def test_faults_follow_each_other():
         FaultEvent('front', 'fog', 4, 7.0, 9.0),
     ]
     schedule = FaultSchedule(CELL, events)
-    _, labels = Rehearsal(schedule)(*windows([7.5, 8.5, 9.1, 9.5]))
+    _, labels = FaultScenario(schedule)(*windows([7.5, 8.5, 9.1, 9.5]))
     names = [[NAMES[k] if k >= 0 else None for k in row] for row in labels.kind.tolist()]
     assert names == [['bias', 'fog'], ['gain', 'fog'], ['gain', None], ['gain', None]]
     assert labels.channels['arm'].tolist()[1][:2] == [True, True]
@@ -205,7 +205,7 @@ def test_faults_follow_each_other():
 
 def test_missing_frames_are_told():
     event = FaultEvent('front', 'missing_frame', 5, 4.0, 6.0)
-    observed, labels = Rehearsal(FaultSchedule(CELL, [event]))(*windows(ENDS))
+    observed, labels = FaultScenario(FaultSchedule(CELL, [event]))(*windows(ENDS))
     gone = observed['front'].flatten(1).isnan().all(1)
     assert gone.sum() == 20
     assert torch.equal(labels.present['front'], ~gone)

@@ -8,9 +8,9 @@ from einops import rearrange
 from torch import nn
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.composition import Source, module_gain, propagate
-from lipfault.lipschitz.modulation import modulate
-from lipfault.lipschitz.reach import RULES, Reach
+from lipfault.lipschitz.modulation.modulation import modulate
+from lipfault.lipschitz.propagation.composition import Source, module_gain, propagate
+from lipfault.lipschitz.propagation.reach import RULES, Reach
 
 
 @pytest.fixture(autouse=True)

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from lipfault.lipschitz.certificates import certify_layer
-from lipfault.lipschitz.jacobian import largest_gain, mean_gain, smallest_gain
-from lipfault.lipschitz.locality import receptive_image, spread_of
-from lipfault.lipschitz.norms import estimate_norm, exact_norm
-from lipfault.lipschitz.tight import tighten
+from lipfault.lipschitz.gains.jacobian import largest_gain, mean_gain, smallest_gain
+from lipfault.lipschitz.gains.locality import receptive_image, spread_of
+from lipfault.lipschitz.norms.certificates import certify_layer
+from lipfault.lipschitz.norms.norms import estimate_norm, exact_norm
+from lipfault.lipschitz.propagation.lipsdp import tighten
 
 
 def dense():

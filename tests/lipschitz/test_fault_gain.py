@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.composition import Source, propagate
-from lipfault.lipschitz.fault_gain import Box, attack, certify, entry, measure, worst
+from lipfault.lipschitz.fault_gain_matrix import Box, attack, certify, entry, measure, worst
+from lipfault.lipschitz.propagation.composition import Source, propagate
 
 
 class Pair(nn.Module):

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.composition import module_gain
-from lipfault.lipschitz.gains import gain, pairwise_gains, selectivity, summarize
-from lipfault.lipschitz.modulation import modulate
+from lipfault.lipschitz.gains.pairwise import gain, pairwise_gains, selectivity, summarize
+from lipfault.lipschitz.modulation.modulation import modulate
+from lipfault.lipschitz.propagation.composition import module_gain
 
 
 def test_statistics_of_known_gains():

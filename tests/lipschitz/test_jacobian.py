@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.criteria import jacobian_criterion, lipschitz_criterion, word_for
-from lipfault.lipschitz.jacobian import (
+from lipfault.lipschitz.gains.criteria import jacobian_criterion, lipschitz_criterion, word_for
+from lipfault.lipschitz.gains.jacobian import (
     directional_gain,
     largest_gain,
     linearize,
@@ -18,7 +18,7 @@ from lipfault.lipschitz.jacobian import (
     smallest_gain,
     squared_frobenius,
 )
-from lipfault.lipschitz.sectors import Sector
+from lipfault.lipschitz.propagation.sectors import Sector
 
 
 @pytest.fixture(autouse=True)

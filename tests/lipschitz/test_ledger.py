@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.ledger import InputSizes, NormTracker, linear_layers, product
-from lipfault.lipschitz.norms import estimate_norms
-from lipfault.lipschitz.operators import operator_of
+from lipfault.lipschitz.norms.layer_norms import InputSizes, NormTracker, linear_layers, product
+from lipfault.lipschitz.norms.norms import estimate_norms
+from lipfault.lipschitz.norms.operators import operator_of
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.locality import receptive_image, spread_of
+from lipfault.lipschitz.gains.locality import receptive_image, spread_of
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.modulation import (
+from lipfault.lipschitz.modulation.modulation import (
     fold,
     ledger,
     modulate,
@@ -15,7 +15,7 @@ from lipfault.lipschitz.modulation import (
     penalty,
     set_progress,
 )
-from lipfault.lipschitz.operators import operator_of
+from lipfault.lipschitz.norms.operators import operator_of
 
 SCALING = ['cap', 'pin', 'floor']
 

@@ -8,7 +8,7 @@ import torch.distributed as dist
 from torch import multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lipfault.lipschitz.modulation import modulate
+from lipfault.lipschitz.modulation.modulation import modulate
 
 
 def work(rank: int, folder: str) -> None:

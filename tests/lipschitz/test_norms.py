@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.norms import (
+from lipfault.lipschitz.norms.norms import (
     certified_norm,
     column_norms,
     estimate_norm,

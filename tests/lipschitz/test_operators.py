@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.certificates import certify_layer
-from lipfault.lipschitz.exact import exact_triple
-from lipfault.lipschitz.krylov import lanczos, start_vector
-from lipfault.lipschitz.operators import operator_of
+from lipfault.lipschitz.norms.certificates import certify_layer
+from lipfault.lipschitz.norms.exact import exact_triple
+from lipfault.lipschitz.norms.krylov import lanczos, start_vector
+from lipfault.lipschitz.norms.operators import operator_of
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +62,7 @@ def test_estimate_exact_and_certificate_sandwich_the_norm(layer, size, monkeypat
     assert norm * (1 - 1e-3) <= estimate <= norm * (1 + 1e-12)
     assert float(exact_triple(operator).sigma) == pytest.approx(norm, rel=1e-6)
     assert norm <= certify_layer(layer, size) <= 1.001 * norm
-    monkeypatch.setattr('lipfault.lipschitz.certificates.EXPLICIT', 0)
+    monkeypatch.setattr('lipfault.lipschitz.norms.certificates.EXPLICIT', 0)
     assert norm <= certify_layer(layer, size)
 
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lipfault.lipschitz.modulation import Modulated, modulate, modulated
-from lipfault.lipschitz.scaling import scale_number, scale_of
+from lipfault.lipschitz.modulation.modulation import Modulated, modulate, modulated
+from lipfault.lipschitz.modulation.scaling import scale_number, scale_of
 
 MODES = ['cap', 'pin', 'floor']
 LEARNED = {'low': 0.2, 'high': 2.0}

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.composition import module_gain
-from lipfault.lipschitz.tight import tighten
+from lipfault.lipschitz.propagation.composition import module_gain
+from lipfault.lipschitz.propagation.lipsdp import tighten
 
 
 @pytest.mark.parametrize('activation', [nn.ReLU(), nn.GELU(), nn.Tanh(), nn.GELU('tanh')])

@@ -2,13 +2,13 @@ import pytest
 import torch
 
 from lipfault.errors import LipfaultError
-from lipfault.models.autoencoder import Autoencoder, CoderConfig
-from lipfault.models.block import BlockConfig, Correction, Known, Lesson
-from lipfault.models.build_block import build_block
-from lipfault.models.fault_map_block import FaultMapBlock
-from lipfault.models.objective import attribution
-from lipfault.models.relations import Relations, RelationsConfig
-from lipfault.models.running_scale import RunningScale
+from lipfault.losses import attribution
+from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
+from lipfault.models.blocks.base import BlockConfig, Correction, SideInfo, StepData
+from lipfault.models.blocks.fault_map.block import FaultMapBlock
+from lipfault.models.blocks.registry import build_block
+from lipfault.models.layers.running_scale import RunningScale
+from lipfault.models.relations.relations import Relations, RelationsConfig
 
 STEPS = {'joints': 32, 'force': 64}
 
@@ -28,8 +28,8 @@ def parts(autoencoder, tiny_modalities):
     block = FaultMapBlock(autoencoder, relations, tiny_modalities, SIZES)
     for head in block.corrector.heads.values():
         torch.nn.init.normal_(head.weight, std=0.1)
-    for restorer in block.restorers.values():
-        torch.nn.init.normal_(restorer.end.weight, std=0.1)
+    for inpainter in block.inpainters.values():
+        torch.nn.init.normal_(inpainter.end.weight, std=0.1)
     return autoencoder, block.eval()
 
 
@@ -152,7 +152,7 @@ def test_what_is_missing_is_inferred_and_found(parts, signals):
     autoencoder, block = parts
     missing = {n: m.bool() for n, m in full(signals, 0.0).items()}
     missing['joints'][:, 1] = True
-    found, corrected = block(autoencoder, signals, known=Known(missing))
+    found, corrected = block(autoencoder, signals, known=SideInfo(missing))
     assert found.maps['joints'][:, 1].min() > 0.999
     assert corrected.maps['joints'][:, 1].min() > 0.99
     wanted = corrected.inferred['joints'][:, 1]
@@ -162,7 +162,7 @@ def test_what_is_missing_is_inferred_and_found(parts, signals):
 def test_a_repeated_frame_reaches_map_and_score(parts, signals):
     autoencoder, block = parts
     moving, unknown, still = (
-        block.detect(autoencoder, signals, known=Known(stillness=s))
+        block.detect(autoencoder, signals, known=SideInfo(stillness=s))
         for s in ({'camera': torch.zeros(5)}, {}, {'camera': torch.tensor([1.0, 0, 0, 0, 0])})
     )
     assert torch.equal(moving.score, unknown.score)
@@ -173,7 +173,7 @@ def test_a_repeated_frame_reaches_map_and_score(parts, signals):
 
 
 def test_rows_of_what_is_known():
-    known = Known({'a': torch.arange(3)}, {'b': torch.arange(3) / 2}).rows(torch.tensor([2, 0]))
+    known = SideInfo({'a': torch.arange(3)}, {'b': torch.arange(3) / 2}).rows(torch.tensor([2, 0]))
     assert known.missing['a'].tolist() == [2, 0]
     assert known.stillness['b'].tolist() == [1.0, 0.0]
 
@@ -234,7 +234,7 @@ def test_the_contrastive_term_trains_the_detector_alone(parts, signals):
     for term, reached in (
         (lambda found: found.embedding.square().sum(), {'detector'}),
         (lambda found: found.logits.sum(), {'detector'}),
-        (lambda found: found.suspicions.sum(), {'classifiers', 'locators'}),
+        (lambda found: found.modality_logits.sum(), {'classifiers', 'locators'}),
         (lambda found: sum(m.sum() for m in found.map_logits.values()), {'locators'}),
     ):
         block.zero_grad()
@@ -250,20 +250,20 @@ def test_a_suspicion_counts_in_the_score_and_is_learned(parts, signals):
         with torch.no_grad():
             classifier.layers[-1].bias += 1
     after = block.detect(autoencoder, signals)
-    torch.testing.assert_close(after.suspicions, before.suspicions + 1)
+    torch.testing.assert_close(after.modality_logits, before.modality_logits + 1)
     assert not torch.allclose(after.logits, before.logits)
     modality = torch.tensor([[True, False, False]] * 5)
-    lesson = Lesson(
+    step_data = StepData(
         *[{}] * 3, modality, torch.ones(5, dtype=torch.bool), after, Correction(*[{}] * 4), None
     )
-    expected = attribution(after.suspicions, modality, lesson.visible)
-    assert block.own_terms(autoencoder, lesson) == {'class': expected}
+    expected = attribution(after.modality_logits, modality, step_data.visible)
+    assert block.own_terms(autoencoder, step_data) == {'class': expected}
 
 
 def test_what_is_inferred_stays_in_the_range_of_the_sensor(parts, signals, tiny_modalities):
     autoencoder, block = parts
-    for restorer in block.restorers.values():
-        torch.nn.init.normal_(restorer.end.weight, std=1e3)
+    for inpainter in block.inpainters.values():
+        torch.nn.init.normal_(inpainter.end.weight, std=1e3)
     _, corrected = block(autoencoder, signals, told=full(signals, 1.0))
     outside = 0
     for name in tiny_modalities:

@@ -3,16 +3,16 @@ import torch
 from torch import nn
 
 from lipfault.errors import LipfaultError
-from lipfault.models.autoencoder import Autoencoder, CoderConfig
-from lipfault.models.coders import ImageCoder, SeriesCoder
-from lipfault.models.patch_conv import (
+from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
+from lipfault.models.autoencoder.coders import ImageCoder, SeriesCoder
+from lipfault.models.autoencoder.patch_conv import (
     ImagePatchConv,
     ImagePatchConvTranspose,
     PatchConv1d,
     PatchConvTranspose1d,
 )
-from lipfault.models.pca import fit_pca
-from lipfault.models.standardize import Standardize
+from lipfault.models.autoencoder.pca import fit_pca
+from lipfault.models.autoencoder.standardize import Standardize
 
 
 @pytest.mark.parametrize('patch', [2, 4, 16])

@@ -7,10 +7,10 @@ import torch
 import yaml
 
 from lipfault.data.recording import Recording
-from lipfault.models.autoencoder import Autoencoder, CoderConfig
-from lipfault.models.block import BlockConfig
-from lipfault.models.fault_map_block import FaultMapBlock
-from lipfault.models.relations import Relations
+from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
+from lipfault.models.blocks.base import BlockConfig
+from lipfault.models.blocks.fault_map.block import FaultMapBlock
+from lipfault.models.relations.relations import Relations
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lipfault.models import objective
+from lipfault import losses as objective
 
 
 def test_contrastive_by_hand():

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lipfault.errors import LipfaultError
-from lipfault.models.pca import fit_pca
+from lipfault.models.autoencoder.pca import fit_pca
 
 
 @settings(max_examples=25, deadline=None)

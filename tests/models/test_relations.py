@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from lipfault.models.autoencoder import Autoencoder, CoderConfig
-from lipfault.models.relations import Relations, RelationsConfig
+from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
+from lipfault.models.relations.relations import Relations, RelationsConfig
 
 STEPS = {'joints': 32, 'force': 64}
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from synthetic_run import write_run
 
-from lipfault.commands.report import report
+from lipfault.cli.report import report
 from lipfault.errors import LipfaultError
 from lipfault.report.html import write_report
 

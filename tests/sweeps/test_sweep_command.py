@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lipfault.commands.sweep import sweep
+from lipfault.cli.sweep import sweep
 from lipfault.errors import LipfaultError
 
 pytest.importorskip('optuna')

@@ -11,7 +11,7 @@ import torch
 from forked import Started
 from test_stages import COMMON, PRETRAIN
 
-from lipfault.tasks.checkpoints import read_checkpoint
+from lipfault.runs.checkpoints import read_checkpoint
 
 STRIKE = '''
 import os

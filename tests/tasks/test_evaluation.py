@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from lipfault.faults.labels import FaultLabels
-from lipfault.tasks.evaluation import _of_faulty, measure_detection, worst_faulty
+from lipfault.tasks.evaluation import _of_faulty, measure_detection
+from lipfault.tasks.inputs import worst_faulty
 
 NAN = float('nan')
 

@@ -10,7 +10,7 @@ import torch
 from forked import command
 from test_stages import COMMON, PRETRAIN
 
-from lipfault.tasks.checkpoints import WholeFileIO, read_checkpoint, resumable_checkpoint
+from lipfault.runs.checkpoints import WholeFileIO, read_checkpoint, resumable_checkpoint
 
 STRIKE = '''
 import os

@@ -9,15 +9,15 @@ import pytest
 import torch
 import yaml
 
-from lipfault.cli import settings
+from lipfault.cli.lightning import settings
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.modulation import modulated
-from lipfault.models.autoencoder import Autoencoder, CoderConfig
-from lipfault.models.block import BlockConfig
-from lipfault.models.fault_map_block import FaultMapBlock
-from lipfault.models.relations import Relations, RelationsConfig
-from lipfault.tasks.base import CARD, Description, OptimizerConfig, check_card, tell_ranges
-from lipfault.tasks.checkpoints import CONFIG_NAME
+from lipfault.lipschitz.modulation.modulation import modulated
+from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
+from lipfault.models.blocks.base import BlockConfig
+from lipfault.models.blocks.fault_map.block import FaultMapBlock
+from lipfault.models.relations.relations import Relations, RelationsConfig
+from lipfault.runs.checkpoints import CARD, CONFIG_NAME
+from lipfault.tasks.base import Description, OptimizerConfig, check_card, tell_ranges
 from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.finetune_config import FinetuneConfig
 from lipfault.tasks.pretrain import PretrainTask

@@ -12,13 +12,12 @@ import pytest
 import torch
 from forked import command
 
+from lipfault.cli.main import BESIDE_THE_POINT
 from lipfault.errors import LipfaultError
 from lipfault.faults.log import read_log
-from lipfault.main import BESIDE_THE_POINT
 from lipfault.report.recall import draw_recall
 from lipfault.report.run import load_run
-from lipfault.tasks.base import CARD
-from lipfault.tasks.checkpoints import CONFIG_NAME, find_checkpoint, read_checkpoint
+from lipfault.runs.checkpoints import CARD, CONFIG_NAME, find_checkpoint, read_checkpoint
 from lipfault.tasks.trained import trained_task
 
 COMMON = """
@@ -235,7 +234,7 @@ def test_predictions_stand_beside_their_faults(runs, tmp_path):
 
 CONVOLVED = """
 from torch import nn
-from lipfault.models.rivals.denoising import DenoisingBlock
+from lipfault.models.blocks.baselines.denoising import DenoisingBlock
 
 class Convolved(DenoisingBlock):
     def new_corrector(self):

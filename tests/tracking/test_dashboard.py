@@ -8,9 +8,9 @@ import pytest
 from logged_runs import ROOT, Logged
 from wandb_server import serving
 
-from lipfault.commands.dashboard import dashboard
+from lipfault.cli.dashboard import dashboard
+from lipfault.cli.main import main
 from lipfault.errors import LipfaultError
-from lipfault.main import main
 from lipfault.tracking.layout import DASHBOARD
 from lipfault.tracking.names import PAPER_NORMS
 from lipfault.tracking.panels import Lines, Parallel, Scatter, Section, metrics_of, quantities

@@ -14,8 +14,8 @@ from run_file import RunFile
 from wandb_server import serving
 
 from lipfault.report.run import load_run
-from lipfault.tasks.checkpoints import find_checkpoint, read_checkpoint
-from lipfault.tracking.group import group_of
+from lipfault.runs.checkpoints import find_checkpoint, read_checkpoint
+from lipfault.runs.group import group_of
 
 KEY = 'k' * 40
 DROPPED = 'Steps must be monotonically increasing'

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lipfault.commands.run_folder import make_new
+from lipfault.runs.folder import make_new
 
 
 def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path: Path) -> None:

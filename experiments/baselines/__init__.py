@@ -1,0 +1,1 @@
+"""Our block against its baselines."""

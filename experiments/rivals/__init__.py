@@ -1,1 +1,0 @@
-"""Our block against its rivals."""

@@ -1,0 +1,74 @@
+"""`lipfault dashboard`: a W&B workspace and a report over the runs of a project, by code."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import wandb
+from rich.console import Console
+
+from lipfault.errors import LipfaultError
+from lipfault.runs.atomic import replacing
+from lipfault.tracking.layout import DASHBOARD
+from lipfault.tracking.names import PROJECT
+
+
+def dashboard(
+    entity: str | None = None,
+    project: str = PROJECT,
+    group: str | None = None,
+    dry_run: bool = False,
+    out: str | None = None,
+) -> None:
+    """Build the dashboard of a W&B project: corrector and detector, norms and gains, trade-off.
+
+    Args:
+        entity: User or team; without it that of the key.
+        project: W&B project.
+        group: Show the runs of this group only.
+        dry_run: Send nothing, write the specification as JSON. Needs neither a key nor
+            wandb-workspaces.
+        out: File for the specification; without it, it is printed.
+
+    Raises:
+        LipfaultError: If wandb-workspaces is missing, or W&B refuses.
+    """
+    if dry_run or out:
+        _write(json.dumps(DASHBOARD.to_dict(), indent=2, ensure_ascii=False) + '\n', out)
+    if dry_run:
+        return
+    try:
+        from lipfault.tracking import render
+    except ModuleNotFoundError as error:
+        raise LipfaultError(
+            "lipfault dashboard needs wandb-workspaces: pip install 'lipfault[dashboard]'; "
+            'lipfault dashboard --dry-run works without'
+        ) from error
+    for build in (render.workspace, render.report):
+        saved = _save(lambda owner, build=build: build(DASHBOARD, owner, project, group), entity)
+        Console().print(f'{build.__name__}: {saved.url}', soft_wrap=True)
+
+
+def _save(build: Any, entity: str | None) -> Any:  # noqa: ANN401
+    """Send a workspace or report; what W&B says is told in one line."""
+    try:
+        return build(entity or wandb.Api().default_entity).save()
+    except Exception as error:  # wandb-workspaces lets errors of every kind through
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise LipfaultError(
+            f'W&B refused the dashboard: {reason}. Is there a key (wandb login), and may it write '
+            f'to the project? --dry-run writes the specification without W&B'
+        ) from error
+
+
+def _write(text: str, out: str | None) -> None:
+    if out is None:
+        Console().file.write(text)
+        return
+    with replacing(Path(out), overwrite=True) as temporary:
+        temporary.write_text(text, encoding='utf-8')
+    Console().print(f'specification: {out}', soft_wrap=True)
+
+
+COMMANDS = {'dashboard': dashboard}
+"""Commands of this module by name."""

@@ -1,0 +1,1 @@
+"""Gains of a network along faults, measured."""

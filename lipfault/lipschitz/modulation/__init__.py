@@ -1,0 +1,1 @@
+"""Layers whose norms follow a target."""

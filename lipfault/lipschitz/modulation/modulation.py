@@ -1,0 +1,286 @@
+"""Layers whose spectral norm is capped, pinned, floored, made an isometry, or punished (THEORY 8).
+
+`modulate` puts a parametrization on the weight of every layer that a pattern selects. In training
+the norm comes from a warm-started power iteration that advances once per change of the weight, in
+the layer's own forward pass and nowhere else: reading a weight changes nothing. In evaluation it
+is exact, a pure function of the weight.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import increment_version
+from torch.nn import functional
+from torch.nn.utils import parametrize
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from lipfault.errors import LipfaultError
+from lipfault.lipschitz.modulation.isometry import require_isometry
+from lipfault.lipschitz.modulation.parametrization import Modulation
+from lipfault.lipschitz.modulation.scaling import scale_of
+from lipfault.lipschitz.modulation.targets import Mode, Rule
+from lipfault.lipschitz.norms.operators import LINEAR_LAYERS
+
+
+@dataclass(frozen=True)
+class Modulated:
+    """One modulated layer.
+
+    Args:
+        name: Name of the layer inside the module given to `modulate`.
+        layer: The layer.
+        modulation: The parametrization on its weight.
+    """
+
+    name: str
+    layer: nn.Module
+    modulation: Modulation
+
+    @property
+    def raw(self) -> Tensor:
+        """The weight as the optimizer sees it."""
+        original: Tensor = self.layer.parametrizations.weight.original  # type: ignore[union-attr,assignment]
+        return original
+
+
+def modulate(module: nn.Module, rules: Mapping[str, Rule | Mapping[str, Any]]) -> list[Modulated]:
+    """Modulate the layers of a module in place; call it before the optimizer is built.
+
+    Args:
+        module: Any module.
+        rules: Glob pattern on the names of dense and convolutional submodules (`*` also matches
+            dots; the empty name of the module itself is matched by `*`), to a `Rule` or its plain
+            form. Of several patterns that match a layer the first decides.
+
+    Returns:
+        What was modulated, in the order of the layers.
+
+    Raises:
+        LipfaultError: If a pattern matches no layer or decides for none, if a layer is already
+            modulated, if a weight is tied, empty, NaN, or zero where that makes no sense.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> [m.name for m in modulate(net, {'2': {'mode': 'cap', 'target': 1.0}})]
+        ['2']
+    """
+    _notice_fused_steps()
+    parsed = {pattern: Rule.parse(rule) for pattern, rule in rules.items()}
+    chosen = _select(module, parsed)
+    for name, layer, _ in chosen:
+        _refuse_tied(module, name, layer)
+    return [_modulate_layer(name, layer, parsed[pattern]) for name, layer, pattern in chosen]
+
+
+@cache
+def _notice_fused_steps() -> None:
+    """Count the steps of fused optimizers, in this process, as changes of the weights.
+
+    They change a weight without raising its version (torch 2.13), and to us it would seem the same.
+    """
+    register_optimizer_step_post_hook(_raise_versions)
+
+
+def _raise_versions(optimizer: Optimizer, *_: object) -> None:
+    for group in optimizer.param_groups:
+        if group.get('fused'):
+            for weight in group['params']:
+                if weight.grad is not None:
+                    increment_version(weight)
+
+
+def modulated(module: nn.Module) -> Iterator[Modulated]:
+    """The modulated layers of a module, in the order of its submodules."""
+    for name, layer in module.named_modules():
+        if parametrize.is_parametrized(layer, 'weight'):
+            for part in layer.parametrizations.weight:
+                if isinstance(part, Modulation):
+                    yield Modulated(name, layer, part)
+
+
+def set_progress(module: nn.Module, progress: float) -> None:
+    """Move all scheduled targets to the share `progress` in [0, 1] of the training."""
+    for entry in modulated(module):
+        entry.modulation.set_progress(progress)
+
+
+def penalty(module: nn.Module) -> Tensor:
+    """Loss term Σ w relu(σ − κ)² over the layers in penalty mode, mirrored where side is below.
+
+    A float32 scalar, 0 if there is no such layer; σ is the training's estimate from below.
+    """
+    terms = [
+        entry.modulation.rule.weight * entry.modulation.excess(entry.raw).square()
+        for entry in modulated(module)
+        if entry.modulation.rule.mode == 'penalty'
+    ]
+    if terms:
+        return torch.stack(terms).sum()
+    some = next(module.parameters(), None)
+    return torch.zeros((), device=None if some is None else some.device)
+
+
+def fold(module: nn.Module) -> nn.Module:
+    """Replace, in place, every modulated layer by a plain one with the same outputs.
+
+    The outputs are those of evaluation: the norm is made exact first.
+
+    Returns:
+        The module itself.
+    """
+    for entry in list(modulated(module)):
+        training = entry.layer.training
+        entry.layer.eval()
+        _own_class(entry.layer)
+        parametrize.remove_parametrizations(entry.layer, 'weight', leave_parametrized=True)
+        entry.layer.train(training)
+        _remove_hook(entry.layer)
+    return module
+
+
+@dataclass(frozen=True)
+class Record:
+    """A line of the ledger: what a modulated layer was asked for and what it has.
+
+    Args:
+        name: Name of the layer.
+        mode: Mode of its rule.
+        target: κ now.
+        raw: Exact norm of the raw weight at the recorded input size.
+        norm: Exact norm of the modulated weight.
+    """
+
+    name: str
+    mode: Mode
+    target: float
+    raw: float
+    norm: float
+
+
+def ledger(module: nn.Module) -> list[Record]:
+    """Exact norms of all modulated layers next to their targets; training is left alone.
+
+    For `isometry` all singular values equal κ by construction, and `norm` is κ.
+    """
+    return [_record(entry) for entry in modulated(module)]
+
+
+@torch.no_grad()
+def _record(entry: Modulated) -> Record:
+    modulation = entry.modulation
+    raw, kappa = modulation.exact(entry.raw).sigma, modulation.kappa
+    mode = modulation.rule.mode
+    if mode == 'penalty':
+        norm = raw
+    elif mode == 'isometry':
+        norm = kappa
+    else:
+        norm = raw * scale_of(mode, raw, kappa)
+    return Record(entry.name, mode, float(kappa), float(raw), float(norm))
+
+
+def _select(module: nn.Module, rules: Mapping[str, Rule]) -> list[tuple[str, nn.Module, str]]:
+    """(name, layer, pattern) of every layer that a pattern decides for."""
+    layers = [
+        (name, layer)
+        for name, layer in module.named_modules(remove_duplicate=False)
+        if isinstance(layer, LINEAR_LAYERS)
+    ]
+    chosen: dict[int, tuple[str, nn.Module, str]] = {}
+    for name, layer in layers:
+        pattern = next((p for p in rules if fnmatchcase(name, p)), None)
+        if pattern is not None:
+            chosen.setdefault(id(layer), (name, layer, pattern))
+    deciding = {pattern for _, _, pattern in chosen.values()}
+    for pattern in rules:
+        if not any(fnmatchcase(name, pattern) for name, _ in layers):
+            known = ', '.join(repr(name) for name, _ in layers) or 'none'
+            raise LipfaultError(
+                f'pattern {pattern!r} matches no dense or convolutional layer; there are {known}'
+            )
+        if pattern not in deciding:
+            raise LipfaultError(
+                f'pattern {pattern!r} decides for no layer: earlier patterns match all of its'
+            )
+    return list(chosen.values())
+
+
+def _refuse_tied(module: nn.Module, name: str, layer: nn.Module) -> None:
+    for other, part in module.named_modules():
+        if part is not layer and any(p is layer.weight for p in part._parameters.values()):
+            raise LipfaultError(
+                f'layer {name!r}: its weight is tied to layer {other!r}; modulating one would '
+                'leave the other as it is'
+            )
+
+
+def _modulate_layer(name: str, layer: nn.Module, rule: Rule) -> Modulated:
+    if parametrize.is_parametrized(layer, 'weight'):
+        raise LipfaultError(f'layer {name!r}: its weight is already parametrized')
+    if isinstance(layer, nn.modules.linear.NonDynamicallyQuantizableLinear):
+        raise LipfaultError(
+            f'layer {name!r}: attention uses this weight without calling the layer, '
+            'so it cannot be modulated'
+        )
+    if rule.mode == 'isometry':
+        require_isometry(name, layer)
+    modulation = Modulation(layer, rule, name)
+    modulation.train(layer.training)
+    parametrize.register_parametrization(layer, 'weight', modulation, unsafe=True)
+    if type(layer).forward is nn.Linear.forward:
+        type(layer).forward = _dense_forward
+    else:
+        layer.register_forward_pre_hook(_before_forward, with_kwargs=True)
+    return Modulated(name, layer, modulation)
+
+
+def _dense_forward(layer: nn.Linear, input: Tensor) -> Tensor:
+    """Forward pass of a modulated `nn.Linear`: a method of the class that modulation gave it."""
+    # Past the accessors of nn.Module, which cost as much as an operation on a small tensor.
+    chain = layer._modules['parametrizations']._modules['weight']  # type: ignore[union-attr]
+    parts, original = chain._modules, chain._parameters['original']  # type: ignore[union-attr]
+    if layer.training and len(parts) == 1 and original is not None:
+        y = cast(Modulation, parts['0']).linear(input, original, layer.bias)
+        if y is not None:
+            return y
+    _advance(layer)
+    return functional.linear(input, layer.weight, layer.bias)
+
+
+def _own_class(layer: nn.Module) -> None:
+    """Unshare the layer's class, which a deep copy has in common with its original.
+
+    Removing a parametrization changes the class.
+    """
+    shared = type(layer)
+    attributes = {k: v for k, v in vars(shared).items() if k not in ('__dict__', '__weakref__')}
+    layer.__class__ = type(shared.__name__, shared.__bases__, attributes)
+
+
+def _remove_hook(layer: nn.Module) -> None:
+    for key, hook in list(layer._forward_pre_hooks.items()):
+        if hook is _before_forward:
+            del layer._forward_pre_hooks[key]
+            layer._forward_pre_hooks_with_kwargs.pop(key, None)
+
+
+def _before_forward(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Record the input size of a convolution once; advance the power iteration in training."""
+    _advance(layer, args[0] if args else kwargs['input'])
+
+
+def _advance(layer: nn.Module, x: Tensor | None = None) -> None:
+    chain = layer.parametrizations.weight  # type: ignore[union-attr]
+    weight: Tensor = chain.original  # type: ignore[union-attr,assignment]
+    for part in chain:  # type: ignore[union-attr]
+        if isinstance(part, Modulation):
+            if not part.begun and x is not None:
+                part.begin(weight, x.shape[2 - weight.ndim :])
+            if layer.training and part.rule.mode != 'isometry':
+                part.advance(weight)

@@ -1,0 +1,100 @@
+"""Scaling of a weight by a function of its spectral norm, with the exact gradient."""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from lipfault.lipschitz.modulation.targets import Mode
+
+
+def scale_of(mode: Mode, sigma: Tensor, target: Tensor) -> Tensor:
+    """The factor that `cap`, `pin` or `floor` puts before a weight of norm σ > 0 for the target κ.
+
+    Without control flow on values, so that a GPU need not wait.
+
+    Example:
+        >>> scale_of('cap', torch.tensor(4.0), torch.tensor(1.0))
+        tensor(0.2500)
+    """
+    ratio = target / sigma
+    if mode == 'cap':
+        return ratio.clamp_max(1.0)
+    if mode == 'floor':
+        return ratio.clamp_min(1.0)
+    return ratio
+
+
+def scale_number(mode: Mode, sigma: float, target: float) -> float:
+    """`scale_of` for numbers.
+
+    Example:
+        >>> scale_number('cap', 4.0, 1.0)
+        0.25
+    """
+    if mode == 'cap':
+        return min(target / sigma, 1.0)
+    return max(target / sigma, 1.0) if mode == 'floor' else target / sigma
+
+
+def scale_by_norm(
+    weight: Tensor, target: Tensor, mode: Mode, sigma: Tensor, left: Tensor, right: Tensor
+) -> Tensor:
+    """Scale a weight so that its norm obeys mode and target, differentiable once in both.
+
+    The backward pass is one rank-one update, where autograd through ⟨left, W right⟩ would pass
+    five times over the weight. Nothing it saves is changed in place, so two forward passes in one
+    step are safe. Not for `torch.func` transforms, see `scale_by_autograd`.
+
+    Args:
+        weight: Any shape.
+        target: κ, scalar.
+        mode: `cap`, `pin` or `floor`.
+        sigma: Norm of the weight, positive scalar, a constant.
+        left: Vector; the outer product with `right`, reshaped, is ∂σ/∂weight.
+        right: Vector.
+    """
+    scaled = _ScaleByNorm.apply(weight, target, mode, sigma, left, right)  # type: ignore[no-untyped-call]
+    return cast(Tensor, scaled)
+
+
+def scale_by_autograd(
+    weight: Tensor, target: Tensor, mode: Mode, sigma: Tensor, left: Tensor, right: Tensor
+) -> Tensor:
+    """The same value bit for bit and the same gradient, by plain differentiable operations."""
+    if torch.is_grad_enabled() and weight.requires_grad:
+        flat = weight.to(sigma.dtype).reshape(len(left), len(right))
+        moving = left @ flat @ right
+        sigma = sigma + (moving - moving.detach())
+    return weight * scale_of(mode, sigma, target).to(weight.dtype)
+
+
+class _ScaleByNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        weight: Tensor,
+        target: Tensor,
+        mode: Mode,
+        sigma: Tensor,
+        left: Tensor,
+        right: Tensor,
+    ) -> Tensor:
+        scale = scale_of(mode, sigma, target)
+        ctx.mode = mode
+        ctx.save_for_backward(weight, scale, sigma, left, right)
+        return weight * scale.to(weight.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        weight, scale, sigma, left, right = ctx.saved_tensors
+        full = gradient.to(scale.dtype)
+        to_target = torch.dot(full.reshape(-1), weight.to(scale.dtype).reshape(-1)) / sigma
+        if ctx.mode != 'pin':
+            to_target = torch.where(scale == 1, 0.0, to_target)
+        to_weight = (full * scale).reshape(len(left), len(right))
+        to_weight.addcmul_((left * (-to_target * scale)).unsqueeze(1), right)
+        to_weight = to_weight.reshape(weight.shape).to(weight.dtype)
+        return to_weight, to_target, None, None, None, None

@@ -1,0 +1,1 @@
+"""Norms of single layers: estimates and certificates."""

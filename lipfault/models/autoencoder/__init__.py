@@ -1,0 +1,1 @@
+"""The multimodal autoencoder of stage 1."""

@@ -1,0 +1,169 @@
+"""The multimodal convolutional autoencoder of stage 1."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lipfault.errors import LipfaultError
+from lipfault.modality import Modality
+from lipfault.models.autoencoder.coders import ImageCoder, SeriesCoder
+from lipfault.models.autoencoder.standardize import Standardize
+
+Signals = dict[str, Tensor]
+
+
+@dataclass
+class CoderConfig:
+    """Sizes of the autoencoder.
+
+    Args:
+        image_latent: Numbers kept at each latent position of an image; at most, with `image_kept`.
+        image_widths: Channels after each halving of the image; three halvings give 8x8 patches.
+        series_latent: Numbers kept at each latent position of a series.
+        series_patch: Time steps per latent position, an even number; where that is the whole
+            window, as in the shipped configurations, the latent has one position.
+        series_width: Channels of the nonlinear path of a series.
+        image_kept: If given, each place has a linear basis of its own, and so many numbers are kept
+            of an image in all, where the variance is.
+    """
+
+    image_latent: int = 8
+    image_widths: tuple[int, ...] = (24, 48, 64)
+    series_latent: int = 24
+    series_patch: int = 8
+    series_width: int = 128
+    image_kept: int | None = None
+
+
+class Autoencoder(nn.Module):
+    """One encoder and one decoder per modality, each with a latent that keeps positions.
+
+    Args:
+        modalities: What is known of each modality.
+        steps: Length of the window of each series, in samples.
+        config: Sizes.
+
+    Raises:
+        LipfaultError: If an image or a window is not a whole number of patches, or that of a series
+            is odd.
+    """
+
+    def __init__(
+        self,
+        modalities: Mapping[str, Modality],
+        steps: Mapping[str, int],
+        config: CoderConfig | None = None,
+    ) -> None:
+        """Build the coders; they know nothing until `fit_start` or a checkpoint."""
+        super().__init__()
+        config = config or CoderConfig()
+        self.names, self.steps = tuple(modalities), dict(steps)
+        self.standardize = nn.ModuleDict({n: Standardize(m) for n, m in modalities.items()})
+        self.coders = nn.ModuleDict(
+            {n: _coder(m, steps.get(n), config) for n, m in modalities.items()}
+        )
+
+    def latent_shape(self, name: str) -> tuple[int, ...]:
+        """(latent channel, position ...) of one modality, without the batch."""
+        shape: tuple[int, ...] = self._coder(name).latent_shape
+        return shape
+
+    def fit_start(self, name: str, signals: Tensor) -> None:
+        """Take standardization and linear path of one modality from clean training signals.
+
+        Args:
+            name: The modality.
+            signals: (sample, channel, time) or (sample, channel, height, width), physical units.
+        """
+        standardize = self._standardize(name)
+        standardize.fit(signals)
+        self._coder(name).start_from_pca(standardize(signals))
+
+    def latent_size(self, name: str) -> int:
+        """How many numbers the latent of one modality holds."""
+        return self._coder(name).latent_size
+
+    def importance(self, name: str) -> Tensor:
+        """What each number of a latent does to the signal, shaped as the latent.
+
+        The squared norm of its kernel in the linear path of the decoder.
+        """
+        return self._coder(name).importance().expand(self.latent_shape(name))
+
+    def noise(self, name: str, modality: Modality) -> Tensor:
+        """(channel,) sensor noise of one modality in standardized units."""
+        scale = self._standardize(name).scale
+        return torch.tensor(modality.noise, device=scale.device) / scale.flatten()
+
+    def limits(self, name: str) -> tuple[Tensor, Tensor]:
+        """Ends of a sensor's physical range in standardized units, of the shape of its mean."""
+        standardize = self._standardize(name)
+        return standardize(standardize.low), standardize(standardize.high)
+
+    def standardized(self, signals: Signals) -> Signals:
+        """Signals in the units of the model: zero mean, unit variance."""
+        return {n: _channels_last(self._standardize(n)(x)) for n, x in signals.items()}
+
+    def physical(self, standardized: Signals) -> Signals:
+        """Standardized signals back in physical units."""
+        return {n: self._standardize(n).inverse(x) for n, x in standardized.items()}
+
+    def encode(self, standardized: Signals) -> Signals:
+        """Latent of every modality, (batch, latent channel, position ...)."""
+        return {n: self._coder(n).encode(x) for n, x in standardized.items()}
+
+    def decode(self, latents: Signals) -> Signals:
+        """Standardized reconstruction of every modality that has a latent here."""
+        return {n: self._coder(n).decode(z) for n, z in latents.items()}
+
+    def synthesized(self, name: str, change: Tensor) -> Tensor:
+        """What the linear path of the decoder makes of a change of the latent of one modality."""
+        return self._coder(name).synthesized(change.float())
+
+    def forward(self, standardized: Signals) -> Signals:
+        """Standardized reconstruction of standardized signals."""
+        return self.decode(self.encode(standardized))
+
+    def _coder(self, name: str) -> ImageCoder | SeriesCoder:
+        coder: ImageCoder | SeriesCoder = self.coders[name]  # type: ignore[assignment]
+        return coder
+
+    def _standardize(self, name: str) -> Standardize:
+        standardize: Standardize = self.standardize[name]  # type: ignore[assignment]
+        return standardize
+
+
+def _channels_last(signal: Tensor) -> Tensor:
+    """Images channels last in memory, which convolutions compute faster; the same values."""
+    if signal.dim() == 4:
+        return signal.contiguous(memory_format=torch.channels_last)
+    return signal
+
+
+def _coder(modality: Modality, steps: int | None, config: CoderConfig) -> nn.Module:
+    channels = len(modality.channels)
+    if modality.size is not None:
+        patch = 2 ** len(config.image_widths)
+        if any(side % patch for side in modality.size):
+            raise LipfaultError(
+                f'modality {modality.name!r}: height and width must be multiples of {patch} '
+                f'(image_widths has {len(config.image_widths)} halvings), got {modality.size}'
+            )
+        return ImageCoder(
+            channels, modality.size, config.image_latent, config.image_widths, config.image_kept
+        )
+    if config.series_patch < 2 or config.series_patch % 2:
+        raise LipfaultError(
+            f'series_patch must be an even number of samples, got {config.series_patch}: a coder '
+            'looks half a patch beyond each patch'
+        )
+    if not steps or steps % config.series_patch:
+        raise LipfaultError(
+            f'modality {modality.name!r}: the window must be a multiple of series_patch = '
+            f'{config.series_patch} samples, got {steps}; change window_s or series_patch'
+        )
+    return SeriesCoder(
+        channels, steps, config.series_latent, config.series_patch, config.series_width
+    )

@@ -1,0 +1,262 @@
+"""Convolutional encoders and decoders whose latent keeps positions.
+
+Each is a linear path plus a nonlinear one. The linear path is a patch PCA written as a strided
+convolution; the nonlinear path starts at zero, so that training starts from the patch PCA and can
+only improve on it. Both paths are convolutions: a fault changes only latent positions whose
+receptive field it touches.
+"""
+
+from itertools import pairwise
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from lipfault.models.autoencoder.patch_conv import (
+    ImagePatchConv,
+    ImagePatchConvTranspose,
+    PatchConv1d,
+    PatchConvTranspose1d,
+    initialize_inner,
+)
+from lipfault.models.autoencoder.pca import fit_pca
+from lipfault.models.autoencoder.position_coder import PositionCoder
+
+
+def _zero(layer: nn.Conv1d | nn.Conv2d) -> nn.Conv1d | nn.Conv2d:
+    """The layer, giving zero until it is trained."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    return torch.Size(shape).numel()
+
+
+def _bias(layer: nn.ConvTranspose1d) -> Tensor:
+    """(channel, 1), zero if it has none."""
+    return layer.weight.new_zeros(1, 1) if layer.bias is None else layer.bias[:, None]
+
+
+class ImageCoder(nn.Module):
+    """Encoder and decoder of standardized images.
+
+    Args:
+        channels: Channels of the image.
+        size: (height, width) in pixels, multiples of the patch.
+        latent_channels: Numbers kept at each latent position.
+        widths: Channels of the nonlinear path after each halving of the resolution; the patch is
+            2 to the power of their number.
+        kept: If given, the linear path has a basis of its own at each place, and so many numbers
+            of the latent are kept in all, where the variance is; the others are zero.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: tuple[int, int],
+        latent_channels: int,
+        widths: tuple[int, ...] = (24, 48, 64),
+        kept: int | None = None,
+    ) -> None:
+        """Build both paths, the nonlinear one at zero."""
+        super().__init__()
+        self.patch = 2 ** len(widths)
+        grid = (size[0] // self.patch, size[1] // self.patch)
+        self.latent_shape = (latent_channels, *grid)
+        self.linear = (
+            PatchCoder(channels, self.patch, latent_channels)
+            if kept is None
+            else PositionCoder(channels, grid, self.patch, latent_channels, kept)
+        )
+        halvings: list[nn.Module] = []
+        for before, after in pairwise((channels, *widths)):
+            halvings += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GELU()]
+        self.encoder = nn.Sequential(
+            *halvings, _zero(nn.Conv2d(widths[-1], latent_channels, 3, padding=1))
+        )
+        self.place = nn.Parameter(torch.zeros(widths[-1], *self.latent_shape[1:]))
+        self.decoder_start = nn.Conv2d(latent_channels, widths[-1], 3, padding=1)
+        doublings: list[nn.Module] = []
+        for before, after in pairwise(reversed(widths)):
+            doublings += [nn.GELU(), nn.Conv2d(before, 4 * after, 3, padding=1), nn.PixelShuffle(2)]
+        last = _zero(nn.Conv2d(widths[0], 4 * channels, 3, padding=1))
+        self.decoder = nn.Sequential(*doublings, nn.GELU(), last, nn.PixelShuffle(2))
+
+    @property
+    def latent_size(self) -> int:
+        """How many numbers the latent of an image holds."""
+        return (
+            self.linear.kept
+            if isinstance(self.linear, PositionCoder)
+            else _count(self.latent_shape)
+        )
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Latent (batch, latent channel, row, column) of images (batch, channel, height, width)."""
+        latent: Tensor = self.linear.encode(images) + self.encoder(images)
+        return latent * self.linear.active if isinstance(self.linear, PositionCoder) else latent
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Images (batch, channel, height, width) of a latent (batch, latent channel, row, column).
+
+        A learned map of places tells the nonlinear path where it is: the camera does not move.
+        """
+        images: Tensor = self.linear.decode(latent) + self.decoder(
+            self.decoder_start(latent) + self.place
+        )
+        return images
+
+    def synthesized(self, change: Tensor) -> Tensor:
+        """What the linear path alone makes of a change of the latent."""
+        return self.linear.decode(change)
+
+    def importance(self) -> Tensor:
+        """What each number of the latent does to the image, broadcastable to the latent."""
+        return self.linear.importance()
+
+    def start_from_pca(self, images: Tensor) -> None:
+        """Set the linear path to the PCA of patches of images (sample, channel, height, width).
+
+        Latent numbers are scaled to unit variance.
+        """
+        self.linear.start_from_pca(images)
+
+
+class PatchCoder(nn.Module):
+    """Encodes every patch of an image in the same basis, and decodes it.
+
+    Args:
+        channels: Channels of the image.
+        patch: Pixels of a patch in each direction.
+        latent_channels: Numbers kept at each place.
+    """
+
+    def __init__(self, channels: int, patch: int, latent_channels: int) -> None:
+        """Build the layers."""
+        super().__init__()
+        self.patch = patch
+        self.analysis = ImagePatchConv(channels, latent_channels, patch)
+        self.synthesis = ImagePatchConvTranspose(latent_channels, channels, patch)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Latent (batch, latent channel, row, column) of images (batch, channel, height, width)."""
+        latent: Tensor = self.analysis(images)
+        return latent
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Images (batch, channel, height, width) of latents (batch, channel, row, column)."""
+        images: Tensor = self.synthesis(latent)
+        return images
+
+    def importance(self) -> Tensor:
+        """(latent channel, 1, 1), what each channel of the latent does to the image."""
+        weight = self.synthesis.weight.detach()
+        return weight.square().flatten(1).sum(dim=1)[:, None, None]
+
+    @torch.no_grad()
+    def start_from_pca(self, images: Tensor) -> None:
+        """Take the basis from the PCA of all patches of images (sample, channel, height, width).
+
+        Args:
+            images: Of zero mean at each pixel.
+        """
+        patches = rearrange(
+            images, 'n c (h p) (w q) -> (n h w) (c p q)', p=self.patch, q=self.patch
+        )
+        pca = fit_pca(patches, self.analysis.out_channels)
+        spread = pca.encode(patches).std(dim=0).clamp_min(1e-4)
+        self.analysis.weight.copy_((pca.components / spread[:, None]).view_as(self.analysis.weight))
+        self.synthesis.weight.copy_(
+            (pca.components * spread[:, None]).view_as(self.synthesis.weight)
+        )
+
+
+class SeriesCoder(nn.Module):
+    """Encoder and decoder of standardized series.
+
+    The linear path looks half a patch beyond each patch, so that training can turn the patch PCA
+    into a lapped transform.
+
+    Args:
+        channels: Channels of the series.
+        steps: Length of the window, a multiple of `patch`.
+        latent_channels: Numbers kept at each latent position.
+        patch: Time steps per latent position, even.
+        width: Channels of the nonlinear path.
+    """
+
+    def __init__(
+        self, channels: int, steps: int, latent_channels: int, patch: int = 8, width: int = 128
+    ) -> None:
+        """Build both paths, the nonlinear one at zero."""
+        super().__init__()
+        self.patch = patch
+        self.latent_shape = (latent_channels, steps // patch)
+        self.linear_encoder = PatchConv1d(channels, latent_channels, patch)
+        self.linear_decoder = PatchConvTranspose1d(latent_channels, channels, patch)
+        self.encoder = nn.Sequential(
+            PatchConv1d(channels, width, patch),
+            nn.GELU(),
+            nn.Conv1d(width, width, 3, padding=1),
+            nn.GELU(),
+            _zero(nn.Conv1d(width, latent_channels, 1)),
+        )
+        self.decoder = nn.Sequential(
+            nn.Conv1d(latent_channels, 2 * width, 3, padding=1),
+            nn.GELU(),
+            nn.Conv1d(2 * width, 2 * width, 3, padding=1),
+            nn.GELU(),
+            _zero(nn.Conv1d(2 * width, channels * patch, 3, padding=1)),
+        )
+
+    @property
+    def latent_size(self) -> int:
+        """How many numbers the latent of a window holds."""
+        return _count(self.latent_shape)
+
+    def synthesized(self, change: Tensor) -> Tensor:
+        """What the linear path alone makes of a change of the latent."""
+        signal: Tensor = self.linear_decoder(change) - _bias(self.linear_decoder)
+        return signal
+
+    def importance(self) -> Tensor:
+        """(latent channel, 1), what each channel of the latent does to the series."""
+        return self.linear_decoder.weight.detach().square().flatten(1).sum(dim=1)[:, None]
+
+    def encode(self, series: Tensor) -> Tensor:
+        """Latent (batch, latent channel, position) of series (batch, channel, time).
+
+        Always in float32: a quiet sensor's error is below the resolution of bfloat16.
+        """
+        with torch.autocast(series.device.type, enabled=False):
+            series = series.float()
+            latent: Tensor = self.linear_encoder(series) + self.encoder(series)
+        return latent
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Series (batch, channel, time) of a latent (batch, latent channel, position)."""
+        with torch.autocast(latent.device.type, enabled=False):
+            latent = latent.float()
+            detail = rearrange(self.decoder(latent), 'b (c p) t -> b c (t p)', p=self.patch)
+            series: Tensor = self.linear_decoder(latent) + detail
+        return series
+
+    @torch.no_grad()
+    def start_from_pca(self, series: Tensor) -> None:
+        """Set the linear path to the PCA of all patches of series (sample, channel, time).
+
+        Latent channels are scaled to unit variance.
+        """
+        patches = rearrange(series, 'n c (t p) -> (n t) (c p)', p=self.patch)
+        pca = fit_pca(patches, self.latent_shape[0])
+        spread = pca.encode(patches).std(dim=0).clamp_min(1e-4)
+        kernels = rearrange(pca.components, 'm (c p) -> m c p', p=self.patch)
+        initialize_inner(self.linear_encoder, kernels / spread[:, None, None])
+        initialize_inner(self.linear_decoder, kernels * spread[:, None, None])
+        # The mean of each place in a patch: a bias of the linear path has only one for all of them.
+        centre = pca.components @ pca.mean / spread
+        self.linear_encoder.bias.copy_(-centre)  # type: ignore[union-attr]
+        self.decoder[-1].bias.copy_(pca.mean)  # type: ignore[operator]

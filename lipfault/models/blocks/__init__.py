@@ -1,0 +1,1 @@
+"""Compute blocks of stage 2: detector, corrector, and what they share."""

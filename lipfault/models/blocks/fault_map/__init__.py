@@ -1,0 +1,1 @@
+"""The default compute block: fault maps, inpainting, detector."""

@@ -1,0 +1,1 @@
+"""Layers that the autoencoder, the relations and the blocks share."""

@@ -1,0 +1,1 @@
+"""Closed-form relations between channels and between modalities."""

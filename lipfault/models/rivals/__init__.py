@@ -1,1 +1,0 @@
-"""Rivals of the compute block, behind the same interface: what else can be tried on the data."""

@@ -1,0 +1,106 @@
+"""Clean windows in one piece, and the linear floor fitted on them."""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, cast
+
+import lightning
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+
+from lipfault.batch import Signals
+from lipfault.errors import LipfaultError
+from lipfault.metrics.recovery import error_per_sample, skill
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.autoencoder.pca import fit_pca
+
+if TYPE_CHECKING:
+    from lipfault.data.datamodule import RecordingDataModule
+
+CHUNK = 8
+"""Windows that are read at once; the pieces of larger blocks stay in the memory of the process."""
+
+FIT_LIMIT = 6000
+"""Windows from which standardization and PCA are taken, evenly spread over the split."""
+
+
+def recording_data(trainer: lightning.Trainer) -> 'RecordingDataModule':
+    """The DataModule of a trainer.
+
+    Raises:
+        LipfaultError: If the trainer runs without one.
+    """
+    datamodule = getattr(trainer, 'datamodule', None)
+    if not hasattr(datamodule, 'clean_batch'):
+        raise LipfaultError('the tasks of lipfault need a RecordingDataModule, pass datamodule=...')
+    return cast('RecordingDataModule', datamodule)
+
+
+def tell_known_episodes(
+    trained: Collection[str], datamodule: 'RecordingDataModule', stage: str
+) -> None:
+    """Warn of splits with episodes on which stage 1 was trained.
+
+    Args:
+        trained: Their ids, as the card of the checkpoint names them.
+        datamodule: Knows which episodes the splits have.
+        stage: `fit`, `validate`, `test` or `predict`.
+    """
+    for split in datamodule.used_splits(stage):
+        known = [e for e in datamodule.split_ids[split] if e in trained]
+        if known:
+            shown = ', '.join(repr(e) for e in known[:3]) + (', ...' if len(known) > 3 else '')
+            rank_zero_warn(
+                f'stage 1 was trained on {len(known)} episodes of split {split!r} ({shown}): what '
+                'is measured there is not what new recordings give; set data.splits and '
+                'data.split_seed as in stage 1'
+            )
+
+
+def clean_signals(datamodule: 'RecordingDataModule', split: str, limit: int) -> Signals:
+    """Clean windows of a split, on the CPU, in physical units.
+
+    Args:
+        datamodule: Where they come from.
+        split: Name of the split.
+        limit: At most so many windows, evenly spread.
+
+    Returns:
+        For each modality (window, channel, time) or (window, channel, height, width), float32.
+    """
+    dataset = datamodule.dataset(split)
+    count = len(dataset)
+    places = sorted(set(torch.linspace(0, count - 1, min(limit, count)).long().tolist()))
+    kept: Signals = {}
+    for start in range(0, len(places), CHUNK):
+        rows = slice(start, start + CHUNK)
+        clean = datamodule.clean_batch(dataset.fetch(places[rows])).clean
+        for name, signals in clean.items():
+            if name not in kept:
+                kept[name] = signals.new_empty(len(places), *signals.shape[1:])
+            kept[name][rows] = signals
+    return kept
+
+
+@torch.no_grad()
+def pca_floor(
+    autoencoder: Autoencoder, datamodule: 'RecordingDataModule', train_split: str
+) -> dict[str, float]:
+    """`skill_pca/<modality>`: a PCA of whole windows with a latent of the same size.
+
+    Args:
+        autoencoder: Decides the units and the size of the latent.
+        datamodule: Where the windows come from.
+        train_split: The split on which the autoencoder was trained; the PCA is fitted on it and
+            measured on the test split.
+    """
+    device = next(autoencoder.parameters()).device
+    train = clean_signals(datamodule, train_split, FIT_LIMIT)
+    test = clean_signals(datamodule, datamodule.test_split, FIT_LIMIT)
+    metrics = {}
+    for name in tuple(train):
+        fitted = autoencoder.standardized({name: train.pop(name).to(device)})[name].flatten(1)
+        tested = autoencoder.standardized({name: test.pop(name).to(device)})[name].flatten(1)
+        size = min(autoencoder.latent_size(name), *fitted.shape)
+        error = error_per_sample(fit_pca(fitted, size).reconstruct(tested), tested)
+        metrics[f'skill_pca/{name}'] = skill(error, tested.square().mean(dim=1))
+    return metrics

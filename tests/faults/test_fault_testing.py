@@ -1,0 +1,147 @@
+"""Every fault of the catalogue, and any user's, keeps to the contract; breaking it is noticed."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lipfault.errors import LipfaultError
+from lipfault.faults.catalogue import NAMES, catalogue
+from lipfault.faults.image.site import ImageFault
+from lipfault.faults.series.site import SeriesFault
+from lipfault.faults.testing import at_severity, check_fault, probes
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_fault_keeps_the_contract(name):
+    check_fault(catalogue()[name])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('name', NAMES)
+def test_fault_keeps_the_contract_on_a_gpu(name):
+    check_fault(catalogue()[name], 'cuda')
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_fault_depends_on_its_keys_alone(name):
+    fault = catalogue()[name]
+    for site in probes(fault):
+        site = at_severity(site, 4)
+        value, mask = fault.apply(site.rows(0, 20))
+        again, same = fault.apply(site.rows(0, 20))
+        assert torch.equal(value.nan_to_num(9), again.nan_to_num(9))
+        assert torch.equal(mask, same)
+
+
+class Honest(SeriesFault):
+    """Reads 2 % of the range too much, times the severity."""
+
+    name = 'honest'
+    group = 'own'
+    formula = "x' = x + a R"
+    reading = 'made for this test'
+    levels = (0.02, 0.04, 0.06, 0.08, 0.1)
+    level_text = 'a'
+
+    def apply(self, site):
+        return site.signal + site.amplitude(self.levels), site.mask
+
+
+class Spreading(Honest):
+    def apply(self, site):
+        return super().apply(site)[0], torch.ones_like(site.mask)
+
+
+class Mixing(Honest):
+    def apply(self, site):
+        return super().apply(site)[0] + site.signal.mean(0, keepdim=True), site.mask
+
+
+class Falling(Honest):
+    levels = (0.1, 0.08, 0.06, 0.04, 0.02)
+
+
+class Losing(Honest):
+    def apply(self, site):
+        return torch.full_like(site.signal, torch.nan), site.mask
+
+
+class Short(Honest):
+    levels = (0.1, 0.2)
+
+
+class Narrow(Honest):
+    def apply(self, site):
+        return super().apply(site)[0], site.mask[:, :1]
+
+
+class Double(Honest):
+    def apply(self, site):
+        return super().apply(site)[0].double(), site.mask
+
+
+class Lost(ImageFault):
+    name, group, formula, reading = 'lost', 'own', "x' = x", 'does nothing'
+    levels, level_text = (1, 2, 3, 4, 5), ''
+
+    def apply(self, site):
+        return site.signal, site.everywhere
+
+
+class Backwards(Lost):
+    """Honest on the frame of the window, wrong on the one before."""
+
+    name = 'backwards'
+
+    def apply(self, site):
+        dimmed = site.signal * (1 - 0.1 * site.level(self.levels))
+        return dimmed + site.ago * site.signal.mean(0), site.everywhere
+
+
+class Homeless(Honest):
+    family = 'smell'
+
+
+def test_an_honest_fault_of_a_users_own_passes():
+    check_fault(Honest())
+
+
+@pytest.mark.parametrize(
+    ('fault', 'complaint'),
+    [
+        (Spreading, 'must stay within site.mask'),
+        (Mixing, 'comes out otherwise in a batch of 1 '),
+        (Falling, 'damage must grow'),
+        (Losing, 'missing is False, but there are'),
+        (Short, 'levels must have 5 entries'),
+        (Narrow, 'mask must be bool'),
+        (Double, 'must be float32'),
+        (Lost, 'damage must grow'),
+        (Backwards, 'on the frame before: the damage must grow'),
+        (Homeless, 'family must be'),
+    ],
+)
+def test_broken_faults_are_named(fault, complaint):
+    with pytest.raises(LipfaultError, match=complaint) as error:
+        check_fault(fault())
+    assert fault.name in str(error.value)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_fault_of_one_step_or_pixel_runs(name):
+    fault = catalogue()[name]
+    for site in probes(fault):
+        small = replace(site, signal=site.signal[..., :1], other=site.other[..., :1])
+        if site.signal.ndim == 4:
+            past = replace(site.past, batch=site.past.batch[:, :0, :, :1, :1])
+            small = replace(
+                small, signal=small.signal[:, :, :1], other=small.other[:, :, :1], past=past
+            )
+        else:
+            small = replace(small, past=site.past[..., :0])
+        for severity in (1, 5):
+            value, mask = fault.apply(at_severity(small, severity))
+            assert value.shape == small.signal.shape
+            assert fault.missing or bool(value.isfinite().all())
+            assert mask.shape[-1] == 1
