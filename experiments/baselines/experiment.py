@@ -41,7 +41,8 @@ HEAD = """\
 # The main table
 
 Written by `python -m experiments run baselines --preset full`; with `report` in the place of `run`
-from the runs that are done. What the methods are is in [experiments/baselines](../experiments/baselines/README.md), what the figures mean in
+from the runs that are done. What the methods are is in
+[experiments/baselines](../experiments/baselines/README.md), what the figures mean in
 [metrics](metrics.md). `cpu_s` is the processor time to train and to test, beside that of a GPU
 where one did the computing; `cpu_ms_per_window` that to detect and correct one window without a
 GPU, on one thread, measured once, with a noise of some 20 %. `parameters` are those of the compute
