@@ -166,7 +166,7 @@ def test_settings_of_another_version_are_named(runs, tmp_path):
         ['--model.block.kind', 'uncorrected', '--model.config.clip={}',
          '--model.config.modulation={}'],
         [MISSING, '--trainer.callbacks+=lipfault.callbacks.jacobian.JacobianMonitor'],
-        ['--model.config.modulation={locators.*: {mode: cap, target: 3.0}}',
+        ['--model.config.modulation={parts.*.locator.*: {mode: cap, target: 3.0}}',
          '--trainer.num_sanity_val_steps', 2, '--data.batch_size', 4],
     ],
     ids=['block as published', 'terms of its own', 'nothing to train', 'missing values',
