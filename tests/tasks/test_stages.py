@@ -139,7 +139,9 @@ def test_a_trained_task_is_the_one_of_the_run(runs):
 
 
 def test_what_is_no_trained_task_is_named(runs, tmp_path):
-    with pytest.raises(LipfaultError, match="stage 'pretrain', not of stage 2"):
+    with pytest.raises(
+        LipfaultError, match=r'a checkpoint of stage 1 .*lipfault fit --config finetune'
+    ):
         trained_task(str(runs / 'pretrain'))
     alone = tmp_path / 'checkpoints'
     alone.mkdir()
