@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 import yaml
+from lipfault.runs.checkpoints import find_checkpoint
 from torch import Tensor, nn
 
 from lipfault.callbacks.jacobian import JacobianMonitor
@@ -25,7 +26,7 @@ from lipfault.lipschitz.norms.layer_norms import InputSizes, linear_layers
 from lipfault.lipschitz.norms.norms import certified_norm, estimate_norm, exact_norm
 from lipfault.lipschitz.propagation.composition import module_gain
 from lipfault.lipschitz.propagation.lipsdp import tighten
-from lipfault.runs.checkpoints import find_checkpoint
+from lipfault.models.blocks.observation import Observation
 from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.trained import trained_task
 
@@ -44,7 +45,7 @@ def accuracy(task: FinetuneTask) -> Iterator[str]:
     """Largest error of estimates and certificates over all layers."""
     sizes = InputSizes()
     sizes.watch(task)
-    task.block(task.autoencoder, signals(task))
+    task.block(Observation(signals(task)))
     worst: dict[str, list[float]] = {}
     for _, layer in linear_layers(task):
         dense = isinstance(layer, nn.Linear)
@@ -136,8 +137,8 @@ def whole_path(task: FinetuneTask) -> Iterator[str]:
         for source in small_first:
 
             def path(part: Tensor, source: str = source, output: str = output) -> Tensor:
-                cleaned = task.block.clean(task.autoencoder, x | {source: part})
-                return cleaned[output].flatten(1)
+                corrected = task.block.impute(x | {source: part})
+                return corrected[output].flatten(1)
 
             start = time.process_time()
             found = float(largest_gain(path, x[source]).sigma)

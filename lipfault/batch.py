@@ -5,10 +5,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from lipfault.faults.labels import FaultLabels
-
-Signals = dict[str, Tensor]
-"""One tensor per modality: series (batch, channel, time) in physical units, images
-(batch, channel, height, width) in [0, 1]; float32."""
+from lipfault.modality import Signals
 
 
 @dataclass

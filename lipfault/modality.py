@@ -1,11 +1,18 @@
 """What is known of one modality: the vocabulary shared by recordings, faults and models."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from lipfault.errors import LipfaultError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Kind = Literal['image', 'series']
+
+Signals: TypeAlias = dict[str, 'Tensor']
+"""One tensor per modality: series (batch, channel, time) in physical units, images
+(batch, channel, height, width) in [0, 1]; float32. Standardized signals have the same shapes."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from lipfault.faults.schedule import FaultSchedule, draw_schedule
 from lipfault.metrics.delay import alarms_outside, delay_summary, detection_delays
 from lipfault.report.style import RC, colours, new_figure
 from lipfault.tasks.finetune import FinetuneTask
-from lipfault.tasks.inputs import observed_signals
+from lipfault.tasks.inputs import observed
 from lipfault.tasks.trained import trained_task
 
 EVENTS = {'quick': 1, 'full': 3}
@@ -63,8 +63,7 @@ def alarms(
     for start in range(rows.start, rows.stop, CHUNK):
         windows = dataset.fetch(range(start, min(start + CHUNK, rows.stop)))
         batch = data.scenario_batch(windows, scenario)
-        observed, known = observed_signals(task.autoencoder, batch, data.modalities)
-        score = task.block.detect(task.autoencoder, observed, known=known).score
+        score = task.block.detect(observed(task.autoencoder, batch, data.modalities)).score
         found.append(score > task.threshold)
         end_s.append(windows.end_s)
     return torch.cat(found), torch.cat(end_s)

@@ -18,9 +18,9 @@ from experiments.runner.kept import gathered, publish, values_of
 from experiments.runner.once import once
 from experiments.runner.results import over_seeds, table, write_figure
 from experiments.runner.run import Run
-from lipfault.batch import Signals
 from lipfault.lipschitz.fault_gain_matrix import measure
 from lipfault.lipschitz.gains.pairwise import summarize
+from lipfault.modality import Signals
 from lipfault.report.style import RC, grid_of, new_figure
 from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.trained import trained_task
@@ -50,7 +50,7 @@ def gain_matrix(task: FinetuneTask, faults: Mapping[str, tuple[Signals, Tensor]]
     for source, (clean, faulty) in faults.items():
         gains = [
             measure(
-                lambda signals: task.block.clean(task.autoencoder, signals),
+                task.block.impute,
                 {n: x[start : start + CHUNK] for n, x in clean.items()},
                 {source: faulty[start : start + CHUNK]},
                 source,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lipfault.runs.checkpoints import find_checkpoint, read_checkpoint
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -29,9 +30,8 @@ from experiments.runner.run import Run
 from lipfault.lipschitz.gains.locality import receptive_image, spread_of
 from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.report.style import BLUE, RC, VERMILION, new_figure
-from lipfault.runs.checkpoints import find_checkpoint, read_checkpoint
-from lipfault.tasks.checkpoints import autoencoder_from
 from lipfault.tasks.clean_windows import clean_signals
+from lipfault.tasks.pretrained import autoencoder_from
 
 WINDOWS = {'quick': 64, 'full': 600}
 TRAINING = {'quick': 200, 'full': 3000}

@@ -7,6 +7,7 @@ import torch
 
 from experiments.runner.once import once
 from experiments.runner.run import Run
+from lipfault.models.blocks.observation import Observation
 from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.trained import trained_task
 
@@ -42,7 +43,7 @@ def _measured(task: FinetuneTask) -> dict[str, float]:
     try:
         for _ in range(REPEATS + 1):
             start = time.process_time()
-            task.block(task.autoencoder, signals)
+            task.block(Observation(signals))
             spent.append(time.process_time() - start)
     finally:
         torch.set_num_threads(threads)

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from lipfault.batch import Signals
 from lipfault.data.datamodule import RecordingDataModule
+from lipfault.modality import Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
-from lipfault.tasks.inputs import observed_signals
+from lipfault.tasks.inputs import observed
 
 CHUNK = 64
 
@@ -34,13 +34,13 @@ def injected_faults(
         if batch.labels is None:
             continue
         clean = autoencoder.standardized(batch.clean)
-        observed, _ = observed_signals(autoencoder, batch, data.modalities)
+        signals = observed(autoencoder, batch, data.modalities).signals
         alone = batch.labels.modality.sum(dim=1) == 1
         for index, name in enumerate(clean):
             rows = (alone & batch.labels.modality[:, index]).nonzero().squeeze(1)
             if len(rows):
                 kept = {n: x[rows] for n, x in clean.items()}
-                parts.setdefault(name, []).append((kept, observed[name][rows]))
+                parts.setdefault(name, []).append((kept, signals[name][rows]))
     return {
         name: (
             {n: torch.cat([clean[n] for clean, _ in found]) for n in found[0][0]},

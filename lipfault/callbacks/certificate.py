@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
-from lipfault.batch import Batch, Signals
+from lipfault.batch import Batch
 from lipfault.callbacks.run_recorder import write_json
 from lipfault.callbacks.wording import Move, largest_move
 from lipfault.errors import LipfaultError
@@ -25,7 +25,8 @@ from lipfault.lipschitz.gains.criteria import word_for
 from lipfault.lipschitz.modulation.modulation import modulated
 from lipfault.lipschitz.norms.layer_norms import InputSizes, linear_layers
 from lipfault.lipschitz.norms.norms import certified_norm, exact_norm
-from lipfault.tasks.inputs import finite_signals
+from lipfault.modality import Signals
+from lipfault.tasks.inputs import finite
 
 
 class CertificateWriter(lightning.Callback):
@@ -128,9 +129,7 @@ class CertificateWriter(lightning.Callback):
         )
         # What is certified takes signals alone: a missing value is the middle of its range.
         modalities = task.description.modalities
-        clean, faulty = (
-            finite_signals(task.autoencoder, s, modalities)[0] for s in (clean, faulty)
-        )
+        clean, faulty = (finite(task.autoencoder, s, modalities).signals for s in (clean, faulty))
         return clean, faulty
 
     def _row(self, paths: 'Paths', source: str) -> dict[str, tuple[FaultGain, Move]]:
@@ -166,8 +165,8 @@ class Paths:
 
     def run(self, signals: Signals) -> Signals:
         """Cleaned signals of observed ones."""
-        cleaned: Signals = self.task.block.clean(self.task.autoencoder, signals)
-        return cleaned
+        corrected: Signals = self.task.block.impute(signals)
+        return corrected
 
     def moves(self, source: str, output: str, pair: tuple[Signals, Tensor] | None = None) -> Tensor:
         """Root mean square change of each channel, (sample, channel), in physical units."""

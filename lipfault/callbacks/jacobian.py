@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from lipfault.batch import Batch, Signals
+from lipfault.batch import Batch
 from lipfault.callbacks.observer import Observer
 from lipfault.callbacks.spectral import watched
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.gains.jacobian import largest_gain, mean_gain
 from lipfault.lipschitz.gains.pairwise import pairwise_gains
-from lipfault.tasks.inputs import finite_signals
+from lipfault.modality import Signals
+from lipfault.tasks.inputs import finite
 
 
 class JacobianMonitor(Observer):
@@ -46,7 +47,7 @@ class JacobianMonitor(Observer):
     def look(self, pl_module: lightning.LightningModule, batch: Any) -> dict[str, float]:  # noqa: ANN401
         """Gains of all modules on the probe."""
         clean, observed = self._probe or self._take(batch)
-        modules = watched(pl_module, self.modules or _default(pl_module))
+        modules = watched(pl_module, self.modules) if self.modules else _default(pl_module)
         calm, moved = (self._calls(pl_module, modules, s) for s in (clean, observed))
         values: dict[str, float] = {}
         for path, module in modules.items():
@@ -143,24 +144,25 @@ def _gains(name: str, calm: Call, moved: Call) -> dict[str, float]:
     }
 
 
-def _default(task: nn.Module) -> tuple[str, ...]:
-    known = dict(task.named_modules())
-    paths = tuple(p for p in ('block.corrector', 'block.detector.layers') if p in known)
-    if not paths:
+def _default(task: nn.Module) -> dict[str, nn.Module]:
+    """Corrector, and layers of the detector, those that the block has."""
+    block: Any = getattr(task, 'block', None)
+    if block is None:
         raise LipfaultError(
             'JacobianMonitor watches stage 2; for another task give it the modules to watch'
         )
-    return paths
+    found = {'corrector': block.corrector, 'layers': block.detector.layers}
+    return {name: module for name, module in found.items() if module is not None}
 
 
 def _treat(task: nn.Module, signals: Signals) -> None:
     autoencoder: Any = task.autoencoder
     description: Any = task.description
-    standardized, known = finite_signals(autoencoder, signals, description.modalities)
+    observation = finite(autoencoder, signals, description.modalities)
     if hasattr(task, 'block'):
-        task.block(autoencoder, standardized, known=known)  # type: ignore[operator]
+        task.block(observation)  # type: ignore[operator]
     else:
-        autoencoder(standardized)
+        autoencoder(observation.signals)
 
 
 def _is_signal(leaf: object) -> bool:

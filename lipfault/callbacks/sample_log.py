@@ -10,7 +10,7 @@ from torch import Tensor
 from lipfault.batch import Batch
 from lipfault.faults.catalogue import NAMES
 from lipfault.faults.log import Record, records, write_lines
-from lipfault.tasks.distributed import lists_joined
+from lipfault.tasks.distributed import gather_lists
 
 TEST_FAULTS, FAULTS, PREDICTIONS = 'test_faults.jsonl', 'faults.jsonl', 'predictions.jsonl'
 """The files: faults of a test; faults of a prediction, where it has any, next to what it says."""
@@ -89,7 +89,7 @@ class SampleLog(lightning.Callback):
         """Write the lines of all processes, each once; no file where there are none."""
         found = {
             (str(line.get('split')), line['sample_id'], str(line.get('modality'))): line
-            for line in lists_joined(mine)
+            for line in gather_lists(mine)
         }
         if not trainer.is_global_zero:
             return

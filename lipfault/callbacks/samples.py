@@ -86,7 +86,7 @@ def examples_of(task: Any, batch: Batch) -> dict[str, Any]:  # noqa: ANN401
     if batch.labels is None or not hasattr(task, 'block'):
         return clean_examples(task.autoencoder, batch)
     kept: dict[str, Any] = {}
-    fault_examples(kept, task.autoencoder, task.block, batch, task.description.modalities)
+    fault_examples(kept, task.block, batch, task.description.modalities)
     return kept
 
 

@@ -63,19 +63,24 @@ class SpectralNormMonitor(Observer):
         self._handles = []
 
 
-DEFAULT = ('block.corrector', 'block.detector')
-"""Modules of stage 2; where there are none, the autoencoder is watched."""
-
-
 def watched(task: nn.Module, paths: tuple[str, ...]) -> dict[str, nn.Module]:
-    """Modules by the last part of their path.
+    """Return the modules to watch.
+
+    Args:
+        task: The task.
+        paths: Paths of modules; without any the corrector and detector that the block of stage 2
+            has, or the autoencoder of stage 1.
+
+    Returns:
+        Modules by the last part of their path.
 
     Raises:
         LipfaultError: If a path names no module.
     """
     known = dict(task.named_modules())
     if not paths:
-        paths = tuple(p for p in DEFAULT if p in known) or ('autoencoder',)
+        block: Any = getattr(task, 'block', None)
+        return {'autoencoder': known['autoencoder']} if block is None else block.monitored()
     missing = [p for p in paths if p not in known]
     if missing:
         near = ', '.join(sorted(n for n in known if n.count('.') < 2 and n))

@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lipfault.batch import Batch, Signals
+from lipfault.batch import Batch
 from lipfault.data.geometry import Geometry
 from lipfault.data.recording_set import RecordingSet
 from lipfault.data.sharing import EvaluationSampler, TrainLoader, TrainSampler
@@ -27,7 +27,7 @@ from lipfault.faults.engine import FaultEngine
 from lipfault.faults.image.site import last_frames
 from lipfault.faults.labels import FaultLabels
 from lipfault.faults.scenario import FaultScenario
-from lipfault.modality import Modality
+from lipfault.modality import Modality, Signals
 
 _DEFAULT_SPLITS = {'pretrain': 0.4, 'finetune': 0.36, 'calibration': 0.12, 'test': 0.12}
 # Keeps the orders of neighbouring seeds apart: the sampler adds the epoch to its seed.

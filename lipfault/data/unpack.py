@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lipfault.batch import Signals
 from lipfault.data.geometry import Geometry
 from lipfault.data.window_batch import Windows
+from lipfault.modality import Signals
 
 
 def unpack(windows: Windows, geometry: Geometry) -> tuple[Signals, dict[str, Tensor]]:

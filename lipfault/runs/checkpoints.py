@@ -8,9 +8,8 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_info
 
-from lipfault.runs.atomic import replacing
 from lipfault.errors import LipfaultError
-
+from lipfault.runs.atomic import replacing
 
 CARD = 'lipfault'
 """Key of a checkpoint under which a task writes what it is, in plain types."""

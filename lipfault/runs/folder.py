@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
-from lipfault.runs.config_diff import differences
 from lipfault.errors import LipfaultError
 from lipfault.runs.checkpoints import CONFIG_NAME
+from lipfault.runs.config_diff import differences
 
 _FREE = (
     'group',

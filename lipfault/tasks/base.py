@@ -1,4 +1,4 @@
-"""What both stages share: the description of the data, the optimizer, the checkpoint's card."""
+"""Base of both stages: description of the data, optimizer, and card of the checkpoint."""
 
 from abc import ABC
 from collections.abc import Iterable
@@ -16,15 +16,15 @@ from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 from lipfault.runs.checkpoints import CARD
 from lipfault.runs.config_diff import differences
-from lipfault.tasks.schedule import one_cycle, planned_steps, settle_cycle
+from lipfault.tasks.schedule import continue_cycle, one_cycle, planned_steps
 
 
 @dataclass
 class Description:
-    """What a task must know of the data.
+    """Description of the data of a task.
 
     Args:
-        modalities: What is known of each modality.
+        modalities: Description of each modality.
         steps: Length of the window of each series, in samples.
     """
 
@@ -32,7 +32,11 @@ class Description:
     steps: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types only; `from_dict` is the inverse."""
+        """Convert to plain types; `from_dict` is the inverse.
+
+        Returns:
+            Nested dictionaries for a checkpoint.
+        """
         return {
             'modalities': {n: m.to_dict() for n, m in self.modalities.items()},
             'steps': dict(self.steps),
@@ -40,7 +44,14 @@ class Description:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> 'Description':
-        """Rebuild a description from the plain types of `to_dict`."""
+        """Rebuild a description.
+
+        Args:
+            fields: Output of `to_dict`.
+
+        Returns:
+            The description.
+        """
         modalities = {n: Modality.from_dict(m) for n, m in fields['modalities'].items()}
         return cls(modalities, {n: int(s) for n, s in fields['steps'].items()})
 
@@ -55,6 +66,10 @@ class OptimizerConfig:
         warmup: Share of the steps in which the rate rises.
         lr_scale: Factor on the rate of the parameters whose name matches a glob pattern; the first
             pattern that matches decides.
+
+    Reference:
+        AdamW: Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101; one cycle: Smith and
+        Topin 2018, https://arxiv.org/abs/1708.07120.
     """
 
     lr: float = 1e-3
@@ -67,14 +82,14 @@ class BaseTask(lightning.LightningModule, ABC):
     """A stage of the training.
 
     Args:
-        description: What the DataModule says of its data, in plain types.
+        description: Description of the data by the DataModule, in plain types.
         optimizer: Optimizer settings.
     """
 
     stage: str
 
     def __init__(self, description: dict[str, Any], optimizer: OptimizerConfig | None) -> None:
-        """Keep the description; parts are built by the stages."""
+        """Keep the description; the stages build the parts."""
         super().__init__()
         self.description = Description.from_dict(description)
         self.optimizer_config = optimizer or OptimizerConfig()
@@ -86,32 +101,50 @@ class BaseTask(lightning.LightningModule, ABC):
         return tuple(self.description.modalities)
 
     def card(self) -> dict[str, Any]:
-        """What this task is, in plain types, for the checkpoint."""
+        """Describe the task in plain types.
+
+        Returns:
+            Stage and description, for the checkpoint.
+        """
         return {'stage': self.stage, 'description': self.description.to_dict()}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Write the card into the checkpoint."""
+        """Write the card into the checkpoint.
+
+        Args:
+            checkpoint: The checkpoint, modified in place.
+        """
         checkpoint[CARD] = self.card()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check it before any tensor is set."""
+        """Check the card before any tensor is set.
+
+        Args:
+            checkpoint: The checkpoint.
+        """
         self.check_checkpoint(checkpoint)
         self._resumed = True
 
     def check_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of another stage, other modalities or sizes.
+        """Check that a checkpoint is of the same stage, modalities and sizes.
+
+        Args:
+            checkpoint: The checkpoint.
 
         Raises:
-            LipfaultError: Naming what differs.
+            LipfaultError: If it is not, with the differences.
         """
         check_card(checkpoint.get(CARD), self.card(), 'the checkpoint')
         self._check_shapes(checkpoint)
 
     def check_resume(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint with which the training cannot go on.
+        """Check that a training can be resumed from a checkpoint.
+
+        Args:
+            checkpoint: The checkpoint.
 
         Raises:
-            LipfaultError: Naming what differs.
+            LipfaultError: If it cannot, with the differences.
         """
         self.check_checkpoint(checkpoint)
         saved = (s['param_groups'] for s in checkpoint.get('optimizer_states', ()))
@@ -123,11 +156,12 @@ class BaseTask(lightning.LightningModule, ABC):
             )
 
     def _check_shapes(self, checkpoint: dict[str, Any]) -> None:
+        """Compare names and shapes of all tensors."""
         found, wanted = (
             {name: tuple(value.shape) for name, value in tensors.items()}
             for tensors in (checkpoint['state_dict'], self.state_dict())
         )
-        # An empty tensor waits for its size: that of a modulated convolution for a first input.
+        # The buffers of a modulated convolution are empty until its first input.
         wanted |= {n: found[n] for n, shape in wanted.items() if 0 in shape and n in found}
         if found != wanted:
             names = sorted(n for n in found | wanted if found.get(n) != wanted.get(n))
@@ -141,12 +175,17 @@ class BaseTask(lightning.LightningModule, ABC):
             )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig | None:
-        """AdamW over what is trained, one cycle over all steps; none if nothing is."""
+        """Build AdamW and a one-cycle learning rate over all steps.
+
+        Returns:
+            Optimizer and scheduler; None if the task has no trainable parameters.
+        """
         config = self.optimizer_config
         groups = self._parameter_groups()
         if not groups:
             return None
-        # Not fused: it pairs numbers by their place in memory, whatever the layout of the gradient.
+        # Not fused: the fused kernel pairs elements by memory order, whatever the memory format of
+        # the gradient, which is channels last for some kernels.
         optimizer = torch.optim.AdamW(groups, lr=config.lr)
         schedule = one_cycle(optimizer, planned_steps(self.trainer), config.warmup)
         return {
@@ -155,28 +194,44 @@ class BaseTask(lightning.LightningModule, ABC):
         }
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ANN401
-        """Before the first step of a resumed run, settle how the learning rate goes on."""
+        """Continue the learning rate of a resumed run, before its first step.
+
+        Args:
+            batch: Without effect.
+            batch_idx: Place in the epoch.
+        """
         if self._resumed:
             self._resumed = False
-            settle_cycle(self.trainer, batch_idx, self.optimizer_config.warmup)
+            continue_cycle(self.trainer, batch_idx, self.optimizer_config.warmup)
 
     def check_settings(self) -> None:
-        """Refuse settings of the training that are for something that is not there.
+        """Check that settings of the training refer to existing parameters.
 
         Raises:
-            LipfaultError: Naming it, and what there is.
+            LipfaultError: If one does not, with the existing ones.
         """
         for pattern in self.unmatched():
-            raise LipfaultError(f'optimizer.lr_scale: {self.wording(pattern)}')
+            raise LipfaultError(f'optimizer.lr_scale: {self.unmatched_message(pattern)}')
 
     def unmatched(self) -> list[str]:
-        """Patterns of `lr_scale` that match nothing; none if nothing is trained."""
+        """Find the patterns of `lr_scale` that match no trained parameter.
+
+        Returns:
+            Patterns; none if the task has no trainable parameters.
+        """
         names = self._trained()
         patterns = self.optimizer_config.lr_scale if names else {}
         return [p for p in patterns if not any(fnmatchcase(name, p) for name in names)]
 
-    def wording(self, pattern: str) -> str:
-        """That a pattern matches nothing, and what it could match."""
+    def unmatched_message(self, pattern: str) -> str:
+        """Word the error of a pattern that matches no trained parameter.
+
+        Args:
+            pattern: The pattern.
+
+        Returns:
+            A message with the patterns that would match.
+        """
         parts = dict.fromkeys('.'.join(name.split('.')[:-1][:3]) for name in self._trained())
         return (
             f'pattern {pattern!r} matches nothing that is trained; '
@@ -187,7 +242,7 @@ class BaseTask(lightning.LightningModule, ABC):
         return [name for name, p in self.named_parameters() if p.requires_grad]
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
-        """What is trained, by learning rate and weight decay; vectors do not decay."""
+        """Trained parameters by learning rate and weight decay; vectors do not decay."""
         config, groups = self.optimizer_config, dict[tuple[float, float], list[Tensor]]()
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
@@ -200,7 +255,15 @@ class BaseTask(lightning.LightningModule, ABC):
         ]
 
     def results(self, metrics: dict[str, float], arrays: dict[str, Any]) -> dict[str, Any]:
-        """What a test leaves behind: flat metrics, arrays, and the modalities they are of."""
+        """Collect the results of a test.
+
+        Args:
+            metrics: Metrics by key.
+            arrays: Arrays of the report by key.
+
+        Returns:
+            Metrics, arrays, and the modalities.
+        """
         return {
             'metrics': metrics,
             'arrays': arrays,
@@ -208,16 +271,25 @@ class BaseTask(lightning.LightningModule, ABC):
         }
 
     def log_step(self, values: dict[str, Any], prefix: str) -> None:
-        """Log values of a training step under `prefix/key`, those of process 0.
+        """Log values of a training step of process 0 under `prefix/key`.
 
-        Nothing is averaged over an epoch and the processes here: only process 0 shows a progress
-        bar, and would wait at the end of an epoch for the others to take part in the average.
+        Values are not averaged over an epoch and the processes: only process 0 has a progress bar,
+        and would wait at the end of an epoch for the others to take part in the average.
+
+        Args:
+            values: Scalars by key.
+            prefix: First part of the metric name.
         """
         self.log_dict({f'{prefix}/{k}': v for k, v in values.items()}, on_step=True, on_epoch=False)
 
 
 def check_card(found: dict[str, Any] | None, wanted: dict[str, Any], where: str) -> None:
-    """Compare the card of a checkpoint with what is wanted.
+    """Check that a checkpoint is of the stage and the data of a task.
+
+    Args:
+        found: Card of the checkpoint; None if it has none.
+        wanted: Card of the task.
+        where: Name of the checkpoint in messages.
 
     Raises:
         LipfaultError: If there is no card, or stage, modalities or window differ.
@@ -249,13 +321,13 @@ def check_card(found: dict[str, Any] | None, wanted: dict[str, Any], where: str)
         )
 
 
-def tell_ranges(found: dict[str, Any], wanted: dict[str, Any], where: str) -> None:
-    """Say if physical ranges or noise of the sensors are not those of a card that fits otherwise.
+def log_changed_ranges(found: dict[str, Any], wanted: dict[str, Any], where: str) -> None:
+    """Log differences in physical range and noise between a checkpoint and the data.
 
     Args:
-        found: Card of the checkpoint.
+        found: Card of the checkpoint, checked by `check_card`.
         wanted: Description of the data, in plain types.
-        where: What the checkpoint is called.
+        where: Name of the checkpoint in messages.
     """
     have, want = (
         {
@@ -266,14 +338,25 @@ def tell_ranges(found: dict[str, Any], wanted: dict[str, Any], where: str) -> No
     )
     changed = differences(have, want)
     if changed:
-        rank_zero_info(f'the data are not quite those of {where}: {"; ".join(changed)}')
+        rank_zero_info(f'the data differ from those of {where}: {"; ".join(changed)}')
 
 
 def channels_last(module: nn.Module) -> None:
-    """Store the kernels of 2-d convolutions channels last, which CPUs and GPUs compute faster."""
+    """Store the kernels of 2-d convolutions channels last, which is faster on CPUs and GPUs.
+
+    Args:
+        module: The module, modified in place.
+    """
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def mean_over(values: Iterable[Tensor]) -> Tensor:
-    """Mean of scalars."""
+    """Average scalars.
+
+    Args:
+        values: Scalars.
+
+    Returns:
+        Scalar.
+    """
     return torch.stack(list(values)).mean()

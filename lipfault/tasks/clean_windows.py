@@ -7,9 +7,9 @@ import lightning
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 
-from lipfault.batch import Signals
 from lipfault.errors import LipfaultError
 from lipfault.metrics.recovery import error_per_sample, skill
+from lipfault.modality import Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.autoencoder.pca import fit_pca
 

@@ -1,93 +1,121 @@
-"""What stage 2 measures on a batch: one number per sample and quantity."""
+"""Measurements of stage 2 on a batch: one value per sample and quantity."""
 
 import torch
 from torch import Tensor
 
-from lipfault.batch import Batch, Signals
+from lipfault.batch import Batch
 from lipfault.faults.labels import FaultLabels
 from lipfault.lipschitz.gains.pairwise import pairwise_gains
 from lipfault.metrics.recovery import error_per_sample
+from lipfault.modality import Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
-from lipfault.models.blocks.base import ComputeBlock, Correction, Detection, SideInfo
-from lipfault.tasks.inputs import fault_masks, worst_faulty
-
-PerSample = dict[str, Tensor]
+from lipfault.models.blocks.base import ComputeBlock
+from lipfault.models.blocks.observation import Masks, Observation, SideInfo
+from lipfault.models.blocks.outputs import Correction, Detection
+from lipfault.tasks.distributed import PerSample
+from lipfault.tasks.inputs import fault_masks, labels_of, worst_faulty
 
 
 @torch.no_grad()
-def measure_detection(found: Detection, labels: FaultLabels) -> PerSample:
-    """Truth, score and blamed modality of each sample, (batch,) each.
+def measure_detection(detection: Detection, labels: FaultLabels) -> PerSample:
+    """Collect truth, score and predicted modality of each sample.
 
     Where several modalities are faulty, kind, severity and damage are those of the largest damage,
-    and `modality` is the blamed one if it is faulty, too.
+    and `modality` is the predicted one if it is faulty, too.
+
+    Args:
+        detection: Detection of the observed signals.
+        labels: The truth.
+
+    Returns:
+        (batch,) tensors; damage is in units of the sensor noise.
     """
-    worst, blamed = worst_faulty(labels), found.logits.argmax(dim=1)
+    worst, predicted = worst_faulty(labels), detection.logits.argmax(dim=1)
     of_modality = worst.clamp_min(0)[:, None]
-    right = labels.modality.gather(1, blamed[:, None])[:, 0]
+    is_right = labels.modality.gather(1, predicted[:, None])[:, 0]
     return {
         'faulty': labels.faulty,
-        'modality': torch.where(right, blamed, worst),
+        'modality': torch.where(is_right, predicted, worst),
         'kind': labels.kind.gather(1, of_modality)[:, 0],
         'severity': labels.severity.gather(1, of_modality)[:, 0],
         'damage': labels.damage.gather(1, of_modality)[:, 0].float(),
-        'score': found.score,
-        'predicted_modality': blamed,
+        'score': detection.score,
+        'predicted_modality': predicted,
     }
 
 
 @torch.no_grad()
 def measure_correction(
-    autoencoder: Autoencoder,
     block: ComputeBlock,
     batch: Batch,
-    observed: Signals,
+    observation: Observation,
     results: tuple[Detection, Correction],
 ) -> PerSample:
-    """Errors of the faulty modality before and after, (batch,) each, NaN for clean samples.
+    """Compute errors of the faulty modalities before and after the correction.
 
-    Where several are faulty, the sum of theirs. `energy_injected` and `energy_left` are squared
-    errors of the observed and of the cleaned signal; `error_*` are reconstruction errors of the
-    stage-1 autoencoder, fed with the clean, the observed and the cleaned signal, and with the
-    signal cleaned by the block that is told the true fault map (`oracle`). All in standardized
-    units.
+    `energy_injected` and `energy_left` are squared errors of the observed and of the corrected
+    signal; `error_*` are reconstruction errors of the stage-1 autoencoder for the clean, the
+    observed and the corrected signal, and for the signal corrected with oracle masks (`oracle`).
+
+    Args:
+        block: The compute block.
+        batch: A batch with labels.
+        observation: Its observed signals, standardized.
+        results: Detection and correction of the observation.
+
+    Returns:
+        (batch,) mean squared errors in standardized units, summed over the faulty modalities; NaN
+        for clean samples.
     """
-    labels, (found, corrected) = _labels(batch), results
+    labels, autoencoder = labels_of(batch), block.autoencoder
+    detection, correction = results
     truth = autoencoder.standardized(batch.clean)
-    masks = {n: m.float() for n, m in fault_masks(labels).items()}
-    oracle = block.correct(autoencoder, observed, masks)
+    oracle_maps = {n: m.float() for n, m in fault_masks(labels).items()}
+    oracle = block.correct(observation, Masks(oracle_maps))
     versions = {
         'error_clean': autoencoder(truth),
-        'error_uncorrected': autoencoder.decode(found.latents),
-        'error_corrected': autoencoder(corrected.cleaned),
-        'error_oracle': autoencoder(oracle.cleaned),
-        'energy_injected': observed,
-        'energy_left': corrected.cleaned,
+        'error_uncorrected': autoencoder.decode(detection.latents),
+        'error_corrected': autoencoder(correction.signals),
+        'error_oracle': autoencoder(oracle.signals),
+        'energy_injected': observation.signals,
+        'energy_left': correction.signals,
     }
     return {key: _of_faulty(estimate, truth, labels) for key, estimate in versions.items()}
 
 
 @torch.no_grad()
 def measure_clean(
-    autoencoder: Autoencoder, block: ComputeBlock, batch: Batch
+    block: ComputeBlock, batch: Batch
 ) -> tuple[PerSample, tuple[Detection, Correction]]:
-    """Score of the clean signals, and what the block does to them, (batch,) each.
+    """Compute the score of the clean signals, and their change by the correction.
 
-    `harm_before` and `harm_after` are the reconstruction errors of the autoencoder fed with the
-    clean and with the cleaned signal, averaged over the modalities.
+    `harm_before` and `harm_after` are the reconstruction errors of the autoencoder for the clean
+    and for the corrected clean signal, averaged over the modalities; `clean_change` is the mean
+    squared change of the clean signal itself.
+
+    Args:
+        block: The compute block.
+        batch: A batch.
+
+    Returns:
+        (batch,) tensors, errors in standardized units; and detection and correction of the clean
+        signals.
     """
+    autoencoder = block.autoencoder
     truth = autoencoder.standardized(batch.clean)
-    found, corrected = block(autoencoder, truth, known=SideInfo(stillness=batch.clean_stillness))
-    before, after = autoencoder.decode(found.latents), autoencoder(corrected.cleaned)
+    observation = Observation(truth, SideInfo(stillness=batch.clean_stillness))
+    detection, correction = block(observation)
+    before, after = autoencoder.decode(detection.latents), autoencoder(correction.signals)
     values = {
-        'score_clean': found.score,
+        'score_clean': detection.score,
         'harm_before': _over_modalities(before, truth),
         'harm_after': _over_modalities(after, truth),
-        'clean_change': _over_modalities(corrected.cleaned, truth),
+        'clean_change': _over_modalities(correction.signals, truth),
     }
     for name, signal in truth.items():
         values[f'skill_error/{name}'] = error_per_sample(before[name].float(), signal)
         values[f'skill_spread/{name}'] = signal.square().flatten(1).mean(dim=1)
-    return values, (found, corrected)
+    return values, (detection, correction)
 
 
 @torch.no_grad()
@@ -96,22 +124,25 @@ def measure_gains(
     faulty: tuple[Detection, Correction],
     clean: tuple[Detection, Correction],
 ) -> PerSample:
-    """Gains of corrector and detector along the injected faults and between clean samples.
+    """Compute gains of corrector and detector along injected faults and between clean samples.
 
-    The corrector takes the latent of the observed signals to the latent of the cleaned ones. A
-    clean pair is a sample with the one half a batch further on. NaN where nothing moved.
+    The corrector maps the latent of the observed signals to the latent of the corrected ones. A
+    clean pair is a sample and the one half a batch further on. See docs/theory.md, section 6.
 
     Args:
         autoencoder: Stage 1.
-        faulty: What the block made of the observed signals.
-        clean: What it made of the clean ones.
+        faulty: Detection and correction of the observed signals.
+        clean: Detection and correction of the clean signals.
+
+    Returns:
+        (batch,) ratios of Euclidean norms; NaN where input and clean input are equal.
     """
     points = {
         'corrector': (
             _joint(clean[0].latents),
             _joint(faulty[0].latents),
-            _joint(autoencoder.encode(clean[1].cleaned)),
-            _joint(autoencoder.encode(faulty[1].cleaned)),
+            _joint(autoencoder.encode(clean[1].signals)),
+            _joint(autoencoder.encode(faulty[1].signals)),
         ),
         'detector': (
             clean[0].scaled,
@@ -123,28 +154,26 @@ def measure_gains(
     gains = {}
     for module, (before, after, out_before, out_after) in points.items():
         gains[f'{module}_fault_gain'] = pairwise_gains(before, after, out_before, out_after).float()
+        # Half a batch: consecutive windows overlap, and are no independent pair.
         shift = max(1, len(before) // 2)
         other, out_other = before.roll(shift, 0), out_before.roll(shift, 0)
         gains[f'{module}_clean_gain'] = pairwise_gains(before, other, out_before, out_other).float()
     return gains
 
 
-def _labels(batch: Batch) -> FaultLabels:
-    if batch.labels is None:
-        raise ValueError('the batch has no fault labels: switch the faults of the DataModule on')
-    return batch.labels
-
-
 def _joint(latents: Signals) -> Tensor:
+    """Latents as (batch, feature)."""
     return torch.cat([z.flatten(1).float() for z in latents.values()], dim=1)
 
 
 def _over_modalities(estimate: Signals, truth: Signals) -> Tensor:
+    """(batch,) mean squared error, averaged over the modalities."""
     errors = [error_per_sample(estimate[n].float(), x) for n, x in truth.items()]
     return torch.stack(errors).mean(dim=0)
 
 
 def _of_faulty(estimate: Signals, truth: Signals, labels: FaultLabels) -> Tensor:
+    """(batch,) mean squared error, summed over the faulty modalities; NaN for clean samples."""
     errors = [error_per_sample(estimate[n].float(), x) for n, x in truth.items()]
     faulty = torch.stack(errors, dim=1).where(labels.modality, 0.0).sum(dim=1)
     return faulty.where(labels.faulty, torch.nan)

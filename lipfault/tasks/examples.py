@@ -9,8 +9,10 @@ from lipfault.batch import Batch
 from lipfault.faults.labels import FaultLabels
 from lipfault.modality import Modality
 from lipfault.models.autoencoder.autoencoder import Autoencoder
-from lipfault.models.blocks.base import ComputeBlock, Correction, Detection
-from lipfault.tasks.inputs import fault_masks, observed_signals, worst_faulty
+from lipfault.models.blocks.base import ComputeBlock
+from lipfault.models.blocks.observation import Observation
+from lipfault.models.blocks.outputs import Correction, Detection
+from lipfault.tasks.inputs import fault_masks, observed, worst_faulty
 
 COUNT = 8
 """Examples kept of each modality."""
@@ -19,7 +21,6 @@ COUNT = 8
 @torch.no_grad()
 def fault_examples(
     kept: dict[str, Any],
-    autoencoder: Autoencoder,
     block: ComputeBlock,
     batch: Batch,
     modalities: Mapping[str, Modality],
@@ -28,7 +29,6 @@ def fault_examples(
 
     Args:
         kept: For `examples/<modality>/<what>` a list of arrays; changed in place.
-        autoencoder: Stage 1.
         block: The compute block.
         batch: A test batch with labels.
         modalities: What is known of each modality.
@@ -40,10 +40,10 @@ def fault_examples(
         kinds = kept.setdefault(f'examples/{name}/kind', [])
         rows = _new_kinds(labels, index, kinds)
         if len(rows):
-            observed, known = observed_signals(autoencoder, batch, modalities)
-            observed = {n: x[rows] for n, x in observed.items()}
-            results = block(autoencoder, observed, known=known.rows(rows))
-            _keep(kept, name, index, rows, autoencoder, results, batch)
+            whole = observed(block.autoencoder, batch, modalities)
+            some = {n: x[rows] for n, x in whole.signals.items()}
+            results = block(Observation(some, whole.side_info.rows(rows)))
+            _keep(kept, name, index, rows, block.autoencoder, results, batch)
 
 
 @torch.no_grad()
@@ -93,8 +93,8 @@ def _keep(
         'clean': batch.clean[name][rows],
         'faulty': batch.observed[name][rows],
         'uncorrected': autoencoder.physical(autoencoder.decode(found.latents))[name],
-        'corrected': autoencoder.physical(autoencoder(corrected.cleaned))[name],
-        'cleaned': autoencoder.physical(corrected.cleaned)[name],
+        'corrected': autoencoder.physical(autoencoder(corrected.signals))[name],
+        'cleaned': autoencoder.physical(corrected.signals)[name],
         'true_map': fault_masks(labels)[name][rows],
     }
     if name in corrected.maps:

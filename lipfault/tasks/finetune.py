@@ -8,12 +8,11 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from lipfault.batch import Batch, Signals
+from lipfault.batch import Batch
 from lipfault.errors import LipfaultError
-from lipfault.faults.draws import Draws
 from lipfault.lipschitz.modulation.modulation import modulate, penalty, set_progress
 from lipfault.lipschitz.norms.layer_norms import InputSizes
-from lipfault.models.blocks.base import BlockConfig, StepData
+from lipfault.models.blocks.config import BlockConfig
 from lipfault.models.blocks.registry import build_block
 from lipfault.tasks.base import BaseTask, OptimizerConfig, channels_last
 from lipfault.tasks.clean_windows import (
@@ -23,30 +22,21 @@ from lipfault.tasks.clean_windows import (
     recording_data,
     tell_known_episodes,
 )
-from lipfault.tasks.distributed import joined
+from lipfault.tasks.distributed import PerSample, joined
 from lipfault.tasks.evaluation import (
-    PerSample,
     measure_clean,
     measure_correction,
     measure_detection,
     measure_gains,
 )
 from lipfault.tasks.examples import fault_examples
-from lipfault.tasks.finetune_config import FinetuneConfig, LossWeights, require_modules
-from lipfault.tasks.inputs import fault_masks, observed_signals
+from lipfault.tasks.finetune_config import FinetuneConfig, LossWeights, modules_to_clip
+from lipfault.tasks.inputs import labels_of, observed
 from lipfault.tasks.pretrained import load_pretrained
-from lipfault.tasks.random_masks import training_hiding
 from lipfault.tasks.schedule import share_done
-from lipfault.tasks.summary import (
-    calibrate,
-    summarize_clean,
-    summarize_detection,
-    summarize_faults,
-    summarize_norms,
-    summarize_skill,
-    validation_loss,
-)
-from lipfault.tasks.terms import terms_of
+from lipfault.tasks.step import make_step
+from lipfault.tasks.summary import calibrate, summarize_test, summarize_validation
+from lipfault.tasks.terms import objective_terms, weighted_sum
 
 SPLITS = ('seen', 'unseen')
 """Names of the test loaders: fault kinds of the training, and kinds held out."""
@@ -56,15 +46,18 @@ class FinetuneTask(BaseTask):
     """Trains the compute block on the latent of a frozen autoencoder.
 
     Args:
-        description: What the DataModule says of its data; linked by the command line.
+        description: Description of the data, linked by the command line.
         pretrained: Checkpoint or run folder with the autoencoder of stage 1.
-        block: Sizes of the compute block.
+        block: Kind and sizes of the compute block.
         losses: Weights of the objective.
         config: Threshold, modulation, clipping.
         optimizer: Optimizer settings.
 
     Raises:
         LipfaultError: If there is no pretrained autoencoder, or it was trained on other modalities.
+
+    Reference:
+        Altinses and Schwung, stage 2, https://arxiv.org/abs/2603.25103.
     """
 
     stage = 'finetune'
@@ -79,7 +72,7 @@ class FinetuneTask(BaseTask):
         config: FinetuneConfig | None = None,
         optimizer: OptimizerConfig | None = None,
     ) -> None:
-        """Load the autoencoder, freeze it, and add the compute block."""
+        """Load the autoencoder, freeze it, and build the compute block."""
         super().__init__(description, optimizer)
         self.losses, self.config = losses or LossWeights(), config or FinetuneConfig()
         self.block_config = block or BlockConfig()
@@ -102,82 +95,71 @@ class FinetuneTask(BaseTask):
         self._sizes, self._watching = InputSizes(), list[RemovableHandle]()
 
     def setup(self, stage: str) -> None:
-        """Take what contradiction is normal from clean training windows, before a resume."""
+        """Fit the closed-form parts of the block on clean training windows, before a resume.
+
+        Args:
+            stage: `fit`, `validate`, `test` or `predict`.
+        """
         datamodule = recording_data(self.trainer)
         tell_known_episodes(self.origin.get('train_episodes', ()), datamodule, stage)
         if stage == 'fit':
             self.check_settings()
             rank_zero_info(self._loaded)
             windows = clean_signals(datamodule, datamodule.train_split, FIT_LIMIT)
-            self.block.fit_start(self.autoencoder, self.autoencoder.standardized(windows))
+            self.block.fit_start(self.autoencoder.standardized(windows))
 
     def check_settings(self) -> None:
-        """Refuse rates and clipping of parts that are not there."""
+        """Check that learning rates and clipping name existing modules.
+
+        Raises:
+            LipfaultError: If one does not.
+        """
         super().check_settings()
         if self._trained():
-            require_modules(self, self.config.clip)
+            modules_to_clip(self, self.config.clip)
 
     def card(self) -> dict[str, Any]:
-        """Stage, description and sizes, from which both parts can be rebuilt."""
+        """Describe the task in plain types.
+
+        Returns:
+            Stage, description and sizes, from which autoencoder and block can be rebuilt.
+        """
         return super().card() | self.origin | {'block': asdict(self.block_config)}
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode for the block only: the autoencoder stays as it is."""
+        """Set the training mode of the block; the autoencoder stays in evaluation mode.
+
+        Args:
+            mode: Whether to train.
+
+        Returns:
+            The task.
+        """
         super().train(mode)
         self.autoencoder.eval()
         return self
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
-        """Detect with the faults as they come, correct what is hidden, and weigh the terms.
+        """Compute the objective of a batch.
 
-        Nothing for a block without anything to train.
+        Args:
+            batch: A batch with injected faults.
+            batch_idx: Place in the epoch.
+
+        Returns:
+            Scalar; None if the block has no trainable parameters.
         """
-        labels = _labels(batch)
         set_progress(self.block, share_done(self.trainer))
-        clean = self.autoencoder.standardized(batch.clean)
-        observed, known = observed_signals(self.autoencoder, batch, self.description.modalities)
-        masks = fault_masks(labels)
-        found = self.block.detect(self.autoencoder, observed, ~labels.faulty, known)
-        hide = self._hide(batch, observed, masks, found.maps)
-        corrected = self.block.correct(
-            self.autoencoder, observed, hide, found.map_logits, blind=~labels.faulty
-        )
-        visible = ~labels.faulty | (labels.damage.amax(dim=1) >= self.config.least_damage)
-        step_data = StepData(
-            observed,
-            clean,
-            masks,
-            labels.modality,
-            visible,
-            found,
-            corrected,
-            self._draws(batch, 'own'),
-        )
-        terms = terms_of(self.block, self.autoencoder, step_data, hide, self.losses)
-        total = torch.stack([getattr(self.losses, key) * term for key, term in terms.items()]).sum()
-        own = self.block.own_terms(self.autoencoder, step_data)
+        modalities = self.description.modalities
+        step = make_step(self.block, batch, modalities, self.config, self.current_epoch)
+        terms = objective_terms(self.block, step, self.losses)
+        total = weighted_sum(terms, self.losses)
+        own = self.block.own_terms(step)
         total = total + self.losses.own * sum(own.values()) + penalty(self.block)
         self.log('train/loss', total, prog_bar=True)
         terms |= own
         self.log_step({f'loss_{key}': term.detach() for key, term in terms.items()}, 'train')
         return total if total.requires_grad else None
-
-    def _draws(self, batch: Batch, name: str) -> Draws:
-        """Random numbers of a training step."""
-        return Draws.of(self.config.seed, self.current_epoch, batch.sample_id).stream(name)
-
-    def _hide(self, batch: Batch, observed: Signals, masks: Signals, maps: Signals) -> Signals:
-        """The true place in half of the faulty samples, the located one in the others."""
-        if not self.block.locates:
-            return {}
-        draws = self._draws(batch, 'hide')
-        faulty = _labels(batch).faulty
-        told = training_hiding(self.block, observed, masks, faulty, draws)
-        trust = faulty & (draws.uniform('trust') < 0.5)
-        return {
-            n: torch.where(trust.view(-1, *[1] * (m.dim() - 1)), m.detach(), told[n])
-            for n, m in maps.items()
-        }
 
     def configure_gradient_clipping(
         self,
@@ -185,37 +167,52 @@ class FinetuneTask(BaseTask):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip each module named in `config.clip` by its own norm; log the norms before."""
-        norms = {}
-        for name, limit in self.config.clip.items():
-            parameters = [p for p in self.get_submodule(name).parameters() if p.requires_grad]
-            norms[name] = nn.utils.clip_grad_norm_(parameters, limit)
+        """Clip each group of modules of `config.clip` by its own norm; log the norms before.
+
+        Args:
+            optimizer: The optimizer.
+            gradient_clip_val: Without effect; see `config.clip`.
+            gradient_clip_algorithm: Without effect.
+        """
+        groups = modules_to_clip(self, self.config.clip)
+        norms = {
+            pattern.replace('*.', ''): nn.utils.clip_grad_norm_(group, self.config.clip[pattern])
+            for pattern, group in groups.items()
+        }
         if norms:
             self.log_step(norms, 'grad_norm')
 
     def on_validation_epoch_start(self) -> None:
-        """Forget earlier results."""
+        """Discard earlier results."""
         self._collected = {'seen': []}
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Collect what is measured on each window."""
+        """Measure each window.
+
+        Args:
+            batch: A batch with injected faults.
+            batch_idx: Place in the epoch.
+            dataloader_idx: Index of the loader.
+        """
         self._collected['seen'].append(self._measure(batch))
 
     def on_validation_epoch_end(self) -> None:
-        """Calibrate the threshold on the clean windows and log how well faults are met."""
+        """Calibrate the threshold on the clean windows, and log detection and correction."""
         if self.trainer.sanity_checking:  # too few windows to calibrate on
             return
-        seen = self._gathered('seen')
+        seen = joined(self._collected['seen'])
         self.threshold.fill_(calibrate(seen, self.config.false_alarm_rate))
         kinds = recording_data(self.trainer).kinds
-        metrics = summarize_detection(seen, float(self.threshold), kinds)
-        metrics = {f'detection/{k}': v for k, v in metrics.items()} | summarize_clean(seen)
-        metrics |= summarize_faults(seen)
+        metrics, loss = summarize_validation(seen, float(self.threshold), kinds)
         self.log_dict({f'val/{k}': v for k, v in metrics.items()})
-        self.log('val/loss', validation_loss(metrics), prog_bar=True)
+        self.log('val/loss', loss, prog_bar=True)
 
     def on_test_epoch_start(self) -> None:
-        """Forget earlier results; refuse to judge without a threshold."""
+        """Discard earlier results.
+
+        Raises:
+            LipfaultError: If the checkpoint has no threshold.
+        """
         if torch.isnan(self.threshold):
             raise LipfaultError(
                 'the checkpoint has no threshold: stage 2 must have been validated once'
@@ -223,77 +220,70 @@ class FinetuneTask(BaseTask):
         self._collected = {split: [] for split in SPLITS}
         self._examples = {}
         self._sizes = InputSizes()
-        self._watching = [h for m in self._judged().values() for h in self._sizes.watch(m)]
-
-    def _judged(self) -> dict[str, nn.Module]:
-        """The modules whose norms are told."""
-        return {'corrector': self.block.corrector, 'detector': self.block.detector}
+        modules = self.block.monitored().values()
+        self._watching = [h for m in modules for h in self._sizes.watch(m)]
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Collect what is measured on each window."""
+        """Measure each window, and keep a few as examples.
+
+        Args:
+            batch: A batch with injected faults.
+            batch_idx: Place in the epoch.
+            dataloader_idx: Index of the loader, see `SPLITS`.
+        """
         split = SPLITS[dataloader_idx]
-        self._collected[split].append(self._measure(batch, beside_clean=split == 'seen'))
+        self._collected[split].append(self._measure(batch, with_clean=split == 'seen'))
         if split == 'seen':
-            fault_examples(
-                self._examples, self.autoencoder, self.block, batch, self.description.modalities
-            )
+            fault_examples(self._examples, self.block, batch, self.description.modalities)
 
     def on_test_epoch_end(self) -> None:
-        """All figures of the stage, and the arrays that the report draws."""
+        """Compute all metrics of the stage, and the arrays of the report."""
         for handle in self._watching:
             handle.remove()
-        collected = {s: self._gathered(s) for s in SPLITS if self._collected[s]}
-        threshold, kinds = float(self.threshold), recording_data(self.trainer).kinds
-        metrics: dict[str, float] = {'detection/threshold': threshold}
-        for split, values in collected.items():
-            prefix = 'detection' if split == 'seen' else 'detection_unseen'
-            found = summarize_detection(values, threshold, kinds)
-            metrics |= {f'{prefix}/{k}': v for k, v in found.items()}
-            metrics |= summarize_faults(values, split)
-        metrics |= summarize_clean(collected['seen'])
-        metrics |= summarize_skill(collected['seen'], self.names)
-        metrics |= summarize_norms(self._judged(), self._sizes.found)
-        metrics |= pca_floor(
-            self.autoencoder, recording_data(self.trainer), self.origin['train_split']
+        collected = {s: joined(self._collected[s]) for s in SPLITS if self._collected[s]}
+        threshold, data = float(self.threshold), recording_data(self.trainer)
+        metrics = summarize_test(
+            collected, threshold, data.kinds, self.names, self.block.monitored(), self._sizes.found
         )
+        metrics |= pca_floor(self.autoencoder, data, self.origin['train_split'])
         arrays: dict[str, Any] = {'threshold': threshold, **self._examples}
         arrays |= {f'{s}/{k}': v.numpy() for s, vs in collected.items() for k, v in vs.items()}
         self.test_results = self.results(metrics, arrays)
         self.log_dict(metrics)
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """Score, alarm, blamed modality, fault maps and cleaned signals in physical units."""
-        observed, known = observed_signals(self.autoencoder, batch, self.description.modalities)
-        found, corrected = self.block(self.autoencoder, observed, known=known)
+        """Detect and correct a batch.
+
+        Args:
+            batch: A batch; its observed signals are used.
+            batch_idx: Place in the epoch.
+            dataloader_idx: Index of the loader.
+
+        Returns:
+            Sample ids, scores, alarms and predicted modality, (batch,) each; logits (batch, M);
+            fault maps; and corrected signals in physical units.
+        """
+        observation = observed(self.autoencoder, batch, self.description.modalities)
+        detection, correction = self.block(observation)
         return {
             'sample_id': batch.sample_id,
-            'score': found.score,
-            'alarm': found.score > self.threshold,
-            'modality': found.logits.argmax(dim=1),
-            'maps': corrected.maps,
-            'cleaned': self.autoencoder.physical(corrected.cleaned),
+            'score': detection.score,
+            'alarm': detection.score > self.threshold,
+            'modality': detection.logits.argmax(dim=1),
+            'logits': detection.logits,
+            'maps': correction.maps,
+            'corrected': self.autoencoder.physical(correction.signals),
         }
 
-    def _measure(self, batch: Batch, beside_clean: bool = True) -> PerSample:
-        """Everything about each window, and about the clean one beside it."""
-        autoencoder, block = self.autoencoder, self.block
-        observed, known = observed_signals(autoencoder, batch, self.description.modalities)
-        faulty = block(autoencoder, observed, known=known)
-        values = measure_detection(faulty[0], _labels(batch))
-        values |= measure_correction(autoencoder, block, batch, observed, faulty)
-        if beside_clean:
-            of_clean, clean = measure_clean(autoencoder, block, batch)
-            values |= of_clean | measure_gains(autoencoder, faulty, clean)
+    def _measure(self, batch: Batch, with_clean: bool = True) -> PerSample:
+        """All quantities of each window, and of the clean one beside it."""
+        block = self.block
+        observation = observed(self.autoencoder, batch, self.description.modalities)
+        faulty = block(observation)
+        values = measure_detection(faulty[0], labels_of(batch))
+        values |= measure_correction(block, batch, observation, faulty)
+        if with_clean:
+            of_clean, clean = measure_clean(block, batch)
+            values |= of_clean | measure_gains(self.autoencoder, faulty, clean)
         values['sample_id'] = batch.sample_id
         return {k: v.detach().cpu() for k, v in values.items()}
-
-    def _gathered(self, split: str) -> PerSample:
-        return joined(self._collected[split])
-
-
-def _labels(batch: Batch) -> Any:  # noqa: ANN401
-    if batch.labels is None:
-        raise LipfaultError(
-            'stage 2 needs faults: switch them on with data.faults (configs/faults/*.yaml)'
-        )
-    return batch.labels

@@ -1,7 +1,8 @@
 """Settings of stage 2."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import nn
@@ -11,17 +12,17 @@ from lipfault.errors import LipfaultError
 
 @dataclass
 class LossWeights:
-    """Weights of the terms of the objective, and what belongs to them.
+    """Weights of the terms of the objective, and their parameters.
 
     Args:
-        rec: λ_rec, error of the cleaned signals.
+        rec: λ_rec, error of the corrected signals.
         sim: λ_sim, distance of the corrected latent from the clean one.
         con: λ_con, contrastive term of the detector.
         det: Binary cross entropy of the faulty modality.
         map: Binary cross entropy of the fault maps.
-        inf: Error of what the corrector infers where something is hidden.
-        own: Terms that only the block at hand has, see `ComputeBlock.own_terms`.
-        margin: Distance wanted between faulty and clean embeddings.
+        inf: Error of the inpainted signals where they are masked.
+        own: Terms of the block at hand, see `ComputeBlock.own_terms`.
+        margin: Target distance between faulty and clean embeddings.
         pull: Weight of the pull between clean embeddings in the contrastive term.
     """
 
@@ -38,17 +39,18 @@ class LossWeights:
 
 @dataclass
 class FinetuneConfig:
-    """What the stage does beside its losses.
+    """Threshold, masks, clipping and modulation of stage 2.
 
     Args:
         false_alarm_rate: Share of clean validation windows above the threshold, in (0, 1).
-        least_damage: Faults that change the signal by less, in units of the sensor noise, do not
-            train the detector: nothing can tell them from clean samples.
-        seed: Seed of what is hidden from the corrector in training.
-        clip: Largest gradient norm by module of the task (`block.detector`, ...); the unclipped
-            norms are logged.
-        modulation: Layers and their rules, see `lipfault.lipschitz.modulation`; patterns on the
-            names of the block's layers (`corrector.trunk.*`, ...).
+        least_damage: Least damage, in units of the sensor noise, with which a fault trains the
+            detector: a weaker one cannot be told from noise.
+        seed: Seed of the masks of the corrector in training.
+        clip: Largest gradient norm by module of the task (`block.detector`, ...). A glob pattern
+            (`block.parts.*.locator`) clips all its modules by their joint norm. The unclipped norms
+            are logged.
+        modulation: Rules by layer, see `lipfault.lipschitz.modulation`; patterns on the names of
+            the block's layers (`corrector.trunk.*`, ...).
 
     Raises:
         LipfaultError: If the false alarm rate is not between 0 and 1.
@@ -61,23 +63,35 @@ class FinetuneConfig:
     modulation: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse a rate that no threshold has."""
+        """Check the false alarm rate."""
         if not 0 < self.false_alarm_rate < 1:
             raise LipfaultError(
                 f'config.false_alarm_rate: must be above 0 and below 1, got {self.false_alarm_rate}'
             )
 
 
-def require_modules(task: nn.Module, clip: Iterable[str]) -> None:
-    """Refuse to clip the gradient of a module that a task does not have.
+def modules_to_clip(task: nn.Module, clip: Mapping[str, float]) -> dict[str, list[nn.Parameter]]:
+    """Find the trained parameters that are clipped together.
+
+    Args:
+        task: The task.
+        clip: Largest gradient norm by name or glob pattern of modules.
+
+    Returns:
+        Parameters by name or pattern, in the order of the modules.
 
     Raises:
-        LipfaultError: Naming it, and the parts of the block.
+        LipfaultError: If a name or pattern matches no module.
     """
-    known = {name for name, _ in task.named_modules()}
-    for name in clip:
-        if name not in known:
-            parts = [n for n in known if n.startswith('block.') and n.count('.') == 1]
+    modules = dict(task.named_modules())
+    found = {}
+    for pattern in clip:
+        matching = [module for name, module in modules.items() if fnmatchcase(name, pattern)]
+        if not matching:
+            parts = [n for n in modules if n.startswith('block.') and n.count('.') == 1]
             raise LipfaultError(
-                f'config.clip: there is no module {name!r}; there are {", ".join(sorted(parts))}'
+                f'config.clip: no module matches {pattern!r}; there are {", ".join(sorted(parts))}'
             )
+        trained = (p for m in matching for p in m.parameters() if p.requires_grad)
+        found[pattern] = list(dict.fromkeys(trained))  # once each, where modules are nested
+    return found

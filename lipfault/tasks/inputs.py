@@ -1,62 +1,103 @@
-"""Inputs of the compute block: standardized signals, missing values, fault masks."""
+"""Inputs of the compute block: standardized observations and true fault maps of a batch."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from lipfault.batch import Batch, Signals
+from lipfault.batch import Batch
+from lipfault.errors import LipfaultError
 from lipfault.faults.labels import FaultLabels
 from lipfault.faults.presence import split_missing
-from lipfault.modality import Modality
+from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
-from lipfault.models.blocks.base import SideInfo
+from lipfault.models.blocks.observation import Observation, SideInfo
+
+
+def labels_of(batch: Batch) -> FaultLabels:
+    """Return the labels of a batch with injected faults.
+
+    Args:
+        batch: A batch of stage 2.
+
+    Returns:
+        Its labels.
+
+    Raises:
+        LipfaultError: If the batch has none.
+    """
+    if batch.labels is None:
+        raise LipfaultError(
+            'stage 2 needs faults, and the data have none: set data.faults, as '
+            'configs/finetune.yaml does (`--config finetune`)'
+        )
+    return batch.labels
 
 
 def fault_masks(labels: FaultLabels) -> Signals:
-    """True fault maps of each modality, bool, (batch, channel, time) or (batch, 1, height, width).
+    """Return the true fault map of each modality.
 
-    A series is touched only in the channels of the fault; an image in all its channels.
+    Args:
+        labels: Labels of a batch.
+
+    Returns:
+        Bool maps, (batch, channel, time) with the faulty channels of a series only, or
+        (batch, 1, height, width).
     """
     return {
         n: m & labels.channels[n][:, :, None] if m.dim() == 3 else m for n, m in labels.mask.items()
     }
 
 
-def observed_signals(
-    autoencoder: Autoencoder, batch: Batch, modalities: Mapping[str, Modality]
-) -> tuple[Signals, SideInfo]:
-    """Standardized observed signals, finite, and what is known besides.
+def observed(
+    autoencoder: Autoencoder,
+    batch: Batch,
+    modalities: Mapping[str, Modality],
+    is_clean: Tensor | None = None,
+) -> Observation:
+    """Return the observed signals of a batch with their side information.
 
     Args:
-        autoencoder: Standardizes.
-        batch: Observed signals may hold NaN: truly missing values.
-        modalities: What is known of each modality.
+        autoencoder: Stage 1, which standardizes.
+        batch: Observed signals; NaN marks missing values.
+        modalities: Description of each modality.
+        is_clean: (batch,) bool, given in training: the samples without a fault.
 
     Returns:
-        The signals, and where no value arrived and how still the images are.
+        Standardized finite signals, missing values and stillness.
     """
-    signals, known = finite_signals(autoencoder, batch.observed, modalities)
-    return signals, replace(known, stillness=batch.stillness)
+    observation = finite(autoencoder, batch.observed, modalities)
+    observation.side_info.stillness = batch.stillness
+    observation.is_clean = is_clean
+    return observation
 
 
-def finite_signals(
+def finite(
     autoencoder: Autoencoder, signals: Signals, modalities: Mapping[str, Modality]
-) -> tuple[Signals, SideInfo]:
-    """Standardized signals, finite, and where no value arrived.
+) -> Observation:
+    """Return signals with their missing values as side information.
 
     Args:
-        autoencoder: Standardizes.
-        signals: Physical units; may hold NaN: truly missing values.
-        modalities: What is known of each modality.
+        autoencoder: Stage 1, which standardizes.
+        signals: Signals in physical units; NaN marks missing values.
+        modalities: Description of each modality.
+
+    Returns:
+        Standardized finite signals and missing values.
     """
-    finite, present = split_missing(signals, modalities)
+    filled, present = split_missing(signals, modalities)
     missing = {n: ~p if p.dim() == 3 else ~p.all(dim=1, keepdim=True) for n, p in present.items()}
-    return autoencoder.standardized(finite), SideInfo(missing)
+    return Observation(autoencoder.standardized(filled), SideInfo(missing))
 
 
 def worst_faulty(labels: FaultLabels) -> Tensor:
-    """(batch,) int64 index of the faulty modality with the largest damage, -1 for clean samples."""
+    """Return the faulty modality with the largest damage.
+
+    Args:
+        labels: Labels of a batch.
+
+    Returns:
+        (batch,) int64 index of the modality, -1 for clean samples.
+    """
     damage = labels.damage.where(labels.modality, -1.0)
     return torch.where(labels.faulty, damage.argmax(dim=1), -1)

@@ -5,13 +5,20 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from lipfault.batch import Batch, Signals
+from lipfault.batch import Batch
 from lipfault.faults.presence import split_missing
 from lipfault.metrics.recovery import error_per_sample, skill
+from lipfault.modality import Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
 from lipfault.models.relations.relations import Relations, RelationsConfig
 from lipfault.runs.checkpoints import CARD
-from lipfault.tasks.base import BaseTask, OptimizerConfig, channels_last, mean_over, tell_ranges
+from lipfault.tasks.base import (
+    BaseTask,
+    OptimizerConfig,
+    channels_last,
+    log_changed_ranges,
+    mean_over,
+)
 from lipfault.tasks.clean_windows import (
     FIT_LIMIT,
     clean_signals,
@@ -26,12 +33,12 @@ from lipfault.tasks.examples import clean_examples
 class PretrainTask(BaseTask):
     """Trains the autoencoder to reconstruct clean windows of every modality.
 
-    Beside it, without influence on it, it learns how the sensors are related: what the compute
-    block of stage 2 compares with. The autoencoder starts from the patch PCA of the training
-    windows. Logged is, beside the loss, the **skill** of each modality: 1 - MSE / variance.
+    The relations between the sensors are fitted beside it, without influence on it; the compute
+    block of stage 2 uses their residuals. The autoencoder starts from the patch PCA of the training
+    windows. The **skill** of each modality, 1 - MSE / variance, is logged beside the loss.
 
     Args:
-        description: What the DataModule says of its data; linked by the command line.
+        description: Description of the data, linked by the command line.
         coder: Sizes of the autoencoder.
         relations: Sizes of the relations between channels and between modalities.
         optimizer: Optimizer settings.
@@ -64,7 +71,11 @@ class PretrainTask(BaseTask):
         self._examples: dict[str, Any] = {}
 
     def card(self) -> dict[str, Any]:
-        """Stage, description and sizes, from which the autoencoder can be rebuilt."""
+        """Describe the task in plain types.
+
+        Returns:
+            Stage, description and sizes, from which the autoencoder can be rebuilt.
+        """
         coder = {**vars(self.coder_config), 'image_widths': list(self.coder_config.image_widths)}
         relations = {**vars(self.relations_config), 'patches': list(self.relations_config.patches)}
         return super().card() | {
@@ -75,21 +86,29 @@ class PretrainTask(BaseTask):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check the card, and remember on what the autoencoder was trained."""
+        """Check the card, and read the episodes on which the autoencoder was trained.
+
+        Args:
+            checkpoint: The checkpoint.
+        """
         super().on_load_checkpoint(checkpoint)
-        tell_ranges(checkpoint[CARD], self.description.to_dict(), 'the checkpoint')
+        log_changed_ranges(checkpoint[CARD], self.description.to_dict(), 'the checkpoint')
         self.train_split = str(checkpoint[CARD]['train_split'])
         self.train_episodes = list(checkpoint[CARD].get('train_episodes', []))
 
     def check_settings(self) -> None:
-        """Refuse nothing: a rate may be for a modality that these data lack; `setup` tells it."""
+        """Accept all settings: `setup` logs a learning rate for a modality that the data lack."""
 
     def setup(self, stage: str) -> None:
-        """Take what has a closed form from training windows, before a resume."""
+        """Fit the closed-form parts on training windows, before a resume.
+
+        Args:
+            stage: `fit`, `validate`, `test` or `predict`.
+        """
         if stage != 'fit':
             return
         for pattern in self.unmatched():
-            rank_zero_info(f'optimizer.lr_scale: {self.wording(pattern)}')
+            rank_zero_info(f'optimizer.lr_scale: {self.unmatched_message(pattern)}')
         datamodule = recording_data(self.trainer)
         self.train_split = datamodule.train_split
         self.train_episodes = list(datamodule.split_ids[self.train_split])
@@ -100,7 +119,15 @@ class PretrainTask(BaseTask):
             self.relations.fit_start(name, standardized, self.autoencoder.noise(name, modality))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Mean squared errors in units of the variance, averaged over the modalities."""
+        """Compute the mean squared error in units of the variance, averaged over the modalities.
+
+        Args:
+            batch: A batch of clean windows.
+            batch_idx: Place in the epoch.
+
+        Returns:
+            Scalar, with the error of the relations.
+        """
         standardized, latents, output = self._reconstructed(batch)
         loss = mean_over((output[n].float() - x).square().mean() for n, x in standardized.items())
         related = self.relations.error(self.autoencoder, standardized, latents)
@@ -109,11 +136,17 @@ class PretrainTask(BaseTask):
         return loss + related
 
     def on_validation_epoch_start(self) -> None:
-        """Forget earlier results."""
+        """Discard earlier results."""
         self._collected = []
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Collect the loss and the skill of each modality, means over the batch."""
+        """Collect the loss and the skill of each modality, means over the batch.
+
+        Args:
+            batch: A batch of clean windows.
+            batch_idx: Place in the epoch.
+            dataloader_idx: Index of the loader.
+        """
         standardized, latents, output = self._reconstructed(batch)
         errors = {n: (output[n].float() - x).square().mean() for n, x in standardized.items()}
         related = self.relations.error(self.autoencoder, standardized, latents)
@@ -130,13 +163,19 @@ class PretrainTask(BaseTask):
         self.log_dict({f'val/{k}': v.float() for k, v in means.items()})
 
     def on_test_epoch_start(self) -> None:
-        """Forget earlier results."""
+        """Discard earlier results."""
         self._collected = []
         self._examples = {}
         tell_known_episodes(self.train_episodes, recording_data(self.trainer), 'test')
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Collect the error of each window."""
+        """Collect the error of each window.
+
+        Args:
+            batch: A batch of clean windows.
+            batch_idx: Place in the epoch.
+            dataloader_idx: Index of the loader.
+        """
         values = {'sample_id': batch.sample_id}
         for name, errors in self._errors(batch).items():
             values |= {f'{name}/error': errors, f'{name}/spread': self._spread(name, batch)}
@@ -145,7 +184,7 @@ class PretrainTask(BaseTask):
             self._examples = clean_examples(self.autoencoder, batch)
 
     def on_test_epoch_end(self) -> None:
-        """Skill of each modality, next to a PCA with a latent of the same size."""
+        """Compute the skill of each modality, beside a PCA with a latent of the same size."""
         values = joined(self._collected)
         metrics = {
             f'skill/{n}': skill(values[f'{n}/error'], values[f'{n}/spread']) for n in self.names
@@ -155,7 +194,16 @@ class PretrainTask(BaseTask):
         self.log_dict(metrics)
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """Sample ids, latents and reconstruction in physical units."""
+        """Encode and reconstruct a batch.
+
+        Args:
+            batch: A batch; its observed signals are used.
+            batch_idx: Place in the epoch.
+            dataloader_idx: Index of the loader.
+
+        Returns:
+            Sample ids (batch,), latents, and the reconstruction in physical units.
+        """
         finite, _ = split_missing(batch.observed, self.description.modalities)
         latents = self.autoencoder.encode(self.autoencoder.standardized(finite))
         reconstruction = self.autoencoder.physical(self.autoencoder.decode(latents))
@@ -172,10 +220,11 @@ class PretrainTask(BaseTask):
         return standardized, latents, self.autoencoder.decode(latents)
 
     def _errors(self, batch: Batch) -> Signals:
+        """(batch,) mean squared error of the reconstruction, by modality."""
         standardized, _, output = self._reconstructed(batch)
         return {n: error_per_sample(output[n].float(), standardized[n]) for n in self.names}
 
     def _spread(self, name: str, batch: Batch) -> Tensor:
-        """Squared error of each window if the training mean is predicted."""
+        """(batch,) mean squared error of the training mean as a prediction."""
         standardized = self.autoencoder.standardized({name: batch.clean[name]})[name]
         return standardized.square().flatten(1).mean(dim=1)

@@ -1,4 +1,4 @@
-"""What stage 2 takes from stage 1."""
+"""The parts of stage 1 that stage 2 loads from a checkpoint."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,12 +6,14 @@ from typing import Any
 from torch import nn
 
 from lipfault.errors import LipfaultError
-from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
 from lipfault.models.blocks.base import ComputeBlock
-from lipfault.models.relations.relations import Relations
+from lipfault.models.relations.relations import Relations, RelationsConfig
 from lipfault.runs.checkpoints import CARD, find_checkpoint, read_checkpoint
-from lipfault.tasks.base import Description, check_card, tell_ranges
-from lipfault.tasks.checkpoints import autoencoder_from, relations_from
+from lipfault.tasks.base import Description, check_card, log_changed_ranges
+
+ORIGIN = ('coder', 'relations', 'train_split', 'train_episodes')
+"""Entries of the card of stage 1 that stage 2 keeps."""
 
 
 def load_pretrained(
@@ -19,16 +21,16 @@ def load_pretrained(
     description: Description,
     build: Callable[[Autoencoder, Callable[[], Relations]], ComputeBlock],
 ) -> tuple[Autoencoder, ComputeBlock, dict[str, Any], str]:
-    """Autoencoder and relations of a stage-1 checkpoint, with a new compute block on top.
+    """Load autoencoder and relations of stage 1, and build a new compute block on top.
 
     Args:
         path: Checkpoint or run folder; a checkpoint of stage 2 holds the parts, too.
-        description: What the data are like.
-        build: Makes the block from the autoencoder, and from the relations if it asks for them.
+        description: Description of the data.
+        build: Builds the block from the autoencoder, and from the relations if it needs them.
 
     Returns:
-        The autoencoder, the block, what the checkpoint's card says of stage 1, and in words what
-        was loaded and what was not.
+        The autoencoder, the block, the entries of the card that describe stage 1, and a log message
+        of the parts that were loaded.
 
     Raises:
         LipfaultError: If there is no such checkpoint, or it was trained on other modalities.
@@ -43,7 +45,7 @@ def load_pretrained(
     card = checkpoint[CARD]
     wanted = {'stage': card['stage'], 'description': description.to_dict()}
     check_card(card, wanted, str(file))
-    tell_ranges(card, description.to_dict(), str(file))
+    log_changed_ranges(card, description.to_dict(), str(file))
     autoencoder = autoencoder_from(checkpoint)
     loaded: dict[str, nn.Module] = {'autoencoder': autoencoder}
 
@@ -54,12 +56,73 @@ def load_pretrained(
     block = build(autoencoder, relations)
     counts = ', '.join(f'{n} ({len(m.state_dict())} tensors)' for n, m in loaded.items())
     rest = sorted({k.split('.')[0] for k in checkpoint['state_dict']} - set(loaded))
-    words = (
+    message = (
         f'loaded {counts} from {file}; not loaded: {rest or "nothing"}; '
         'the rest of the compute block starts afresh'
     )
-    return autoencoder, block, {k: card[k] for k in ORIGIN if k in card}, words
+    return autoencoder, block, {k: card[k] for k in ORIGIN if k in card}, message
 
 
-ORIGIN = ('coder', 'relations', 'train_split', 'train_episodes')
-"""Entries of the card of stage 1 that stage 2 keeps."""
+def autoencoder_from(checkpoint: dict[str, Any]) -> Autoencoder:
+    """Rebuild the autoencoder of a checkpoint of either stage, with its weights.
+
+    Args:
+        checkpoint: Output of `read_checkpoint`.
+
+    Returns:
+        The autoencoder, on the CPU.
+    """
+    card = checkpoint[CARD]
+    description = Description.from_dict(card['description'])
+    coder = CoderConfig(**(card['coder'] | {'image_widths': tuple(card['coder']['image_widths'])}))
+    autoencoder = Autoencoder(description.modalities, description.steps, coder)
+    _load(autoencoder, checkpoint, 'autoencoder.')
+    return autoencoder
+
+
+def relations_from(checkpoint: dict[str, Any], autoencoder: Autoencoder) -> Relations:
+    """Rebuild the relations of a checkpoint of either stage, with their weights.
+
+    Args:
+        checkpoint: Output of `read_checkpoint`.
+        autoencoder: The autoencoder of the same checkpoint.
+
+    Returns:
+        The relations, on the CPU.
+
+    Raises:
+        LipfaultError: If the checkpoint has none.
+    """
+    card = checkpoint[CARD]
+    if 'relations' not in card:
+        raise LipfaultError(
+            'the checkpoint holds no relations between sensors: it is of an earlier version of '
+            'lipfault; train stage 1 again'
+        )
+    sizes = card['relations'] | {'patches': tuple(card['relations']['patches'])}
+    modalities = Description.from_dict(card['description']).modalities
+    relations = Relations(autoencoder, modalities, RelationsConfig(**sizes))
+    prefix = 'relations.' if card['stage'] == 'pretrain' else 'block.relations.'
+    _load(relations, checkpoint, prefix)
+    return relations
+
+
+def _load(module: nn.Module, checkpoint: dict[str, Any], prefix: str) -> None:
+    """Load the weights whose name starts with a prefix.
+
+    Raises:
+        LipfaultError: If names or shapes differ, as in a checkpoint of an earlier version.
+    """
+    weights = {
+        key.removeprefix(prefix): value
+        for key, value in checkpoint['state_dict'].items()
+        if key.startswith(prefix)
+    }
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if '\n' in str(error) else str(error)
+        raise LipfaultError(
+            f'the checkpoint does not fit this version of lipfault ({first}): it is of an earlier '
+            'version; train the run again'
+        ) from error

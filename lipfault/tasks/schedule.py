@@ -1,4 +1,4 @@
-"""The learning rate over a training: one cycle, also if a resumed run has other steps to go."""
+"""The learning rate over a training: one cycle, adapted when a resumed run changes its length."""
 
 import math
 from typing import cast
@@ -10,44 +10,64 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 
 def planned_steps(trainer: lightning.Trainer) -> int:
-    """Optimizer steps of the whole training; the cycle needs two."""
+    """Count the optimizer steps of the whole training.
+
+    Args:
+        trainer: The trainer.
+
+    Returns:
+        Steps, at least the two that a cycle needs.
+    """
     return max(2, int(trainer.estimated_stepping_batches))
 
 
 def one_cycle(optimizer: Optimizer, steps: int, warmup: float, done: int = 0) -> OneCycleLR:
-    """A cycle over so many steps, after some of them.
+    """Build a one-cycle learning rate schedule.
 
     Args:
-        optimizer: Its groups have the highest rate as `lr` if nothing is done yet, otherwise what
-            a cycle before has noted.
+        optimizer: Optimizer whose groups have the highest rate as `lr` before the first step, as
+            `max_lr` after it.
         steps: Steps of the whole cycle.
         warmup: Share of the steps in which the rate rises.
         done: Steps that are done.
+
+    Returns:
+        The schedule.
+
+    Reference:
+        Smith and Topin 2018, https://arxiv.org/abs/1708.07120.
     """
-    # A rise of exactly one step would have no length: torch divides by it.
+    # A rise of exactly one step has length zero, by which torch divides.
     rise = 0.0 if abs(steps * warmup - 1) < 1e-9 else warmup
     rates = [group['max_lr' if done else 'lr'] for group in optimizer.param_groups]
     return OneCycleLR(optimizer, rates, total_steps=steps, pct_start=rise, last_epoch=done - 1)
 
 
 def share_done(trainer: lightning.Trainer) -> float:
-    """Share of the cycle that is done; 0 where nothing is trained."""
+    """Return the share of the cycle that is done.
+
+    Args:
+        trainer: The trainer.
+
+    Returns:
+        In [0, 1]; 0 without a schedule.
+    """
     if not trainer.lr_scheduler_configs:
         return 0.0
     cycle = cast(OneCycleLR, trainer.lr_scheduler_configs[0].scheduler)
     return cycle.last_epoch / cycle.total_steps
 
 
-def settle_cycle(trainer: lightning.Trainer, batch_idx: int, warmup: float) -> None:
-    """Let the cycle of a resumed run end where the training does.
+def continue_cycle(trainer: lightning.Trainer, batch_idx: int, warmup: float) -> None:
+    """Replace the cycle of a resumed run whose training has another length than before.
 
-    Nothing happens if the whole training has as many steps as before. Otherwise the run goes on in
-    a cycle of the new length, so far from its end as the training is, and says so.
+    The new cycle ends with the training, as many steps from its end as the training is; the change
+    is logged.
 
     Args:
-        trainer: Before a step.
+        trainer: The trainer, before a step.
         batch_idx: Place in the epoch.
-        warmup: As of `one_cycle`.
+        warmup: See `one_cycle`.
     """
     if not trainer.lr_scheduler_configs:
         return
@@ -69,6 +89,7 @@ def settle_cycle(trainer: lightning.Trainer, batch_idx: int, warmup: float) -> N
 
 
 def _steps_to_go(trainer: lightning.Trainer, batch_idx: int) -> int:
+    """Optimizer steps until `max_steps` or `max_epochs`."""
     ahead = trainer.max_steps - trainer.global_step if trainer.max_steps > 0 else math.inf
     if trainer.max_epochs is not None and trainer.max_epochs > 0:
         accumulated = trainer.accumulate_grad_batches

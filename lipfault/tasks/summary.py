@@ -1,42 +1,102 @@
-"""From one number per sample to one number per run."""
+"""From one value per sample to one value per run: the metrics of stage 2."""
 
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from lightning.pytorch.utilities import rank_zero_info
-from torch import Tensor, nn
+from torch import nn
 
 from lipfault.lipschitz.gains.pairwise import Gain, selectivity, summarize
 from lipfault.lipschitz.norms.layer_norms import linear_layers, product
 from lipfault.lipschitz.norms.norms import exact_norm
 from lipfault.metrics.detection import clean_threshold, detection_summary
 from lipfault.metrics.recovery import energy_left, recovery, relative_change, skill
-
-PerSample = dict[str, Tensor]
+from lipfault.tasks.distributed import PerSample
 
 DAMAGE_EDGES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0, float('inf'))
 """Edges of the bins in which recall is reported, in units of the sensor noise."""
 
 
 def calibrate(values: PerSample, false_alarm_rate: float) -> float:
-    """Threshold from the scores of the clean signals of all windows."""
+    """Compute the threshold from the scores of the clean signals of all windows.
+
+    Args:
+        values: Per sample, from `lipfault.tasks.evaluation`.
+        false_alarm_rate: Share of clean windows above the threshold, in (0, 1).
+
+    Returns:
+        The threshold; a higher score is an alarm.
+    """
     return clean_threshold(values['score_clean'], false_alarm_rate)
+
+
+def summarize_validation(
+    values: PerSample, threshold: float, kinds: Sequence[str]
+) -> tuple[dict[str, float], float]:
+    """Compute the metrics of a validation.
+
+    Args:
+        values: Per sample, from `lipfault.tasks.evaluation`.
+        threshold: A higher score is an alarm.
+        kinds: Names of the fault kinds, by the index of the labels.
+
+    Returns:
+        Metrics by key, and the loss by which `best.ckpt` is selected.
+    """
+    found = summarize_detection(values, threshold, kinds)
+    metrics = {f'detection/{k}': v for k, v in found.items()} | summarize_clean(values)
+    metrics |= summarize_faults(values)
+    return metrics, validation_loss(metrics)
+
+
+def summarize_test(
+    collected: Mapping[str, PerSample],
+    threshold: float,
+    kinds: Sequence[str],
+    names: Sequence[str],
+    modules: Mapping[str, nn.Module],
+    sizes: Mapping[nn.Module, tuple[int, ...]],
+) -> dict[str, float]:
+    """Compute the metrics of a test.
+
+    Args:
+        collected: Per sample, from `lipfault.tasks.evaluation`, by split of fault kinds.
+        threshold: A higher score is an alarm.
+        kinds: Names of the fault kinds, by the index of the labels.
+        names: Names of the modalities.
+        modules: Modules whose norms are measured, by name.
+        sizes: Spatial input sizes of convolutions.
+
+    Returns:
+        Metrics by key.
+    """
+    metrics: dict[str, float] = {'detection/threshold': threshold}
+    for split, values in collected.items():
+        prefix = 'detection' if split == 'seen' else 'detection_unseen'
+        found = summarize_detection(values, threshold, kinds)
+        metrics |= {f'{prefix}/{k}': v for k, v in found.items()}
+        metrics |= summarize_faults(values, split)
+    metrics |= summarize_clean(collected['seen'])
+    metrics |= summarize_skill(collected['seen'], names)
+    return metrics | summarize_norms(modules, sizes)
 
 
 def summarize_detection(
     values: PerSample, threshold: float, kinds: Sequence[str]
 ) -> dict[str, float]:
-    """Detection at a threshold, see `lipfault.metrics.detection`; also by damage and by kind.
+    """Compute detection metrics at a threshold, also by damage and by kind.
 
-    `f1_above_noise` and `auroc_above_noise` leave out the faults that change the signal by less
-    than its sensor noise, which nothing can find. `recall_kind_<name>` is there for the kinds that
-    occur.
+    `f1_above_noise` and `auroc_above_noise` leave out the faults whose damage is below the sensor
+    noise, which no detector can find. `recall_kind_<name>` exists for the kinds that occur.
 
     Args:
         values: Per sample, from `lipfault.tasks.evaluation`.
-        threshold: A score above it is an alarm.
-        kinds: Names of the kinds of faults, in the order that labels count them.
+        threshold: A higher score is an alarm.
+        kinds: Names of the fault kinds, by the index of the labels.
+
+    Returns:
+        Metrics by key, see `lipfault.metrics.detection`.
     """
     summary = _detection(values, threshold)
     above = ~values['faulty'] | (values['damage'] >= 1)
@@ -64,11 +124,14 @@ def _detection(values: PerSample, threshold: float) -> dict[str, float]:
 
 
 def summarize_faults(values: PerSample, split: str = 'seen') -> dict[str, float]:
-    """Recovery, energy left and gains along the faults of a split.
+    """Compute recovery, energy left and gains along the faults of a split.
 
     Args:
         values: Per sample, from `lipfault.tasks.evaluation`.
-        split: `seen` or `unseen`, part of the key of what is reported for both.
+        split: `seen` or `unseen`, part of the key of the metrics that exist for both.
+
+    Returns:
+        Metrics by key; empty for a split without faults.
     """
     faulty = {k: v[values['faulty']] for k, v in values.items()}
     if not len(faulty['score']):
@@ -87,10 +150,15 @@ def summarize_faults(values: PerSample, split: str = 'seen') -> dict[str, float]
 
 
 def summarize_clean(values: PerSample) -> dict[str, float]:
-    """What the block does to clean input.
+    """Compute the effect of the correction on clean signals.
 
-    `clean/degradation` is the relative rise of the autoencoder's reconstruction error when it is
-    fed with the cleaned instead of the clean signal; `clean/change` the mean squared change itself.
+    Args:
+        values: Per sample, from `lipfault.tasks.evaluation`.
+
+    Returns:
+        `clean/degradation`, the relative rise of the autoencoder's reconstruction error when its
+        input is corrected, and `clean/change`, the mean squared change of the clean signal in
+        standardized units.
     """
     return {
         'clean/degradation': relative_change(values['harm_before'], values['harm_after']),
@@ -98,25 +166,39 @@ def summarize_clean(values: PerSample) -> dict[str, float]:
     }
 
 
-def summarize_skill(values: PerSample, names: tuple[str, ...]) -> dict[str, float]:
-    """`skill/<modality>` of the stage-1 autoencoder on the clean windows."""
+def summarize_skill(values: PerSample, names: Sequence[str]) -> dict[str, float]:
+    """Compute the skill of the autoencoder of stage 1 on the clean windows.
+
+    Args:
+        values: Per sample, from `lipfault.tasks.evaluation`.
+        names: Names of the modalities.
+
+    Returns:
+        `skill/<modality>`, 1 - MSE / variance.
+    """
     return {
         f'skill/{n}': skill(values[f'skill_error/{n}'], values[f'skill_spread/{n}']) for n in names
     }
 
 
 def summarize_norms(
-    modules: dict[str, nn.Module], sizes: Mapping[nn.Module, tuple[int, ...]]
+    modules: Mapping[str, nn.Module], sizes: Mapping[nn.Module, tuple[int, ...]]
 ) -> dict[str, float]:
-    """Exact `norm/<module>/<layer>` of all layers, and their raw product `norm/<module>`.
+    """Compute the exact spectral norms of all layers, and their product.
 
-    A raw figure as in arXiv 2603.25103: any rescaling inside the network changes it, so read it
-    beside the gains. Nothing for a module without layers.
+    A rescaling of layer weights changes the product without changing the network: read it beside
+    the gains (docs/theory.md, section 6).
 
     Args:
         modules: Modules by name.
-        sizes: Spatial input sizes of convolutions; one that is not among them, since it was never
-            called, is left out.
+        sizes: Spatial input sizes of convolutions; one without, since it was never called, is left
+            out.
+
+    Returns:
+        `norm/<module>/<layer>` and `norm/<module>`; nothing for a module without layers.
+
+    Reference:
+        Altinses and Schwung, https://arxiv.org/abs/2603.25103.
     """
     metrics: dict[str, float] = {}
     for name, module in modules.items():
@@ -132,6 +214,7 @@ def summarize_norms(
 
 
 def _gains(values: PerSample) -> dict[str, float]:
+    """Gains and selectivity of corrector and detector."""
     metrics: dict[str, float] = {}
     gains: dict[str, tuple[Gain, Gain]] = {}
     for module in ('corrector', 'detector'):
@@ -144,13 +227,20 @@ def _gains(values: PerSample) -> dict[str, float]:
         gains[module] = (clean, fault)
     clean, fault = gains['corrector']
     metrics['corrector/selectivity'] = selectivity(clean, fault)
-    clean, fault = gains['detector']  # here the fault is what shall be seen
+    clean, fault = gains['detector']  # the reciprocal: a detector is to amplify faults
     metrics['detector/selectivity'] = selectivity(fault, clean)
     return metrics
 
 
-def validation_loss(metrics: dict[str, float]) -> float:
-    """What `best.ckpt` is chosen by; unknown, which is said, if no window has a fault."""
+def validation_loss(metrics: Mapping[str, float]) -> float:
+    """Compute the loss by which `best.ckpt` is selected.
+
+    Args:
+        metrics: Metrics of a validation.
+
+    Returns:
+        1 - F1 + energy left; NaN, with a log line, if no window of the validation has a fault.
+    """
     if 'corrector/energy_left' not in metrics:
         rank_zero_info(
             'no window of the validation has a fault: val/loss is unknown, and best.ckpt stays '

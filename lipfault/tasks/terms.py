@@ -3,52 +3,59 @@
 import torch
 from torch import Tensor
 
-from lipfault import losses as objective
-from lipfault.batch import Signals
-from lipfault.models.autoencoder.autoencoder import Autoencoder
-from lipfault.models.blocks.base import ComputeBlock, StepData
+from lipfault import losses
+from lipfault.models.blocks.base import ComputeBlock
+from lipfault.models.blocks.step_data import StepData
 from lipfault.tasks.base import mean_over
-from lipfault.tasks.distributed import in_all_processes, mean_of_processes
+from lipfault.tasks.distributed import gather_rows, mean_of_processes
 from lipfault.tasks.finetune_config import LossWeights
 
 
-def terms_of(
-    block: ComputeBlock,
-    autoencoder: Autoencoder,
-    step_data: StepData,
-    hide: Signals,
-    losses: LossWeights,
-) -> dict[str, Tensor]:
-    """The terms by their name in `LossWeights`, unweighted; means over the processes are exact.
+def objective_terms(block: ComputeBlock, step: StepData, weights: LossWeights) -> dict[str, Tensor]:
+    """Compute the terms of the objective, unweighted.
 
     Args:
-        block: What is trained; only one that locates has terms of its fault maps.
-        autoencoder: Stage 1.
-        step_data: A training step of the block.
-        hide: What was hidden from the corrector.
-        losses: Margin and pull of the contrast.
+        block: The compute block; only one that locates has terms of its fault maps.
+        step: Inputs, targets and outputs of the training step.
+        weights: Margin and pull of the contrastive term.
+
+    Returns:
+        Scalars by their name in `LossWeights`; means over the processes are exact.
     """
-    found, corrected, visible = step_data.found, step_data.corrected, step_data.visible
+    detection, correction = step.detection, step.correction
     with torch.no_grad():
-        wanted = autoencoder.encode(step_data.clean)
+        targets = block.autoencoder.encode(step.clean)
     terms = {
-        'rec': objective.reconstruction(corrected.cleaned, step_data.clean),
-        'sim': objective.similarity(corrected.latents, wanted),
-        'con': objective.contrastive(
-            in_all_processes(found.embedding.float()),
-            in_all_processes(step_data.modality.any(dim=1)),
-            losses.margin,
-            losses.pull,
-            in_all_processes(visible),
+        'rec': losses.reconstruction(correction.signals, step.clean),
+        'sim': losses.similarity(correction.latents, targets),
+        'con': losses.contrastive(
+            gather_rows(detection.embedding.float()),
+            gather_rows(step.modality.any(dim=1)),
+            weights.margin,
+            weights.pull,
+            gather_rows(step.visible),
         ),
-        'det': objective.detection(found.logits, step_data.modality, visible, mean_of_processes),
+        'det': losses.detection(detection.logits, step.modality, step.visible, mean_of_processes),
     }
     if block.locates:
         terms['map'] = mean_over(
-            objective.location(maps, step_data.masks)
-            for maps in (found.map_logits, corrected.map_logits)
+            losses.location(maps, step.true_masks)
+            for maps in (detection.map_logits, correction.map_logits)
         )
-        terms['inf'] = objective.hidden_reconstruction(
-            corrected.inferred, step_data.clean, hide, mean_of_processes
+        terms['inf'] = losses.hidden_reconstruction(
+            correction.inpainted, step.clean, step.masks.maps, mean_of_processes
         )
     return terms
+
+
+def weighted_sum(terms: dict[str, Tensor], weights: LossWeights) -> Tensor:
+    """Weight and add the terms of the objective.
+
+    Args:
+        terms: Scalars by their name in `LossWeights`.
+        weights: Their weights.
+
+    Returns:
+        Scalar.
+    """
+    return torch.stack([getattr(weights, key) * term for key, term in terms.items()]).sum()

@@ -20,6 +20,7 @@ from lipfault.callbacks.spectral import SpectralNormMonitor
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation.modulation import modulate
 from lipfault.modality import Modality
+from lipfault.models.blocks.observation import Observation
 
 pytestmark = pytest.mark.filterwarnings(
     'ignore:.*does not have many workers', 'ignore:.*treespec, LeafSpec'
@@ -48,8 +49,11 @@ class Block(nn.Module):
         self.detector.conv = nn.Conv1d(2, 3, 3, padding=1)
         self.detector.layers = nn.Sequential(nn.Linear(24, 8), nn.GELU(), nn.Linear(8, 4))
 
-    def forward(self, autoencoder, signals, known=None):
-        self.known = known
+    def monitored(self):
+        return {'corrector': self.corrector, 'detector': self.detector}
+
+    def forward(self, observation):
+        self.side_info, signals = observation.side_info, observation.signals
         hidden = self.corrector.trunk(signals['imu'].flatten(1))
         heads = [head(hidden) for head in self.corrector.heads.values()]
         embedding = self.detector.layers(self.detector.conv(signals['imu']).flatten(1))
@@ -65,7 +69,7 @@ class Task(lightning.LightningModule):
             modulate(self.block, {'corrector.*': {'mode': mode, 'target': 0.5}})
 
     def training_step(self, batch, batch_idx):
-        corrected, embedding = self.block(self.autoencoder, batch.observed)
+        corrected, embedding = self.block(Observation(batch.observed))
         loss = (corrected - batch.clean['imu']).square().mean() + embedding.square().mean()
         self.log('train/loss', loss)
         return loss
@@ -189,7 +193,7 @@ def test_missing_values_are_told_and_do_no_harm():
     with torch.no_grad():
         values = monitor.look(task, batch)
     assert all(torch.tensor(v).isfinite() for v in values.values())
-    assert torch.equal(task.block.known.missing['imu'], batch.observed['imu'].isnan())
+    assert torch.equal(task.block.side_info.missing['imu'], batch.observed['imu'].isnan())
     same = collate([1, 2, 3])
     same.observed['imu'][0, 1, 2:5] = 0.5  # the middle of the range
     with torch.no_grad():

@@ -27,11 +27,10 @@ def test_episodes_are_whole_and_in_order(data):
 
 
 def test_a_perfect_detector_is_late_by_less_than_a_stride(data, monkeypatch):
-    monkeypatch.setattr(
-        experiment, 'observed_signals', lambda _, batch, __: (batch, None)
-    )  # hands the batch to the detector below
+    # Hands the batch to the detector below.
+    monkeypatch.setattr(experiment, 'observed', lambda _, batch, __: batch)
 
-    def detect(_, batch, known):
+    def detect(batch):
         return SimpleNamespace(score=batch.labels.faulty.float())
 
     block = SimpleNamespace(detect=detect)

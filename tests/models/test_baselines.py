@@ -17,13 +17,15 @@ from lipfault.lipschitz.modulation.modulation import modulate
 from lipfault.losses import detection, reconstruction
 from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
 from lipfault.models.autoencoder.pca import fit_pca
-from lipfault.models.blocks.base import BlockConfig, SideInfo, StepData
 from lipfault.models.blocks.baselines.kalman import Smoother, smoothing_matrix
 from lipfault.models.blocks.baselines.modality_dropout import ModalityDropoutBlock
 from lipfault.models.blocks.baselines.pca import Projection
 from lipfault.models.blocks.baselines.residual_attention import TokenAttention, TokenCoder
 from lipfault.models.blocks.baselines.residual_score import ResidualScore
+from lipfault.models.blocks.config import BlockConfig
+from lipfault.models.blocks.observation import Masks, Observation, SideInfo
 from lipfault.models.blocks.registry import BLOCKS, block_class, build_block
+from lipfault.models.blocks.step_data import StepData
 from lipfault.models.relations.relations import Relations, RelationsConfig
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'block'
@@ -57,22 +59,24 @@ def make(tiny_modalities):
         block = build_block(
             config, autoencoder, lambda: Relations(autoencoder, modalities, sizes), modalities
         )
-        block.fit_start(autoencoder, signals(names, 40, seed=3))
+        block.fit_start(signals(names, 40, seed=3))
         return autoencoder, block.eval()
 
     return build
 
 
-def step_data(autoencoder, block, names=ALL, count=6):
+def step_data(block, names=ALL, count=6):
     observed, clean = signals(names, count), signals(names, count, seed=1)
     masks = {n: (x if x.dim() == 3 else x[:, :1]) > 1 for n, x in observed.items()}
     some = torch.arange(count) % 2 == 0
-    found = block.detect(autoencoder, observed, some)
-    corrected = block.correct(autoencoder, observed, {}, found.map_logits)
+    observation = Observation(observed, is_clean=some)
+    found = block.detect(observation)
+    given = Masks({}, found.map_logits)
+    corrected = block.correct(observation, given)
     draws = Draws.of(0, 0, torch.arange(count))
     modality = torch.stack([m.flatten(1).any(dim=1) for m in masks.values()], dim=1)
     visible = torch.ones(count, dtype=torch.bool)
-    return StepData(observed, clean, masks, modality, visible, found, corrected, draws)
+    return StepData(observation, clean, masks, modality, visible, given, found, corrected, draws)
 
 
 @pytest.mark.parametrize('names', SETS, ids=len)
@@ -82,48 +86,48 @@ def test_any_number_of_modalities_and_missing_values(make, kind, names):
     observed = signals(names)
     observed[names[0]][0] = 0
     missing = {names[0]: torch.ones(6, *SHAPES[names[0]], dtype=torch.bool)}
-    found, corrected = block(autoencoder, observed, known=SideInfo(missing))
+    found, corrected = block(Observation(observed, SideInfo(missing)))
     assert not block.locates
     assert found.logits.shape == (6, len(names))
     assert len(found.embedding) == len(found.scaled) == 6
     assert torch.isfinite(found.score).all()
     for name, signal in observed.items():
-        assert corrected.cleaned[name].shape == signal.shape
-        assert corrected.cleaned[name].dtype == torch.float32
-        assert torch.isfinite(corrected.cleaned[name]).all()
+        assert corrected.signals[name].shape == signal.shape
+        assert corrected.signals[name].dtype == torch.float32
+        assert torch.isfinite(corrected.signals[name]).all()
         assert corrected.latents[name].shape[1:] == autoencoder.latent_shape(name)
         assert found.latents[name].shape[1:] == autoencoder.latent_shape(name)
 
 
 @pytest.mark.parametrize('kind', BASELINES)
 def test_one_sample_does_not_depend_on_the_others(make, kind):
-    autoencoder, block = make(kind)
+    _, block = make(kind)
     observed = signals(ALL)
     whole, single = (
-        block(autoencoder, {n: x[rows] for n, x in observed.items()})
+        block(Observation({n: x[rows] for n, x in observed.items()}))
         for rows in (slice(None), slice(2, 3))
     )
     torch.testing.assert_close(whole[0].logits[2:3], single[0].logits, atol=1e-4, rtol=1e-4)
     for name in ALL:
         torch.testing.assert_close(
-            whole[1].cleaned[name][2:3], single[1].cleaned[name], atol=1e-4, rtol=1e-4
+            whole[1].signals[name][2:3], single[1].signals[name], atol=1e-4, rtol=1e-4
         )
 
 
 @pytest.mark.parametrize('kind', BASELINES)
 def test_weights_come_back(make, kind):
-    autoencoder, block = make(kind)
+    _, block = make(kind)
     block.train()
     for _ in range(3):
-        step_data(autoencoder, block)
+        step_data(block)
     file = io.BytesIO()
     torch.save(block.eval().state_dict(), file)
     file.seek(0)
     _, other = make(kind)
     other.load_state_dict(torch.load(file, weights_only=True))
-    one, two = block(autoencoder, signals(ALL)), other(autoencoder, signals(ALL))
+    one, two = block(Observation(signals(ALL))), other(Observation(signals(ALL)))
     assert torch.equal(one[0].logits, two[0].logits)
-    assert all(torch.equal(one[1].cleaned[n], two[1].cleaned[n]) for n in ALL)
+    assert all(torch.equal(one[1].signals[n], two[1].signals[n]) for n in ALL)
 
 
 def reached(block):
@@ -153,16 +157,16 @@ def test_gradients_reach_what_they_should(make, kind, parts, own):
     if kind == 'unimodal':
         for part in block.corrector.parts.values():
             torch.nn.init.normal_(part.layers[-1].weight)
-    step = step_data(autoencoder, block.train())
-    reconstruction(step.corrected.cleaned, step.clean).backward(retain_graph=True)
+    step = step_data(block.train())
+    reconstruction(step.correction.signals, step.clean).backward(retain_graph=True)
     assert reached(block) == parts
-    terms = block.own_terms(autoencoder, step)
+    terms = block.own_terms(step)
     assert all(torch.isfinite(term) for term in terms.values())
     if own:
         sum(terms.values()).backward(retain_graph=True)
     assert reached(block) == own
     faulty = torch.tensor([[True, False, False]] * 6)
-    detection(step.found.logits, faulty).backward()
+    detection(step.detection.logits, faulty).backward()
     assert reached(block) == (parts if kind == 'residual_attention' else {'detector'})
     assert not any(p.grad is not None for p in autoencoder.parameters())
 
@@ -175,27 +179,24 @@ def test_closed_forms_have_nothing_to_train(make, kind):
 @pytest.mark.parametrize('kind', [k for k in BASELINES if k != 'residual_attention'])
 def test_certificate_is_above_what_is_measured(make, kind):
     names = ('joints', 'force')
-    autoencoder, block = make(kind, names)
+    _, block = make(kind, names)
     clean, other = signals(names, 8), signals(names, 8, seed=9)
     box = Box(*({n: torch.full((1, *SHAPES[n]), end) for n in names} for end in (-6.0, 6.0)))
 
-    def path(observed):
-        return block.clean(autoencoder, observed)
-
     with torch.no_grad():
-        bounds = certify(path, box, block)
+        bounds = certify(block.impute, box, block)
         for source in names:
-            gains = measure(path, clean, other, source)
+            gains = measure(block.impute, clean, other, source)
             for output, found in gains.items():
                 assert 0 <= float(found.max()) <= bounds[output].gains[source] * (1 + 1e-6)
                 assert bounds[output].gains[source] < float('inf')
 
 
 def test_attention_has_no_certificate_and_says_so(make):
-    autoencoder, block = make('residual_attention', ('joints',))
+    _, block = make('residual_attention', ('joints',))
     box = Box(*({'joints': torch.full((1, 4, 32), end)} for end in (-1.0, 1.0)))
     with torch.no_grad(), pytest.raises(LipfaultError, match='attention'):
-        certify(lambda observed: block.clean(autoencoder, observed), box, block)
+        certify(block.impute, box, block)
 
 
 @pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.yaml')), ids=lambda p: p.stem)
@@ -240,25 +241,25 @@ def test_residual_score_is_a_standard_score():
 
 
 def test_rejects_the_modality_at_fault_and_infers_it_from_the_others(make):
-    autoencoder, block = make('detect_reject_correct')
+    _, block = make('detect_reject_correct')
     calm = signals(ALL, 5, seed=3)
     faulty = calm | {'joints': 30 * calm['joints']}
-    one = block.correct(autoencoder, faulty, {})
-    two = block.correct(autoencoder, calm | {'joints': -50 * calm['joints']}, {})
-    torch.testing.assert_close(one.cleaned['joints'], two.cleaned['joints'])
-    torch.testing.assert_close(one.cleaned['joints'], one.inferred['joints'])
+    one = block.correct(Observation(faulty), Masks({}))
+    two = block.correct(Observation(calm | {'joints': -50 * calm['joints']}), Masks({}))
+    torch.testing.assert_close(one.signals['joints'], two.signals['joints'])
+    torch.testing.assert_close(one.signals['joints'], one.inpainted['joints'])
     others = ('camera', 'force')
-    told = {n: torch.zeros_like(x if x.dim() == 3 else x[:, :1]) for n, x in faulty.items()}
-    told['joints'][:, 2, 5:9] = 1
-    three = block.correct(autoencoder, faulty, told)
-    torch.testing.assert_close(three.cleaned['joints'], three.inferred['joints'])
-    assert all(torch.equal(three.cleaned[n], calm[n]) for n in others)
+    oracle = {n: torch.zeros_like(x if x.dim() == 3 else x[:, :1]) for n, x in faulty.items()}
+    oracle['joints'][:, 2, 5:9] = 1
+    three = block.correct(Observation(faulty), Masks(oracle))
+    torch.testing.assert_close(three.signals['joints'], three.inpainted['joints'])
+    assert all(torch.equal(three.signals[n], calm[n]) for n in others)
 
 
 def test_modality_dropout_leaves_one_and_half_of_the_others(make):
-    autoencoder, block = make('modality_dropout')
+    _, block = make('modality_dropout')
     assert isinstance(block, ModalityDropoutBlock)
-    step = step_data(autoencoder, block, count=3000)
+    step = step_data(block, count=3000)
     there = torch.stack([x.flatten(1).any(1) for x in block.kept(step).values()], dim=1)
     assert there.any(dim=1).all()
     assert there.float().mean(dim=0).tolist() == pytest.approx([2 / 3] * 3, abs=0.03)
@@ -270,7 +271,7 @@ def test_modality_dropout_leaves_one_and_half_of_the_others(make):
 def test_posterior_is_the_product_of_the_experts(make):
     autoencoder, block = make('vae', ('joints', 'force'))
     observed = signals(('joints', 'force'))
-    mean, variance = block.posterior(autoencoder, observed)
+    mean, variance = block.posterior(observed)
     grid = torch.linspace(-6, 6, 4001, dtype=torch.float64)
     logarithm = Normal(0, 1).log_prob(grid)
     for name, expert in block.experts.items():
@@ -286,26 +287,26 @@ def test_posterior_is_the_product_of_the_experts(make):
 
 @torch.no_grad()
 def test_divergence_of_the_posterior_from_the_prior(make):
-    autoencoder, block = make('vae')
-    step = step_data(autoencoder, block)
-    mean, variance = block.posterior(autoencoder, step.observed)
+    _, block = make('vae')
+    step = step_data(block)
+    mean, variance = block.posterior(step.observation.signals)
     wanted = kl_divergence(Normal(mean, variance.sqrt()), Normal(0, 1)).sum(1).mean()
     numbers = 3 * 16 * 16 + 4 * 32 + 2 * 64
-    term = block.own_terms(autoencoder, step)['kl']
+    term = block.own_terms(step)['kl']
     assert float(term) == pytest.approx(float(2 * 0.1 * wanted / numbers), rel=1e-4)
 
 
 def test_corrector_is_taught_the_opposite_of_the_discriminator(make, monkeypatch):
-    autoencoder, block = make('adversarial')
+    _, block = make('adversarial')
     gradients = []
     for reversed_ in (True, False):
         if not reversed_:
             monkeypatch.setattr(
                 'lipfault.models.blocks.baselines.adversarial.Reversal.apply', lambda values: values
             )
-        step = step_data(autoencoder, block)
+        step = step_data(block)
         block.zero_grad()
-        block.own_terms(autoencoder, step)['adversarial'].backward()
+        block.own_terms(step)['adversarial'].backward()
         gradients.append([m[0].weight.grad.clone() for m in (block.corrector, block.discriminator)])
     torch.testing.assert_close(gradients[0][0], -gradients[1][0])
     torch.testing.assert_close(gradients[0][1], gradients[1][1])
@@ -355,7 +356,7 @@ def test_attention_is_the_usual_one():
 
 def test_tokens_know_which_of_them_are_faulty(tiny_modalities):
     camera = TokenCoder(tiny_modalities['camera'], 1, 16)
-    assert camera.places == (8, 8)
+    assert camera.grid == (8, 8)
     mask = torch.zeros(1, 1, 16, 16)
     mask[0, 0, 5, 14] = 1
     touched = camera.faulty(mask).view(8, 8)
@@ -367,15 +368,15 @@ def test_tokens_know_which_of_them_are_faulty(tiny_modalities):
 
 
 def test_unimodal_nothing_passes_from_one_modality_to_another(make):
-    autoencoder, block = make('unimodal')
+    _, block = make('unimodal')
     for part in block.corrector.parts.values():
         torch.nn.init.normal_(part.layers[-1].weight)
     one, two = signals(ALL), signals(ALL) | {'camera': signals(ALL, seed=5)['camera']}
-    first, second = block(autoencoder, one), block(autoencoder, two)
+    first, second = block(Observation(one)), block(Observation(two))
     moved = (first[0].logits != second[0].logits).all(dim=0)
     assert moved.tolist() == [name == 'camera' for name in ALL]
     for name in ALL:
-        same = torch.equal(first[1].cleaned[name], second[1].cleaned[name])
+        same = torch.equal(first[1].signals[name], second[1].signals[name])
         assert same == (name != 'camera')
 
 
@@ -392,9 +393,9 @@ def test_kalman_smooths_noise_away_and_is_what_the_filter_gives():
 
 
 def test_kalman_leaves_images_alone(make):
-    autoencoder, block = make('kalman')
+    _, block = make('kalman')
     observed = signals(ALL)
-    restored = block.restore(autoencoder, observed)[1]
+    restored = block.reconstruct(observed)[1]
     assert torch.equal(restored['camera'], observed['camera'])
     assert not torch.equal(restored['joints'], observed['joints'])
 

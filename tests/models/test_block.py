@@ -4,9 +4,12 @@ import torch
 from lipfault.errors import LipfaultError
 from lipfault.losses import attribution
 from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
-from lipfault.models.blocks.base import BlockConfig, Correction, SideInfo, StepData
+from lipfault.models.blocks.config import BlockConfig
 from lipfault.models.blocks.fault_map.block import FaultMapBlock
+from lipfault.models.blocks.observation import Masks, Observation, SideInfo
+from lipfault.models.blocks.outputs import Correction
 from lipfault.models.blocks.registry import build_block
+from lipfault.models.blocks.step_data import StepData
 from lipfault.models.layers.running_scale import RunningScale
 from lipfault.models.relations.relations import Relations, RelationsConfig
 
@@ -28,8 +31,8 @@ def parts(autoencoder, tiny_modalities):
     block = FaultMapBlock(autoencoder, relations, tiny_modalities, SIZES)
     for head in block.corrector.heads.values():
         torch.nn.init.normal_(head.weight, std=0.1)
-    for inpainter in block.inpainters.values():
-        torch.nn.init.normal_(inpainter.end.weight, std=0.1)
+    for part in block.parts.values():
+        torch.nn.init.normal_(part.inpainter.end.weight, std=0.1)
     return autoencoder, block.eval()
 
 
@@ -47,21 +50,21 @@ def full(signals, value):
 
 
 def test_nothing_found_leaves_the_measured_signal(parts, signals):
-    _, corrected = parts[1](parts[0], signals, told=full(signals, 0.0))
+    _, corrected = parts[1](Observation(signals), full(signals, 0.0))
     for name, x in signals.items():
-        assert torch.equal(corrected.cleaned[name], x)
+        assert torch.equal(corrected.signals[name], x)
 
 
 @pytest.mark.parametrize('name', ['camera', 'joints', 'force'])
-def test_what_is_hidden_and_not_looked_at_has_no_influence(parts, signals, name):
-    autoencoder, block = parts
-    hide = full(signals, 0.0)
-    hide[name] = torch.ones_like(hide[name])
-    blind = torch.ones(5, dtype=torch.bool)
+def test_masked_and_opaque_values_have_no_influence(parts, signals, name):
+    _, block = parts
+    maps = full(signals, 0.0)
+    maps[name] = torch.ones_like(maps[name])
+    masks = Masks(maps, opaque=torch.ones(5, dtype=torch.bool))
     other = signals | {name: torch.randn_like(signals[name])}
-    one = block.correct(autoencoder, signals, hide, blind=blind)
-    two = block.correct(autoencoder, other, hide, blind=blind)
-    torch.testing.assert_close(one.cleaned[name], two.cleaned[name])
+    one = block.correct(Observation(signals), masks)
+    two = block.correct(Observation(other), masks)
+    torch.testing.assert_close(one.signals[name], two.signals[name])
 
 
 @pytest.mark.parametrize('name', ['camera', 'joints', 'force'])
@@ -74,15 +77,15 @@ def test_prediction_of_a_modality_does_not_see_it(parts, signals, name):
 
 
 def test_one_sample_does_not_depend_on_the_others(parts, signals):
-    autoencoder, block = parts
-    whole = block.detect(autoencoder, signals)
-    single = block.detect(autoencoder, {n: x[2:3] for n, x in signals.items()})
+    _, block = parts
+    whole = block.detect(Observation(signals))
+    single = block.detect(Observation({n: x[2:3] for n, x in signals.items()}))
     torch.testing.assert_close(whole.logits[2:3], single.logits, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(whole.maps['force'][2:3], single.maps['force'], atol=1e-5, rtol=1e-4)
 
 
 def test_shapes(parts, signals):
-    found, corrected = parts[1](parts[0], signals)
+    found, corrected = parts[1](Observation(signals))
     assert found.logits.shape == (5, 3)
     assert found.score.shape == (5,)
     assert {n: tuple(m.shape) for n, m in found.maps.items()} == {
@@ -90,7 +93,7 @@ def test_shapes(parts, signals):
         'joints': (5, 4, 32),
         'force': (5, 2, 64),
     }
-    assert {n: x.shape for n, x in corrected.cleaned.items()} == {
+    assert {n: x.shape for n, x in corrected.signals.items()} == {
         n: x.shape for n, x in signals.items()
     }
 
@@ -100,9 +103,9 @@ def test_single_modality_works(tiny_modalities):
     autoencoder = Autoencoder(modalities, STEPS, CoderConfig(4, (6,), 8, 16, 12))
     relations = Relations(autoencoder, modalities, SMALL)
     block = FaultMapBlock(autoencoder, relations, modalities, SIZES)
-    found, corrected = block(autoencoder, {'force': torch.randn(2, 2, 64)})
+    found, corrected = block(Observation({'force': torch.randn(2, 2, 64)}))
     assert found.logits.shape == (2, 1)
-    assert torch.isfinite(corrected.cleaned['force']).all()
+    assert torch.isfinite(corrected.signals['force']).all()
 
 
 def test_relations_are_not_trained_in_stage_two(parts):
@@ -113,13 +116,13 @@ def test_relations_are_not_trained_in_stage_two(parts):
 
 def test_paper_block_shares_its_trunk_and_locates_nothing(autoencoder, tiny_modalities, signals):
     block = build_block(BlockConfig('paper', 32, 24, 8), autoencoder, dict, tiny_modalities)
-    found, corrected = block.train()(autoencoder, signals)
+    found, corrected = block.train()(Observation(signals))
     assert not block.locates
     assert found.maps == {}
-    assert {n: x.shape for n, x in corrected.cleaned.items()} == {
+    assert {n: x.shape for n, x in corrected.signals.items()} == {
         n: x.shape for n, x in signals.items()
     }
-    for loss in (found.logits.sum(), corrected.cleaned['joints'].square().sum()):
+    for loss in (found.logits.sum(), corrected.signals['joints'].square().sum()):
         block.zero_grad()
         loss.backward(retain_graph=True)
         assert block.trunk[0].weight.grad.abs().sum() > 0
@@ -148,21 +151,21 @@ def test_running_scale_keeps_its_values_without_clean_samples():
     assert torch.equal(scale.square, before)
 
 
-def test_what_is_missing_is_inferred_and_found(parts, signals):
-    autoencoder, block = parts
+def test_missing_values_are_located_and_inpainted(parts, signals):
+    _, block = parts
     missing = {n: m.bool() for n, m in full(signals, 0.0).items()}
     missing['joints'][:, 1] = True
-    found, corrected = block(autoencoder, signals, known=SideInfo(missing))
+    found, corrected = block(Observation(signals, SideInfo(missing)))
     assert found.maps['joints'][:, 1].min() > 0.999
     assert corrected.maps['joints'][:, 1].min() > 0.99
-    wanted = corrected.inferred['joints'][:, 1]
-    torch.testing.assert_close(corrected.cleaned['joints'][:, 1], wanted, atol=1e-3, rtol=1e-3)
+    wanted = corrected.inpainted['joints'][:, 1]
+    torch.testing.assert_close(corrected.signals['joints'][:, 1], wanted, atol=1e-3, rtol=1e-3)
 
 
 def test_a_repeated_frame_reaches_map_and_score(parts, signals):
-    autoencoder, block = parts
+    _, block = parts
     moving, unknown, still = (
-        block.detect(autoencoder, signals, known=SideInfo(stillness=s))
+        block.detect(Observation(signals, SideInfo(stillness=s)))
         for s in ({'camera': torch.zeros(5)}, {}, {'camera': torch.tensor([1.0, 0, 0, 0, 0])})
     )
     assert torch.equal(moving.score, unknown.score)
@@ -172,10 +175,10 @@ def test_a_repeated_frame_reaches_map_and_score(parts, signals):
     assert changed.tolist() == [True, False, False, False, False]
 
 
-def test_rows_of_what_is_known():
-    known = SideInfo({'a': torch.arange(3)}, {'b': torch.arange(3) / 2}).rows(torch.tensor([2, 0]))
-    assert known.missing['a'].tolist() == [2, 0]
-    assert known.stillness['b'].tolist() == [1.0, 0.0]
+def test_rows_of_side_information():
+    some = SideInfo({'a': torch.arange(3)}, {'b': torch.arange(3) / 2}).rows(torch.tensor([2, 0]))
+    assert some.missing['a'].tolist() == [2, 0]
+    assert some.stillness['b'].tolist() == [1.0, 0.0]
 
 
 def test_a_centered_scale_gives_standard_scores():
@@ -202,12 +205,12 @@ def test_a_little_noise_on_any_channel_is_unusual(parts, channel):
     autoencoder, block = parts
     block.relations.fit_start('joints', smooth(400), torch.full((4,), 0.01))
 
-    def largest(windows, clean=None):
+    def largest(windows, is_clean=None):
         signals = {'joints': windows}
         latents = autoencoder.encode(signals)
-        residuals = [windows, *block.relations.contradictions('joints', windows)]
-        seen = [*residuals, windows]
-        return block.evidence['joints'].scores(seen, latents['joints'], clean)[:, 0]
+        residuals = [windows, *block.relations.residuals('joints', windows)]
+        every = [*residuals, windows]
+        return block.parts['joints'].features.scores(every, latents['joints'], is_clean)[:, 0]
 
     for _ in range(20):
         largest(smooth(64), torch.ones(64, dtype=torch.bool))
@@ -228,47 +231,86 @@ def test_a_centered_scale_tells_a_small_spread_from_none():
 
 
 def test_the_contrastive_term_trains_the_detector_alone(parts, signals):
-    autoencoder, block = parts
+    _, block = parts
     block.train()
     some = torch.tensor([True, False, True, False, False])
     for term, reached in (
         (lambda found: found.embedding.square().sum(), {'detector'}),
         (lambda found: found.logits.sum(), {'detector'}),
-        (lambda found: found.modality_logits.sum(), {'classifiers', 'locators'}),
-        (lambda found: sum(m.sum() for m in found.map_logits.values()), {'locators'}),
+        (lambda found: found.modality_logits.sum(), {'classifier', 'locator'}),
+        (lambda found: sum(m.sum() for m in found.map_logits.values()), {'locator'}),
     ):
         block.zero_grad()
-        term(block.detect(autoencoder, signals, some)).backward()
-        moved = {n.split('.')[0] for n, p in block.named_parameters() if p.grad is not None}
+        term(block.detect(Observation(signals, is_clean=some))).backward()
+        names = [n.split('.') for n, p in block.named_parameters() if p.grad is not None]
+        moved = {n[2] if n[0] == 'parts' else n[0] for n in names}
         assert moved == reached
 
 
-def test_a_suspicion_counts_in_the_score_and_is_learned(parts, signals):
-    autoencoder, block = parts
-    before = block.detect(autoencoder, signals)
-    for classifier in block.classifiers.values():
+def test_a_classifier_adds_to_the_score_and_is_trained(parts, signals):
+    _, block = parts
+    observation = Observation(signals)
+    before = block.detect(observation)
+    for part in block.parts.values():
         with torch.no_grad():
-            classifier.layers[-1].bias += 1
-    after = block.detect(autoencoder, signals)
+            part.classifier.layers[-1].bias += 1
+    after = block.detect(observation)
     torch.testing.assert_close(after.modality_logits, before.modality_logits + 1)
     assert not torch.allclose(after.logits, before.logits)
     modality = torch.tensor([[True, False, False]] * 5)
+    visible = torch.ones(5, dtype=torch.bool)
     step_data = StepData(
-        *[{}] * 3, modality, torch.ones(5, dtype=torch.bool), after, Correction(*[{}] * 4), None
+        observation, {}, {}, modality, visible, Masks({}), after, Correction(*[{}] * 4), None
     )
     expected = attribution(after.modality_logits, modality, step_data.visible)
-    assert block.own_terms(autoencoder, step_data) == {'class': expected}
+    assert block.own_terms(step_data) == {'class': expected}
 
 
 def test_what_is_inferred_stays_in_the_range_of_the_sensor(parts, signals, tiny_modalities):
     autoencoder, block = parts
-    for inpainter in block.inpainters.values():
-        torch.nn.init.normal_(inpainter.end.weight, std=1e3)
-    _, corrected = block(autoencoder, signals, told=full(signals, 1.0))
+    for part in block.parts.values():
+        torch.nn.init.normal_(part.inpainter.end.weight, std=1e3)
+    _, corrected = block(Observation(signals), full(signals, 1.0))
     outside = 0
     for name in tiny_modalities:
         low, high = autoencoder.limits(name)
-        assert (corrected.cleaned[name] >= low - 1e-6).all()
-        assert (corrected.cleaned[name] <= high + 1e-6).all()
-        outside += int((corrected.cleaned[name] >= high - 1e-6).sum())
+        assert (corrected.signals[name] >= low - 1e-6).all()
+        assert (corrected.signals[name] <= high + 1e-6).all()
+        outside += int((corrected.signals[name] >= high - 1e-6).sum())
     assert outside > 0  # else nothing was limited
+
+
+def test_the_map_refiner_keeps_its_scale_in_evaluation(parts, signals):
+    _, block = parts
+    observation = Observation(
+        {n: 5 * x for n, x in signals.items()}, is_clean=torch.ones(5, dtype=torch.bool)
+    )
+    masks = Masks(full(signals, 0.5), full(signals, 0.0), opaque=torch.ones(5, dtype=torch.bool))
+    scales = {n: part.map_refiner.scale.square for n, part in block.parts.items()}
+    before = {n: x.clone() for n, x in scales.items()}
+    block.correct(observation, masks)
+    assert all(torch.equal(scales[n], x) for n, x in before.items())
+    block.train().correct(observation, masks)
+    assert not any(torch.equal(scales[n], x) for n, x in before.items())
+
+
+def test_the_autoencoder_is_no_part_of_the_weights_of_a_block(parts):
+    autoencoder, block = parts
+    assert block.autoencoder is autoencoder
+    assert autoencoder not in list(block.modules())
+    assert not any('coders' in name for name in block.state_dict())
+
+
+def test_there_is_one_object_per_modality(parts):
+    _, block = parts
+    assert set(block.parts) == {'camera', 'joints', 'force'}
+    assert {name for name, _ in block.named_children()} == {
+        'relations', 'corrector', 'parts', 'detector'
+    }  # fmt: skip
+
+
+def test_monitors_are_offered_what_there_is(parts, autoencoder, tiny_modalities):
+    assert list(parts[1].monitored()) == ['corrector', 'detector']
+    block = build_block(BlockConfig('uncorrected'), autoencoder, dict, tiny_modalities)
+    assert list(block.monitored()) == ['detector']
+    assert block.detector.layers is None

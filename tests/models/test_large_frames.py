@@ -8,8 +8,9 @@ import yaml
 
 from lipfault.data.recording import Recording
 from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
-from lipfault.models.blocks.base import BlockConfig
+from lipfault.models.blocks.config import BlockConfig
 from lipfault.models.blocks.fault_map.block import FaultMapBlock
+from lipfault.models.blocks.observation import Observation
 from lipfault.models.relations.relations import Relations
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,6 @@ def test_frames_of_256_px():
     channels = len(modalities['kinematics'].channels)
     signals = {'camera': torch.randn(1, 3, 256, 256), 'kinematics': torch.randn(1, channels, 64)}
     with torch.no_grad():
-        found, corrected = block.eval()(autoencoder.eval(), signals)
+        found, corrected = block.eval()(Observation(signals))
     assert found.map_logits['camera'].shape == (1, 1, 256, 256)
-    assert all(corrected.cleaned[n].shape == x.shape for n, x in signals.items())
+    assert all(corrected.signals[n].shape == x.shape for n, x in signals.items())

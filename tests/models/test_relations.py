@@ -52,8 +52,8 @@ def test_error_trains_nothing_but_the_relations(parts):
 def test_resolutions_are_those_of_the_series(parts):
     _, relations = parts
     for name, signal in related(3).items():
-        views = relations.contradictions(name, signal)
-        assert len(views) == relations.resolutions(name) == (0 if name == 'camera' else 3)
+        views = relations.residuals(name, signal)
+        assert len(views) == relations.residual_count(name) == (0 if name == 'camera' else 3)
         assert all(view.shape == signal.shape for view in views)
 
 
@@ -73,7 +73,7 @@ def test_a_window_shorter_than_the_reach_is_compared_with_what_there_is(tiny_mod
     relations = Relations(autoencoder, modalities, RelationsConfig(patches=(1,), reach=4))
     windows = torch.randn(200, 2, steps)
     relations.fit_start('force', windows, torch.full((2,), 0.1))
-    for residual in relations.contradictions('force', windows):
+    for residual in relations.residuals('force', windows):
         assert residual.shape == windows.shape
         assert residual.isfinite().all()
         assert residual.any()

@@ -9,9 +9,8 @@ import socket
 import pytest
 import torch
 from forked import Started
-from test_stages import COMMON, PRETRAIN
-
 from lipfault.runs.checkpoints import read_checkpoint
+from test_stages import COMMON, PRETRAIN
 
 STRIKE = '''
 import os

@@ -13,11 +13,11 @@ from lipfault.cli.lightning import settings
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation.modulation import modulated
 from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
-from lipfault.models.blocks.base import BlockConfig
+from lipfault.models.blocks.config import BlockConfig
 from lipfault.models.blocks.fault_map.block import FaultMapBlock
 from lipfault.models.relations.relations import Relations, RelationsConfig
 from lipfault.runs.checkpoints import CARD, CONFIG_NAME
-from lipfault.tasks.base import Description, OptimizerConfig, check_card, tell_ranges
+from lipfault.tasks.base import Description, OptimizerConfig, check_card, log_changed_ranges
 from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.finetune_config import FinetuneConfig
 from lipfault.tasks.pretrain import PretrainTask
@@ -63,10 +63,10 @@ def build(tiny_modalities, tmp_path):
 
 
 def test_a_rate_for_nothing_is_refused_with_what_there_is(build):
-    task = build(lr_scale={'block.locators.*': 2.0, 'block.locatrs.*': 50.0})
-    with pytest.raises(LipfaultError, match=r"'block\.locatrs\.\*' .*block\.locators\.joints\.\*"):
+    task = build(lr_scale={'block.parts.*.locator.*': 2.0, 'block.locatrs.*': 50.0})
+    with pytest.raises(LipfaultError, match=r"'block\.locatrs\.\*' .*block\.parts\.joints\.\*"):
         task.check_settings()
-    build(lr_scale={'block.locators.*': 2.0}).check_settings()
+    build(lr_scale={'block.parts.*.locator.*': 2.0}).check_settings()
 
 
 def test_stage_one_tells_of_rates_for_nothing(tiny_modalities):
@@ -74,7 +74,7 @@ def test_stage_one_tells_of_rates_for_nothing(tiny_modalities):
     task = stage_one(tiny_modalities, optimizer=OptimizerConfig(lr_scale=patterns))
     task.check_settings()
     assert task.unmatched() == ['*.coders.nose.*']
-    assert 'autoencoder.coders.camera.*' in task.wording('*.coders.nose.*')
+    assert 'autoencoder.coders.camera.*' in task.unmatched_message('*.coders.nose.*')
 
 
 def test_clipping_of_nothing_is_refused_with_what_there_is(build):
@@ -122,13 +122,13 @@ def test_images_that_do_not_fit_the_block_are_named(tiny_modalities):
 
 
 def test_a_run_with_modulated_convolutions_can_be_loaded(build, tmp_path):
-    rules = {'locators.*': {'mode': 'cap', 'target': 3.0}}
+    rules = {'parts.*.locator.*': {'mode': 'cap', 'target': 3.0}}
     task = build(modulation=rules)
-    views = torch.randn(2, task.block.locators['joints'].net.start.in_channels, 32)
-    task.block.train().locators['joints'](views)
+    views = torch.randn(2, task.block.parts['joints'].locator.net.start.in_channels, 32)
+    task.block.train().parts['joints'].locator(views)
     checkpoint = {CARD: task.card(), 'state_dict': task.state_dict()}
     other = build(modulation=rules)
-    name = 'block.locators.joints.net.start.parametrizations.weight.0.right'
+    name = 'block.parts.joints.locator.net.start.parametrizations.weight.0.right'
     assert other.state_dict()[name].numel() == 0 < checkpoint['state_dict'][name].numel()
     other.check_checkpoint(checkpoint)
     other.load_state_dict(checkpoint['state_dict'])
@@ -164,7 +164,7 @@ def test_other_ranges_are_told_in_one_line(build, tiny_modalities, monkeypatch):
     assert len(lines) == 1
     assert re.search(r'first\.ckpt: force\.noise is \[0\.1, 0\.2\], was \[0\.2, 0\.2\]$', lines[0])
     card = stage_one(tiny_modalities).card()
-    tell_ranges(card, card['description'], 'itself')
+    log_changed_ranges(card, card['description'], 'itself')
     assert len(lines) == 1
 
 

@@ -139,7 +139,9 @@ def test_a_trained_task_is_the_one_of_the_run(runs):
 
 
 def test_what_is_no_trained_task_is_named(runs, tmp_path):
-    with pytest.raises(LipfaultError, match="stage 'pretrain', not of stage 2"):
+    with pytest.raises(
+        LipfaultError, match=r'a checkpoint of stage 1 .*lipfault fit --config finetune'
+    ):
         trained_task(str(runs / 'pretrain'))
     alone = tmp_path / 'checkpoints'
     alone.mkdir()
@@ -166,7 +168,7 @@ def test_settings_of_another_version_are_named(runs, tmp_path):
         ['--model.block.kind', 'uncorrected', '--model.config.clip={}',
          '--model.config.modulation={}'],
         [MISSING, '--trainer.callbacks+=lipfault.callbacks.jacobian.JacobianMonitor'],
-        ['--model.config.modulation={locators.*: {mode: cap, target: 3.0}}',
+        ['--model.config.modulation={parts.*.locator.*: {mode: cap, target: 3.0}}',
          '--trainer.num_sanity_val_steps', 2, '--data.batch_size', 4],
     ],
     ids=['block as published', 'terms of its own', 'nothing to train', 'missing values',

@@ -7,11 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from lipfault.errors import LipfaultError
-from lipfault.modality import Modality
+from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.coders import ImageCoder, SeriesCoder
 from lipfault.models.autoencoder.standardize import Standardize
-
-Signals = dict[str, Tensor]
 
 
 @dataclass
@@ -19,14 +17,15 @@ class CoderConfig:
     """Sizes of the autoencoder.
 
     Args:
-        image_latent: Numbers kept at each latent position of an image; at most, with `image_kept`.
+        image_latent: Latent channels of an image; the largest number at a position, with
+            `image_kept`.
         image_widths: Channels after each halving of the image; three halvings give 8x8 patches.
-        series_latent: Numbers kept at each latent position of a series.
+        series_latent: Latent channels of a series.
         series_patch: Time steps per latent position, an even number; where that is the whole
             window, as in the shipped configurations, the latent has one position.
         series_width: Channels of the nonlinear path of a series.
-        image_kept: If given, each place has a linear basis of its own, and so many numbers are kept
-            of an image in all, where the variance is.
+        image_kept: If given, each position has a linear basis of its own, and the latent of an
+            image keeps so many dimensions in all, those of the largest variance.
     """
 
     image_latent: int = 8
@@ -46,8 +45,11 @@ class Autoencoder(nn.Module):
         config: Sizes.
 
     Raises:
-        LipfaultError: If an image or a window is not a whole number of patches, or that of a series
-            is odd.
+        LipfaultError: If an image or a window is not a whole number of patches, or the patch of a
+            series is odd.
+
+    Reference:
+        Altinses and Schwung, stage 1, https://arxiv.org/abs/2603.25103.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class Autoencoder(nn.Module):
         steps: Mapping[str, int],
         config: CoderConfig | None = None,
     ) -> None:
-        """Build the coders; they know nothing until `fit_start` or a checkpoint."""
+        """Build the coders, with a linear path that `fit_start` or a checkpoint sets."""
         super().__init__()
         config = config or CoderConfig()
         self.names, self.steps = tuple(modalities), dict(steps)
@@ -66,12 +68,19 @@ class Autoencoder(nn.Module):
         )
 
     def latent_shape(self, name: str) -> tuple[int, ...]:
-        """(latent channel, position ...) of one modality, without the batch."""
+        """Return the latent shape of one modality.
+
+        Args:
+            name: The modality.
+
+        Returns:
+            (latent channel, position ...), without the batch.
+        """
         shape: tuple[int, ...] = self._coder(name).latent_shape
         return shape
 
     def fit_start(self, name: str, signals: Tensor) -> None:
-        """Take standardization and linear path of one modality from clean training signals.
+        """Fit standardization and linear path of one modality on clean training signals.
 
         Args:
             name: The modality.
@@ -82,48 +91,117 @@ class Autoencoder(nn.Module):
         self._coder(name).start_from_pca(standardize(signals))
 
     def latent_size(self, name: str) -> int:
-        """How many numbers the latent of one modality holds."""
+        """Count the latent dimensions of one modality.
+
+        Args:
+            name: The modality.
+
+        Returns:
+            Dimensions in use.
+        """
         return self._coder(name).latent_size
 
     def importance(self, name: str) -> Tensor:
-        """What each number of a latent does to the signal, shaped as the latent.
+        """Return the squared effect of each latent dimension on the signal.
 
-        The squared norm of its kernel in the linear path of the decoder.
+        Args:
+            name: The modality.
+
+        Returns:
+            Squared norm of its kernel in the linear path of the decoder, shaped as the latent.
         """
         return self._coder(name).importance().expand(self.latent_shape(name))
 
     def noise(self, name: str, modality: Modality) -> Tensor:
-        """(channel,) sensor noise of one modality in standardized units."""
+        """Return the sensor noise of one modality.
+
+        Args:
+            name: The modality.
+            modality: Its description.
+
+        Returns:
+            (channel,) standard deviation in standardized units.
+        """
         scale = self._standardize(name).scale
         return torch.tensor(modality.noise, device=scale.device) / scale.flatten()
 
     def limits(self, name: str) -> tuple[Tensor, Tensor]:
-        """Ends of a sensor's physical range in standardized units, of the shape of its mean."""
+        """Return a sensor's physical range.
+
+        Args:
+            name: The modality.
+
+        Returns:
+            Lower and upper end in standardized units, broadcastable to the signal.
+        """
         standardize = self._standardize(name)
         return standardize(standardize.low), standardize(standardize.high)
 
     def standardized(self, signals: Signals) -> Signals:
-        """Signals in the units of the model: zero mean, unit variance."""
+        """Standardize signals.
+
+        Args:
+            signals: Signals in physical units.
+
+        Returns:
+            Signals of zero mean and unit variance, of the same shapes.
+        """
         return {n: _channels_last(self._standardize(n)(x)) for n, x in signals.items()}
 
     def physical(self, standardized: Signals) -> Signals:
-        """Standardized signals back in physical units."""
+        """Return standardized signals to physical units.
+
+        Args:
+            standardized: Standardized signals.
+
+        Returns:
+            Signals in physical units, of the same shapes.
+        """
         return {n: self._standardize(n).inverse(x) for n, x in standardized.items()}
 
     def encode(self, standardized: Signals) -> Signals:
-        """Latent of every modality, (batch, latent channel, position ...)."""
+        """Encode signals.
+
+        Args:
+            standardized: Standardized signals.
+
+        Returns:
+            Latent of every modality, (batch, latent channel, position ...).
+        """
         return {n: self._coder(n).encode(x) for n, x in standardized.items()}
 
     def decode(self, latents: Signals) -> Signals:
-        """Standardized reconstruction of every modality that has a latent here."""
+        """Decode latents.
+
+        Args:
+            latents: Latents of some modalities, (batch, latent channel, position ...).
+
+        Returns:
+            Their standardized signals.
+        """
         return {n: self._coder(n).decode(z) for n, z in latents.items()}
 
     def synthesized(self, name: str, change: Tensor) -> Tensor:
-        """What the linear path of the decoder makes of a change of the latent of one modality."""
+        """Decode a change of the latent of one modality by the linear path alone.
+
+        Args:
+            name: The modality.
+            change: (batch, latent channel, position ...).
+
+        Returns:
+            The change of the standardized signal, shaped as the signal.
+        """
         return self._coder(name).synthesized(change.float())
 
     def forward(self, standardized: Signals) -> Signals:
-        """Standardized reconstruction of standardized signals."""
+        """Reconstruct signals.
+
+        Args:
+            standardized: Standardized signals.
+
+        Returns:
+            Their reconstruction, standardized.
+        """
         return self.decode(self.encode(standardized))
 
     def _coder(self, name: str) -> ImageCoder | SeriesCoder:
@@ -136,7 +214,7 @@ class Autoencoder(nn.Module):
 
 
 def _channels_last(signal: Tensor) -> Tensor:
-    """Images channels last in memory, which convolutions compute faster; the same values."""
+    """Images in channels-last memory format, faster for convolutions; equal values."""
     if signal.dim() == 4:
         return signal.contiguous(memory_format=torch.channels_last)
     return signal

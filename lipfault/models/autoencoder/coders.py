@@ -1,9 +1,9 @@
 """Convolutional encoders and decoders whose latent keeps positions.
 
-Each is a linear path plus a nonlinear one. The linear path is a patch PCA written as a strided
-convolution; the nonlinear path starts at zero, so that training starts from the patch PCA and can
-only improve on it. Both paths are convolutions: a fault changes only latent positions whose
-receptive field it touches.
+Each coder is the sum of a linear and a nonlinear path. The linear path is a patch PCA as a strided
+convolution; the nonlinear path starts at zero, so that training starts from the patch PCA. Both
+paths are convolutions: a fault changes only the latent positions whose receptive field it touches
+(docs/theory.md, section 3).
 """
 
 from itertools import pairwise
@@ -24,7 +24,7 @@ from lipfault.models.autoencoder.position_coder import PositionCoder
 
 
 def _zero(layer: nn.Conv1d | nn.Conv2d) -> nn.Conv1d | nn.Conv2d:
-    """The layer, giving zero until it is trained."""
+    """The layer with weights of zero."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -32,11 +32,12 @@ def _zero(layer: nn.Conv1d | nn.Conv2d) -> nn.Conv1d | nn.Conv2d:
 
 
 def _count(shape: tuple[int, ...]) -> int:
+    """Elements of a shape."""
     return torch.Size(shape).numel()
 
 
 def _bias(layer: nn.ConvTranspose1d) -> Tensor:
-    """(channel, 1), zero if it has none."""
+    """Bias of a layer, (channel, 1), zero if it has none."""
     return layer.weight.new_zeros(1, 1) if layer.bias is None else layer.bias[:, None]
 
 
@@ -46,11 +47,11 @@ class ImageCoder(nn.Module):
     Args:
         channels: Channels of the image.
         size: (height, width) in pixels, multiples of the patch.
-        latent_channels: Numbers kept at each latent position.
+        latent_channels: Latent channels.
         widths: Channels of the nonlinear path after each halving of the resolution; the patch is
             2 to the power of their number.
-        kept: If given, the linear path has a basis of its own at each place, and so many numbers
-            of the latent are kept in all, where the variance is; the others are zero.
+        kept: If given, the linear path has a basis of its own at each position, and the latent
+            keeps so many dimensions in all, those of the largest variance; the others are zero.
     """
 
     def __init__(
@@ -77,7 +78,8 @@ class ImageCoder(nn.Module):
         self.encoder = nn.Sequential(
             *halvings, _zero(nn.Conv2d(widths[-1], latent_channels, 3, padding=1))
         )
-        self.place = nn.Parameter(torch.zeros(widths[-1], *self.latent_shape[1:]))
+        # Position embedding: in the frames of a fixed camera a pixel has a meaning of its own.
+        self.position = nn.Parameter(torch.zeros(widths[-1], *self.latent_shape[1:]))
         self.decoder_start = nn.Conv2d(latent_channels, widths[-1], 3, padding=1)
         doublings: list[nn.Module] = []
         for before, after in pairwise(reversed(widths)):
@@ -87,7 +89,7 @@ class ImageCoder(nn.Module):
 
     @property
     def latent_size(self) -> int:
-        """How many numbers the latent of an image holds."""
+        """Latent dimensions in use."""
         return (
             self.linear.kept
             if isinstance(self.linear, PositionCoder)
@@ -95,43 +97,66 @@ class ImageCoder(nn.Module):
         )
 
     def encode(self, images: Tensor) -> Tensor:
-        """Latent (batch, latent channel, row, column) of images (batch, channel, height, width)."""
+        """Encode images.
+
+        Args:
+            images: (batch, channel, height, width), standardized.
+
+        Returns:
+            Latent (batch, latent channel, row, column).
+        """
         latent: Tensor = self.linear.encode(images) + self.encoder(images)
         return latent * self.linear.active if isinstance(self.linear, PositionCoder) else latent
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Images (batch, channel, height, width) of a latent (batch, latent channel, row, column).
+        """Decode latents.
 
-        A learned map of places tells the nonlinear path where it is: the camera does not move.
+        Args:
+            latent: (batch, latent channel, row, column).
+
+        Returns:
+            Images (batch, channel, height, width).
         """
         images: Tensor = self.linear.decode(latent) + self.decoder(
-            self.decoder_start(latent) + self.place
+            self.decoder_start(latent) + self.position
         )
         return images
 
     def synthesized(self, change: Tensor) -> Tensor:
-        """What the linear path alone makes of a change of the latent."""
+        """Decode a change of the latent by the linear path alone.
+
+        Args:
+            change: (batch, latent channel, position ...).
+
+        Returns:
+            The change of the signal, shaped as the signal.
+        """
         return self.linear.decode(change)
 
     def importance(self) -> Tensor:
-        """What each number of the latent does to the image, broadcastable to the latent."""
+        """Return the squared effect of each latent dimension on the image.
+
+        Returns:
+            Squared norms, broadcastable to the latent.
+        """
         return self.linear.importance()
 
     def start_from_pca(self, images: Tensor) -> None:
-        """Set the linear path to the PCA of patches of images (sample, channel, height, width).
+        """Set the linear path to the PCA of image patches, scaled to a latent of unit variance.
 
-        Latent numbers are scaled to unit variance.
+        Args:
+            images: (sample, channel, height, width), standardized.
         """
         self.linear.start_from_pca(images)
 
 
 class PatchCoder(nn.Module):
-    """Encodes every patch of an image in the same basis, and decodes it.
+    """Linear coder with one basis for all patches of an image.
 
     Args:
         channels: Channels of the image.
         patch: Pixels of a patch in each direction.
-        latent_channels: Numbers kept at each place.
+        latent_channels: Latent channels.
     """
 
     def __init__(self, channels: int, patch: int, latent_channels: int) -> None:
@@ -142,26 +167,44 @@ class PatchCoder(nn.Module):
         self.synthesis = ImagePatchConvTranspose(latent_channels, channels, patch)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Latent (batch, latent channel, row, column) of images (batch, channel, height, width)."""
+        """Encode images.
+
+        Args:
+            images: (batch, channel, height, width), standardized.
+
+        Returns:
+            Latent (batch, latent channel, row, column).
+        """
         latent: Tensor = self.analysis(images)
         return latent
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Images (batch, channel, height, width) of latents (batch, channel, row, column)."""
+        """Decode latents.
+
+        Args:
+            latent: (batch, latent channel, row, column).
+
+        Returns:
+            Images (batch, channel, height, width).
+        """
         images: Tensor = self.synthesis(latent)
         return images
 
     def importance(self) -> Tensor:
-        """(latent channel, 1, 1), what each channel of the latent does to the image."""
+        """Return the squared effect of each latent channel on the image.
+
+        Returns:
+            Squared norms of the kernels, (latent channel, 1, 1).
+        """
         weight = self.synthesis.weight.detach()
         return weight.square().flatten(1).sum(dim=1)[:, None, None]
 
     @torch.no_grad()
     def start_from_pca(self, images: Tensor) -> None:
-        """Take the basis from the PCA of all patches of images (sample, channel, height, width).
+        """Set the basis to the PCA of all image patches.
 
         Args:
-            images: Of zero mean at each pixel.
+            images: (sample, channel, height, width), of zero mean at each pixel.
         """
         patches = rearrange(
             images, 'n c (h p) (w q) -> (n h w) (c p q)', p=self.patch, q=self.patch
@@ -177,13 +220,13 @@ class PatchCoder(nn.Module):
 class SeriesCoder(nn.Module):
     """Encoder and decoder of standardized series.
 
-    The linear path looks half a patch beyond each patch, so that training can turn the patch PCA
-    into a lapped transform.
+    The kernels of the linear path overlap by half a patch on either side, so that training can turn
+    the patch PCA into a lapped transform.
 
     Args:
         channels: Channels of the series.
         steps: Length of the window, a multiple of `patch`.
-        latent_channels: Numbers kept at each latent position.
+        latent_channels: Latent channels.
         patch: Time steps per latent position, even.
         width: Channels of the nonlinear path.
     """
@@ -214,30 +257,53 @@ class SeriesCoder(nn.Module):
 
     @property
     def latent_size(self) -> int:
-        """How many numbers the latent of a window holds."""
+        """Latent dimensions."""
         return _count(self.latent_shape)
 
     def synthesized(self, change: Tensor) -> Tensor:
-        """What the linear path alone makes of a change of the latent."""
+        """Decode a change of the latent by the linear path alone.
+
+        Args:
+            change: (batch, latent channel, position ...).
+
+        Returns:
+            The change of the signal, shaped as the signal.
+        """
         signal: Tensor = self.linear_decoder(change) - _bias(self.linear_decoder)
         return signal
 
     def importance(self) -> Tensor:
-        """(latent channel, 1), what each channel of the latent does to the series."""
+        """Return the squared effect of each latent channel on the series.
+
+        Returns:
+            Squared norms of the kernels, (latent channel, 1).
+        """
         return self.linear_decoder.weight.detach().square().flatten(1).sum(dim=1)[:, None]
 
     def encode(self, series: Tensor) -> Tensor:
-        """Latent (batch, latent channel, position) of series (batch, channel, time).
+        """Encode series, always in float32.
 
-        Always in float32: a quiet sensor's error is below the resolution of bfloat16.
+        Args:
+            series: (batch, channel, time), standardized.
+
+        Returns:
+            Latent (batch, latent channel, position), float32.
         """
+        # The error of a quiet sensor is below the resolution of bfloat16.
         with torch.autocast(series.device.type, enabled=False):
             series = series.float()
             latent: Tensor = self.linear_encoder(series) + self.encoder(series)
         return latent
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Series (batch, channel, time) of a latent (batch, latent channel, position)."""
+        """Decode latents, always in float32.
+
+        Args:
+            latent: (batch, latent channel, position).
+
+        Returns:
+            Series (batch, channel, time), standardized, float32.
+        """
         with torch.autocast(latent.device.type, enabled=False):
             latent = latent.float()
             detail = rearrange(self.decoder(latent), 'b (c p) t -> b c (t p)', p=self.patch)
@@ -246,9 +312,10 @@ class SeriesCoder(nn.Module):
 
     @torch.no_grad()
     def start_from_pca(self, series: Tensor) -> None:
-        """Set the linear path to the PCA of all patches of series (sample, channel, time).
+        """Set the linear path to the PCA of all patches, scaled to a latent of unit variance.
 
-        Latent channels are scaled to unit variance.
+        Args:
+            series: (sample, channel, time), standardized.
         """
         patches = rearrange(series, 'n c (t p) -> (n t) (c p)', p=self.patch)
         pca = fit_pca(patches, self.latent_shape[0])
@@ -256,7 +323,7 @@ class SeriesCoder(nn.Module):
         kernels = rearrange(pca.components, 'm (c p) -> m c p', p=self.patch)
         initialize_inner(self.linear_encoder, kernels / spread[:, None, None])
         initialize_inner(self.linear_decoder, kernels * spread[:, None, None])
-        # The mean of each place in a patch: a bias of the linear path has only one for all of them.
+        # The mean of each time step of a patch: a bias of the linear path has one for all of them.
         centre = pca.components @ pca.mean / spread
         self.linear_encoder.bias.copy_(-centre)  # type: ignore[union-attr]
         self.decoder[-1].bias.copy_(pca.mean)  # type: ignore[operator]

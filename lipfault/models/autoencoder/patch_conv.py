@@ -1,7 +1,7 @@
 """Strided convolutions over patches, computed as one matrix product.
 
-Same parameters, same result and the same operator as torch's own convolutions; with kernels as
-large as these the product and its gradients are faster on a CPU.
+Parameters, result and operator are those of torch's own convolutions; with kernels of this size
+the product and its gradients are faster on a CPU.
 """
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 class PatchConv1d(nn.Conv1d):
-    """Convolution that looks half a patch beyond each patch of the series.
+    """Convolution whose kernel extends half a patch beyond each patch of the series.
 
     Args:
         channels: Channels of the series.
@@ -25,15 +25,23 @@ class PatchConv1d(nn.Conv1d):
         self.patch = patch
 
     def forward(self, input: Tensor) -> Tensor:
-        """(batch, out, position) of (batch, channel, time)."""
+        """Apply the convolution.
+
+        Args:
+            input: (batch, channel, time).
+
+        Returns:
+            (batch, out, position).
+        """
         padded = functional.pad(input, (self.patch // 2, self.patch // 2))
-        pieces = padded.unfold(2, 2 * self.patch, self.patch)
-        rows = rearrange(pieces, 'b c t k -> b t (c k)')
+        # (batch, channel, position, 2 x patch)
+        patches = padded.unfold(2, 2 * self.patch, self.patch)
+        rows = rearrange(patches, 'b c t k -> b t (c k)')
         return functional.linear(rows, self.weight.flatten(1), self.bias).transpose(1, 2)
 
 
 class PatchConvTranspose1d(nn.ConvTranspose1d):
-    """Adjoint of `PatchConv1d`: overlapping patches added up.
+    """Adjoint of `PatchConv1d`: the sum of overlapping patches.
 
     Args:
         channels: Channels of the latent.
@@ -47,18 +55,27 @@ class PatchConvTranspose1d(nn.ConvTranspose1d):
         self.patch = patch
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """(batch, out, time) of (batch, channel, position)."""
+        """Apply the transposed convolution.
+
+        Args:
+            input: (batch, channel, position).
+            output_size: Without effect; part of the signature of torch.
+
+        Returns:
+            (batch, out, time).
+        """
         rows = input.transpose(1, 2) @ self.weight.flatten(1)
-        pieces = rearrange(rows, 'b t (c h p) -> h b c t p', h=2, p=self.patch)
-        first = functional.pad(pieces[0], (0, 0, 0, 1))
-        second = functional.pad(pieces[1], (0, 0, 1, 0))
+        # Each kernel covers two patches: its halves are added with a shift of one position.
+        halves = rearrange(rows, 'b t (c h p) -> h b c t p', h=2, p=self.patch)
+        first = functional.pad(halves[0], (0, 0, 0, 1))
+        second = functional.pad(halves[1], (0, 0, 1, 0))
         whole = rearrange(first + second, 'b c t p -> b c (t p)')
         series = whole[:, :, self.patch // 2 : -(self.patch - self.patch // 2)]
         return series if self.bias is None else series + self.bias[:, None]
 
 
 class ImagePatchConv(nn.Conv2d):
-    """Convolution over patches that do not overlap, without bias.
+    """Convolution over non-overlapping patches, without bias.
 
     Args:
         channels: Channels of the image.
@@ -72,7 +89,14 @@ class ImagePatchConv(nn.Conv2d):
         self.patch = patch
 
     def forward(self, input: Tensor) -> Tensor:
-        """(batch, out, row, column) of (batch, channel, height, width)."""
+        """Apply the convolution.
+
+        Args:
+            input: (batch, channel, height, width).
+
+        Returns:
+            (batch, out, row, column).
+        """
         rows = rearrange(input, 'b c (h p) (w q) -> b h w (c p q)', p=self.patch, q=self.patch)
         return rearrange(functional.linear(rows, self.weight.flatten(1)), 'b h w m -> b m h w')
 
@@ -92,7 +116,15 @@ class ImagePatchConvTranspose(nn.ConvTranspose2d):
         self.patch = patch
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """(batch, out, height, width) of (batch, channel, row, column)."""
+        """Apply the transposed convolution.
+
+        Args:
+            input: (batch, channel, row, column).
+            output_size: Without effect; part of the signature of torch.
+
+        Returns:
+            (batch, out, height, width).
+        """
         kernels = rearrange(self.weight, 'm c p q -> m (p q c)')
         rows = rearrange(input, 'b m h w -> b h w m') @ kernels
         pixels = rearrange(rows, 'b h w (p q c) -> b (h p) (w q) c', p=self.patch, q=self.patch)
@@ -100,10 +132,10 @@ class ImagePatchConvTranspose(nn.ConvTranspose2d):
 
 
 def initialize_inner(layer: PatchConv1d | PatchConvTranspose1d, kernels: Tensor) -> None:
-    """Set the kernel to zero outside the patch itself, without bias.
+    """Set the kernel to zero outside the patch itself, and the bias to zero.
 
     Args:
-        layer: The layer.
+        layer: The layer, modified in place.
         kernels: (latent channel, series channel, patch).
     """
     inner = slice(layer.patch // 2, layer.patch // 2 + layer.patch)

@@ -1,4 +1,4 @@
-"""Principal component analysis: the linear floor that an autoencoder has to beat."""
+"""Principal component analysis: the linear baseline of an autoencoder."""
 
 from dataclasses import dataclass
 
@@ -21,24 +21,44 @@ class Pca:
     components: Tensor
 
     def encode(self, samples: Tensor) -> Tensor:
-        """Coefficients (batch, size) of samples (batch, features)."""
+        """Compute the coefficients of samples.
+
+        Args:
+            samples: (batch, features).
+
+        Returns:
+            (batch, size).
+        """
         return (samples - self.mean) @ self.components.T
 
     def decode(self, coefficients: Tensor) -> Tensor:
-        """Samples (batch, features) of coefficients (batch, size)."""
+        """Compute the samples of coefficients.
+
+        Args:
+            coefficients: (batch, size).
+
+        Returns:
+            (batch, features).
+        """
         return coefficients @ self.components + self.mean
 
     def reconstruct(self, samples: Tensor) -> Tensor:
-        """Projection of samples (batch, features) on the components."""
+        """Project samples on the components.
+
+        Args:
+            samples: (batch, features).
+
+        Returns:
+            (batch, features).
+        """
         return self.decode(self.encode(samples))
 
 
 def fit_pca(samples: Tensor, size: int) -> Pca:
-    """Fit the best linear autoencoder in the sense of the mean squared error.
+    """Fit the linear autoencoder of least mean squared error.
 
-    Through the eigenvectors of the smaller of the two Gram matrices: all of them, or, where few of
-    many are wanted, by subspace iteration (Halko, Martinsson and Tropp 2011); the tests hold what
-    it leaves unexplained within 2e-5 of what the exact components leave.
+    By the eigenvectors of the smaller of the two Gram matrices; where few of many are wanted, by
+    randomized subspace iteration, whose unexplained variance is within 2e-5 of the exact one.
 
     Args:
         samples: (samples, features), float32.
@@ -54,6 +74,9 @@ def fit_pca(samples: Tensor, size: int) -> Pca:
         >>> line = torch.tensor([[0.0, 0.0], [1.0, 2.0], [2.0, 4.0]])
         >>> bool(torch.allclose(fit_pca(line, 1).reconstruct(line), line, atol=1e-5))
         True
+
+    Reference:
+        Halko, Martinsson and Tropp 2011, https://arxiv.org/abs/0909.4061.
     """
     count, features = samples.shape
     if size > min(count, features):
@@ -69,12 +92,13 @@ def fit_pca(samples: Tensor, size: int) -> Pca:
     values, vectors = _leading(centered @ centered.T, size)
     scale = values.clamp_min(torch.finfo(values.dtype).tiny).sqrt()
     components = (vectors / scale).T @ centered
-    # Directions without variance come out as rounding noise; an exact basis is orthonormal.
+    # Directions without variance are rounding noise; the factorization makes the basis orthonormal.
     return Pca(mean, torch.linalg.qr(components.T).Q.T.contiguous())
 
 
 def _leading(gram: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Largest eigenvalues (size,) and eigenvectors (samples, size) of a Gram matrix."""
+    # Oversampling of an eighth and 16, with 8 iterations below: gives the accuracy stated above.
     margin = size + size // 8 + 16
     if 3 * margin > len(gram):
         values, vectors = torch.linalg.eigh(gram)

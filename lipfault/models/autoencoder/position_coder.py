@@ -1,4 +1,4 @@
-"""The linear path of an image coder with a basis of its own at each place."""
+"""The linear path of an image coder with a basis of its own at each position."""
 
 import torch
 from einops import rearrange
@@ -6,18 +6,18 @@ from torch import Tensor, nn
 
 
 class PositionCoder(nn.Module):
-    """Encodes each patch of an image in a basis of its own, and decodes it.
+    """Linear coder with a basis of its own for each patch of an image.
 
-    Before a camera that does not move, one place sees the machine in many poses and another only
-    background: the numbers of the latent go where the variance is. A latent position still depends
-    on its patch alone.
+    In the frames of a fixed camera one position shows the machine in many poses, another only
+    background: the latent dimensions are spent on the positions of large variance. A latent
+    position still depends on its patch alone.
 
     Args:
         channels: Channels of the image.
         grid: Rows and columns of patches.
         patch: Pixels of a patch in each direction.
-        latent_channels: Most numbers kept at a place.
-        kept: Numbers kept in all.
+        latent_channels: Latent channels, the largest number of dimensions at a position.
+        kept: Latent dimensions in all.
     """
 
     active: Tensor
@@ -25,27 +25,42 @@ class PositionCoder(nn.Module):
     def __init__(
         self, channels: int, grid: tuple[int, int], patch: int, latent_channels: int, kept: int
     ) -> None:
-        """Build the layers; `start_from_pca` or a checkpoint gives them sense."""
+        """Build the layers, which `start_from_pca` or a checkpoint sets."""
         super().__init__()
         self.grid, self.patch, self.kept = grid, patch, kept
-        places, pixels = grid[0] * grid[1], channels * patch**2
+        positions, pixels = grid[0] * grid[1], channels * patch**2
+        # Grouped convolutions over one position: a matrix of its own for each patch.
         self.analysis = nn.Conv1d(
-            places * pixels, places * latent_channels, 1, groups=places, bias=False
+            positions * pixels, positions * latent_channels, 1, groups=positions, bias=False
         )
         self.synthesis = nn.Conv1d(
-            places * latent_channels, places * pixels, 1, groups=places, bias=False
+            positions * latent_channels, positions * pixels, 1, groups=positions, bias=False
         )
         self.register_buffer('active', torch.ones(latent_channels, *grid))
 
     def encode(self, images: Tensor) -> Tensor:
-        """Latent (batch, latent channel, row, column) of images (batch, channel, height, width)."""
+        """Encode images.
+
+        Args:
+            images: (batch, channel, height, width), standardized.
+
+        Returns:
+            Latent (batch, latent channel, row, column).
+        """
         latent = self.analysis(self._patches(images).flatten(1)[..., None])
         rows, columns = self.grid
-        placed: Tensor = rearrange(latent, 'b (h w m) 1 -> b m h w', h=rows, w=columns)
-        return placed
+        grid: Tensor = rearrange(latent, 'b (h w m) 1 -> b m h w', h=rows, w=columns)
+        return grid
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Images (batch, channel, height, width) of latents (batch, channel, row, column)."""
+        """Decode latents.
+
+        Args:
+            latent: (batch, latent channel, row, column).
+
+        Returns:
+            Images (batch, channel, height, width).
+        """
         patches = self.synthesis(rearrange(latent, 'b m h w -> b (h w m) 1'))
         rows, columns = self.grid
         images: Tensor = rearrange(
@@ -59,17 +74,21 @@ class PositionCoder(nn.Module):
         return images
 
     def importance(self) -> Tensor:
-        """(latent channel, row, column), what each number of the latent does to the image."""
-        places = torch.Size(self.grid).numel()
-        square = rearrange(self.synthesis.weight.detach()[..., 0], '(k d) m -> k d m', k=places)
+        """Return the squared effect of each latent dimension on the image.
+
+        Returns:
+            Squared norms, (latent channel, row, column).
+        """
+        count = torch.Size(self.grid).numel()
+        square = rearrange(self.synthesis.weight.detach()[..., 0], '(k d) m -> k d m', k=count)
         rows, columns = self.grid
         return rearrange(square.square().sum(dim=1), '(h w) m -> m h w', h=rows, w=columns)
 
     @torch.no_grad()
     def start_from_pca(self, images: Tensor) -> None:
-        """Take the basis of each place, and what is worth keeping, from the PCA of its patches.
+        """Set the basis of each position to the PCA of its patches, and select the dimensions.
 
-        Latent numbers are scaled to unit variance.
+        The latent is scaled to unit variance.
 
         Args:
             images: (sample, channel, height, width), of zero mean at each pixel.
@@ -80,15 +99,15 @@ class PositionCoder(nn.Module):
         most = self.active.shape[0]
         variances, vectors = variances[:, -most:].flip(1), vectors[:, :, -most:].flip(2)
         order = variances.flatten().sort(descending=True).values
-        worth = variances >= order[min(self.kept, order.numel()) - 1]
+        selected = variances >= order[min(self.kept, order.numel()) - 1]
         spread = variances.clamp_min(1e-8).sqrt()
-        analysis = vectors * (worth / spread)[:, None]
-        synthesis = vectors * (worth * spread)[:, None]
+        analysis = vectors * (selected / spread)[:, None]
+        synthesis = vectors * (selected * spread)[:, None]
         self.analysis.weight.copy_(rearrange(analysis, 'k d m -> (k m) d 1'))
         self.synthesis.weight.copy_(rearrange(synthesis, 'k d m -> (k d) m 1'))
         rows, columns = self.grid
-        self.active.copy_(rearrange(worth, '(h w) m -> m h w', h=rows, w=columns))
+        self.active.copy_(rearrange(selected, '(h w) m -> m h w', h=rows, w=columns))
 
     def _patches(self, images: Tensor) -> Tensor:
-        """(batch, place, pixel of the patch)."""
+        """Patches of images, (batch, position, channel x pixel)."""
         return rearrange(images, 'b c (h p) (w q) -> b (h w) (c p q)', p=self.patch, q=self.patch)

@@ -1,4 +1,4 @@
-"""Standardization as part of the model, so that it travels with the weights."""
+"""Standardization as part of the model, saved with its weights."""
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ class Standardize(nn.Module):
     scale for all, so that the mean squared error of the mean image is 1 in these units.
 
     Args:
-        modality: Decides the shapes.
+        modality: Description of the modality.
     """
 
     mean: Tensor
@@ -24,19 +24,19 @@ class Standardize(nn.Module):
     def __init__(self, modality: Modality) -> None:
         """Start as the identity."""
         super().__init__()
-        places = (1,) if modality.size is None else modality.size
-        self.register_buffer('mean', torch.zeros(len(modality.channels), *places))
-        self.register_buffer('scale', torch.ones(len(modality.channels), *(1 for _ in places)))
+        positions = (1,) if modality.size is None else modality.size
+        self.register_buffer('mean', torch.zeros(len(modality.channels), *positions))
+        self.register_buffer('scale', torch.ones(len(modality.channels), *(1 for _ in positions)))
         self.register_buffer('floor', torch.tensor(modality.noise).view_as(self.scale))
-        for end in ('low', 'high'):  # known from the modality, hence not in a checkpoint
+        for end in ('low', 'high'):  # given by the modality, hence not saved in a checkpoint
             column = torch.tensor(getattr(modality, end)).view_as(self.scale)
             self.register_buffer(end, column, persistent=False)
         self.kind = modality.kind
 
     def fit(self, signals: Tensor) -> None:
-        """Take mean and scale from clean signals.
+        """Fit mean and scale on clean signals.
 
-        A channel that hardly moves is scaled by its sensor noise, not by its own tiny deviation.
+        A channel whose standard deviation is below its sensor noise is scaled by the noise.
 
         Args:
             signals: (sample, channel, time) or (sample, channel, height, width), float32.
@@ -50,9 +50,23 @@ class Standardize(nn.Module):
         self.scale.copy_(deviation.expand_as(self.scale).clamp_min(self.get_buffer('floor')))
 
     def forward(self, signals: Tensor) -> Tensor:
-        """Signals in physical units to standardized ones, same shape."""
+        """Standardize signals.
+
+        Args:
+            signals: Signals in physical units, (batch, channel, ...).
+
+        Returns:
+            Standardized signals of the same shape.
+        """
         return (signals - self.mean) / self.scale
 
     def inverse(self, standardized: Tensor) -> Tensor:
-        """Standardized signals back to physical units, same shape."""
+        """Return standardized signals to physical units.
+
+        Args:
+            standardized: (batch, channel, ...).
+
+        Returns:
+            Signals in physical units, of the same shape.
+        """
         return standardized * self.scale + self.mean

@@ -1,4 +1,4 @@
-"""The detector: a dense embedding that faults move far and clean samples hardly at all."""
+"""The detector: an embedding that faults move far and clean samples hardly at all."""
 
 from abc import ABC, abstractmethod
 
@@ -8,35 +8,66 @@ from lipfault.models.layers.running_scale import RunningScale, symlog
 
 
 class FaultDetector(nn.Module, ABC):
-    """From features to scaled features, an embedding and one logit per modality."""
+    """Maps features to scaled features, to an embedding, and to one logit per modality.
+
+    Attributes:
+        layers: The layers from scaled features to the embedding, of which Jacobians are measured;
+            None for a detector without.
+    """
+
+    layers: nn.Module | None
+
+    def __init__(self) -> None:
+        """Start without layers."""
+        super().__init__()
+        self.layers = None
 
     @abstractmethod
-    def scaled(self, features: Tensor, clean: Tensor | None = None) -> Tensor:
-        """Features (batch, feature) in the detector's units.
+    def scaled(self, features: Tensor, is_clean: Tensor | None = None) -> Tensor:
+        """Scale features to the detector's units.
 
         Args:
             features: (batch, feature).
-            clean: (batch,) bool, in training the samples without a fault.
+            is_clean: (batch,) bool, given in training: the samples without a fault.
+
+        Returns:
+            (batch, feature).
         """
 
     @abstractmethod
     def embed(self, scaled: Tensor) -> Tensor:
-        """Embedding (batch, embedding) of scaled features (batch, feature)."""
+        """Embed scaled features.
+
+        Args:
+            scaled: (batch, feature), output of `scaled`.
+
+        Returns:
+            (batch, embedding).
+        """
 
     @abstractmethod
     def forward(self, embedding: Tensor) -> Tensor:
-        """Logits (batch, modality), positive where a modality is faulty."""
+        """Classify an embedding.
+
+        Args:
+            embedding: (batch, embedding).
+
+        Returns:
+            Logits (batch, modality), positive where a modality is faulty.
+        """
 
 
 class Detector(FaultDetector):
-    """Dense layers from features to an embedding, and from there to one logit per modality.
+    """Dense layers from features to an embedding, and a linear layer to one logit per modality.
 
     Args:
         features: Number of features.
         modalities: Number of modalities.
         width: Hidden units.
-        embedding: Size of the embedding.
+        embedding: Dimensions of the embedding.
     """
+
+    layers: nn.Sequential
 
     def __init__(
         self, features: int, modalities: int, width: int = 256, embedding: int = 64
@@ -54,27 +85,44 @@ class Detector(FaultDetector):
         )
         self.head = nn.Linear(embedding, modalities)
 
-    def scaled(self, features: Tensor, clean: Tensor | None = None) -> Tensor:
-        """Compressed features (batch, feature), of zero mean and unit variance on clean samples.
+    def scaled(self, features: Tensor, is_clean: Tensor | None = None) -> Tensor:
+        """Compress features, then scale them to zero mean and unit variance on clean samples.
 
         Args:
             features: (batch, feature).
-            clean: (batch,) bool, in training the samples without a fault: they set the scale.
+            is_clean: (batch,) bool, given in training: these samples set the scale.
+
+        Returns:
+            (batch, feature).
         """
-        if clean is not None:
-            self.compress.update(features, clean)
+        if is_clean is not None:
+            self.compress.update(features, is_clean)
         compressed = symlog(self.compress(features))
-        if clean is not None:
-            self.scale.update(compressed.detach(), clean)
+        if is_clean is not None:
+            self.scale.update(compressed.detach(), is_clean)
         scaled: Tensor = self.scale(compressed)
         return scaled
 
     def embed(self, scaled: Tensor) -> Tensor:
-        """Embedding (batch, embedding) of scaled features (batch, feature)."""
+        """Embed scaled features.
+
+        Args:
+            scaled: (batch, feature).
+
+        Returns:
+            (batch, embedding).
+        """
         embedding: Tensor = self.layers(scaled)
         return embedding
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """Logits (batch, modality), positive where a modality is faulty."""
+        """Classify an embedding.
+
+        Args:
+            embedding: (batch, embedding).
+
+        Returns:
+            Logits (batch, modality), positive where a modality is faulty.
+        """
         logits: Tensor = self.head(embedding)
         return logits

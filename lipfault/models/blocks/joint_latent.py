@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lipfault.models.autoencoder.autoencoder import Autoencoder, Signals
+from lipfault.modality import Signals
+from lipfault.models.autoencoder.autoencoder import Autoencoder
 
 
 @dataclass(frozen=True)
 class JointLatent:
-    """Joins the latents of all modalities, and takes them apart.
+    """Joins the latents of all modalities into one vector, and splits it.
 
     Args:
         shapes: (latent channel, position ...) of each modality.
@@ -21,24 +22,46 @@ class JointLatent:
 
     @classmethod
     def of(cls, autoencoder: Autoencoder, names: Iterable[str]) -> 'JointLatent':
-        """The joint latent of an autoencoder."""
+        """Return the joint latent of an autoencoder.
+
+        Args:
+            autoencoder: Stage 1.
+            names: Names of the modalities, in order.
+
+        Returns:
+            The joint latent of these modalities.
+        """
         return cls({n: autoencoder.latent_shape(n) for n in names})
 
     @property
     def sizes(self) -> list[int]:
-        """Numbers in the latent of each modality."""
+        """Dimensions of the latent of each modality."""
         return [torch.Size(shape).numel() for shape in self.shapes.values()]
 
     @property
     def size(self) -> int:
-        """Numbers in all of them together."""
+        """Dimensions of the joint latent."""
         return sum(self.sizes)
 
     def join(self, latents: Signals) -> Tensor:
-        """(batch, size) of latents (batch, latent channel, position ...)."""
+        """Join latents.
+
+        Args:
+            latents: (batch, latent channel, position ...) of each modality.
+
+        Returns:
+            (batch, size).
+        """
         return torch.cat([latents[n].flatten(1) for n in self.shapes], dim=1)
 
     def split(self, joint: Tensor) -> Signals:
-        """The inverse of `join`."""
+        """Split a joint latent, the inverse of `join`.
+
+        Args:
+            joint: (batch, size).
+
+        Returns:
+            (batch, latent channel, position ...) of each modality.
+        """
         parts = zip(self.shapes.items(), torch.split(joint, self.sizes, dim=1), strict=True)
         return {n: part.reshape(-1, *shape) for (n, shape), part in parts}

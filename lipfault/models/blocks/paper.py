@@ -4,27 +4,31 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from lipfault.modality import Modality
-from lipfault.models.autoencoder.autoencoder import Autoencoder, Signals
-from lipfault.models.blocks.base import BlockConfig, ComputeBlock, Correction, Detection, SideInfo
+from lipfault.modality import Modality, Signals
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.blocks.config import BlockConfig
 from lipfault.models.blocks.detector import Detector
 from lipfault.models.blocks.joint_latent import JointLatent
+from lipfault.models.blocks.whole_signal import WholeSignalBlock
 
 
-class PaperBlock(ComputeBlock):
-    """Corrects the whole joint latent (Altinses and Schwung, arXiv 2603.25103).
+class PaperBlock(WholeSignalBlock):
+    """Corrects the whole joint latent.
 
-    A dense trunk shared by two heads, so that what one wants costs the other: the corrector maps it
-    to the corrected latent, the detector to an embedding and one logit per modality. It does not
-    locate faults, so it cannot be told where they are either.
+    Two heads share a dense trunk, so that an improvement of one can degrade the other: the
+    corrector maps the trunk's output to the corrected latent, the detector to an embedding and one
+    logit per modality.
 
     Args:
-        autoencoder: Stage 1; frozen, and not a part of this module.
-        modalities: What is known of each modality.
+        autoencoder: Stage 1; frozen, not a submodule.
+        modalities: Description of each modality.
         config: Sizes.
+
+    Reference:
+        Altinses and Schwung, https://arxiv.org/abs/2603.25103.
     """
 
-    locates = False
+    corrector: nn.Sequential
 
     def __init__(
         self,
@@ -33,7 +37,7 @@ class PaperBlock(ComputeBlock):
         config: BlockConfig | None = None,
     ) -> None:
         """Build the layers for the latent shapes of the autoencoder."""
-        super().__init__(modalities)
+        super().__init__(autoencoder, modalities)
         config = config or BlockConfig(kind='paper')
         self.latent = JointLatent.of(autoencoder, modalities)
         size, width = self.latent.size, config.corrector_width
@@ -43,32 +47,30 @@ class PaperBlock(ComputeBlock):
         self.corrector = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, size))
         self.detector = Detector(width, len(modalities), config.detector_width, config.embedding)
 
-    def detect(
-        self,
-        autoencoder: Autoencoder,
-        observed: Signals,
-        clean: Tensor | None = None,
-        known: SideInfo | None = None,
-    ) -> Detection:
-        """Embed the trunk's view of the joint latent; what is missing counts as its mean."""
-        with self.frozen():
-            latents = autoencoder.encode(observed)
-        scaled = self.detector.scaled(self.trunk(self.latent.join(latents)).float(), clean)
-        embedding = self.detector.embed(scaled)
-        return Detection(self.detector(embedding), embedding, scaled, {}, latents)
+    def features(self, signals: Signals, latents: Signals) -> Tensor:
+        """Apply the trunk to the joint latent.
 
-    def correct(
-        self,
-        autoencoder: Autoencoder,
-        observed: Signals,
-        hide: Signals,
-        located: Signals | None = None,
-        blind: Tensor | None = None,
-    ) -> Correction:
-        """Correct the whole latent; the maps are not used, the cleaned signal is decoded."""
+        Args:
+            signals: Without effect.
+            latents: Latents of the observed signals; missing values are at their mean.
+
+        Returns:
+            (batch, corrector_width), float32.
+        """
+        features: Tensor = self.trunk(self.latent.join(latents))
+        return features.float()
+
+    def reconstruct(self, signals: Signals) -> tuple[Signals, Signals]:
+        """Correct the joint latent, and decode it.
+
+        Args:
+            signals: Observed signals, standardized.
+
+        Returns:
+            Corrected latents, and the signals decoded from them.
+        """
         with self.frozen():
-            latents = autoencoder.encode(observed)
-        restored = self.latent.split(self.corrector(self.trunk(self.latent.join(latents))))
-        inferred = autoencoder.decode(restored)
-        cleaned = {n: x.float() for n, x in inferred.items()}
-        return Correction(restored, inferred, cleaned, {})
+            latents = self.autoencoder.encode(signals)
+        hidden = self.trunk(self.latent.join(latents))
+        corrected = self.latent.split(self.corrector(hidden))
+        return corrected, self.autoencoder.decode(corrected)

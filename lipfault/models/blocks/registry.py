@@ -1,4 +1,4 @@
-"""From a configuration to a compute block."""
+"""Compute blocks by name."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -7,7 +7,8 @@ from importlib import import_module
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 from lipfault.models.autoencoder.autoencoder import Autoencoder
-from lipfault.models.blocks.base import BlockConfig, ComputeBlock
+from lipfault.models.blocks.base import ComputeBlock
+from lipfault.models.blocks.config import BlockConfig
 from lipfault.models.relations.relations import Relations
 
 _BASELINES = 'lipfault.models.blocks.baselines.'
@@ -26,7 +27,7 @@ BLOCKS = {
     'kalman': _BASELINES + 'kalman.KalmanBlock',
     'pca': _BASELINES + 'pca.PcaBlock',
 }
-"""Class path by `block.kind`; imported when asked for."""
+"""Class path by `block.kind`; imported when it is configured, since some need extras."""
 
 
 def build_block(
@@ -35,14 +36,17 @@ def build_block(
     relations: Callable[[], Relations],
     modalities: Mapping[str, Modality],
 ) -> ComputeBlock:
-    """The compute block that a configuration names, before training.
+    """Build the compute block of a configuration, before training.
 
     Args:
         config: Kind and sizes.
         autoencoder: Stage 1.
-        relations: Gives the relations of stage 1; called only for a block whose constructor has an
-            argument `relations`.
-        modalities: What is known of each modality.
+        relations: Returns the relations of stage 1; called only for a block whose constructor has
+            an argument `relations`.
+        modalities: Description of each modality.
+
+    Returns:
+        A new block.
 
     Raises:
         LipfaultError: If there is no block of that kind.
@@ -55,7 +59,13 @@ def build_block(
 
 
 def block_class(kind: str) -> Callable[..., ComputeBlock]:
-    """The class that `block.kind` names, one of `BLOCKS` or by its class path.
+    """Return the class of a kind of block.
+
+    Args:
+        kind: A key of `BLOCKS`, or a class path.
+
+    Returns:
+        The class.
 
     Raises:
         LipfaultError: If there is none, or it is not a `ComputeBlock`.

@@ -1,15 +1,21 @@
-"""Dense layers."""
+"""Multilayer perceptrons."""
 
 from itertools import pairwise
 
 from torch import nn
 
 
-def dense(*sizes: int) -> nn.Sequential:
-    """Linear layers of these sizes with GELU between them.
+def mlp(*sizes: int) -> nn.Sequential:
+    """Build linear layers with GELU between them.
+
+    Args:
+        *sizes: Dimensions of the input, of each hidden layer, and of the output.
+
+    Returns:
+        A network from (batch, first size) to (batch, last size).
 
     Example:
-        >>> [type(layer).__name__ for layer in dense(3, 4, 2)]
+        >>> [type(layer).__name__ for layer in mlp(3, 4, 2)]
         ['Linear', 'GELU', 'Linear']
     """
     layers: list[nn.Module] = []

@@ -8,60 +8,79 @@ from lipfault.modality import Modality
 from lipfault.models.layers.residual_layer import ResidualLayer
 
 PATCH = 4
-"""Places (time steps, or pixels in each direction) that usually share a hidden position."""
+"""Time steps, or pixels in each direction, that share a hidden position by default."""
 
 
 class PatchNet(nn.Module):
-    """From views of one modality to hidden channels at each patch.
+    """Convolutional network from views of one modality to hidden channels at each patch.
 
     Args:
         kind: `series` or `image`.
         inputs: Channels of all views together.
         width: Hidden channels.
         depth: Residual layers.
-        patch: Places (time steps, or pixels in each direction) that share a hidden position.
-        told: Whether it is told a number about each sample, for instance how still an image is.
+        patch: Time steps, or pixels in each direction, that share a hidden position.
+        conditioned: Whether the network is conditioned on a scalar per sample, such as the
+            stillness of an image.
     """
 
     def __init__(
-        self, kind: str, inputs: int, width: int, depth: int, patch: int = PATCH, told: bool = False
+        self,
+        kind: str,
+        inputs: int,
+        width: int,
+        depth: int,
+        patch: int = PATCH,
+        conditioned: bool = False,
     ) -> None:
         """Build the layers for the kind of the modality."""
         super().__init__()
         conv: type[nn.Conv1d] | type[nn.Conv2d] = nn.Conv1d if kind == 'series' else nn.Conv2d
         self.start = conv(inputs, width, patch, stride=patch)
-        self.told = nn.Linear(1, width) if told else None
+        self.condition = nn.Linear(1, width) if conditioned else None
         self.body = nn.Sequential(*(ResidualLayer(width, conv) for _ in range(depth)))
 
-    def forward(self, views: Tensor, told: Tensor | None = None) -> Tensor:
-        """Hidden channels, (batch, width, patch) or (batch, width, row, column).
+    def forward(self, views: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Compute the hidden channels.
 
         Args:
             views: (batch, inputs, time) or (batch, inputs, height, width).
-            told: (batch, 1), what it is told about each sample; 0 if not given.
+            condition: (batch, 1), the scalar of each sample; 0 if not given.
+
+        Returns:
+            (batch, width, patch) or (batch, width, row, column).
         """
         start: Tensor = self.start(views)
-        if self.told is not None and told is not None:
-            start = start + self.told(told).view(*start.shape[:2], *[1] * (start.dim() - 2))
+        if self.condition is not None and condition is not None:
+            # (batch, width) to (batch, width, 1 ...), which broadcasts over the patches
+            shift = self.condition(condition)
+            start = start + shift.view(*start.shape[:2], *[1] * (start.dim() - 2))
         hidden: Tensor = self.body(nn.functional.gelu(start))
         return hidden
 
 
 def pooled(hidden: Tensor) -> Tensor:
-    """Mean and largest value over all places, (batch, 2 x width), of (batch, width, place ...)."""
-    places = hidden.flatten(2)
-    return torch.cat([places.mean(dim=2), places.amax(dim=2)], dim=1)
+    """Pool hidden channels over all positions.
+
+    Args:
+        hidden: (batch, width, position ...).
+
+    Returns:
+        Mean and maximum of each channel, (batch, 2 x width).
+    """
+    positions = hidden.flatten(2)
+    return torch.cat([positions.mean(dim=2), positions.amax(dim=2)], dim=1)
 
 
 def require_patches(modality: Modality, steps: int | None) -> None:
-    """Refuse signals that are not a whole number of patches.
+    """Check that signals are a whole number of patches.
 
     Args:
-        modality: What is known of them.
+        modality: Description of the modality.
         steps: Length of the window of a series, in samples.
 
     Raises:
-        LipfaultError: Saying what would fit.
+        LipfaultError: If they are not, with the sizes that fit.
     """
     if modality.size is not None:
         if any(side % PATCH for side in modality.size):

@@ -1,24 +1,31 @@
-"""A module for each modality, side by side."""
+"""One module for each modality, applied side by side."""
 
 from collections.abc import Mapping
 
-from torch import Tensor, nn
+from torch import nn
 
-Signals = dict[str, Tensor]
+from lipfault.modality import Signals
 
 
 class PerModality(nn.Module):
-    """Applies to the signal of each modality the part of its own; what has none stays.
+    """Applies to the signal of each modality its own module; others pass unchanged.
 
     Args:
         parts: Modules by modality.
     """
 
     def __init__(self, parts: Mapping[str, nn.Module]) -> None:
-        """Keep the parts."""
+        """Register the modules."""
         super().__init__()
         self.parts = nn.ModuleDict(parts)
 
     def forward(self, signals: Signals) -> Signals:
-        """Signals, or latents, (batch, ...) each."""
+        """Apply the modules.
+
+        Args:
+            signals: Signals or latents, (batch, ...) each.
+
+        Returns:
+            The outputs of the modules by modality, in the order of the signals.
+        """
         return {n: self.parts[n](x) if n in self.parts else x for n, x in signals.items()}

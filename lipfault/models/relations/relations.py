@@ -1,4 +1,4 @@
-"""How sensors are related when nothing is wrong: learned in stage 1, asked in stage 2."""
+"""Relations between channels and between modalities of clean signals, fitted in stage 1."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lipfault.modality import Modality
-from lipfault.models.autoencoder.autoencoder import Autoencoder, Signals
+from lipfault.modality import Modality, Signals
+from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.relations.channel_residual import ChannelResidual
 from lipfault.models.relations.cross_modal import CrossModalPredictor
 from lipfault.models.relations.neighbour_residual import NeighbourResidual
@@ -22,10 +22,10 @@ class RelationsConfig:
         width: Hidden units of the dense layers of a predictor.
         depth: Dense layers of a predictor.
         channels: Hidden channels of a predictor at each latent position.
-        positions: Positions at which a series is shown to the predictors of other modalities.
-        grid: Rows and columns at which an image is shown to them.
-        patches: Time resolutions of the channel consistency, in time steps.
-        reach: Samples on either side that a sample is compared with; fewer in a window too short.
+        positions: Time steps to which a series is pooled for the predictors of other modalities.
+        grid: Rows and columns to which an image is pooled for them.
+        patches: Time resolutions of the channel residuals, in time steps.
+        reach: Samples on either side from which a sample is predicted; fewer in a short window.
     """
 
     width: int = 512
@@ -40,12 +40,12 @@ class RelationsConfig:
 class Relations(nn.Module):
     """Relations between the channels of a series, and between modalities, on clean signals.
 
-    They are learned on other episodes than the compute block, which therefore sees residuals of
-    the size that it will meet on new recordings.
+    They are fitted on other episodes than the compute block, whose training therefore has residuals
+    of the size that occurs on new recordings.
 
     Args:
-        autoencoder: Decides the latent shapes; not a part of this module.
-        modalities: What is known of each modality.
+        autoencoder: Stage 1, for the latent shapes; not a submodule.
+        modalities: Description of each modality.
         config: Sizes.
     """
 
@@ -59,29 +59,21 @@ class Relations(nn.Module):
         super().__init__()
         config = config or RelationsConfig()
         self.config, self.kinds = config, {n: m.kind for n, m in modalities.items()}
-        self.consistency = nn.ModuleDict(
+        series = {n: len(m.channels) for n, m in modalities.items() if m.kind == 'series'}
+        steps = autoencoder.steps
+        self.channel_residuals = nn.ModuleDict(
             {
-                n: nn.ModuleList(
-                    ChannelResidual(len(m.channels), autoencoder.steps[n], p)
-                    for p in config.patches
-                )
-                for n, m in modalities.items()
-                if m.kind == 'series'
+                n: nn.ModuleList(ChannelResidual(c, steps[n], p) for p in config.patches)
+                for n, c in series.items()
             }
         )
-        self.interpolation = nn.ModuleDict(
+        self.neighbour_residuals = nn.ModuleDict(
             {
-                n: NeighbourResidual(
-                    len(m.channels), min(config.reach, (autoencoder.steps[n] - 1) // 2)
-                )
-                for n, m in modalities.items()
-                if m.kind == 'series'
+                n: NeighbourResidual(c, min(config.reach, (steps[n] - 1) // 2))
+                for n, c in series.items()
             }
         )
-        sizes = {
-            n: len(m.channels) * (config.positions if m.kind == 'series' else config.grid**2)
-            for n, m in modalities.items()
-        }
+        sizes = {n: self._summary_size(m) for n, m in modalities.items()}
         self.predictors = nn.ModuleDict(
             {
                 n: CrossModalPredictor(
@@ -96,42 +88,48 @@ class Relations(nn.Module):
         )
 
     def fit_start(self, name: str, standardized: Tensor, noise: Tensor) -> None:
-        """Take the relations between the channels of a series from clean windows.
+        """Fit the relations between the channels of a series on clean windows.
 
         Args:
-            name: The modality; nothing happens for an image.
+            name: The modality; an image has no such relations.
             standardized: (window, channel, time).
             noise: (channel,) sensor noise in standardized units.
         """
-        if name in self.consistency:
-            for relation in self._relations(name):
-                relation.fit(standardized, noise)
+        for relation in self._series_relations(name):
+            relation.fit(standardized, noise)
 
-    def resolutions(self, name: str) -> int:
-        """How many residuals `contradictions` gives for a modality."""
-        return len(self._relations(name)) if name in self.consistency else 0
+    def residual_count(self, name: str) -> int:
+        """Count the residuals of a modality.
 
-    def contradictions(self, name: str, standardized: Tensor) -> list[Tensor]:
-        """Whitened residuals of each channel given the others, and of each sample given the rest.
+        Args:
+            name: The modality.
 
-        One for each resolution, and one of the interpolation between neighbours.
+        Returns:
+            The length of `residuals`, 0 for an image.
+        """
+        return len(self._series_relations(name))
+
+    def residuals(self, name: str, standardized: Tensor) -> list[Tensor]:
+        """Compute the whitened residuals of a series given its other channels and neighbours.
 
         Args:
             name: The modality; an image has none.
             standardized: (batch, channel, time).
 
         Returns:
-            Tensors shaped as the signal.
+            Tensors (batch, channel, time): one of the channels at each time resolution, and one of
+            each sample given its neighbours.
         """
-        if name not in self.consistency:
-            return []
-        return [relation(standardized) for relation in self._relations(name)]
+        return [relation(standardized) for relation in self._series_relations(name)]
 
     def predicted(self, standardized: Signals) -> Signals:
-        """Latent of each modality predicted from the other modalities; none if it is alone.
+        """Predict the latent of each modality from the other modalities.
 
         Args:
             standardized: Signals of all modalities.
+
+        Returns:
+            (batch, latent channel, position ...) of each modality; empty for a single modality.
         """
         summaries = {n: self._summary(n, x) for n, x in standardized.items()}
         return {
@@ -140,12 +138,15 @@ class Relations(nn.Module):
         }
 
     def error(self, autoencoder: Autoencoder, standardized: Signals, latents: Signals) -> Tensor:
-        """Mean squared error of the predicted latents, weighted by what they do to the signal.
+        """Compute the error of the predicted latents, weighted by their effect on the signal.
 
         Args:
-            autoencoder: Weighs the latent channels.
+            autoencoder: Stage 1, for the importance of the latent dimensions.
             standardized: Clean signals.
-            latents: Their latents; no gradient reaches them.
+            latents: Their latents; detached.
+
+        Returns:
+            Scalar mean squared error, 0 for a single modality.
         """
         errors = []
         for name, predicted in self.predicted(standardized).items():
@@ -154,12 +155,21 @@ class Relations(nn.Module):
             errors.append((square * weight).sum() / weight.sum() / len(square))
         return torch.stack(errors).mean() if errors else torch.tensor(0.0)
 
+    def _summary_size(self, modality: Modality) -> int:
+        """Features of `_summary`."""
+        positions = self.config.positions if modality.kind == 'series' else self.config.grid**2
+        return len(modality.channels) * positions
+
     def _summary(self, name: str, signal: Tensor) -> Tensor:
+        """A signal pooled for the predictors of the other modalities, (batch, feature)."""
         if self.kinds[name] == 'series':
             return functional.adaptive_avg_pool1d(signal, self.config.positions).flatten(1)
         return functional.adaptive_avg_pool2d(signal, self.config.grid).flatten(1)
 
-    def _relations(self, name: str) -> list[ChannelResidual | NeighbourResidual]:
-        found: nn.ModuleList = self.consistency[name]  # type: ignore[assignment]
-        neighbours: NeighbourResidual = self.interpolation[name]  # type: ignore[assignment]
+    def _series_relations(self, name: str) -> list[ChannelResidual | NeighbourResidual]:
+        """Channel residuals of all resolutions, then the neighbour residual; none of an image."""
+        if name not in self.channel_residuals:
+            return []
+        found: nn.ModuleList = self.channel_residuals[name]  # type: ignore[assignment]
+        neighbours: NeighbourResidual = self.neighbour_residuals[name]  # type: ignore[assignment]
         return [*(c for c in found if isinstance(c, ChannelResidual)), neighbours]

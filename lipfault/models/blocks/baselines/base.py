@@ -1,35 +1,38 @@
 """Base classes of the baselines: reconstruct all signals, and detect by the residual."""
 
-from abc import abstractmethod
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from lipfault.modality import Modality
-from lipfault.models.autoencoder.autoencoder import Autoencoder, Signals
-from lipfault.models.blocks.base import BlockConfig, ComputeBlock, Correction, Detection, SideInfo
-from lipfault.models.blocks.baselines.residual_score import ResidualScore, errors, looks
+from lipfault.modality import Modality, Signals
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.blocks.baselines.residual_score import (
+    ResidualScore,
+    mean_squared_residuals,
+    pooled_residuals,
+)
+from lipfault.models.blocks.config import BlockConfig
 from lipfault.models.blocks.detector import Detector, FaultDetector
 from lipfault.models.blocks.joint_latent import JointLatent
+from lipfault.models.blocks.whole_signal import WholeSignalBlock
+from lipfault.models.layers.chunks import features_in_chunks
+from lipfault.models.layers.mlp import mlp
 
-CHUNK = 500
-"""Clean windows treated at once before training."""
+CLEAN_CHUNK = 500
+"""Clean windows evaluated together before training."""
 
 
-class ReconstructionBlock(ComputeBlock):
-    """Restores the signals as a whole; the detector sees the residual, observed minus restored.
+class ReconstructionBlock(WholeSignalBlock):
+    """Reconstructs whole signals; the detector's input is the residual.
 
-    It locates nothing, so it cannot be told where a fault is either. In training the detector's
-    gradient does not reach what restores.
+    In training the reconstruction is detached from the detector's gradient.
 
     Args:
-        autoencoder: Stage 1; frozen, and not a part of this module.
-        modalities: What is known of each modality.
+        autoencoder: Stage 1; frozen, not a submodule.
+        modalities: Description of each modality.
         config: Sizes.
     """
-
-    locates = False
 
     def __init__(
         self,
@@ -37,113 +40,140 @@ class ReconstructionBlock(ComputeBlock):
         modalities: Mapping[str, Modality],
         config: BlockConfig | None = None,
     ) -> None:
-        """Build the detector; what restores is up to the baseline."""
-        super().__init__(modalities)
+        """Build the detector, then the layers of the subclass."""
+        super().__init__(autoencoder, modalities)
         self.config = config or BlockConfig()
+        self.modalities = dict(modalities)
         self.latent = JointLatent.of(autoencoder, modalities)
-        self.places = {
+        self.grids = {
             n: (shape[1], shape[2])
             for n, shape in self.latent.shapes.items()
             if self.kinds[n] == 'image'
         }
-        self.detector = self.new_detector(modalities)
+        self.detector = self.new_detector()
+        self.build()
 
-    def new_detector(self, modalities: Mapping[str, Modality]) -> FaultDetector:
-        """A dense detector of the residual of each channel, or part of an image."""
-        number = sum(self.looks_of(modalities).values())
-        return Detector(number, len(modalities), self.config.detector_width, self.config.embedding)
+    def build(self) -> None:
+        """Build the layers of the reconstruction; a baseline without layers builds none."""
 
-    def looks_of(self, modalities: Mapping[str, Modality]) -> dict[str, int]:
-        """How many residuals of each modality the detector sees."""
+    def new_detector(self) -> FaultDetector:
+        """Build the detector.
+
+        Returns:
+            A dense detector of the pooled residuals.
+        """
+        count = sum(self.residual_counts().values())
+        return Detector(
+            count, len(self.modalities), self.config.detector_width, self.config.embedding
+        )
+
+    def residual_counts(self) -> dict[str, int]:
+        """Count the pooled residuals of each modality.
+
+        Returns:
+            Latent positions of an image, channels of a series, by modality.
+        """
         return {
-            n: torch.Size(self.places[n]).numel() if n in self.places else len(m.channels)
-            for n, m in modalities.items()
+            n: torch.Size(self.grids[n]).numel() if n in self.grids else len(m.channels)
+            for n, m in self.modalities.items()
         }
 
-    def features(self, observed: Signals, restored: Signals) -> Tensor:
-        """What the detector sees, (batch, number)."""
-        return looks(observed, restored, self.places)
-
-    @abstractmethod
-    def restore(self, autoencoder: Autoencoder, observed: Signals) -> tuple[Signals, Signals]:
-        """Latents and standardized signals as they should be.
+    def features(self, signals: Signals, latents: Signals) -> Tensor:
+        """Compute the pooled residuals, in training without gradients.
 
         Args:
-            autoencoder: Stage 1.
-            observed: Standardized signals.
+            signals: Observed signals, standardized.
+            latents: Without effect.
+
+        Returns:
+            (batch, feature), float32.
         """
-
-    def detect(
-        self,
-        autoencoder: Autoencoder,
-        observed: Signals,
-        clean: Tensor | None = None,
-        known: SideInfo | None = None,
-    ) -> Detection:
-        """Embed the residual."""
         with self.frozen():
-            latents = autoencoder.encode(observed)
-            features = self.features(observed, self.restore(autoencoder, observed)[1])
-        scaled = self.detector.scaled(features, clean)
-        embedding = self.detector.embed(scaled)
-        return Detection(self.detector(embedding), embedding, scaled, {}, latents)
+            return self.residual_features(signals, self.reconstruct(signals)[1])
 
-    def correct(
-        self,
-        autoencoder: Autoencoder,
-        observed: Signals,
-        hide: Signals,
-        located: Signals | None = None,
-        blind: Tensor | None = None,
-    ) -> Correction:
-        """Restore everything; the maps are not used."""
-        latents, restored = self.restore(autoencoder, observed)
-        cleaned = {n: x.float() for n, x in restored.items()}
-        return Correction(latents, restored, cleaned, {})
+    def residual_features(self, signals: Signals, reconstructed: Signals) -> Tensor:
+        """Pool the residuals.
 
-    def clean(self, autoencoder: Autoencoder, observed: Signals) -> Signals:
-        """Standardized cleaned signals of standardized observed ones, without the detector."""
-        return self.correct(autoencoder, observed, {}).cleaned
+        Args:
+            signals: Observed signals, standardized.
+            reconstructed: Reconstructed signals, standardized.
+
+        Returns:
+            (batch, feature), float32.
+        """
+        return pooled_residuals(signals, reconstructed, self.grids)
+
+
+class LatentMlpBlock(ReconstructionBlock):
+    """Maps the joint latent to the corrected one by dense layers, and decodes it."""
+
+    corrector: nn.Sequential
+
+    def build(self) -> None:
+        """Build the dense layers."""
+        size, width = self.latent.size, self.config.corrector_width
+        self.corrector = mlp(size, width, width, width, size)
+
+    def reconstruct(self, signals: Signals) -> tuple[Signals, Signals]:
+        """Correct the joint latent, and decode it.
+
+        Args:
+            signals: Observed signals, standardized.
+
+        Returns:
+            Corrected latents, and the signals decoded from them.
+        """
+        with self.frozen():
+            joint = self.latent.join(self.autoencoder.encode(signals))
+        latents = self.latent.split(self.corrector(joint))
+        return latents, self.autoencoder.decode(latents)
 
 
 class ClosedFormBlock(ReconstructionBlock):
-    """Nothing is trained: the score is the residual in standard scores of clean windows."""
+    """A baseline without training, scored by its residual in standard scores of clean windows."""
 
     detector: ResidualScore
 
-    def __init__(
-        self,
-        autoencoder: Autoencoder,
-        modalities: Mapping[str, Modality],
-        config: BlockConfig | None = None,
-    ) -> None:
-        """Add what corrects, if anything does."""
-        super().__init__(autoencoder, modalities, config)
-        self.corrector = self.new_corrector(autoencoder, modalities)
+    def new_detector(self) -> ResidualScore:
+        """Build the detector.
 
-    def new_corrector(
-        self, autoencoder: Autoencoder, modalities: Mapping[str, Modality]
-    ) -> nn.Module:
-        """Nothing by default, for those who ask for its norm."""
-        return nn.Identity()
+        Returns:
+            Standard scores.
+        """
+        return ResidualScore(len(self.modalities))
 
-    def new_detector(self, modalities: Mapping[str, Modality]) -> ResidualScore:
-        """Standard scores."""
-        return ResidualScore(len(modalities))
+    def residual_features(self, signals: Signals, reconstructed: Signals) -> Tensor:
+        """Compute the mean squared residual of each modality.
 
-    def features(self, observed: Signals, restored: Signals) -> Tensor:
-        """The error of each modality, (batch, M)."""
-        return errors(observed, restored)
+        Args:
+            signals: Observed signals, standardized.
+            reconstructed: Reconstructed signals, standardized.
+
+        Returns:
+            (batch, M), float32.
+        """
+        return mean_squared_residuals(signals, reconstructed)
 
     @torch.no_grad()
-    def fit_start(self, autoencoder: Autoencoder, standardized: Signals) -> None:
-        """Take from clean windows which residual is normal."""
-        self.detector.fit(self.clean_errors(autoencoder, standardized))
+    def fit_start(self, standardized: Signals) -> None:
+        """Fit the standard scores on clean windows.
 
-    def clean_errors(self, autoencoder: Autoencoder, standardized: Signals) -> Tensor:
-        """(window, M) errors of clean windows."""
-        found = []
-        for start in range(0, len(next(iter(standardized.values()))), CHUNK):
-            windows = {n: x[start : start + CHUNK] for n, x in standardized.items()}
-            found.append(self.features(windows, self.restore(autoencoder, windows)[1]))
-        return torch.cat(found)
+        Args:
+            standardized: Clean signals, standardized.
+        """
+        self.detector.fit(self.clean_residuals(standardized))
+
+    def clean_residuals(self, standardized: Signals) -> Tensor:
+        """Compute the mean squared residuals of clean windows.
+
+        Args:
+            standardized: Clean signals, standardized.
+
+        Returns:
+            (window, M), float32.
+        """
+
+        def residuals(windows: Signals) -> Tensor:
+            return self.residual_features(windows, self.reconstruct(windows)[1])
+
+        return features_in_chunks(standardized, residuals, CLEAN_CHUNK)

@@ -5,33 +5,37 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lipfault.modality import Modality
-from lipfault.models.autoencoder.autoencoder import Autoencoder, Signals
-from lipfault.models.blocks.base import BlockConfig, Correction
+from lipfault.modality import Modality, Signals
+from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.blocks.baselines.base import ClosedFormBlock
+from lipfault.models.blocks.config import BlockConfig
+from lipfault.models.blocks.observation import Masks, Observation
+from lipfault.models.blocks.outputs import Correction
 from lipfault.models.relations.relations import Relations
 
 STEEPNESS = 8.0
-"""How fast trust ends, per standard deviation of clean scores, around the limit."""
+"""Slope of the rejection gate at its limit, per standard deviation of clean scores."""
 
 QUANTILE = 0.99
-"""Share of clean windows in which a modality is trusted."""
+"""Share of clean windows in which a modality is kept."""
 
 
 class DetectRejectCorrectBlock(ClosedFormBlock):
     """Rejects a modality that stage 1 cannot reconstruct; the others predict it.
 
-    After CCM (Lee et al. 2020, arXiv 2012.00201): the error of the unimodal reconstruction detects,
-    the other modalities compensate, here through the cross-modal predictors of stage 1. A modality
-    is rejected as a whole, by a steep but smooth gate, for the sake of gradients and bounds. Where
-    there is no other modality the mean takes its place. Told the place of a fault, it rejects the
-    modalities concerned.
+    The error of the unimodal reconstruction detects; the cross-modal predictors of stage 1
+    compensate. A modality is rejected as a whole, by a steep but smooth gate, so that gradients and
+    bounds exist. A single modality is replaced by its mean. With masks given, the masked modalities
+    are rejected.
 
     Args:
-        autoencoder: Stage 1; frozen, and not a part of this module.
-        relations: Stage 1; frozen, a part of this module.
-        modalities: What is known of each modality.
+        autoencoder: Stage 1; frozen, not a submodule.
+        relations: Stage 1; frozen, a submodule.
+        modalities: Description of each modality.
         config: Sizes.
+
+    Reference:
+        CCM: Lee et al. 2020, https://arxiv.org/abs/2012.00201.
     """
 
     limits: Tensor
@@ -48,45 +52,56 @@ class DetectRejectCorrectBlock(ClosedFormBlock):
         self.relations = relations.requires_grad_(False)
         self.register_buffer('limits', torch.zeros(len(modalities)))
 
-    def restore(self, autoencoder: Autoencoder, observed: Signals) -> tuple[Signals, Signals]:
-        """Reconstruct each modality from itself."""
-        latents = self.latent.split(self.corrector(self.latent.join(autoencoder.encode(observed))))
-        return latents, autoencoder.decode(latents)
+    def reconstruct(self, signals: Signals) -> tuple[Signals, Signals]:
+        """Reconstruct each modality from itself.
+
+        Args:
+            signals: Observed signals, standardized.
+
+        Returns:
+            Latents, and the signals decoded from them.
+        """
+        latents = self.autoencoder.encode(signals)
+        return latents, self.autoencoder.decode(latents)
 
     @torch.no_grad()
-    def fit_start(self, autoencoder: Autoencoder, standardized: Signals) -> None:
-        """Take from clean windows which error is normal, and from which on none is trusted."""
-        errors = self.clean_errors(autoencoder, standardized)
-        self.detector.fit(errors)
-        self.limits.copy_(self.detector.scaled(errors).quantile(QUANTILE, dim=0))
+    def fit_start(self, standardized: Signals) -> None:
+        """Fit standard scores, and the limits of rejection, on clean windows.
 
-    def correct(
-        self,
-        autoencoder: Autoencoder,
-        observed: Signals,
-        hide: Signals,
-        located: Signals | None = None,
-        blind: Tensor | None = None,
-    ) -> Correction:
-        """Replace what is rejected by what the modalities that are left predict."""
-        latents, restored = self.restore(autoencoder, observed)
-        rejected = _told(hide) if hide else self._rejected(observed, restored)
-        kept = {n: x * (1 - rejected[n]) for n, x in observed.items()}
-        predicted = autoencoder.decode(self.relations.predicted(kept))
-        inferred = {n: predicted.get(n, torch.zeros_like(x)) for n, x in observed.items()}
-        cleaned = {n: kept[n].float() + rejected[n] * inferred[n].float() for n in observed}
-        return Correction(latents, inferred, cleaned, {})
+        Args:
+            standardized: Clean signals, standardized.
+        """
+        residuals = self.clean_residuals(standardized)
+        self.detector.fit(residuals)
+        self.limits.copy_(self.detector.scaled(residuals).quantile(QUANTILE, dim=0))
 
-    def _rejected(self, observed: Signals, restored: Signals) -> Signals:
-        """Share of each modality that is not trusted, (batch, 1 ...)."""
-        scores = self.detector.scaled(self.features(observed, restored))
+    def correct(self, observation: Observation, masks: Masks) -> Correction:
+        """Replace rejected modalities by the prediction of the others.
+
+        Args:
+            observation: The batch, standardized.
+            masks: Modalities with a masked value are rejected; without maps the gate rejects.
+
+        Returns:
+            Corrected signals with the latents of the observed ones.
+        """
+        signals = observation.signals
+        latents, reconstructed = self.reconstruct(signals)
+        gates = _masked(masks.maps) if masks.maps else self._gates(signals, reconstructed)
+        kept = {n: x * (1 - gates[n]) for n, x in signals.items()}
+        predicted = self.autoencoder.decode(self.relations.predicted(kept))
+        inpainted = {n: predicted.get(n, torch.zeros_like(x)) for n, x in signals.items()}
+        corrected = {n: kept[n].float() + gates[n] * inpainted[n].float() for n in signals}
+        return Correction(latents, inpainted, corrected, {})
+
+    def _gates(self, signals: Signals, reconstructed: Signals) -> Signals:
+        """Share of each modality that is rejected, (batch, 1 ...)."""
+        scores = self.detector.scaled(self.residual_features(signals, reconstructed))
         gates = (STEEPNESS * (scores - self.limits)).sigmoid()
-        return {
-            n: gates[:, i].view(-1, *[1] * (x.dim() - 1))
-            for i, (n, x) in enumerate(observed.items())
-        }
+        each = zip(signals.items(), gates.unbind(dim=1), strict=True)
+        return {n: gate.view(-1, *[1] * (x.dim() - 1)) for (n, x), gate in each}
 
 
-def _told(hide: Signals) -> Signals:
-    """1 for the samples of which anything is hidden, (batch, 1 ...)."""
-    return {n: m.amax(dim=tuple(range(1, m.dim())), keepdim=True) for n, m in hide.items()}
+def _masked(maps: Signals) -> Signals:
+    """1 for the samples of which any value is masked, (batch, 1 ...)."""
+    return {n: m.amax(dim=tuple(range(1, m.dim())), keepdim=True) for n, m in maps.items()}

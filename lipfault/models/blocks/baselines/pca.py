@@ -1,14 +1,10 @@
 """Principal component analysis of whole windows, all modalities together."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
-from lipfault.modality import Modality
-from lipfault.models.autoencoder.autoencoder import Autoencoder, Signals
+from lipfault.modality import Signals
 from lipfault.models.autoencoder.pca import fit_pca
-from lipfault.models.blocks.base import BlockConfig
 from lipfault.models.blocks.baselines.base import ClosedFormBlock
 
 
@@ -16,7 +12,7 @@ class Projection(nn.Module):
     """Shrinks samples onto their principal components.
 
     Args:
-        numbers: Numbers in a sample.
+        features: Features of a sample.
         components: Largest number of components.
     """
 
@@ -24,15 +20,19 @@ class Projection(nn.Module):
     components: Tensor
     shrink: Tensor
 
-    def __init__(self, numbers: int, components: int) -> None:
-        """Project everything on zero until `fit`."""
+    def __init__(self, features: int, components: int) -> None:
+        """Start with a projection on zero."""
         super().__init__()
-        self.register_buffer('mean', torch.zeros(numbers))
-        self.register_buffer('components', torch.zeros(components, numbers))
+        self.register_buffer('mean', torch.zeros(features))
+        self.register_buffer('components', torch.zeros(components, features))
         self.register_buffer('shrink', torch.zeros(components))
 
     def fit(self, samples: Tensor) -> None:
-        """Take the components from samples (window, number); fewer if there are few windows."""
+        """Fit components and noise variance.
+
+        Args:
+            samples: (window, feature); fewer windows than components give fewer components.
+        """
         size = min(len(self.components), *samples.shape)
         pca = fit_pca(samples, size)
         variance = pca.encode(samples).var(dim=0)
@@ -43,10 +43,15 @@ class Projection(nn.Module):
         self.shrink.zero_()[:size] = (1 - noise / variance.clamp_min(1e-12)).clamp(0, 1)
 
     def forward(self, samples: Tensor) -> Tensor:
-        """The posterior mean of samples (batch, number).
+        """Compute the posterior mean, always in float32.
 
-        Always in float32: what is left of a quiet sensor is below the resolution of bfloat16.
+        Args:
+            samples: (batch, feature).
+
+        Returns:
+            (batch, feature), float32.
         """
+        # The residual of a quiet sensor is below the resolution of bfloat16.
         with torch.autocast(samples.device.type, enabled=False):
             centered = samples - self.mean
             coefficients = nn.functional.linear(centered, self.components) * self.shrink
@@ -54,44 +59,54 @@ class Projection(nn.Module):
 
 
 class PcaBlock(ClosedFormBlock):
-    """Probabilistic PCA (Tipping and Bishop 1999, doi:10.1111/1467-9868.00196) of whole windows.
+    """Probabilistic PCA of whole windows.
 
-    The cleaned signal is the posterior mean, the score the residual. Each modality counts alike,
-    whatever its number of channels and pixels.
+    The corrected signal is the posterior mean, the score the residual. Each modality has the same
+    weight, whatever its number of channels and pixels.
+
+    Reference:
+        Tipping and Bishop 1999, https://doi.org/10.1111/1467-9868.00196.
     """
 
     corrector: Projection
 
-    def __init__(
-        self,
-        autoencoder: Autoencoder,
-        modalities: Mapping[str, Modality],
-        config: BlockConfig | None = None,
-    ) -> None:
-        """Make room for the components."""
-        super().__init__(autoencoder, modalities, config)
+    def build(self) -> None:
+        """Build the projection."""
+        steps = self.autoencoder.steps
         self.shapes = {
-            n: (len(m.channels), *((autoencoder.steps[n],) if m.size is None else m.size))
-            for n, m in modalities.items()
+            n: (len(m.channels), *((steps[n],) if m.size is None else m.size))
+            for n, m in self.modalities.items()
         }
         self.sizes = [torch.Size(shape).numel() for shape in self.shapes.values()]
         self.corrector = Projection(sum(self.sizes), self.config.code)
 
-    def restore(self, autoencoder: Autoencoder, observed: Signals) -> tuple[Signals, Signals]:
-        """Project the joint window."""
-        projected = torch.split(self.corrector(self._joint(observed)), self.sizes, dim=1)
-        restored = {
+    def reconstruct(self, signals: Signals) -> tuple[Signals, Signals]:
+        """Project the joint window.
+
+        Args:
+            signals: Observed signals, standardized.
+
+        Returns:
+            Latents of the projected signals, and the projected signals.
+        """
+        projected = torch.split(self.corrector(self._joint(signals)), self.sizes, dim=1)
+        reconstructed = {
             n: (part * size**0.5).reshape(-1, *self.shapes[n])
-            for n, part, size in zip(observed, projected, self.sizes, strict=True)
+            for n, part, size in zip(signals, projected, self.sizes, strict=True)
         }
-        return autoencoder.encode(restored), restored
+        return self.autoencoder.encode(reconstructed), reconstructed
 
     @torch.no_grad()
-    def fit_start(self, autoencoder: Autoencoder, standardized: Signals) -> None:
-        """Take components and normal residuals from clean windows."""
+    def fit_start(self, standardized: Signals) -> None:
+        """Fit the components, then the standard scores, on clean windows.
+
+        Args:
+            standardized: Clean signals, standardized.
+        """
         self.corrector.fit(self._joint(standardized))
-        super().fit_start(autoencoder, standardized)
+        super().fit_start(standardized)
 
     def _joint(self, signals: Signals) -> Tensor:
+        """(batch, feature), each modality of unit variance in all."""
         parts = zip(signals.values(), self.sizes, strict=True)
         return torch.cat([x.float().flatten(1) / size**0.5 for x, size in parts], dim=1)

@@ -1,16 +1,25 @@
-"""The multimodal autoencoder as it is, without correction."""
+"""The autoencoder of stage 1 alone, without correction."""
 
-from lipfault.models.autoencoder.autoencoder import Autoencoder, Signals
+from lipfault.modality import Signals
 from lipfault.models.blocks.baselines.base import ClosedFormBlock
 
 
 class UncorrectedBlock(ClosedFormBlock):
-    """What stage 1 can do alone: its reconstruction is the cleaned signal, its error the score.
+    """Takes the reconstruction of stage 1 as corrected signal and its error as score.
 
-    The usual autoencoder detector (Sakurada and Yairi 2014, doi:10.1145/2689746.2689747).
+    Reference:
+        Sakurada and Yairi 2014, *Anomaly Detection Using Autoencoders with Nonlinear Dimensionality
+        Reduction*, https://doi.org/10.1145/2689746.2689747.
     """
 
-    def restore(self, autoencoder: Autoencoder, observed: Signals) -> tuple[Signals, Signals]:
-        """Reconstruct."""
-        latents = self.latent.split(self.corrector(self.latent.join(autoencoder.encode(observed))))
-        return latents, autoencoder.decode(latents)
+    def reconstruct(self, signals: Signals) -> tuple[Signals, Signals]:
+        """Reconstruct by the autoencoder.
+
+        Args:
+            signals: Observed signals, standardized.
+
+        Returns:
+            Latents, and the signals decoded from them.
+        """
+        latents = self.autoencoder.encode(signals)
+        return latents, self.autoencoder.decode(latents)

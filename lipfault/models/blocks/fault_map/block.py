@@ -1,71 +1,59 @@
-"""The compute block that corrects only what it has located."""
+"""The compute block that corrects inside its fault map only."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from lipfault.losses import attribution
-from lipfault.modality import Modality
-from lipfault.models.autoencoder.autoencoder import Autoencoder, Signals
-from lipfault.models.blocks.base import (
-    BlockConfig,
-    ComputeBlock,
-    Correction,
-    Detection,
-    SideInfo,
-    StepData,
-)
+from lipfault.modality import Modality, Signals
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.blocks.base import ComputeBlock
+from lipfault.models.blocks.config import BlockConfig
 from lipfault.models.blocks.detector import Detector
-from lipfault.models.blocks.fault_map.classifier import Classifier
 from lipfault.models.blocks.fault_map.corrector import Corrector
-from lipfault.models.blocks.fault_map.features import (
-    RANKED,
-    Evidence,
-    map_evidence,
-    map_size,
-    mean_over_places,
-    size,
-)
-from lipfault.models.blocks.fault_map.inpainter import Inpainter
-from lipfault.models.blocks.fault_map.latent_residual import LatentResidual
-from lipfault.models.blocks.fault_map.locator import Locator
-from lipfault.models.blocks.fault_map.map_refiner import MapRefiner
-from lipfault.models.blocks.fault_map.pixel_scale import PixelScale
+from lipfault.models.blocks.fault_map.features import mean_over_positions
+from lipfault.models.blocks.fault_map.modality_parts import ModalityParts, PartSizes, Residuals
+from lipfault.models.blocks.observation import Masks, Observation
+from lipfault.models.blocks.outputs import Correction, Detection
+from lipfault.models.blocks.step_data import StepData
 from lipfault.models.layers.chunks import CHUNK, in_chunks
 from lipfault.models.layers.patch_net import require_patches
-from lipfault.models.layers.running_scale import RunningScale, symlog
 from lipfault.models.relations.relations import Relations
 
 CERTAIN = 16.0
-"""Logit of the fault map where no value arrived."""
+"""Logit of the fault map where no value arrived; its probability is 1 to seven digits."""
 
-SCALED = 1500
-"""Clean windows from which the usual size of the residuals of an image is taken."""
+SCALE_WINDOWS = 1500
+"""Clean windows on which the pixel scale of image residuals is fitted: independent windows would
+give each root mean square to 1 / sqrt(2 x 1500) = 2 %."""
+
+WIDTHS: Mapping[str, int] = {'series': 192, 'image': 48}
+"""Hidden channels of locators and inpainters unless configured."""
 
 
 class FaultMapBlock(ComputeBlock):
-    """Corrects only what it has located.
+    """Locates faults, and corrects what it has located.
 
-    1. The relations of stage 1 say how each channel contradicts the others of its series, and how
-       each modality contradicts the other modalities.
-    2. A locator per modality sees these residuals, the observed signal, the residual of the
-       reconstruction and, of an image, how unusual the residuals are at each pixel, and whether it
-       repeats the frame before. Its output is a soft fault map over channel and time, or over
-       place.
-    3. A classifier per modality says from what its locator saw, and from how unusually large the
-       residuals are, whether this modality is faulty. The detector embeds what the classifiers were
-       shown and said, and corrects their logits. Its contrastive gradient does not reach them: it
-       is far larger than theirs, and would drown it.
-    4. The corrector infers what the fault map hides; outside training within the sensor's range, so
-       that no fault can throw the cleaned signal out of it.
-    5. A map refiner per modality compares it with the observed signal and settles the fault map;
-       the cleaned signal is the observed one outside the map, the inferred one inside.
+    1. The relations of stage 1 give residuals of each channel given the others of its series, and
+       of each modality given the other modalities.
+    2. A locator per modality takes these residuals, the observed signal and the residual of the
+       reconstruction, and for an image its stillness. Its output is a soft fault map over channel
+       and time, or over pixels.
+    3. A classifier per modality takes the pooled features of the locator and standard scores of the
+       residuals. The detector embeds the inputs and logits of all classifiers, and adds its logits
+       to theirs. The contrastive gradient is detached from the classifiers: it is far larger than
+       theirs.
+    4. The corrector infers the latent of what the fault map masks; in evaluation the inpainted
+       signal is clamped to the sensor's range, which bounds the effect of any fault.
+    5. A map refiner per modality updates the fault map by the difference between observed and
+       inpainted signal. The corrected signal is the observed one outside the refined map, the
+       inpainted one inside.
 
     Args:
-        autoencoder: Stage 1; frozen, and not a part of this module.
-        relations: Stage 1; frozen, a part of this module.
-        modalities: What is known of each modality.
+        autoencoder: Stage 1; frozen, not a submodule.
+        relations: Stage 1; frozen, a submodule.
+        modalities: Description of each modality.
         config: Sizes.
 
     Raises:
@@ -73,6 +61,7 @@ class FaultMapBlock(ComputeBlock):
     """
 
     locates = True
+    corrector: Corrector
 
     def __init__(
         self,
@@ -82,259 +71,259 @@ class FaultMapBlock(ComputeBlock):
         config: BlockConfig | None = None,
     ) -> None:
         """Build the parts for the latent shapes of the autoencoder."""
-        super().__init__(modalities)
+        super().__init__(autoencoder, modalities)
         for name, modality in modalities.items():
             require_patches(modality, autoencoder.steps.get(name))
         config = config or BlockConfig()
         self.rounds = config.rounds
+        self.modalities = dict(modalities)
         self.relations = relations.requires_grad_(False)
-        shapes = {n: autoencoder.latent_shape(n) for n in modalities}
-        channels = {n: len(m.channels) for n, m in modalities.items()}
-        sizes = {n: map_size(m.kind, channels[n], shapes[n]) for n, m in modalities.items()}
-        widths = config.local_widths or {'series': 192, 'image': 48}
-        residuals = {n: self._residual_count(n) for n in modalities}
-        self.contradictions = nn.ModuleDict({n: LatentResidual(shapes[n]) for n in self._related})
-        self.images = {n: m for n, m in modalities.items() if m.size}
-        self.usual = nn.ModuleDict(
+        sizes = {n: self._sizes(n, config.local_widths or WIDTHS) for n in modalities}
+        # Kind of part by kind of part, not modality by modality: the order of the random numbers
+        # from which the weights of version 0.1 were initialized, so that a seed gives the same run.
+        locators = {n: s.locator() for n, s in sizes.items()}
+        inpainters = {n: s.inpainter() for n, s in sizes.items()}
+        map_refiners = {n: s.map_refiner() for n, s in sizes.items()}
+        self.corrector = Corrector(
+            {n: s.latent_shape for n, s in sizes.items()},
+            {n: s.map_size for n, s in sizes.items()},
+            config.corrector_width,
+        )
+        self.parts = nn.ModuleDict(
             {
-                n: PixelScale(residuals[n], channels[n], m.size)
-                for n, m in self.images.items()
-                if m.size
+                n: ModalityParts(s, locators[n], inpainters[n], map_refiners[n], s.classifier())
+                for n, s in sizes.items()
             }
         )
-        inputs = {n: (1 + residuals[n]) * channels[n] for n in modalities}
-        self.views = nn.ModuleDict({n: RunningScale(inputs[n]) for n in modalities})
-        self.locators = nn.ModuleDict(
-            {
-                n: Locator(k, channels[n], inputs[n], widths[k], told=k == 'image')
-                for n, k in self.kinds.items()
-            }
-        )
-        self.inpainters = nn.ModuleDict(
-            {n: Inpainter(k, channels[n], widths[k]) for n, k in self.kinds.items()}
-        )
-        self.map_refiners = nn.ModuleDict(
-            {n: MapRefiner(k, channels[n]) for n, k in self.kinds.items()}
-        )
-        self.corrector = Corrector(shapes, sizes, config.corrector_width)
-        self.evidence = nn.ModuleDict(
-            {n: Evidence(k, channels[n], shapes[n], residuals[n]) for n, k in self.kinds.items()}
-        )
-        shown = {
-            n: 2 * widths[k] + RANKED + 1 + self._evidence(n).numbers for n, k in self.kinds.items()
-        }
-        for name in (*self._related, *self._images):  # size of the contradiction; stillness
-            shown[name] += 1
-        self.classifiers = nn.ModuleDict({n: Classifier(shown[n]) for n in modalities})
-        features = sum(shown.values()) + len(modalities)
+        features = sum(s.classifier_inputs for s in sizes.values()) + len(modalities)
         self.detector = Detector(features, len(modalities), config.detector_width, config.embedding)
 
-    @property
-    def _related(self) -> tuple[str, ...]:
-        """Modalities that others predict."""
-        return tuple(self.relations.predictors)
+    def _sizes(self, name: str, widths: Mapping[str, int]) -> PartSizes:
+        """Sizes of the parts of one modality."""
+        is_predicted = name in self.relations.predictors
+        residuals = 1 + is_predicted + self.relations.residual_count(name)
+        modality, shape = self.modalities[name], self.autoencoder.latent_shape(name)
+        return PartSizes(modality, shape, residuals, is_predicted, widths[modality.kind])
 
-    @property
-    def _images(self) -> tuple[str, ...]:
-        return tuple(self.images)
+    def _part(self, name: str) -> ModalityParts:
+        part: ModalityParts = self.parts[name]  # type: ignore[assignment]
+        return part
 
-    def _contradictions(self) -> dict[str, LatentResidual]:
-        return dict(self.contradictions.items())  # type: ignore[arg-type]
-
-    def _residual_count(self, name: str) -> int:
-        """How many residuals `residuals` gives for a modality."""
-        return 1 + (name in self._related) + self.relations.resolutions(name)
-
-    def fit_start(self, autoencoder: Autoencoder, standardized: Signals) -> None:
-        """Take from clean windows what contradiction and what residual is normal."""
-        latents, predicted = in_chunks(standardized, autoencoder.encode, self.relations.predicted)
-        for name, contradiction in self._contradictions().items():
-            contradiction.fit(latents[name], predicted[name], autoencoder.importance(name))
-        count = len(next(iter(standardized.values())))
-        some = torch.linspace(0, count - 1, min(SCALED, count)).long()
-        for name, modality in self.images.items():
-            usual = self._usual(name)
-            usual.reset()
-            windows = (
-                self._compared(autoencoder, {n: x[rows] for n, x in standardized.items()})[1][name]
-                for rows in torch.split(some, CHUNK)
-            )
-            usual.fit(windows, autoencoder.noise(name, modality))
-
-    def _usual(self, name: str) -> PixelScale:
-        usual: PixelScale = self.usual[name]  # type: ignore[assignment]
-        return usual
-
-    def _evidence(self, name: str) -> Evidence:
-        evidence: Evidence = self.evidence[name]  # type: ignore[assignment]
-        return evidence
-
-    def clean(self, autoencoder: Autoencoder, observed: Signals) -> Signals:
-        """Standardized cleaned signals of standardized observed ones, without the detector."""
-        _, residuals, _ = self._compared(autoencoder, observed)
-        map_logits, _ = self._locate(observed, residuals, None, SideInfo())
-        return self.settle(autoencoder, observed, map_logits).cleaned
-
-    def detect(
-        self,
-        autoencoder: Autoencoder,
-        observed: Signals,
-        clean: Tensor | None = None,
-        known: SideInfo | None = None,
-    ) -> Detection:
-        """Compare with the relations, locate, and embed."""
-        latents, residuals, whitened = self._compared(autoencoder, observed)
-        known = known or SideInfo()
-        map_logits, seen = self._locate(observed, residuals, clean, known)
-        for name, places in known.missing.items():
-            map_logits[name] = map_logits[name].float().masked_fill(places, CERTAIN)
-        shown = {}
-        for name, latent in latents.items():
-            parts = [seen[name], map_evidence(map_logits[name], latent, RANKED)]
-            parts.append(self._evidence(name).scores(residuals[name], latent, clean))
-            parts += [size(whitened[name])] if name in whitened else []
-            parts += [_stillness(known, name, observed[name])] if name in self.images else []
-            shown[name] = torch.cat([p.float() for p in parts], dim=1)
-        modality_logits = torch.cat([self.classifiers[n](x) for n, x in shown.items()], dim=1)
-        features = self._given(torch.cat([*shown.values(), modality_logits], dim=1))
-        scaled = self.detector.scaled(features, clean)
-        embedding = self.detector.embed(scaled)
-        logits = self._given(modality_logits) + self.detector(embedding)
-        return Detection(logits, embedding, scaled, map_logits, latents, modality_logits)
-
-    def own_terms(self, autoencoder: Autoencoder, step_data: StepData) -> dict[str, Tensor]:
-        """Trains the classifiers, and with them the locators."""
-        modality_logits = step_data.found.modality_logits
-        if modality_logits is None:
-            raise ValueError('the step_data is not one of this block')
-        return {'class': attribution(modality_logits, step_data.modality, step_data.visible)}
-
-    def correct(
-        self,
-        autoencoder: Autoencoder,
-        observed: Signals,
-        hide: Signals,
-        located: Signals | None = None,
-        blind: Tensor | None = None,
-    ) -> Correction:
-        """Infer what is hidden, and put it where it is wanted.
-
-        Gradients reach the corrector, and the maps of `located`, not those of `hide`.
-        """
-        with self.frozen():
-            hidden = {n: m.detach() for n, m in hide.items()}
-            kept = {n: x * (1 - hidden[n]) for n, x in observed.items()}
-            latents = autoencoder.encode(kept)
-            summaries = {n: mean_over_places(hidden[n], z) for n, z in latents.items()}
-            guesses = self._guesses(kept, latents, hidden)
-        corrected = self.corrector(latents, guesses, summaries)
-        decoded = autoencoder.decode(corrected)
-        inferred, cleaned, logits = {}, {}, {}
-        for name, x in observed.items():
-            seen = x if blind is None else _where(blind, kept[name], x)
-            inpainter = self.inpainters[name]
-            guess = inpainter(kept[name], seen, hidden[name], decoded[name].to(x.dtype))
-            if not self.training:  # where it would stop gradients
-                low, high = autoencoder.limits(name)
-                guess = torch.minimum(torch.maximum(guess, low), high)
-            inferred[name], replace = guess, hidden[name]
-            if located:
-                difference = x - guess.detach()
-                map_refiner = self.map_refiners[name]
-                logits[name] = map_refiner(located[name], hidden[name], difference, blind)
-                replace = logits[name].float().sigmoid()
-            cleaned[name] = x + replace * (guess.float() - x)
-        return Correction(corrected, inferred, cleaned, logits)
-
-    def _compared(
-        self, autoencoder: Autoencoder, observed: Signals
-    ) -> tuple[Signals, dict[str, list[Tensor]], Signals]:
-        """Latent of the observed signals, and what `residuals` says of it."""
-        with self.frozen():
-            latents = autoencoder.encode(observed)
-            return latents, *self.residuals(autoencoder, observed, latents)
-
-    def residuals(
-        self, autoencoder: Autoencoder, observed: Signals, latents: Signals
-    ) -> tuple[dict[str, list[Tensor]], Signals]:
-        """What does not fit.
+    def fit_start(self, standardized: Signals) -> None:
+        """Fit latent whitening and pixel scales in closed form on clean windows.
 
         Args:
-            autoencoder: Stage 1.
-            observed: Standardized signals.
-            latents: Latent of `observed`.
+            standardized: Clean signals, standardized, of windows that stage 1 was not trained on.
+        """
+        latents, predicted = in_chunks(
+            standardized, self.autoencoder.encode, self.relations.predicted
+        )
+        for name in predicted:
+            whitening = self._part(name).latent_residual
+            if whitening is not None:
+                importance = self.autoencoder.importance(name)
+                whitening.fit(latents[name], predicted[name], importance)
+        count = len(next(iter(standardized.values())))
+        some = torch.linspace(0, count - 1, min(SCALE_WINDOWS, count)).long()
+        for name, modality in self.modalities.items():
+            scale = self._part(name).pixel_scale
+            if scale is not None:
+                scale.reset()
+                noise = self.autoencoder.noise(name, modality)
+                scale.fit(self._unscaled_residuals(name, standardized, some), noise)
+
+    def _unscaled_residuals(
+        self, name: str, standardized: Signals, rows: Tensor
+    ) -> Iterator[list[Tensor]]:
+        """Residuals of one modality on some windows, chunk by chunk."""
+        for chunk in torch.split(rows, CHUNK):
+            windows = {n: x[chunk] for n, x in standardized.items()}
+            yield self.residuals(windows)[name].signals
+
+    def detect(self, observation: Observation) -> Detection:
+        """Compute residuals, fault maps, classifier logits and the detector's embedding.
+
+        Args:
+            observation: The batch, standardized.
 
         Returns:
-            For each modality tensors shaped as its signal: observed minus reconstructed; what the
-            others do not predict; for a series the whitened residuals of each channel given the
-            others; those of an image in units of what is usual at their pixel. And for each
-            modality the whitened contradiction with the others, (batch, size).
+            Logits, embedding and fault maps.
         """
-        reconstructed = autoencoder.decode(latents)
-        predicted = self.relations.predicted(observed)
-        found, whitened = {}, {}
-        for name, signal in observed.items():
-            found[name] = [signal - reconstructed[name]]
-            if name in predicted:
-                contradiction = self._contradictions()[name]
-                whitened[name] = contradiction(latents[name], predicted[name])
-                difference = latents[name] - contradiction.shrunk(predicted[name])
-                found[name].append(autoencoder.synthesized(name, difference))
-            found[name] += self.relations.contradictions(name, signal)
-            if name in self.images:
-                found[name] = self._usual(name)(found[name])
-        return found, whitened
+        residuals = self.residuals(observation.signals)
+        located = self._locate(observation, residuals)
+        inputs = {
+            n: self._part(n).classifier_inputs(n, observation, r, located[n])
+            for n, r in residuals.items()
+        }
+        modality_logits = torch.cat([self._part(n).classifier(x) for n, x in inputs.items()], dim=1)
+        features = self._detached(torch.cat([*inputs.values(), modality_logits], dim=1))
+        scaled = self.detector.scaled(features, observation.is_clean)
+        embedding = self.detector.embed(scaled)
+        return Detection(
+            self._detached(modality_logits) + self.detector(embedding),
+            embedding,
+            scaled,
+            {n: logits for n, (logits, _) in located.items()},
+            {n: r.latent for n, r in residuals.items()},
+            modality_logits,
+        )
 
-    def _guesses(self, kept: Signals, latents: Signals, hidden: Signals) -> Signals:
-        """Latent of what is kept, and as far as a position is hidden the predicted one."""
+    def _locate(
+        self, observation: Observation, residuals: Mapping[str, Residuals]
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Logits of the fault maps, certain where no value arrived, and pooled features."""
+        located = {n: self._part(n).locate(n, observation, r) for n, r in residuals.items()}
+        for name, missing in observation.side_info.missing.items():
+            logits, pooled = located[name]
+            located[name] = logits.float().masked_fill(missing, CERTAIN), pooled
+        return located
+
+    def residuals(self, signals: Signals) -> dict[str, Residuals]:
+        """Compute the residuals of each modality; in training without gradients.
+
+        Args:
+            signals: Observed signals, standardized.
+
+        Returns:
+            For each modality, shaped as its signal: observed minus reconstructed; the part of the
+            signal that the other modalities do not predict; for a series the whitened residuals of
+            each channel given the others; those of an image divided by their pixel scale. Beside
+            them the latent and its whitened residual.
+        """
+        with self.frozen():
+            latents = self.autoencoder.encode(signals)
+            reconstructed = self.autoencoder.decode(latents)
+            predicted = self.relations.predicted(signals)
+            return {
+                n: self._residuals_of(n, x, latents[n], x - reconstructed[n], predicted.get(n))
+                for n, x in signals.items()
+            }
+
+    def _residuals_of(
+        self, name: str, signal: Tensor, latent: Tensor, residual: Tensor, predicted: Tensor | None
+    ) -> Residuals:
+        """Residuals of one modality, from the residual of its reconstruction."""
+        part, found, whitened = self._part(name), [residual], None
+        if part.latent_residual is not None and predicted is not None:
+            whitened = part.latent_residual(latent, predicted)
+            difference = latent - part.latent_residual.shrunk(predicted)
+            found.append(self.autoencoder.synthesized(name, difference))
+        found += self.relations.residuals(name, signal)
+        if part.pixel_scale is not None:
+            found = part.pixel_scale(found)
+        return Residuals(latent, found, whitened)
+
+    def own_terms(self, step_data: StepData) -> dict[str, Tensor]:
+        """Return the classification term, which trains the classifiers and the locators.
+
+        Args:
+            step_data: Inputs, targets and outputs of the training step.
+
+        Returns:
+            The scalar `class`.
+
+        Raises:
+            ValueError: If the detection is of another block.
+        """
+        logits = step_data.detection.modality_logits
+        if logits is None:
+            raise ValueError('own_terms needs a detection of this block: it has no modality_logits')
+        return {'class': attribution(logits, step_data.modality, step_data.visible)}
+
+    def correct(self, observation: Observation, masks: Masks) -> Correction:
+        """Inpaint what is masked, and blend it with the observed signal by the refined map.
+
+        Gradients reach the corrector and `masks.map_logits`; `masks.maps` are detached.
+
+        Args:
+            observation: The batch, standardized.
+            masks: What may not be used, and what is replaced.
+
+        Returns:
+            Corrected signals with their latents.
+        """
+        with self.frozen():
+            masked = {n: m.detach() for n, m in masks.maps.items()}
+            kept = {n: x * (1 - masked[n]) for n, x in observation.signals.items()}
+            latents = self.autoencoder.encode(kept)
+            summaries = {n: mean_over_positions(masked[n], z) for n, z in latents.items()}
+            guesses = self._guesses(kept, latents, masked)
+        corrected = self.corrector(latents, guesses, summaries)
+        decoded = self.autoencoder.decode(corrected)
+        inpainted = {
+            n: self._inpaint(n, observation, masks, (kept[n], masked[n], decoded[n]))
+            for n in observation.signals
+        }
+        logits = self._refined(observation, masks, masked, inpainted)
+        signals = {}
+        for name, x in observation.signals.items():
+            replaced = logits[name].float().sigmoid() if logits else masked[name]
+            signals[name] = x + replaced * (inpainted[name].float() - x)
+        return Correction(corrected, inpainted, signals, logits)
+
+    def _inpaint(
+        self,
+        name: str,
+        observation: Observation,
+        masks: Masks,
+        tensors: tuple[Tensor, Tensor, Tensor],
+    ) -> Tensor:
+        """Refine the decoded signal by local detail."""
+        (kept, masked, decoded), x = tensors, observation.signals[name]
+        degraded = x if masks.opaque is None else _select(masks.opaque, kept, x)
+        inpainted: Tensor = self._part(name).inpainter(kept, degraded, masked, decoded.to(x.dtype))
+        if not self.training:  # a clamp has no gradient outside the range
+            low, high = self.autoencoder.limits(name)
+            inpainted = torch.minimum(torch.maximum(inpainted, low), high)
+        return inpainted
+
+    def _refined(
+        self, observation: Observation, masks: Masks, masked: Signals, inpainted: Signals
+    ) -> Signals:
+        """Logits of the refined fault maps; empty without logits to refine."""
+        return {
+            n: self._part(n).map_refiner(
+                logits,
+                masked[n],
+                observation.signals[n] - inpainted[n].detach(),
+                observation.is_clean,
+            )
+            for n, logits in (masks.map_logits or {}).items()
+        }
+
+    def impute(self, signals: Signals) -> Signals:
+        """Return corrected signals, without classifiers and detector.
+
+        Args:
+            signals: Observed signals, standardized, finite.
+
+        Returns:
+            Corrected signals, standardized, of the same shapes.
+        """
+        observation = Observation(signals)
+        located = self._locate(observation, self.residuals(signals))
+        map_logits = {n: logits for n, (logits, _) in located.items()}
+        return self.correct_in_rounds(observation, map_logits).signals
+
+    def _guesses(self, kept: Signals, latents: Signals, masked: Signals) -> Signals:
+        """Latents from which the corrector starts: predicted in proportion to the masked share."""
         guesses, predicted = dict(latents), self.relations.predicted(kept)
-        for name, contradiction in self._contradictions().items():
-            latent, share = latents[name], hidden[name].mean(dim=1, keepdim=True)
-            share = mean_over_places(share, latent).view(len(latent), 1, *latent.shape[2:])
-            guess = contradiction.shrunk(predicted[name])
+        for name, prediction in predicted.items():
+            residual = self._part(name).latent_residual
+            if residual is None:
+                continue
+            latent, share = latents[name], masked[name].mean(dim=1, keepdim=True)
+            # (batch, position) to (batch, 1, position ...), which broadcasts over latent channels
+            share = mean_over_positions(share, latent).view(len(latent), 1, *latent.shape[2:])
+            guess = residual.shrunk(prediction)
             guesses[name] = latent + share * (guess.to(latent.dtype) - latent)
         return guesses
 
-    def _locate(
-        self,
-        observed: Signals,
-        residuals: dict[str, list[Tensor]],
-        clean: Tensor | None,
-        known: SideInfo,
-    ) -> tuple[Signals, Signals]:
-        """Logits of the fault maps, and what the locators saw, (batch, number)."""
-        logits, seen = {}, {}
-        for name, signal in observed.items():
-            views = self._views(name, signal, residuals[name], clean)
-            told = _stillness(known, name, signal) if name in self.images else None
-            logits[name], seen[name] = self.locators[name](views, told)
-        return logits, seen
-
-    def _given(self, told: Tensor) -> Tensor:
-        """What the detector is told, which in training cannot answer."""
-        return told.detach() if self.training else told
-
-    def _views(
-        self, name: str, signal: Tensor, residuals: list[Tensor], clean: Tensor | None
-    ) -> Tensor:
-        """Signal and residuals, of unit scale on clean samples.
-
-        Compressed, so that a fault of any size is in reach of the networks.
-        """
-        views = torch.cat([signal, *residuals], dim=1)
-        scale: RunningScale = self.views[name]  # type: ignore[assignment]
-        if clean is not None:
-            scale.update(views, clean)
-        return symlog(scale(views))
+    def _detached(self, inputs: Tensor) -> Tensor:
+        """The detector's inputs, from which no gradient flows back in training."""
+        return inputs.detach() if self.training else inputs
 
 
-def _where(rows: Tensor, chosen: Tensor, other: Tensor) -> Tensor:
+def _select(rows: Tensor, chosen: Tensor, other: Tensor) -> Tensor:
     """`chosen` in the samples of (batch,) bool `rows`, `other` elsewhere."""
     return torch.where(rows.view(-1, *[1] * (other.dim() - 1)), chosen, other)
-
-
-def _stillness(known: SideInfo, name: str, signal: Tensor) -> Tensor:
-    """(batch, 1) stillness of an image, 0 if unknown."""
-    if name not in known.stillness:
-        return torch.zeros(signal.shape[0], 1, dtype=signal.dtype, device=signal.device)
-    return known.stillness[name][:, None].to(signal.dtype)

@@ -1,4 +1,4 @@
-"""Classifiers: is this modality faulty?"""
+"""Classifiers: one logit that a modality is faulty."""
 
 from torch import Tensor, nn
 
@@ -6,10 +6,10 @@ from lipfault.models.layers.running_scale import symlog
 
 
 class Classifier(nn.Module):
-    """Dense layers from what is known of one modality to the logit that it is faulty.
+    """Dense layers from the features of one modality to the logit that it is faulty.
 
     Args:
-        inputs: Numbers it is shown.
+        inputs: Number of input features.
         width: Hidden units.
     """
 
@@ -18,7 +18,14 @@ class Classifier(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, 1))
 
-    def forward(self, shown: Tensor) -> Tensor:
-        """Logit (batch, 1), positive if faulty, from (batch, inputs)."""
-        logit: Tensor = self.layers(symlog(shown))
+    def forward(self, features: Tensor) -> Tensor:
+        """Classify a modality.
+
+        Args:
+            features: (batch, inputs), see `ModalityParts.classifier_inputs`.
+
+        Returns:
+            Logit (batch, 1), positive if faulty.
+        """
+        logit: Tensor = self.layers(symlog(features))
         return logit

@@ -1,22 +1,22 @@
-"""The corrector: dense layers that infer the latent of what is hidden from what is left."""
+"""The corrector: the clean latent inferred from the unmasked signals."""
 
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-Signals = dict[str, Tensor]
+from lipfault.modality import Signals
 
 
 class Corrector(nn.Module):
     """Dense residual network on the joint latent.
 
-    It starts from a guess, the latent of the kept part of every modality with what the other
-    modalities predict in the places of what is hidden, and refines it.
+    The corrector adds to a closed-form guess: the latent of the unmasked part of every modality,
+    with the cross-modal prediction at masked positions.
 
     Args:
         latent_shapes: For each modality (latent channel, position ...).
-        map_sizes: For each modality the numbers in its summarized fault map.
+        map_sizes: For each modality the features of its summarized fault map.
         width: Hidden units.
     """
 
@@ -26,7 +26,7 @@ class Corrector(nn.Module):
         map_sizes: Mapping[str, int],
         width: int = 768,
     ) -> None:
-        """Build the layers; the last ones start at zero, so that it starts as the identity."""
+        """Build the layers; the heads start at zero, so that the output starts as the guess."""
         super().__init__()
         sizes = {n: int(torch.Size(s).numel()) for n, s in latent_shapes.items()}
         self.trunk = nn.Sequential(
@@ -41,15 +41,16 @@ class Corrector(nn.Module):
             nn.init.zeros_(head.bias)  # type: ignore[arg-type]
 
     def forward(self, kept: Signals, guesses: Signals, maps: Signals) -> Signals:
-        """Infer the latent of the clean signals.
+        """Infer the latents of the clean signals.
 
         Args:
-            kept: Latent of the signals with the hidden places set to their mean.
-            guesses: Latents to start from.
-            maps: Summarized fault maps (batch, map size), 1 where hidden.
+            kept: Latents of the signals with masked positions at their mean, each
+                (batch, latent channel, position ...).
+            guesses: Latents to add to, shaped as `kept`.
+            maps: Summarized masks (batch, map size), 1 where masked.
 
         Returns:
-            Latent of each modality, shaped as it came.
+            The latent of each modality, shaped as `kept`.
         """
         parts = [z.flatten(1) for z in (*kept.values(), *guesses.values())]
         hidden = self.trunk(torch.cat([*parts, *(maps[n] for n in kept)], dim=1))

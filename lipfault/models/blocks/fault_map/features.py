@@ -7,24 +7,40 @@ from torch.nn import functional
 from lipfault.models.layers.running_scale import RunningScale
 
 RANKED = 12
-"""How many of the largest scores of a modality are handed on."""
+"""Number of the largest scores of a modality that the classifier receives."""
 
 NOTHING = -20.0
-"""Logit of a place that is certainly sound."""
+"""Logit of a position that is certainly without fault."""
+
+# Least mean square before a root or a logarithm, squared standardized units: float32 keeps six
+# digits, so that a smaller residual of a signal of unit variance is rounding.
+_LEAST_SQUARE = 1e-12
 
 
 def map_size(kind: str, channels: int, latent_shape: tuple[int, ...]) -> int:
-    """Numbers in the summary of a fault map: series channel x position, image row x column."""
-    places = torch.Size(latent_shape[1:]).numel()
-    return places if kind == 'image' else channels * places
+    """Count the features of a fault map averaged over latent positions.
+
+    Args:
+        kind: `series` or `image`.
+        channels: Channels of the signal.
+        latent_shape: (latent channel, position ...).
+
+    Returns:
+        Channels times positions for a series, rows times columns for an image.
+    """
+    positions = torch.Size(latent_shape[1:]).numel()
+    return positions if kind == 'image' else channels * positions
 
 
-def mean_over_places(fault_map: Tensor, latent: Tensor) -> Tensor:
-    """Mean of a map over each latent position, (batch, map size).
+def mean_over_positions(fault_map: Tensor, latent: Tensor) -> Tensor:
+    """Average a map over each latent position.
 
     Args:
         fault_map: (batch, channel, time) or (batch, 1, height, width).
         latent: (batch, latent channel, position ...), for the shape.
+
+    Returns:
+        (batch, map size), see `map_size`.
     """
     if fault_map.dim() == 4:
         rows, columns = latent.shape[2:]
@@ -32,46 +48,63 @@ def mean_over_places(fault_map: Tensor, latent: Tensor) -> Tensor:
     return functional.adaptive_avg_pool1d(fault_map, latent.shape[2]).flatten(1)
 
 
-def energy(residual: Tensor, latent: Tensor) -> Tensor:
-    """Root mean square of a residual over each latent position, (batch, map size).
+def position_rms(residual: Tensor, latent: Tensor) -> Tensor:
+    """Compute the root mean square of a residual over each latent position.
 
     Args:
         residual: Shaped as its signal; the channels of an image are averaged.
-        latent: For the shape.
+        latent: (batch, latent channel, position ...), for the shape.
+
+    Returns:
+        (batch, map size), see `map_size`.
     """
     square = residual.square()
     if residual.dim() == 4:
-        square = square.mean(dim=1, keepdim=True)
-    return mean_over_places(square, latent).clamp_min(1e-12).sqrt()
+        square = square.mean(dim=1, keepdim=True)  # (batch, 1, height, width)
+    return mean_over_positions(square, latent).clamp_min(_LEAST_SQUARE).sqrt()
 
 
 def peak(values: Tensor, latent: Tensor) -> Tensor:
-    """Largest value by magnitude, (batch, number).
+    """Compute the largest magnitude of a residual.
 
     Args:
         values: A residual. Of a series the largest of each channel is taken; of an image the
             largest over each latent position of the mean over 2 x 2 pixels, all channels together.
-        latent: For the shape.
+        latent: (batch, latent channel, position ...), for the shape.
+
+    Returns:
+        (batch, peak count), see `peak_count`.
     """
     if values.dim() == 3:
         return values.abs().amax(dim=2)
+    # 2 x 2 pixels: a single pixel of an image is as noisy as a fault of a single pixel is large.
     spots = functional.avg_pool2d(values, 2).square().mean(1, keepdim=True)
     rows, columns = latent.shape[2:]
-    return functional.adaptive_max_pool2d(spots, (rows, columns)).flatten(1).clamp_min(1e-12).sqrt()
+    highest = functional.adaptive_max_pool2d(spots, (rows, columns)).flatten(1)
+    return highest.clamp_min(_LEAST_SQUARE).sqrt()
 
 
-def peaks(kind: str, channels: int, latent_shape: tuple[int, ...]) -> int:
-    """How many numbers `peak` gives."""
+def peak_count(kind: str, channels: int, latent_shape: tuple[int, ...]) -> int:
+    """Count the features of `peak`.
+
+    Args:
+        kind: `series` or `image`.
+        channels: Channels of the signal.
+        latent_shape: (latent channel, position ...).
+
+    Returns:
+        Channels for a series, rows times columns for an image.
+    """
     return channels if kind == 'series' else torch.Size(latent_shape[1:]).numel()
 
 
-class Evidence(RunningScale):
-    """How unusual the residuals of one modality are, wherever that is.
+class ResidualFeatures(RunningScale):
+    """Standard scores of the residuals of one modality.
 
-    Energies and peaks are compared on a logarithmic scale, in standard deviations of what clean
-    samples show: how large a residual is varies so little between clean windows that a tenth more
-    is telling. Of these scores only the largest are handed on, in order: a network that sees them
-    all learns by heart which were large in training.
+    Root mean squares and peaks are compared on a logarithmic scale, in standard deviations over
+    clean samples: the size of a residual varies so little between clean windows that a tenth more
+    is significant. Of these scores only the largest are returned, in order: a network with all of
+    them as inputs memorizes which were large in training.
 
     Args:
         kind: `series` or `image`.
@@ -83,51 +116,77 @@ class Evidence(RunningScale):
     def __init__(
         self, kind: str, channels: int, latent_shape: tuple[int, ...], residuals: int
     ) -> None:
-        """Know nothing of clean samples."""
-        looks = map_size(kind, channels, latent_shape) + peaks(kind, channels, latent_shape)
-        super().__init__(residuals * looks, center=True)
-        self.numbers = RANKED + 2 * residuals
+        """Build the running scale of all root mean squares and peaks."""
+        each = map_size(kind, channels, latent_shape) + peak_count(kind, channels, latent_shape)
+        super().__init__(residuals * each, center=True)
 
-    def scores(self, residuals: list[Tensor], latent: Tensor, clean: Tensor | None) -> Tensor:
-        """The `RANKED` largest scores, and the largest of each look, (batch, `numbers`).
+    @staticmethod
+    def size(residuals: int) -> int:
+        """Count the features of `scores`.
+
+        Args:
+            residuals: Number of residuals.
+
+        Returns:
+            The ranked scores, and a largest root mean square and a largest peak of each residual.
+        """
+        return RANKED + 2 * residuals
+
+    def scores(self, residuals: list[Tensor], latent: Tensor, is_clean: Tensor | None) -> Tensor:
+        """Compute the largest standard scores.
 
         Args:
             residuals: Shaped as the signal.
-            latent: For the shape.
-            clean: (batch,) bool, in training the samples without a fault: they set the scale.
+            latent: (batch, latent channel, position ...), for the shape.
+            is_clean: (batch,) bool, given in training: these samples set the scale.
+
+        Returns:
+            (batch, size): the `RANKED` largest scores in descending order, then the largest score
+            of the root mean squares and of the peaks of each residual.
         """
-        looks = [look for r in residuals for look in (energy(r, latent), peak(r, latent))]
-        logarithms = torch.cat([x.float().clamp_min(1e-6).log() for x in looks], dim=1)
-        if clean is not None:
-            self.update(logarithms, clean)
+        groups = [g for r in residuals for g in (position_rms(r, latent), peak(r, latent))]
+        logarithms = torch.cat([x.float().clamp_min(1e-6).log() for x in groups], dim=1)
+        if is_clean is not None:
+            self.update(logarithms, is_clean)
         scores = self(logarithms).abs()
-        each = torch.split(scores, [x.shape[1] for x in looks], dim=1)
+        each = torch.split(scores, [x.shape[1] for x in groups], dim=1)
         ranked = functional.pad(scores, (0, RANKED)).topk(RANKED, dim=1).values
         return torch.cat([ranked, *(x.amax(dim=1, keepdim=True) for x in each)], dim=1)
 
 
-def size(whitened: Tensor) -> Tensor:
-    """Root mean square of (batch, number), (batch, 1)."""
-    return whitened.square().mean(dim=1, keepdim=True).clamp_min(1e-12).sqrt()
+def rms(features: Tensor) -> Tensor:
+    """Compute the root mean square over features.
+
+    Args:
+        features: (batch, feature).
+
+    Returns:
+        (batch, 1).
+    """
+    return features.square().mean(dim=1, keepdim=True).clamp_min(_LEAST_SQUARE).sqrt()
 
 
-def map_evidence(logits: Tensor, latent: Tensor, count: int) -> Tensor:
-    """How sure a fault map is of its surest places, and how much it marks, (batch, count + 1).
+def map_features(logits: Tensor, latent: Tensor, count: int) -> Tensor:
+    """Summarize a fault map by its largest logits and by the share that it marks.
 
     Args:
         logits: Of the map, (batch, channel, time) or (batch, 1, height, width).
-        latent: For the shape.
-        count: How many places: channels of a series, latent positions of an image. Each is worth
-            the largest mean over 4 time steps, or over 2 x 2 pixels; places that do not exist are
-            worth `NOTHING`.
+        latent: (batch, latent channel, position ...), for the shape.
+        count: Number of logits: those of the channels of a series, of the latent positions of an
+            image, each the largest mean over 4 time steps, or over 2 x 2 pixels; absent ones are
+            filled with `NOTHING`.
+
+    Returns:
+        (batch, count + 1): the largest logits in descending order, and the logarithm of the mean
+        probability.
     """
     logits = logits.float()
     if logits.dim() == 3:
-        places = functional.avg_pool1d(logits, 4).amax(dim=2)
+        positions = functional.avg_pool1d(logits, 4).amax(dim=2)
     else:
         rows, columns = latent.shape[2:]
         spots = functional.avg_pool2d(logits, 2)
-        places = functional.adaptive_max_pool2d(spots, (rows, columns)).flatten(1)
-    surest = functional.pad(places, (0, count), value=NOTHING).topk(count, dim=1).values
+        positions = functional.adaptive_max_pool2d(spots, (rows, columns)).flatten(1)
+    largest = functional.pad(positions, (0, count), value=NOTHING).topk(count, dim=1).values
     share = logits.sigmoid().flatten(1).mean(dim=1, keepdim=True)
-    return torch.cat([surest, share.clamp_min(1e-6).log()], dim=1)
+    return torch.cat([largest, share.clamp_min(1e-6).log()], dim=1)

@@ -1,4 +1,4 @@
-"""Inpainters: local detail for what the corrector infers from afar."""
+"""Inpainters: local detail for the signal that the corrector decodes."""
 
 import torch
 from einops import rearrange
@@ -8,17 +8,22 @@ from lipfault.models.layers.patch_net import PATCH, PatchNet
 
 
 class Inpainter(nn.Module):
-    """Convolutional network that refines a guess with what is known nearby.
+    """Convolutional network that refines a decoded signal by its unmasked surroundings.
 
-    For a series it sees the channels that are left, at the same time; for an image also the
-    observed pixels, which a fault may have degraded without destroying. It starts as the guess.
+    For a series its inputs are the unmasked channels at the same time; for an image also the
+    observed pixels, which a fault may degrade without destroying them. The last layer starts at
+    zero, so that the output starts as the decoded signal.
 
     Args:
         kind: `series` or `image`.
         channels: Channels of the signal.
         width: Hidden channels.
-        patch: Places (time steps, or pixels in each direction) that share a hidden position.
+        patch: Time steps, or pixels in each direction, that share a hidden position.
         depth: Residual layers.
+
+    Reference:
+        Pathak et al. 2016, *Context Encoders: Feature Learning by Inpainting*,
+        https://arxiv.org/abs/1604.07379.
     """
 
     def __init__(
@@ -29,31 +34,34 @@ class Inpainter(nn.Module):
         self.kind, self.patch, self.channels = kind, patch, channels
         conv: type[nn.Conv1d] | type[nn.Conv2d] = nn.Conv1d if kind == 'series' else nn.Conv2d
         inputs, outputs = (3, 1) if kind == 'series' else (3, 2)
+        # The fault map has one channel for an image, the signal's channels for a series.
         extra, area = (0, patch) if kind == 'series' else (1, patch**2)
         self.net = PatchNet(kind, inputs * channels + extra, width, depth, patch)
         self.end = conv(width, outputs * channels * area, 1)
         nn.init.zeros_(self.end.weight)
         nn.init.zeros_(self.end.bias)  # type: ignore[arg-type]
 
-    def forward(self, kept: Tensor, seen: Tensor, fault_map: Tensor, guess: Tensor) -> Tensor:
-        """Refine a guess.
+    def forward(self, kept: Tensor, degraded: Tensor, mask: Tensor, decoded: Tensor) -> Tensor:
+        """Refine a decoded signal.
 
         Args:
-            kept: Standardized signal, zero where it is hidden; (batch, channel, time) or
+            kept: Standardized signal, zero where it is masked; (batch, channel, time) or
                 (batch, channel, height, width).
-            seen: The signal as observed, or `kept` again where it must not be looked at; unused
-                for a series.
-            fault_map: What is hidden, (batch, channel, time) or (batch, 1, height, width).
-            guess: What the corrector infers, shaped as the signal.
+            degraded: The observed signal, or `kept` again where masked pixels may not be used at
+                all; without effect for a series.
+            mask: (batch, channel, time) or (batch, 1, height, width), 1 where masked.
+            decoded: Decoded signal of the corrector, shaped as the signal.
+
+        Returns:
+            The inpainted signal, shaped as the signal.
         """
-        views = (
-            [kept, fault_map, guess] if self.kind == 'series' else [kept, seen, fault_map, guess]
-        )
+        views = [kept, mask, decoded] if self.kind == 'series' else [kept, degraded, mask, decoded]
         detail = self.end(self.net(torch.cat(views, dim=1)))
         if self.kind == 'series':
-            series: Tensor = guess + rearrange(detail, 'b (c p) t -> b c (t p)', p=self.patch)
+            series: Tensor = decoded + rearrange(detail, 'b (c p) t -> b c (t p)', p=self.patch)
             return series
         pixels = nn.functional.pixel_shuffle(detail, self.patch)
-        trust, change = pixels[:, : self.channels], pixels[:, self.channels :]
-        refined: Tensor = guess + trust * (seen - guess) + change
+        # One half weighs the degraded pixel against the decoded one, the other is added.
+        weight, change = pixels[:, : self.channels], pixels[:, self.channels :]
+        refined: Tensor = decoded + weight * (degraded - decoded) + change
         return refined

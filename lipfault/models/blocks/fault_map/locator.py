@@ -1,4 +1,4 @@
-"""Locators: where in a signal is the fault."""
+"""Locators: the fault map of one modality."""
 
 from einops import rearrange
 from torch import Tensor, nn
@@ -14,10 +14,11 @@ class Locator(nn.Module):
         channels: Channels of the signal.
         inputs: Channels of all views together.
         width: Hidden channels.
-        patch: Places (time steps, or pixels in each direction) that share a hidden position; the
-            map itself has the resolution of the signal.
+        patch: Time steps, or pixels in each direction, that share a hidden position; the map itself
+            has the resolution of the signal.
         depth: Residual layers.
-        told: Whether it is told a number about each sample, for instance how still an image is.
+        conditioned: Whether the network is conditioned on a scalar per sample, such as the
+            stillness of an image.
     """
 
     def __init__(
@@ -28,11 +29,11 @@ class Locator(nn.Module):
         width: int = 64,
         patch: int = PATCH,
         depth: int = 3,
-        told: bool = False,
+        conditioned: bool = False,
     ) -> None:
         """Build the network for the kind of the modality."""
         super().__init__()
-        self.net = PatchNet(kind, inputs, width, depth, patch, told)
+        self.net = PatchNet(kind, inputs, width, depth, patch, conditioned)
         if kind == 'series':
             self.end: nn.Conv1d | nn.Conv2d = nn.Conv1d(width, channels * patch, 1)
             self.pattern, self.sizes = 'b (c p) t -> b c (t p)', {'p': patch}
@@ -41,16 +42,16 @@ class Locator(nn.Module):
             self.pattern = 'b (p q) h w -> b 1 (h p) (w q)'
             self.sizes = {'p': patch, 'q': patch}
 
-    def forward(self, views: Tensor, told: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Find the fault.
+    def forward(self, views: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Compute the fault map.
 
         Args:
             views: (batch, inputs, time) or (batch, inputs, height, width).
-            told: (batch, 1), what it is told about each sample.
+            condition: (batch, 1), the scalar of each sample.
 
         Returns:
-            Logits of the fault map, (batch, channel, time) or (batch, 1, height, width), and what
-            the network saw, pooled: (batch, 2 x width).
+            Logits of the fault map, (batch, channel, time) or (batch, 1, height, width), and the
+            pooled hidden features, (batch, 2 x width).
         """
-        hidden = self.net(views, told)
+        hidden = self.net(views, condition)
         return rearrange(self.end(hidden), self.pattern, **self.sizes), pooled(hidden)

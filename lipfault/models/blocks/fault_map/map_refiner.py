@@ -1,4 +1,4 @@
-"""The last word on where a fault is, once it is known what should have been observed."""
+"""The map refiner: a fault map updated by the inpainted signal."""
 
 import torch
 from einops import rearrange
@@ -10,17 +10,17 @@ from lipfault.models.layers.running_scale import RunningScale, symlog
 
 
 class MapRefiner(nn.Module):
-    """Small convolutions that move the logits of a fault map by what was inferred.
+    """Small convolutions that update the logits of a fault map by the inpainted signal.
 
-    A place where the observed signal is far from the inferred one is faulty, however little the
-    locator made of it. The same weights serve every channel of a series. It starts by leaving the
-    logits as they are.
+    A position where the observed signal is far from the inpainted one is faulty, also where the
+    locator has missed it. All channels of a series share the weights. The last layer starts at
+    zero, so that the logits start unchanged.
 
     Args:
         kind: `series` or `image`.
         channels: Channels of the signal.
         width: Hidden channels.
-        patch: Places (time steps, or pixels in each direction) that share a hidden position.
+        patch: Time steps, or pixels in each direction, that share a hidden position.
     """
 
     def __init__(self, kind: str, channels: int, width: int = 24, patch: int = PATCH) -> None:
@@ -29,38 +29,43 @@ class MapRefiner(nn.Module):
         self.series, self.patch = kind == 'series', patch
         self.scale = RunningScale(channels)
         conv: type[nn.Conv1d] | type[nn.Conv2d] = nn.Conv1d if self.series else nn.Conv2d
-        places = patch if self.series else patch**2
+        size = patch if self.series else patch**2
         self.layers = nn.Sequential(
-            conv(4 * places, width, 3, padding=1),
+            conv(4 * size, width, 3, padding=1),  # 4 views, see `forward`
             nn.GELU(),
             conv(width, width, 3, padding=1),
             nn.GELU(),
-            conv(width, places, 1),
+            conv(width, size, 1),
         )
         nn.init.zeros_(self.layers[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.layers[-1].bias)  # type: ignore[arg-type]
 
     def forward(
-        self, logits: Tensor, hidden: Tensor, difference: Tensor, clean: Tensor | None = None
+        self, logits: Tensor, masked: Tensor, difference: Tensor, is_clean: Tensor | None = None
     ) -> Tensor:
-        """Logits of the fault map, shaped as they came.
+        """Update the logits of a fault map.
 
         Args:
-            logits: The locator's, (batch, channel, time) or (batch, 1, height, width).
-            hidden: What the corrector could not see, in [0, 1], shaped as the logits.
-            difference: Observed minus inferred, shaped as the signal.
-            clean: (batch,) bool, in training the samples without a fault: they set the scale.
+            logits: Output of the locator, (batch, channel, time) or (batch, 1, height, width).
+            masked: Mask of the corrector in [0, 1], shaped as the logits.
+            difference: Observed minus inpainted signal, shaped as the signal.
+            is_clean: (batch,) bool, given in training: these samples set the scale. In evaluation
+                the scale stays as it is.
+
+        Returns:
+            Logits, shaped as the input.
         """
-        if clean is not None:
-            self.scale.update(difference.detach().float(), clean)
+        if is_clean is not None and self.training:
+            self.scale.update(difference.detach().float(), is_clean)
         scaled = symlog(self.scale(difference.float()))
         if not self.series:
             scaled = scaled.abs().mean(dim=1, keepdim=True)
-        views = torch.stack([scaled, scaled.abs(), functional.tanh(logits.float() / 4), hidden], 2)
-        return logits + self._moved(views).view_as(logits)
+        # tanh(logits / 4) is linear up to the logits that locators reach, and bounded beyond.
+        views = torch.stack([scaled, scaled.abs(), functional.tanh(logits.float() / 4), masked], 2)
+        return logits + self._update(views).view_as(logits)
 
-    def _moved(self, views: Tensor) -> Tensor:
-        """What is added to each logit, from (batch, row, view, place ...)."""
+    def _update(self, views: Tensor) -> Tensor:
+        """The sum to each logit, from (batch, row, view, position ...)."""
         rows = views.flatten(0, 1)
         if not self.series:
             pixels: Tensor = self.layers(functional.pixel_unshuffle(rows, self.patch))

@@ -1,4 +1,4 @@
-"""How large the residuals of an image usually are, pixel by pixel."""
+"""Scale of the residuals of an image at each pixel."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 class PixelScale(nn.Module):
     """Divides each residual of an image by its root mean square on clean windows at each pixel.
 
-    A camera that does not move sees the machine in some places and still background in others. What
-    is a small residual where the machine moves is a large one before the background.
+    In the frames of a fixed camera the machine moves across some pixels only. A residual that is
+    small for these pixels is large for a pixel of the background.
 
     Args:
         residuals: Number of residuals.
@@ -26,25 +26,31 @@ class PixelScale(nn.Module):
         self.register_buffer('scale', torch.ones(residuals, channels, *size))
 
     def reset(self) -> None:
-        """Start at one again."""
+        """Set the scale to one."""
         self.scale.fill_(1.0)
 
     @torch.no_grad()
     def fit(self, windows: Iterable[Sequence[Tensor]], noise: Tensor) -> None:
-        """Take the scale from clean windows.
+        """Fit the scale on clean windows.
 
         Args:
             windows: Batches of the residuals, unscaled, each (batch, channel, height, width).
-            noise: (channel,) sensor noise in the units of the residuals, the least that a residual
-                is divided by.
+            noise: (channel,) sensor noise in the units of the residuals, the smallest scale.
         """
         total, count = torch.zeros_like(self.scale, dtype=torch.float64), 0
         for residuals in windows:
             total += torch.stack([r.double().square().sum(dim=0) for r in residuals])
             count += len(residuals[0])
-        usual = (total / max(1, count)).sqrt().to(self.scale)
-        self.scale.copy_(usual.maximum(noise.to(usual)[:, None, None]))
+        scale = (total / max(1, count)).sqrt().to(self.scale)
+        self.scale.copy_(scale.maximum(noise.to(scale)[:, None, None]))
 
     def forward(self, residuals: Sequence[Tensor]) -> list[Tensor]:
-        """Residuals (batch, channel, height, width) in units of what is usual at their place."""
+        """Divide residuals by their scale.
+
+        Args:
+            residuals: Tensors (batch, channel, height, width).
+
+        Returns:
+            Tensors of the same shape, of unit root mean square on clean windows at each pixel.
+        """
         return [r / s for r, s in zip(residuals, self.scale, strict=True)]
