@@ -289,14 +289,14 @@ class RecordingDataModule(LightningDataModule):
         """Build the batch with the faults of a schedule, see `BatchBuilder.scenario_batch`.
 
         Args:
-            windows: Windows of one episode in order of time, on any device.
+            windows: Windows of one episode in order of time.
             scenario: Run of the schedule through this episode, a `FaultScenario`.
 
         Returns:
-            The batch with the ground truth of its faults.
+            The batch with its labels.
 
         Raises:
-            LipfaultError: If the windows are of several episodes or not in order.
+            LipfaultError: If the windows are of several episodes or not in order of time.
         """
         return self.batch_builder.scenario_batch(windows, scenario)
 

@@ -65,10 +65,10 @@ class EpisodeSource(Protocol):
         """Read samples of one modality.
 
         Args:
-            episode: Position in `episodes`.
-            modality: Name of the modality.
-            start: First sample.
-            stop: One past the last sample.
+            episode: Index into `episodes`.
+            modality: Key of `modalities`.
+            start: Index of the first sample.
+            stop: End of the range, exclusive.
 
         Returns:
             Images (frames, height, width, channel) uint8, or a series (steps, channel) float32 in
@@ -81,10 +81,10 @@ class EpisodeSource(Protocol):
         """Read the presence mask of one modality.
 
         Args:
-            episode: Position in `episodes`.
-            modality: Name of the modality.
-            start: First sample.
-            stop: One past the last sample.
+            episode: Index into `episodes`.
+            modality: Key of `modalities`.
+            start: Index of the first entry.
+            stop: End of the mask, exclusive.
 
         Returns:
             (stop - start,) bool, false where a sample is missing; `None` if none is.

@@ -49,9 +49,9 @@ class FaultInjector(Protocol):
         """Apply a plan to the frame before the window's frame.
 
         Args:
-            signals: Clean signals by modality, (batch, ...).
-            history: Samples directly before the window, by modality.
-            plan: The drawn faults.
+            signals: The argument of `apply`.
+            history: The argument of `apply`.
+            plan: The argument of `apply`.
 
         Returns:
             (batch, channel, height, width) float32 in [0, 1], of each image with a history.
@@ -84,9 +84,9 @@ class ScheduledFaults(Protocol):
         """Inject the scheduled faults into the frame before the window's frame.
 
         Args:
-            signals: Clean signals by modality, (batch, ...).
-            history: Samples directly before the window, by modality.
-            end_s: (batch,) ends of the windows in seconds, ascending, on the CPU.
+            signals: The argument of a call.
+            history: The argument of a call.
+            end_s: The argument of a call.
 
         Returns:
             (batch, channel, height, width) float32 in [0, 1], of each image with a history.

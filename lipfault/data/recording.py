@@ -110,8 +110,8 @@ class Recording:
         Args:
             episode: Position in `episodes`.
             modality: Name of the modality.
-            start: First sample.
-            stop: One past the last sample.
+            start: First entry of the mask.
+            stop: One past its last entry.
 
         Returns:
             (stop - start,) bool, false where a sample is missing; `None` if the episode has no

@@ -54,40 +54,14 @@ class RecordingSet:
         )
 
     def read(self, episode: int, modality: str, start: int, stop: int) -> npt.NDArray[Any]:
-        """Read samples of one modality, see `Recording.read`.
-
-        Args:
-            episode: Position in `episodes`.
-            modality: Name of the modality.
-            start: First sample.
-            stop: One past the last sample.
-
-        Returns:
-            Images (frames, height, width, channel) uint8, or a series (steps, channel) float32.
-
-        Raises:
-            LipfaultError: If the samples cannot be read.
-        """
+        """Read samples of one modality; `Recording.read` documents the arguments."""
         recording, position = self._sources[episode]
         return recording.read(position, modality, start, stop)
 
     def present(
         self, episode: int, modality: str, start: int, stop: int
     ) -> npt.NDArray[np.bool_] | None:
-        """Read the presence mask of one modality, see `Recording.present`.
-
-        Args:
-            episode: Position in `episodes`.
-            modality: Name of the modality.
-            start: First sample.
-            stop: One past the last sample.
-
-        Returns:
-            (stop - start,) bool, false where a sample is missing; `None` if none is.
-
-        Raises:
-            LipfaultError: If the mask cannot be read.
-        """
+        """Read the presence mask of one modality; `Recording.present` documents the arguments."""
         recording, position = self._sources[episode]
         return recording.present(position, modality, start, stop)
 
