@@ -9,8 +9,8 @@ import numpy.typing as npt
 from lipfault.cells.engine import load_mujoco
 from lipfault.modality import Modality
 
-# Frames per second of every camera, Hz.
 CAMERA_HZ = 10.0
+"""Frames per second of every camera, Hz."""
 
 # Read noise of the sensor, grey levels of 255. Assumed.
 _READ_NOISE = 0.6

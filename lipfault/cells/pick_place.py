@@ -19,8 +19,8 @@ from lipfault.cells.scene import (
 from lipfault.cells.sensors import Channel, arm_channels
 from lipfault.cells.ur5 import UR5
 
-# Stroke of a finger, m: half the 85 mm stroke of a Robotiq 2F-85 (mass 0.9 kg, force to 235 N).
 STROKE = 0.0425
+"""Stroke of a finger, m: half the 85 mm of a Robotiq 2F-85 (mass 0.9 kg, force to 235 N)."""
 
 # Tool centre point between the fingertips, m from the flange.
 _CENTRE = 0.145

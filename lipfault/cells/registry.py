@@ -18,8 +18,8 @@ from lipfault.data.episode import Episode
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 
-# Smallest and largest frame, pixels. The off-screen buffer holds twice the largest, see `scene`.
 MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 16, 256
+"""Height and width of the smallest and the largest frame, pixels."""
 
 # Shortest episode, s: one frame at 10 Hz.
 _MIN_EPISODE_S = 0.1
@@ -60,7 +60,6 @@ class Cell:
         ]
 
 
-# All cells by name.
 CELLS: dict[str, Cell] = {
     cell.name: cell
     for cell in (
@@ -81,6 +80,7 @@ CELLS: dict[str, Cell] = {
         ),
     )
 }  # fmt: skip
+"""All cells by name."""
 
 
 def simulate(

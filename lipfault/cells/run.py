@@ -11,8 +11,8 @@ from lipfault.cells.sensors import SERIES_HZ
 
 Array = npt.NDArray[np.float64]
 
-# Simulated before the recording starts, s: the recording starts in motion.
 WARM_UP_S = 0.5
+"""Time simulated before the recording starts, s: the recording starts in motion."""
 
 
 class Task(Protocol):

@@ -9,12 +9,9 @@ from math import cos, sin
 
 from lipfault.cells.design import ArmDesign, Link, Shape
 
-# Physics step of all cells, s.
 TIMESTEP = 0.002
+"""Physics step of all cells, s."""
 
-# Colour of each material, (red, green, blue) of 31. Flat colours stay clear of the quantization
-# steps of a camera with 5 bits a colour. Links are saturated, so that they differ in a small
-# frame; other objects are dull, since no other sensor measures their positions.
 COLOURS = {
     'white': (29, 29, 29),
     'black': (2, 2, 2),
@@ -33,6 +30,9 @@ COLOURS = {
     'brick': (13, 8, 7),
     'slate': (8, 12, 13),
 }
+"""Colour of each material, (red, green, blue) of 31, clear of the quantization steps of a camera
+with 5 bits a colour. Links are saturated, so that they differ in a small frame; other objects are
+dull, since no other sensor measures their positions."""
 
 
 def numbers(values: Iterable[float]) -> str:
@@ -95,13 +95,18 @@ def new_scene(timestep: float) -> tuple[ET.Element, ET.Element]:
             emission='0.95', specular='0',
         )  # fmt: skip
     world = ET.SubElement(root, 'worldbody')
+    _add_light(world)
+    ET.SubElement(root, 'equality')
+    ET.SubElement(root, 'actuator')
+    return root, world
+
+
+def _add_light(world: ET.Element) -> None:
+    """Add a faint directional light."""
     ET.SubElement(
         world, 'light', directional='true', castshadow='false', pos='0 0 3', dir='-0.5 0.3 -1',
         diffuse='.03 .03 .03', specular='0 0 0',
     )  # fmt: skip
-    ET.SubElement(root, 'equality')
-    ET.SubElement(root, 'actuator')
-    return root, world
 
 
 def _add_visual(root: ET.Element) -> None:
@@ -226,12 +231,17 @@ def _add_link(
     add_inertia(body, link.mass, _com_at_joint(link), link.gyration)
     for shape in link.shapes:
         add_shape(body, shape)
-    limits = numbers((-link.torque, link.torque))
+    _add_motor(root, name, link.torque)
+    return body
+
+
+def _add_motor(root: ET.Element, joint: str, torque: float) -> None:
+    """Add the torque motor of a joint with its limit, N m."""
+    limits = numbers((-torque, torque))
     ET.SubElement(
-        section(root, 'actuator'), 'motor', name=name, joint=name, forcerange=limits,
+        section(root, 'actuator'), 'motor', name=joint, joint=joint, forcerange=limits,
         ctrlrange=limits,
     )  # fmt: skip
-    return body
 
 
 def _com_at_joint(link: Link) -> tuple[float, float, float]:

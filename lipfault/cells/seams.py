@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-# Time to reach travel speed, s.
 RAMP_S = 0.2
+"""Time to reach travel speed, s."""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from lipfault.modality import Modality
 
 Array = npt.NDArray[np.float64]
 
-# Rate of every series, Hz.
 SERIES_HZ = 100.0
+"""Rate of every series, Hz."""
 
 # Length of a tool beyond the reach of the flange, m: bounds the range of tool positions.
 _TOOL_M = 0.4

@@ -20,8 +20,8 @@ from lipfault.cells.scene import (
 )
 from lipfault.cells.seams import Seam
 
-# Height of the table, m.
 TABLE_Z = 0.45
+"""Height of the table, m."""
 
 # Bend of the torch's neck, rad (36°, a common gas-cooled neck).
 _BEND = 0.63

@@ -17,8 +17,8 @@ from lipfault.cells.weld_scene import Station
 
 Array = npt.NDArray[np.float64]
 
-# Time between two inverse-kinematics solutions of a pass, s.
 KNOT_S = 0.02
+"""Time between two inverse-kinematics solutions of a pass, s."""
 
 # Postures that the planner accepts, rad: elbow up, clear of the joint limits.
 _LOWEST = np.array([-1.9, -1.0, -1.8, -2.8, -1.9, -5.0])

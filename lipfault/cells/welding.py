@@ -127,10 +127,10 @@ class DualWelding:
         self.control, self.parameters = cell.control, cell.parameters
 
     def measure(self, forces: Array, sensors: Array) -> dict[str, Array]:
-        """Return the true values of all channels now.
+        """Return the true values of both arms now.
 
         Args:
-            forces: (motor,) mean motor forces since the last sample, N m.
+            forces: (motor,) mean motor forces of both arms, N m.
             sensors: Ignored: the wrists of this cell have no sensor.
 
         Returns:

@@ -29,9 +29,9 @@ from lipfault.data.validation import (
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 
-# Datasets kept open. Each has a chunk cache of its own (1 MiB or two chunks), so the limit bounds
-# the memory of a process however many episodes the file holds.
 OPEN = 64
+"""Datasets kept open. Each has a chunk cache of its own (1 MiB or two chunks), so the limit bounds
+the memory of a process however many episodes the file holds."""
 
 # HDF5's default size of a chunk cache, bytes.
 _CHUNK_CACHE_BYTES = 1 << 20
