@@ -111,7 +111,7 @@ def test_items_joined_are_the_batch(recordings):
 @pytest.mark.filterwarnings('ignore:.*multi-threaded.*fork:DeprecationWarning')
 @pytest.mark.parametrize('cache', ['none', 'all'])
 @pytest.mark.parametrize('method', ['fork', 'spawn'])
-def test_workers_see_the_same_windows(recordings, cache, method):
+def test_workers_fetch_the_same_windows(recordings, cache, method):
     data = dataset(recordings, cache=cache)
     data.fetch([0])  # the parent has read already, as in a sanity check
     loader = DataLoader(
