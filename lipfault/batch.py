@@ -7,8 +7,8 @@ from torch import Tensor
 from lipfault.faults.labels import FaultLabels
 
 Signals = dict[str, Tensor]
-"""One float32 tensor per modality: series (batch, channel, time) in physical units, images
-(batch, channel, height, width) in [0, 1]."""
+"""One tensor per modality: series (batch, channel, time) in physical units, images
+(batch, channel, height, width) in [0, 1]; float32."""
 
 
 @dataclass

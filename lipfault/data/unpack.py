@@ -9,9 +9,6 @@ from lipfault.batch import Signals
 from lipfault.data.geometry import Geometry
 from lipfault.data.window_batch import Windows
 
-# Grey levels of a uint8 image; a stored 255 is 1.
-_LEVELS = 255.0
-
 
 def unpack(windows: Windows, geometry: Geometry) -> tuple[Signals, dict[str, Tensor]]:
     """Split windows into signals and history, channels first.
@@ -34,8 +31,8 @@ def unpack(windows: Windows, geometry: Geometry) -> tuple[Signals, dict[str, Ten
         block, past = windows.blocks[name], geometry.span(name).history
         if modality.kind == 'image':
             frames = block.permute(0, 1, 4, 2, 3)  # (batch, frame, channel, height, width)
-            signals[name] = frames[:, -1].contiguous().float().div_(_LEVELS)
-            # Stays uint8: faults read single frames of it.
+            # A stored 255 is 1. The history stays uint8: faults read single frames of it.
+            signals[name] = frames[:, -1].contiguous().float().div_(255.0)
             history[name] = frames[:, :past]
         else:
             series = block.transpose(1, 2)  # (batch, channel, time)
