@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler, default_collate
 
 from lipfault.batch import Batch
 from lipfault.data.datamodule import RecordingDataModule
-from lipfault.data.window_batch import Windows, join
+from lipfault.data.window_batch import Windows, collate
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / 'docs/benchmarks.md'
@@ -89,7 +89,7 @@ class BareLoop:
 
     def _batches(self) -> Iterator[Windows]:
         dataset = self.data.dataset(self.data.train_split)
-        loader = DataLoader(dataset, BATCH, shuffle=True, drop_last=True, collate_fn=join)
+        loader = DataLoader(dataset, BATCH, shuffle=True, drop_last=True, collate_fn=collate)
         while True:
             yield from loader
 

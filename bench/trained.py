@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 import yaml
-from lipfault.runs.checkpoints import find_checkpoint
 from torch import Tensor, nn
 
 from lipfault.callbacks.jacobian import JacobianMonitor
@@ -27,6 +26,7 @@ from lipfault.lipschitz.norms.norms import certified_norm, estimate_norm, exact_
 from lipfault.lipschitz.propagation.composition import module_gain
 from lipfault.lipschitz.propagation.lipsdp import tighten
 from lipfault.models.blocks.observation import Observation
+from lipfault.runs.checkpoints import find_checkpoint
 from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.trained import trained_task
 

@@ -1,4 +1,4 @@
-"""What travels from the DataModule to a task."""
+"""The batch that the DataModule passes to a task."""
 
 from dataclasses import dataclass, field
 
@@ -10,18 +10,19 @@ from lipfault.modality import Signals
 
 @dataclass
 class Batch:
-    """Windows of several synchronised modalities, before and after fault injection.
+    """Windows of several synchronized modalities, before and after fault injection.
 
     Args:
         clean: Signals as recorded.
-        observed: Signals as the model sees them; the same tensors as `clean` where no fault is
-            injected.
-        present: For each modality a (batch,) bool tensor, false where the window is truly missing.
-        sample_id: (batch,) int64, the window's index in the recordings, the same in every split.
-        labels: What was injected; `None` for a clean stage.
-        stillness: Of each image with a known frame before, how little the observed frame differs
-            from it, (batch,) in [0, 1], see `lipfault.data.stillness`.
-        clean_stillness: The same of the frames as recorded.
+        observed: Signals after fault injection, the input of the model; the same tensors as
+            `clean` where no fault is injected.
+        present: For each modality (batch,) bool, false where the window is missing.
+        sample_id: (batch,) int64, index of the window among all windows of the recordings,
+            whatever the split.
+        labels: Ground truth of the injected faults; `None` for a clean batch.
+        stillness: For each image with a known preceding frame (batch,) float32 in [0, 1], the
+            similarity of the observed frame to the preceding one, see `lipfault.data.stillness`.
+        clean_stillness: The stillness of the recorded frames.
     """
 
     clean: Signals

@@ -1,9 +1,9 @@
-"""Errors that a user can act on."""
+"""Errors that a user can correct."""
 
 
 class LipfaultError(Exception):
-    """A mistake in a file, a key or a value, worded for the person who can mend it.
+    """Error in a file, a key or a value that the user can correct.
 
-    The message names the culprit, what was found and what would be right. The command line prints
-    it without a traceback and exits with status 1.
+    The message names the faulty item, the value found and the value expected. The command line
+    prints the message without a traceback and exits with status 1.
     """

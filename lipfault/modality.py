@@ -1,4 +1,4 @@
-"""What is known of one modality: the vocabulary shared by recordings, faults and models."""
+"""Description of a modality, shared by recordings, faults and models."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
@@ -19,14 +19,14 @@ Signals: TypeAlias = dict[str, 'Tensor']
 class Modality:
     """One stream of a robot cell: an image stream or a multi-channel time series.
 
-    Signals of a series are in physical units, of an image in [0, 1].
+    A series is in physical units, an image in [0, 1].
 
     Args:
-        name: Key of the modality everywhere: recordings, batches, metrics.
+        name: Key of the modality in recordings, batches and metrics.
         kind: `image` for (channel, height, width) frames, `series` for (channel, time) windows.
         rate_hz: Samples (frames) per second.
         channels: Name of each channel.
-        units: Unit of each channel, `1` where there is none.
+        units: Unit of each channel, `1` for a dimensionless one.
         low: Lower end of each channel's physical range, in its unit.
         high: Upper end of each channel's physical range, in its unit.
         noise: Standard deviation of each channel's sensor noise, quantization included, in its
@@ -49,7 +49,8 @@ class Modality:
     size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a description that contradicts itself."""
+        """Reject a description that contradicts itself."""
+        # A name becomes an attribute of modules and a key of metrics.
         if not self.name.isidentifier():
             raise LipfaultError(
                 f'modality {self.name!r}: the name must consist of letters, digits and underscores'
@@ -58,27 +59,9 @@ class Modality:
             raise LipfaultError(
                 f'modality {self.name!r}: kind must be "image" or "series", got {self.kind!r}'
             )
-        if not self.channels:
-            raise LipfaultError(f'modality {self.name!r}: needs at least one channel')
-        for field in ('units', 'low', 'high', 'noise'):
-            if len(getattr(self, field)) != len(self.channels):
-                raise LipfaultError(
-                    f'modality {self.name!r}: {field} must have one entry for each of the '
-                    f'{len(self.channels)} channels, got {len(getattr(self, field))}'
-                )
-        for channel, low, high, noise in zip(
-            self.channels, self.low, self.high, self.noise, strict=True
-        ):
-            if not low < high:
-                raise LipfaultError(
-                    f'modality {self.name!r}, channel {channel!r}: low must be below high, '
-                    f'got [{low}, {high}]'
-                )
-            if not noise > 0:
-                raise LipfaultError(
-                    f'modality {self.name!r}, channel {channel!r}: noise must be positive, '
-                    f'got {noise}'
-                )
+        self._require_one_entry_per_channel()
+        self._require_valid_ranges()
+        # Written as `not >` so that NaN is rejected, too.
         if not self.rate_hz > 0:
             raise LipfaultError(
                 f'modality {self.name!r}: rate_hz must be positive, got {self.rate_hz}'
@@ -88,8 +71,40 @@ class Modality:
                 f'modality {self.name!r}: an image needs a size, a series has none; got {self.size}'
             )
 
+    def _require_one_entry_per_channel(self) -> None:
+        """Reject an empty list of channels and per-channel fields of another length."""
+        if not self.channels:
+            raise LipfaultError(f'modality {self.name!r}: needs at least one channel')
+        for field in ('units', 'low', 'high', 'noise'):
+            if len(getattr(self, field)) != len(self.channels):
+                raise LipfaultError(
+                    f'modality {self.name!r}: {field} must have one entry for each of the '
+                    f'{len(self.channels)} channels, got {len(getattr(self, field))}'
+                )
+
+    def _require_valid_ranges(self) -> None:
+        """Reject an empty physical range and a noise that is not positive."""
+        for channel, low, high, noise in zip(
+            self.channels, self.low, self.high, self.noise, strict=True
+        ):
+            if not low < high:
+                raise LipfaultError(
+                    f'modality {self.name!r}, channel {channel!r}: low must be below high, '
+                    f'got [{low}, {high}]'
+                )
+            # Damage and residuals are measured in units of this noise.
+            if not noise > 0:
+                raise LipfaultError(
+                    f'modality {self.name!r}, channel {channel!r}: noise must be positive, '
+                    f'got {noise}'
+                )
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain types only, for checkpoints and JSON; `from_dict` is the inverse."""
+        """Convert to plain types for checkpoints and JSON; `from_dict` is the inverse.
+
+        Returns:
+            The fields by name; tuples become lists.
+        """
         return {
             'name': self.name,
             'kind': self.kind,
@@ -104,7 +119,17 @@ class Modality:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
-        """Rebuild a modality from the plain types of `to_dict`."""
+        """Rebuild a modality from the plain types of `to_dict`.
+
+        Args:
+            fields: The fields by name.
+
+        Returns:
+            The modality.
+
+        Raises:
+            LipfaultError: If the description contradicts itself.
+        """
         size = fields['size']
         return cls(
             name=str(fields['name']),

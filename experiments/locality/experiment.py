@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lipfault.runs.checkpoints import find_checkpoint, read_checkpoint
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -30,6 +29,7 @@ from experiments.runner.run import Run
 from lipfault.lipschitz.gains.locality import receptive_image, spread_of
 from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.report.style import BLUE, RC, VERMILION, new_figure
+from lipfault.runs.checkpoints import find_checkpoint, read_checkpoint
 from lipfault.tasks.clean_windows import clean_signals
 from lipfault.tasks.pretrained import autoencoder_from
 

@@ -23,10 +23,10 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins.precision import DoublePrecision
-from lipfault.runs.checkpoints import read_checkpoint
 
 from lipfault.batch import Batch
 from lipfault.callbacks.spectral import SpectralNormMonitor
+from lipfault.runs.checkpoints import read_checkpoint
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lipfault.runs.checkpoints import read_checkpoint
 
 from lipfault.cli.lightning import build
+from lipfault.runs.checkpoints import read_checkpoint
 
 ROOT = Path(__file__).parents[2]
 SHORT = [

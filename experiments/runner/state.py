@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lipfault.runs.checkpoints import CONFIG_NAME
 
 from lipfault.errors import LipfaultError
+from lipfault.runs.checkpoints import CONFIG_NAME
 
 FILE = 'state.json'
 PLACES = (

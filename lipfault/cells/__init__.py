@@ -1,1 +1,4 @@
-"""Robot cells simulated with MuJoCo (optional extra)."""
+"""Robot cells simulated with MuJoCo (optional extra `simulate`).
+
+`lipfault.cells.registry` lists the cells and simulates their episodes.
+"""

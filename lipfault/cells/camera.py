@@ -1,4 +1,4 @@
-"""The fixed colour camera of a cell: rendering, sensor noise, 15-bit colour."""
+"""Fixed colour camera of a cell: rendering, sensor noise, 15-bit colour."""
 
 from types import TracebackType
 from typing import Any, Self
@@ -12,20 +12,26 @@ from lipfault.modality import Modality
 CAMERA_HZ = 10.0
 """Frames per second of every camera, Hz."""
 
+# Read noise of the sensor, grey levels of 255. Assumed.
 _READ_NOISE = 0.6
-"""Read noise of the sensor, grey levels of 255."""
+
+# Variance of the shot noise per grey level: the total noise at mid grey (128) is
+# sqrt(0.6² + 0.005 * 128) = 1 level. Assumed.
 _SHOT_NOISE = 0.005
-"""Variance of the shot noise per grey level, so that the noise at mid grey is 1 level."""
+
+# Bits of red, green and blue: RGB555, an output format of embedded camera modules.
 _BITS = (5, 5, 5)
-"""Bits of red, green and blue: RGB555, a usual output of embedded camera modules."""
 
 
 def camera(size: int, noise: float) -> Modality:
-    """The modality of a square camera.
+    """Return the modality of a square camera.
 
     Args:
-        size: Height and width of a picture, pixels.
+        size: Height and width of a frame, pixels.
         noise: Standard deviation of a recorded pixel's error, quantization included, in [0, 1].
+
+    Returns:
+        The modality `camera`.
     """
     return Modality(
         name='camera', kind='image', rate_hz=CAMERA_HZ, channels=('red', 'green', 'blue'),
@@ -34,11 +40,11 @@ def camera(size: int, noise: float) -> Modality:
 
 
 class Renderer:
-    """Pictures of a scene, twice oversampled against jagged edges; a context manager.
+    """Renderer of a scene, twice oversampled against aliasing; a context manager.
 
     Args:
         model: Compiled MuJoCo model with a camera named `camera`.
-        size: Height and width of a picture, pixels.
+        size: Height and width of a frame, pixels.
     """
 
     def __init__(self, model: Any, size: int) -> None:  # noqa: ANN401
@@ -46,7 +52,7 @@ class Renderer:
         self._renderer = load_mujoco().Renderer(model, 2 * size, 2 * size)
 
     def __enter__(self) -> Self:
-        """The renderer itself."""
+        """Return the renderer."""
         return self
 
     def __exit__(
@@ -57,29 +63,45 @@ class Renderer:
         self._renderer.close()
 
     def render(self, data: Any) -> npt.NDArray[np.float32]:  # noqa: ANN401
-        """Noise-free picture (height, width, 3) in grey levels, 0 to 255."""
+        """Render a noise-free frame.
+
+        Args:
+            data: State of the scene.
+
+        Returns:
+            (height, width, 3) float32 grey levels, 0 to 255.
+        """
         self._renderer.update_scene(data, camera='camera')
         fine = self._renderer.render()
         half = fine.shape[0] // 2
-        picture: npt.NDArray[np.float32] = fine.reshape(half, 2, half, 2, 3).mean(
+        # (height, 2, width, 2, channel): mean over 2 x 2 pixels.
+        frame: npt.NDArray[np.float32] = fine.reshape(half, 2, half, 2, 3).mean(
             axis=(1, 3), dtype=np.float32
         )
-        return picture
+        return frame
 
 
-def expose(picture: npt.NDArray[np.float32], random: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Recorded picture, uint8, of noise-free grey levels: shot and read noise, then RGB555.
+def expose(frame: npt.NDArray[np.float32], random: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Simulate the exposure of frames: shot and read noise, then quantization to RGB555.
 
     Args:
-        picture: (..., 3) grey levels, 0 to 255.
-        random: Source of the noise.
+        frame: (..., 3) float32 noise-free grey levels, 0 to 255.
+        random: Generator of the noise.
+
+    Returns:
+        (..., 3) uint8 recorded frames.
+
+    Reference:
+        Foi, Trimeche, Katkovnik and Egiazarian, "Practical Poissonian-Gaussian noise modeling and
+        fitting for single-image raw-data", IEEE Transactions on Image Processing 2008,
+        https://doi.org/10.1109/TIP.2008.2001399 (variance linear in the signal).
 
     Example:
         >>> expose(np.full((1, 3), 255.0, np.float32), np.random.default_rng(0)).tolist()
         [[255, 255, 255]]
     """
-    deviation = np.sqrt(_READ_NOISE**2 + _SHOT_NOISE * picture)
-    noisy = picture + deviation * random.standard_normal(picture.shape, dtype=np.float32)
+    deviation = np.sqrt(_READ_NOISE**2 + _SHOT_NOISE * frame)
+    noisy = frame + deviation * random.standard_normal(frame.shape, dtype=np.float32)
     levels = np.array([2**bits - 1 for bits in _BITS], dtype=np.float32)
     coarse = np.round(np.clip(noisy, 0, 255) / 255 * levels)
     recorded: npt.NDArray[np.uint8] = np.round(coarse / levels * 255).astype(np.uint8)

@@ -1,9 +1,16 @@
-"""How a robot arm is described: Denavit-Hartenberg rows with masses, limits and simple shapes."""
+"""Description of a robot arm: Denavit-Hartenberg rows with masses, limits and simple shapes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 Vector = tuple[float, float, float]
+
+# Rows of the tables from which `links` builds an arm, one row per joint.
+FrameRow = tuple[float, float, float, float]
+MassRow = tuple[float, Vector, Vector]
+LimitRow = tuple[float, float, float, float]
+GearRow = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -13,7 +20,8 @@ class Shape:
     Args:
         kind: MuJoCo primitive.
         size: Capsule, cylinder and sphere (radius,); box (half x, half y, half z); metres.
-        at: Box and sphere: centre (x, y, z). Capsule and cylinder: both ends, six numbers; metres.
+        at: Box and sphere: centre (x, y, z). Capsule and cylinder: both ends, six coordinates;
+            metres.
         colour: Name of one of the scene's colours.
     """
 
@@ -43,10 +51,14 @@ class Link:
         high: Largest joint angle, rad.
         speed: Largest joint speed, rad/s.
         torque: Largest joint torque, N m.
-        armature: Rotor inertia as felt at the joint, kg m².
+        armature: Rotor inertia reflected to the joint, kg m².
         damping: Viscous friction, N m s/rad.
         friction: Coulomb friction, N m.
-        shapes: What the camera sees of the link.
+        shapes: Visible shapes of the link.
+
+    Reference:
+        Denavit and Hartenberg, "A kinematic notation for lower-pair mechanisms based on matrices",
+        Journal of Applied Mechanics 1955, https://doi.org/10.1115/1.4011045.
     """
 
     d: float
@@ -81,3 +93,29 @@ class ArmDesign:
     base: tuple[Shape, ...]
     home: tuple[float, ...]
     reach: float
+
+
+def links(
+    frames: Iterable[FrameRow],
+    masses: Iterable[MassRow],
+    limits: Iterable[LimitRow],
+    gears: Iterable[GearRow],
+    shapes: Iterable[tuple[Shape, ...]],
+) -> tuple[Link, ...]:
+    """Build the links of an arm from tables with one row per joint, base first.
+
+    Args:
+        frames: Denavit-Hartenberg rows: d (m), a (m), alpha (rad), offset (rad).
+        masses: Mass (kg), centre of mass (m), radii of gyration (m).
+        limits: Smallest and largest angle (rad), speed (rad/s), torque (N m).
+        gears: Rotor inertia (kg m²), viscous friction (N m s/rad), Coulomb friction (N m).
+        shapes: Visible shapes.
+
+    Returns:
+        The links.
+    """
+    rows = zip(frames, masses, limits, gears, shapes, strict=True)
+    # The fields of `Link` are in the order of the tables.
+    return tuple(
+        Link(*frame, *mass, *limit, *gear, visible) for frame, mass, limit, gear, visible in rows
+    )

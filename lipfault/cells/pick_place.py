@@ -1,4 +1,4 @@
-"""The scene of the `ur5` cell: a UR5 with a two-finger gripper, boxes on a table."""
+"""Scene of the `ur5` cell: a UR5 with a two-finger gripper, boxes on a table."""
 
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
@@ -6,24 +6,42 @@ from math import pi
 
 from lipfault.cells.design import Shape
 from lipfault.cells.poses import camera_axes
-from lipfault.cells.scene import add_arm, add_inertia, add_shape, new_scene, numbers
+from lipfault.cells.scene import (
+    TIMESTEP,
+    add_arm,
+    add_camera,
+    add_inertia,
+    add_shape,
+    new_scene,
+    numbers,
+    section,
+)
 from lipfault.cells.sensors import Channel, arm_channels
 from lipfault.cells.ur5 import UR5
 
-TIMESTEP = 0.002
 STROKE = 0.0425
-"""Way of a finger, m: half the 85 mm stroke of a Robotiq 2F-85 (mass 0.9 kg, force to 235 N)."""
+"""Stroke of a finger, m: half the 85 mm of a Robotiq 2F-85 (mass 0.9 kg, force to 235 N)."""
+
+# Tool centre point between the fingertips, m from the flange.
 _CENTRE = 0.145
-"""Tool centre point between the finger tips, m from the flange."""
 
+# Position of the camera and the point in the centre of its image, m; field of view, degrees.
+_EYE, _TARGET, _FOVY = (1.15, -0.72, 0.7), (0.24, -0.01, 0.25), 44.0
 
-_EYE, _TARGET = (1.15, -0.72, 0.7), (0.24, -0.01, 0.25)
-"""Camera position and the point it looks at, m."""
+# Coefficients of sliding (1), torsional (m) and rolling (m) friction. Assumed.
+_BOX_FRICTION = '0.9 0.02 0.001'
+_PAD_FRICTION = '1.2 0.02 0.001'
 
 
 @dataclass(frozen=True)
 class Box:
-    """A box to be moved: half sizes (grip width, length, height), m, mass, kg, and colour."""
+    """A box to be moved.
+
+    Args:
+        half: Half sizes (grip width, length, height), m.
+        mass: Mass, kg.
+        colour: Name of one of the scene's colours.
+    """
 
     half: tuple[float, float, float]
     mass: float
@@ -31,7 +49,7 @@ class Box:
 
 
 def channels() -> list[Channel]:
-    """The channels of the modality `kinematics`, in order."""
+    """Return the channels of the modality `kinematics`, in order."""
     return [
         *arm_channels(UR5),
         Channel('gripper_opening', 'm', -0.005, 2 * STROKE + 0.005, 3e-4, 2**-12),
@@ -40,51 +58,72 @@ def channels() -> list[Channel]:
 
 
 def build(boxes: list[Box]) -> ET.Element:
-    """The scene with the given boxes, 2 ms steps."""
+    """Build the scene.
+
+    Args:
+        boxes: The boxes; their positions are set later.
+
+    Returns:
+        Root of the scene.
+    """
     root, world = new_scene(TIMESTEP)
-    ET.SubElement(
-        world, 'camera', name='camera', pos=numbers(_EYE), fovy='44',
-        xyaxes=numbers(camera_axes(_EYE, _TARGET)),
-    )  # fmt: skip
+    add_camera(world, _EYE, camera_axes(_EYE, _TARGET), _FOVY)
     ET.SubElement(
         world, 'geom', name='table', type='box', size='0.6 0.75 0.02', pos='0.25 0 -0.02',
         material='table', friction='0.8 0.01 0.001',
     )  # fmt: skip
     add_shape(world, Shape('box', (3.0, 3.0, 0.01), (0.0, 0.0, -0.8), 'floor'))
-    # The base looks backwards so that joint 1 at zero points to the table's middle.
+    # The base faces backwards, so that joint 1 at zero points to the middle of the table.
     flange = add_arm(root, world, UR5, 'arm', (0.0, 0.0, 0.0), pi)
     _add_gripper(root, flange)
     for index, box in enumerate(boxes):
-        body = ET.SubElement(world, 'body', name=f'box{index}', pos=f'0.5 {index} 0')
-        ET.SubElement(body, 'freejoint', name=f'box{index}')
-        x, y, z = box.half
-        gyration = (((y * y + z * z) / 3) ** 0.5, ((x * x + z * z) / 3) ** 0.5,
-                    ((x * x + y * y) / 3) ** 0.5)  # fmt: skip
-        add_inertia(body, box.mass, (0.0, 0.0, 0.0), gyration)
-        add_shape(body, Shape('box', box.half, (0.0, 0.0, 0.0), box.colour), solid=True)
-        body[-1].set('friction', '0.9 0.02 0.001')
-        body[-1].set('condim', '4')
+        _add_box(world, box, index)
     return root
 
 
+def _add_box(world: ET.Element, box: Box, index: int) -> None:
+    """Add a homogeneous box, away from the other boxes."""
+    body = ET.SubElement(world, 'body', name=f'box{index}', pos=f'0.5 {index} 0')
+    ET.SubElement(body, 'freejoint', name=f'box{index}')
+    x, y, z = box.half
+    # A solid cuboid: r² = (b² + c²) / 3 with half sizes b and c.
+    gyration = (((y * y + z * z) / 3) ** 0.5, ((x * x + z * z) / 3) ** 0.5,
+                ((x * x + y * y) / 3) ** 0.5)  # fmt: skip
+    add_inertia(body, box.mass, (0.0, 0.0, 0.0), gyration)
+    _add_gripped(body, Shape('box', box.half, (0.0, 0.0, 0.0), box.colour), _BOX_FRICTION)
+
+
+def _add_gripped(body: ET.Element, shape: Shape, friction: str) -> None:
+    """Add a solid shape with torsional friction: a box must not turn between the fingers."""
+    geom = add_shape(body, shape, solid=True)
+    geom.set('friction', friction)
+    geom.set('condim', '4')
+
+
 def _add_gripper(root: ET.Element, flange: ET.Element) -> None:
-    """A parallel gripper; fingers close along the flange's x axis, coupled by a gear."""
+    """Add a parallel gripper; fingers close along the flange's x axis, coupled by a gear."""
+    # With the two fingers of 0.08 kg the 0.9 kg of a Robotiq 2F-85.
     add_inertia(flange, 0.75, (0.0, 0.0, 0.05), (0.035, 0.035, 0.035))
     add_shape(flange, Shape('box', (0.055, 0.04, 0.04), (0.0, 0.0, 0.045), 'red'))
     add_shape(flange, Shape('box', (0.025, 0.035, 0.03), (0.0, 0.07, 0.04), 'cyan'))
     ET.SubElement(flange, 'site', name='tool', pos=numbers((0.0, 0.0, _CENTRE)))
     for side, sign in (('left', 1), ('right', -1)):
-        finger = ET.SubElement(flange, 'body', name=side, pos=f'{sign * 0.011} 0 0.115')
-        ET.SubElement(
-            finger, 'joint', name=side, type='slide', axis=f'{sign} 0 0', armature='0.3',
-            range=numbers((0.0, STROKE)), damping='20',
-        )  # fmt: skip
-        add_inertia(finger, 0.08, (0.0, 0.0, 0.0), (0.02, 0.02, 0.01))
-        pad = Shape('box', (0.011, 0.016, 0.035), (0.0, 0.0, 0.01), 'white')
-        add_shape(finger, pad, solid=True)
-        finger[-1].set('friction', '1.2 0.02 0.001')
-        finger[-1].set('condim', '4')
-    equality, motors = root.find('equality'), root.find('actuator')
-    if equality is not None and motors is not None:
-        ET.SubElement(equality, 'joint', joint1='left', joint2='right', solref='0.004 1')
-        ET.SubElement(motors, 'motor', name='gripper', joint='left', forcerange='-300 300')
+        _add_finger(flange, side, sign)
+    ET.SubElement(
+        section(root, 'equality'), 'joint', joint1='left', joint2='right', solref='0.004 1'
+    )
+    ET.SubElement(
+        section(root, 'actuator'), 'motor', name='gripper', joint='left', forcerange='-300 300'
+    )
+
+
+def _add_finger(flange: ET.Element, side: str, sign: int) -> None:
+    """Add a finger that slides along ±x."""
+    finger = ET.SubElement(flange, 'body', name=side, pos=f'{sign * 0.011} 0 0.115')
+    ET.SubElement(
+        finger, 'joint', name=side, type='slide', axis=f'{sign} 0 0', armature='0.3',
+        range=numbers((0.0, STROKE)), damping='20',
+    )  # fmt: skip
+    add_inertia(finger, 0.08, (0.0, 0.0, 0.0), (0.02, 0.02, 0.01))
+    _add_gripped(finger, Shape('box', (0.011, 0.016, 0.035), (0.0, 0.0, 0.01), 'white'),
+                 _PAD_FRICTION)  # fmt: skip

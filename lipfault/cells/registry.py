@@ -1,4 +1,4 @@
-"""The robot cells by name, and how to simulate them."""
+"""Robot cells by name, and their simulation."""
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -18,8 +18,11 @@ from lipfault.data.episode import Episode
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 
-MAX_IMAGE_SIZE = 256
-"""Largest camera picture, pixels."""
+MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 16, 256
+"""Height and width of the smallest and the largest frame, pixels."""
+
+# Shortest episode, s: one frame at 10 Hz.
+_MIN_EPISODE_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,13 @@ class Cell:
     """A robot cell.
 
     Args:
-        name: Its name, the prefix of its episodes' ids.
-        summary: What happens in it, in one line.
+        name: Name of the cell, the prefix of its episodes' ids.
+        summary: Description of the task in one line.
         camera_noise: Standard deviation of a camera pixel's error in [0, 1], measured against the
-            noise-free pictures at 64 pixels. It is below 1/31/√12 = 0.0093, the error of
-            quantization alone, since large faces of one colour keep clear of its steps.
+            noise-free frames at 64 pixels. It is below 1/31/√12 = 0.0093, the error of
+            quantization alone, since large faces of one colour stay clear of its steps.
         series: Channels of each series, by modality name.
-        task: Makes the task of one episode from the episode's random generator.
+        task: Function that makes the task of one episode from the episode's random generator.
     """
 
     name: str
@@ -43,10 +46,13 @@ class Cell:
     task: Callable[[np.random.Generator], Task]
 
     def modalities(self, image_size: int = 64) -> list[Modality]:
-        """The cell's modalities, camera first.
+        """Return the cell's modalities, camera first.
 
         Args:
-            image_size: Height and width of the camera picture, pixels.
+            image_size: Height and width of a camera frame, pixels.
+
+        Returns:
+            The modalities.
         """
         return [
             camera(image_size, self.camera_noise),
@@ -80,7 +86,7 @@ CELLS: dict[str, Cell] = {
 def simulate(
     cell: str, episodes: int, seed: int, image_size: int = 64, episode_s: float = 20.0
 ) -> tuple[list[Modality], Iterator[Episode]]:
-    """The modalities of a cell and its episodes, each simulated when the iterator reaches it.
+    """Return the modalities of a cell and an iterator that simulates its episodes.
 
     An episode is a function of (cell, seed, its index, image_size, episode_s) alone: any subset in
     any order gives the same arrays on the same machine. Another OpenGL driver may round a pixel
@@ -88,10 +94,13 @@ def simulate(
 
     Args:
         cell: A key of `CELLS`.
-        episodes: How many episodes.
+        episodes: Number of episodes.
         seed: Seed of the data set, not negative.
-        image_size: Height and width of the camera picture, pixels, 16 to 256.
+        image_size: Height and width of a camera frame, pixels, 16 to 256.
         episode_s: Length of an episode, s.
+
+    Returns:
+        The modalities, and the episodes, each simulated when the iterator reaches it.
 
     Raises:
         LipfaultError: If the cell is unknown, a number is out of its range, or MuJoCo is missing.
@@ -102,10 +111,13 @@ def simulate(
         raise LipfaultError(
             f'episodes must be at least 1 and seed not negative, got {episodes} and {seed}'
         )
-    if not 16 <= image_size <= MAX_IMAGE_SIZE:
-        raise LipfaultError(f'image_size must be 16 to {MAX_IMAGE_SIZE}, got {image_size}')
-    if not episode_s >= 0.1:
-        raise LipfaultError(f'episode_s must be at least 0.1, got {episode_s}')
+    if not MIN_IMAGE_SIZE <= image_size <= MAX_IMAGE_SIZE:
+        raise LipfaultError(
+            f'image_size must be {MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE}, got {image_size}'
+        )
+    if not episode_s >= _MIN_EPISODE_S:
+        raise LipfaultError(f'episode_s must be at least {_MIN_EPISODE_S}, got {episode_s}')
+    # A missing MuJoCo is reported here, not at the first episode.
     load_mujoco()
     one = partial(simulate_episode, cell, seed, image_size=image_size, episode_s=episode_s)
     return CELLS[cell].modalities(image_size), map(one, range(episodes))
@@ -114,20 +126,28 @@ def simulate(
 def simulate_episode(
     cell: str, seed: int, index: int, *, image_size: int = 64, episode_s: float = 20.0
 ) -> Episode:
-    """One episode of a data set, whatever the others; see `simulate` for the arguments.
+    """Simulate one episode of a data set, independent of the others.
 
     Args:
         cell: A key of `CELLS`.
         seed: Seed of the data set.
-        index: Number of the episode, from 0.
-        image_size: Height and width of the camera picture, pixels.
+        index: Index of the episode, from 0.
+        image_size: Height and width of a camera frame, pixels.
         episode_s: Length of the episode, s.
+
+    Returns:
+        The episode with sensor noise.
+
+    Raises:
+        LipfaultError: If MuJoCo is missing.
     """
+    # Not `hash`: it differs between processes.
     root = np.random.SeedSequence([seed, index, zlib.crc32(cell.encode())])
+    # A generator of its own for the noise: new channels would not change the motion.
     plan, noise = (np.random.default_rng(child) for child in root.spawn(2))
     task = CELLS[cell].task(plan)
-    truth, pictures = run(task, episode_s, image_size)
-    signals = {'camera': expose(pictures, noise)}
+    truth, frames = run(task, episode_s, image_size)
+    signals = {'camera': expose(frames, noise)}
     readings = {
         name: read(truth[name], channels, noise) for name, channels in CELLS[cell].series.items()
     }

@@ -1,4 +1,4 @@
-"""Tables of a cell's channels for the documentation."""
+"""Markdown tables of a cell's channels for docs/cells.md."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -8,7 +8,14 @@ from lipfault.cells.sensors import Channel
 
 
 def channel_table(cell: Cell) -> str:
-    """Markdown table of the channels of a cell's series, neighbours that are alike in one row."""
+    """Return a Markdown table of the channels of a cell's series.
+
+    Args:
+        cell: The cell.
+
+    Returns:
+        The table; consecutive channels with the same unit, range and noise share a row.
+    """
     lines = ['| series | channels | unit | range | noise |', '|---|---|---|---|---|']
     for names, channels in _distinct(cell):
         for _, group in groupby(channels, key=_kind):
@@ -17,7 +24,7 @@ def channel_table(cell: Cell) -> str:
 
 
 def _distinct(cell: Cell) -> list[tuple[str, Sequence[Channel]]]:
-    """Series with the same channels together: their names and the channels."""
+    """Return (names, channels) of the series; series with the same channels share an entry."""
     merged: list[tuple[str, Sequence[Channel]]] = []
     for name, channels in cell.series.items():
         if merged and merged[-1][1] == channels:
@@ -28,13 +35,13 @@ def _distinct(cell: Cell) -> list[tuple[str, Sequence[Channel]]]:
 
 
 def _kind(channel: Channel) -> tuple[str, str, float, float, float]:
-    """What channels of one row have in common."""
+    """Return the fields that the channels of one row have in common."""
     prefix = channel.name.rpartition('_')[0]
     return prefix, channel.unit, channel.low, channel.high, channel.noise
 
 
 def _row(series: str, group: Sequence[Channel]) -> str:
-    """One row; the group's channels by first and last name."""
+    """Return one row, with the first and the last name of the group."""
     first, last = group[0], group[-1]
     names = f'`{first.name}`' if first is last else f'`{first.name}` … `{last.name}`'
     count = '' if first is last else f' ({len(group)})'

@@ -8,16 +8,35 @@ from math import cos, pi, sin
 from lipfault.cells.design import Shape, Vector
 from lipfault.cells.irb1600 import IRB1600
 from lipfault.cells.poses import camera_axes
-from lipfault.cells.scene import add_arm, add_inertia, add_shape, new_scene, numbers
+from lipfault.cells.scene import (
+    TIMESTEP,
+    add_arm,
+    add_camera,
+    add_inertia,
+    add_shape,
+    new_scene,
+    numbers,
+    section,
+)
 from lipfault.cells.seams import Seam
 
-TIMESTEP = 0.002
 TABLE_Z = 0.45
 """Height of the table, m."""
+
+# Bend of the torch's neck, rad (36°, a common gas-cooled neck).
 _BEND = 0.63
-"""Bend of the torch's neck, rad (36°, a common gas-cooled neck)."""
+
+# Length of the neck behind the bend and of the torch before it, m.
+_NECK, _BODY = 0.2, 0.15
+
+# Thickness of plates and walls, m.
 _PLATE = 0.012
-"""Thickness of plates and walls, m."""
+
+# Height of the pipes above the plate, m.
+_PIPE = 0.1
+
+# Coefficients of sliding (1), torsional (m) and rolling (m) friction of wire on steel. Assumed.
+_FRICTION = '0.3 0.005 0.0001'
 
 
 @dataclass(frozen=True)
@@ -38,8 +57,16 @@ class WorkPiece:
     height: float
     pipes: tuple[tuple[float, float, float], ...]
 
-    def place(self, x: float, y: float) -> Vector:
-        """A point of the plate's upper face in the world, m."""
+    def to_world(self, x: float, y: float) -> Vector:
+        """Transform a point of the plate's upper face.
+
+        Args:
+            x: Coordinate in the plate's frame, m.
+            y: Coordinate in the plate's frame, m.
+
+        Returns:
+            (x, y, z) in the world frame, m.
+        """
         c, s = cos(self.yaw), sin(self.yaw)
         return (
             self.middle[0] + c * x - s * y,
@@ -48,23 +75,38 @@ class WorkPiece:
         )
 
     def wall_seam(self, side: int) -> Seam:
-        """The seam on one side (1 or -1) of the wall."""
+        """Return the seam on one side of the wall.
+
+        Args:
+            side: 1 or -1.
+
+        Returns:
+            The seam, as long as the wall.
+        """
         yaw = self.yaw + (0.0 if side > 0 else pi)
-        return Seam(self.place(side * _PLATE / 2, 0.0), yaw, 0.0, self.length)
+        return Seam(self.to_world(side * _PLATE / 2, 0.0), yaw, 0.0, self.length)
 
     def pipe_seam(self, index: int, yaw: float) -> Seam:
-        """Four fifths of the seam around a pipe, its middle in the direction `yaw`."""
+        """Return four fifths of the seam around a pipe.
+
+        Args:
+            index: Position in `pipes`.
+            yaw: Direction of the middle of the seam, rad.
+
+        Returns:
+            The seam.
+        """
         x, y, radius = self.pipes[index]
-        return Seam(self.place(x, y), yaw, radius, 1.6 * pi * radius)
+        return Seam(self.to_world(x, y), yaw, radius, 1.6 * pi * radius)
 
 
 @dataclass(frozen=True)
 class Station:
-    """Where an arm stands and how far it may fly.
+    """Position of an arm and range of its motions between passes.
 
     Args:
         position: Base (x, y), m.
-        yaw: Direction it faces, rad.
+        yaw: Direction that the arm faces, rad.
         near: Smallest distance of the torch from the base's axis between passes, m.
         far: Largest such distance, m.
     """
@@ -83,21 +125,21 @@ def build(
     target: Vector,
     fovy: float,
 ) -> ET.Element:
-    """The scene, 2 ms steps.
+    """Build the scene.
 
     Args:
         stations: The arms by name.
         piece: The work piece.
         torches: Mass of each arm's torch with its cables, kg.
-        eye: Camera position, m.
-        target: What the camera looks at, m.
-        fovy: Field of view, degrees.
+        eye: Position of the camera, m.
+        target: Point in the centre of the image, m.
+        fovy: Vertical field of view, degrees.
+
+    Returns:
+        Root of the scene.
     """
     root, world = new_scene(TIMESTEP)
-    ET.SubElement(
-        world, 'camera', name='camera', pos=numbers(eye), fovy=numbers([fovy]),
-        xyaxes=numbers(camera_axes(eye, target)),
-    )  # fmt: skip
+    add_camera(world, eye, camera_axes(eye, target), fovy)
     add_shape(world, Shape('box', (4.0, 4.0, 0.01), (0.0, 0.0, -0.01), 'floor'))
     table = Shape('box', (0.45, 0.45, 0.02), (*piece.middle, TABLE_Z - 0.02), 'table')
     add_shape(world, table)
@@ -111,59 +153,63 @@ def build(
 
 
 def _add_piece(world: ET.Element, piece: WorkPiece) -> None:
-    """Plate, wall and pipes, solid for the wire."""
+    """Add plate, wall and pipes, solid for the wire."""
     quat = numbers((cos(piece.yaw / 2), 0.0, 0.0, sin(piece.yaw / 2)))
     body = ET.SubElement(
         world, 'body', name='piece', pos=numbers((*piece.middle, TABLE_Z)), quat=quat
     )
     half = _PLATE / 2
     plate = Shape('box', (0.3, 0.3, half), (0.0, 0.0, half), 'steel')
+    # The wall is 3 cm longer than its seams at each end.
     size = (half, piece.length / 2 + 0.03, piece.height / 2)
     wall = Shape('box', size, (0.0, 0.0, _PLATE + piece.height / 2), 'brick')
     pipes = [
-        Shape('cylinder', (r,), (x, y, _PLATE, x, y, _PLATE + 0.1), 'carton')
+        Shape('cylinder', (r,), (x, y, _PLATE, x, y, _PLATE + _PIPE), 'carton')
         for x, y, r in piece.pipes
     ]
     for shape in (plate, wall, *pipes):
-        add_shape(body, shape, solid=True)
-        body[-1].set('friction', '0.3 0.005 0.0001')
+        add_shape(body, shape, solid=True).set('friction', _FRICTION)
 
 
 def _add_torch(root: ET.Element, flange: ET.Element, name: str, mass: float) -> None:
-    """A force-torque sensor, a torch with a bent neck, and a springy wire at its end.
-
-    The torch hangs on a body of its own, so that the sensor feels all of it. Frame of the tool: z
-    along the wire.
-    """
+    """Add a force-torque sensor, a torch with a bent neck, and a springy wire at its end."""
+    # On a body of its own: the sensor measures the forces between flange and torch.
     torch = ET.SubElement(flange, 'body', name=f'{name}_torch', pos='0 0 0.03')
     ET.SubElement(torch, 'site', name=f'{name}_wrist')
     add_inertia(torch, mass, (0.015, 0.0, 0.12), (0.1, 0.1, 0.04))
-    add_shape(torch, Shape('capsule', (0.05,), (0.0, 0.0, 0.0, 0.0, 0.0, 0.15), 'red'))
+    add_shape(torch, Shape('capsule', (0.05,), (0.0, 0.0, 0.0, 0.0, 0.0, _BODY), 'red'))
     add_shape(torch, Shape('box', (0.03, 0.03, 0.05), (0.0, 0.07, 0.05), 'white'))
-    # The neck leaves the axis by the bend; the wire's free end is 15 mm long.
-    neck = (0.2 * sin(_BEND), 0.0, 0.15 + 0.2 * cos(_BEND))
-    add_shape(torch, Shape('capsule', (0.032,), (0.0, 0.0, 0.15, *neck), 'magenta'))
+    neck = (_NECK * sin(_BEND), 0.0, _BODY + _NECK * cos(_BEND))
+    add_shape(torch, Shape('capsule', (0.032,), (0.0, 0.0, _BODY, *neck), 'magenta'))
     quat = numbers((cos(_BEND / 2), 0.0, sin(_BEND / 2), 0.0))
+    # Frame of the tool: z along the wire.
     tip = ET.SubElement(torch, 'body', name=f'{name}_neck', pos=numbers(neck), quat=quat)
     ET.SubElement(tip, 'site', name=f'{name}_tool', pos='0 0 0.035')
+    wire = _add_wire(tip, name)
+    _add_arc(root, wire, name)
+    for kind in ('force', 'torque'):
+        ET.SubElement(section(root, 'sensor'), kind, name=f'{name}_{kind}', site=f'{name}_wrist')
+
+
+def _add_wire(tip: ET.Element, name: str) -> ET.Element:
+    """Add the free end of the wire: a sphere on a spring along z."""
+    # At rest the sphere of 3 mm ends at the tool centre point.
     wire = ET.SubElement(tip, 'body', name=f'{name}_wire', pos='0 0 0.032')
+    # Stiffness in N/m, damping in N s/m; assumed.
     ET.SubElement(
         wire, 'joint', name=f'{name}_wire', type='slide', axis='0 0 1', range='-0.02 0.002',
         stiffness='1500', damping='8',
     )  # fmt: skip
+    # 50 g, heavier than a wire: its oscillation on the spring, 173 rad/s, lasts 18 steps of 2 ms.
     add_inertia(wire, 0.05, (0.0, 0.0, 0.0), (0.005, 0.005, 0.005))
-    add_shape(wire, Shape('sphere', (0.003,), (0.0, 0.0, 0.0), 'white'), solid=True)
-    wire[-1].set('friction', '0.3 0.005 0.0001')
-    wire[-1].set('solref', '0.01 1')
-    _add_arc(root, wire, name)
+    sphere = add_shape(wire, Shape('sphere', (0.003,), (0.0, 0.0, 0.0), 'white'), solid=True)
+    sphere.set('friction', _FRICTION)
+    sphere.set('solref', '0.01 1')
+    return wire
 
 
 def _add_arc(root: ET.Element, wire: ET.Element, name: str) -> None:
-    """The arc's glare, invisible until lit, and the sensors of the wrist."""
-    asset, sensor = root.find('asset'), root.find('sensor')
-    if asset is None or sensor is None:
-        raise ValueError('the scene has no asset or sensor section')
+    """Add the glare of the arc, transparent until the controller lights it."""
+    asset = section(root, 'asset')
     ET.SubElement(asset, 'material', name=f'{name}_arc', rgba='1 1 1 0', emission='1')
     add_shape(wire, Shape('sphere', (0.05,), (0.0, 0.0, 0.0), f'{name}_arc'))
-    ET.SubElement(sensor, 'force', name=f'{name}_force', site=f'{name}_wrist')
-    ET.SubElement(sensor, 'torque', name=f'{name}_torque', site=f'{name}_wrist')

@@ -1,4 +1,4 @@
-"""Read a whole recording and say what is wrong with it."""
+"""Check all samples of a recording."""
 
 from collections.abc import Iterator
 
@@ -9,21 +9,22 @@ from lipfault.data.recording import Recording
 from lipfault.data.validation import require_range
 from lipfault.errors import LipfaultError
 
-_SAMPLES_AT_ONCE = 1000
+# Samples decoded at once: bounds the memory, 12 MB for frames of 64 x 64 pixels.
+_CHUNK = 1000
 
 
 def problems(recording: Recording) -> Iterator[str]:
-    """Everything wrong with the samples of a recording, one sentence for each signal at fault.
+    """Report each faulty signal of a recording in one sentence.
 
-    That the file opens says already that shapes, dtypes and durations are right. Here every sample
-    is decoded, and those of series must be finite unless marked as missing and lie in the sensor's
-    physical range, give or take six standard deviations of its noise.
+    Opening the file has checked shapes, dtypes and durations. This function decodes every sample;
+    those of a series must be finite unless marked as missing, and within the sensor's physical
+    range plus six standard deviations of its noise.
 
     Args:
         recording: An opened recording.
 
     Yields:
-        The first fault of each signal that has one.
+        The first error of each signal that has one.
     """
     for episode in range(len(recording.episodes)):
         for name in recording.modalities:
@@ -34,7 +35,14 @@ def problems(recording: Recording) -> Iterator[str]:
 
 
 def missing_share(recording: Recording) -> dict[str, float]:
-    """Share of truly missing samples by modality."""
+    """Compute the share of missing samples of each modality.
+
+    Args:
+        recording: An opened recording.
+
+    Returns:
+        Shares in [0, 1] by modality.
+    """
     shares = {}
     for name in recording.modalities:
         total = sum(info.lengths[name] for info in recording.episodes)
@@ -47,10 +55,11 @@ def missing_share(recording: Recording) -> dict[str, float]:
 
 
 def _check_signal(recording: Recording, episode: int, name: str) -> None:
-    """Decode one signal piece by piece; refuse what is not finite or out of range."""
+    """Decode one signal in chunks; reject samples that are not finite or out of range."""
     info, modality = recording.episodes[episode], recording.modalities[name]
-    for start in range(0, info.lengths[name], _SAMPLES_AT_ONCE):
-        stop = min(start + _SAMPLES_AT_ONCE, info.lengths[name])
+    for start in range(0, info.lengths[name], _CHUNK):
+        stop = min(start + _CHUNK, info.lengths[name])
+        # Images are decoded, too: a damaged chunk shows only then.
         samples: npt.NDArray[np.float32] = recording.read(episode, name, start, stop)
         if modality.kind == 'series':
             where = f'{recording.path}, episode {info.episode_id!r}, modality {name!r}'

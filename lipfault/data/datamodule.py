@@ -1,46 +1,44 @@
-"""The DataModule: windows of recordings in, batches with faults out."""
+"""DataModule: splits, datasets and loaders of windows, with faults injected on the device."""
 
-from collections.abc import Mapping
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lipfault.batch import Batch
+from lipfault.data.batch_builder import BatchBuilder
 from lipfault.data.geometry import Geometry
+from lipfault.data.injection import ScheduledFaults
 from lipfault.data.recording_set import RecordingSet
+from lipfault.data.sample_cache import CacheMode
 from lipfault.data.sharing import EvaluationSampler, TrainLoader, TrainSampler
 from lipfault.data.splits import split_episodes
-from lipfault.data.stillness import stillness
-from lipfault.data.unpack import shapes, unpack, without_lost_frames
-from lipfault.data.window_batch import Windows, join
-from lipfault.data.windows import CacheMode, WindowDataset
+from lipfault.data.unpack import signal_shapes
+from lipfault.data.window_batch import Windows, collate
+from lipfault.data.windows import WindowDataset
 from lipfault.errors import LipfaultError
 from lipfault.faults.catalogue import NAMES
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
-from lipfault.faults.image.site import last_frames
-from lipfault.faults.labels import FaultLabels
-from lipfault.faults.scenario import FaultScenario
-from lipfault.modality import Modality, Signals
+from lipfault.modality import Modality
 
 _DEFAULT_SPLITS = {'pretrain': 0.4, 'finetune': 0.36, 'calibration': 0.12, 'test': 0.12}
-# Keeps the orders of neighbouring seeds apart: the sampler adds the epoch to its seed.
+
+# Prime above any number of epochs: the sampler seeds its shuffle with seed + epoch, and seed 0 in
+# epoch 1 must differ from seed 1 in epoch 0.
 _SEED_STEP = 1_000_003
 
 
 class RecordingDataModule(LightningDataModule):
     """Windows of recordings, split by episode, with faults injected on the device.
 
-    The order of the training windows is a function of (seed, epoch), a window's faults are one of
-    (seed, epoch, sample id), whatever the number of workers or devices. Validation and test use the
-    faults of epoch 0; predictions are made from signals as recorded. Windows with a missing sample
-    are left out of everything but predictions.
+    The order of the training windows is a function of (seed, epoch), the faults of a window are a
+    function of (seed, epoch, sample id), for any number of workers or devices. Validation and test
+    use the faults of epoch 0; predictions are made from signals as recorded. Windows with a
+    missing sample are used in predictions only.
 
     Attributes:
         train_split: Split to train on.
@@ -48,10 +46,10 @@ class RecordingDataModule(LightningDataModule):
         test_split: Split to test on and to predict.
 
     Args:
-        path: The recording, one HDF5 file or several.
+        path: Path of the recording, one HDF5 file or several.
         window_s: Length of a window in seconds.
         stride_s: Distance between the ends of two windows in seconds.
-        history_s: Seconds before the window kept for faults that need them, such as delay.
+        history_s: Seconds before the window, for faults that need them, such as delay.
         splits: For each split its fraction of the episodes or the list of their ids.
         split_seed: Seed of the assignment of episodes.
         train_split: Split to train on.
@@ -59,16 +57,16 @@ class RecordingDataModule(LightningDataModule):
         test_split: Split to test on and to predict.
         batch_size: Windows in a batch, on each device.
         num_workers: Processes that load batches; 0 loads in the main process.
-        cache: What to keep in memory: `none`, the `series`, or `all`.
-        cache_limit_gb: Most memory that the cache of one split may take, in GB.
-        faults: Faults to inject; none are if not given. Kinds held out of training get a second
-            test loader.
-        seed: Seed of the order of the training windows; the faults have their own.
-        predict_faults: Whether to predict from signals with the faults of the test (those of kinds
-            not held out) instead of those recorded.
+        cache: Modalities to keep in memory: `none`, the `series`, or `all`.
+        cache_limit_gb: Largest memory of the cache of one split, in GB (10^9 bytes).
+        faults: Faults to inject, none by default. Kinds held out of training get a second test
+            loader.
+        seed: Seed of the order of the training windows; the faults have a seed of their own.
+        predict_faults: Whether to predict from signals with the faults of the test (of the kinds
+            not held out) instead of the signals as recorded.
 
     Raises:
-        LipfaultError: When the recording is first used, if it or the splits do not fit.
+        LipfaultError: At the first access to the recordings, if they or the splits are invalid.
     """
 
     def __init__(
@@ -90,7 +88,7 @@ class RecordingDataModule(LightningDataModule):
         seed: int = 0,
         predict_faults: bool = False,
     ) -> None:
-        """Note what is wanted; nothing is opened yet."""
+        """Store the settings; no file is opened."""
         super().__init__()
         self._paths = [path] if isinstance(path, str) else list(path)
         self._lengths = (window_s, stride_s, history_s)
@@ -99,11 +97,12 @@ class RecordingDataModule(LightningDataModule):
         self._batch_size, self._num_workers = batch_size, num_workers
         self._cache, self._cache_limit_gb = cache, cache_limit_gb
         self._faults, self._seed, self._predict_faults = faults, seed, predict_faults
+        # By (split, complete).
         self._datasets: dict[tuple[str, bool], WindowDataset] = {}
 
     @cached_property
     def recordings(self) -> RecordingSet:
-        """The recordings, opened on first use."""
+        """The recordings, opened at the first access."""
         return RecordingSet(self._paths)
 
     @property
@@ -113,20 +112,20 @@ class RecordingDataModule(LightningDataModule):
 
     @cached_property
     def geometry(self) -> Geometry:
-        """Which samples make up a window."""
+        """Lengths of window, stride and history."""
         return Geometry(self.modalities, *self._lengths)
 
     @property
     def window_shape(self) -> dict[str, tuple[int, ...]]:
         """Shape of one window's signal by modality: (channel, time) or (channel, height, width)."""
-        return dict(shapes(self.geometry))
+        return dict(signal_shapes(self.geometry))
 
     @property
     def description(self) -> dict[str, Any]:
-        """What a task must know of the data, in plain types, for checkpoints.
+        """Description of the data for tasks and checkpoints, in plain types.
 
-        `modalities` by name as of `Modality.to_dict`, and `steps`, the samples in a window of each
-        series.
+        `modalities` by name as of `Modality.to_dict`, and `steps`, the number of samples in a
+        window of each series.
         """
         steps = {
             name: self.geometry.span(name).window
@@ -142,12 +141,30 @@ class RecordingDataModule(LightningDataModule):
         ids = [info.episode_id for info in self.recordings.episodes]
         return split_episodes(ids, self._splits, self._split_seed)
 
+    @property
+    def has_faults(self) -> bool:
+        """Whether faults are configured."""
+        return self._faults is not None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the kinds of faults that the indices of the labels refer to."""
+        return NAMES if self._engine is None else self._engine.names
+
+    @cached_property
+    def batch_builder(self) -> BatchBuilder:
+        """Builder of the batches; does not depend on the trainer."""
+        return BatchBuilder(self.geometry, self._engine)
+
     def dataset(self, split: str, complete: bool = True) -> WindowDataset:
-        """Windows of one split, made on first use.
+        """Return the windows of one split, made at the first call.
 
         Args:
-            split: Its name.
+            split: Name of the split.
             complete: Whether windows with a missing sample are left out.
+
+        Returns:
+            The windows.
 
         Raises:
             LipfaultError: If there is no such split, an episode does not fit, or no window is left.
@@ -155,38 +172,44 @@ class RecordingDataModule(LightningDataModule):
         if split not in self.split_ids:
             raise LipfaultError(f'there is no split {split!r}; splits are {sorted(self.split_ids)}')
         whole = self._datasets.get((split, True))
+        # Without missing samples both datasets are equal, and one cache suffices.
         if whole is not None and not whole.left_out:
-            return whole  # nothing is missing, and nothing is cached twice
+            return whole
         if (split, complete) not in self._datasets:
-            wanted = set(self.split_ids[split])
-            episodes = enumerate(self.recordings.episodes)
-            positions = [place for place, info in episodes if info.episode_id in wanted]
-            found = WindowDataset(
-                self.recordings,
-                positions,
-                self.geometry,
-                self._cache,
-                self._cache_limit_gb,
-                complete,
-            )
-            _tell_left_out(split, found)
-            self._datasets[split, complete] = found
+            self._datasets[split, complete] = self._make_dataset(split, complete)
         return self._datasets[split, complete]
 
     def used_splits(self, stage: str) -> tuple[str, ...]:
-        """The splits that `fit`, `validate`, `test` or `predict` reads."""
+        """Return the splits that a stage reads.
+
+        Args:
+            stage: `fit`, `validate`, `test` or `predict`.
+
+        Returns:
+            Names of the splits.
+        """
         used = {'fit': (self.train_split, self.val_split), 'validate': (self.val_split,)}
         return used.get(stage, (self.test_split,))
 
     def setup(self, stage: str) -> None:
-        """Read what the stage caches, before workers start, and check the faults' settings."""
-        if self._faults is not None:
-            _ = self._engine
+        """Check the fault settings and fill the caches of a stage, before workers start.
+
+        Args:
+            stage: `fit`, `validate`, `test` or `predict`.
+
+        Raises:
+            LipfaultError: If the fault settings, the recordings or the splits are invalid.
+        """
+        _ = self._engine
         for split in self.used_splits(stage):
             self.dataset(split, complete=stage != 'predict')
 
     def train_dataloader(self) -> DataLoader[Windows]:
-        """Shuffled batches of the training split, the same for the same (seed, epoch)."""
+        """Return shuffled batches of the training split, the same for the same (seed, epoch).
+
+        Raises:
+            LipfaultError: If the split has fewer windows than a batch.
+        """
         dataset = self.dataset(self.train_split)
         processes, rank = self._share
         seed = self._seed * _SEED_STEP
@@ -199,7 +222,7 @@ class RecordingDataModule(LightningDataModule):
         return self._loader(dataset, TrainLoader, sampler=sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Windows]:
-        """Batches of the validation split in order."""
+        """Return the batches of the validation split in order."""
         return self._in_order(self.dataset(self.val_split))
 
     @property
@@ -209,129 +232,118 @@ class RecordingDataModule(LightningDataModule):
         return ('seen', 'unseen') if held_out else ('seen',)
 
     def test_dataloader(self) -> list[DataLoader[Windows]]:
-        """Batches of the test split in order, once for each of `test_names`."""
+        """Return the batches of the test split in order, once for each of `test_names`."""
         return [self._in_order(self.dataset(self.test_split)) for _ in self.test_names]
 
     def predict_dataloader(self) -> DataLoader[Windows]:
-        """Batches of the test split in order, without faults unless `predict_faults` is set."""
+        """Return the batches of the test split in order, windows with missing samples included."""
+        # Each window once: repeated batches would repeat lines of the predictions.
         return self._in_order(self.dataset(self.test_split, complete=False), even=False)
 
-    def clean_batch(self, windows: Windows) -> Batch:
-        """The batch as recorded: observed and clean signals are the same tensors."""
-        signals, history = self._unpacked(windows)
-        still = stillness(signals, last_frames(history), self.modalities)
-        return replace(
-            _batch(windows, signals, signals, None), stillness=still, clean_stillness=still
-        )
-
-    def faulty_batch(self, windows: Windows, epoch: int = 0, held_out: bool = False) -> Batch:
-        """The batch with the faults of an epoch.
+    def on_after_batch_transfer(self, batch: Windows, dataloader_idx: int) -> Batch:
+        """Build the batch of the stage on the device; the trainer calls this hook.
 
         Args:
-            windows: The batch, on any device.
-            epoch: Epoch of the draws.
-            held_out: Whether to draw the kinds held out of training instead of the others.
+            batch: The windows on the device.
+            dataloader_idx: Index of the loader; the second test loader gets the kinds held out.
 
-        Raises:
-            LipfaultError: If no faults are configured, or `held_out` and none is held out.
+        Returns:
+            The batch, with the faults of the stage if faults are configured.
         """
-        signals, history = self._unpacked(windows)
-        engine = self._held_out_engine if held_out else self._engine
-        plan = engine.plan(windows.sample_id, epoch)
-        observed, labels = engine.apply(signals, history, plan)
-        before = engine.before(signals, history, plan)
-        return self._with_stillness(windows, (signals, history), (observed, before), labels)
-
-    def on_after_batch_transfer(self, batch: Windows, dataloader_idx: int) -> Batch:
-        """Unpack the windows on the device and inject the faults of the stage."""
         if self._faults is None or self.trainer is None or self._clean_predictions:
             return self.clean_batch(batch)
         epoch = self.trainer.current_epoch if self.trainer.training else 0
         return self.faulty_batch(batch, epoch, held_out=self.trainer.testing and dataloader_idx > 0)
 
-    def scenario_batch(self, windows: Windows, scenario: FaultScenario) -> Batch:
-        """The batch with the faults of a schedule.
+    def clean_batch(self, windows: Windows) -> Batch:
+        """Build the batch as recorded, see `BatchBuilder.clean_batch`.
 
         Args:
-            windows: Windows of one episode in order of time, on any device.
-            scenario: The schedule's run through this episode.
+            windows: The windows, on any device.
+
+        Returns:
+            The batch; missing frames are NaN in predictions.
+        """
+        return self.batch_builder.clean_batch(windows, missing_as_nan=self._predicting)
+
+    def faulty_batch(self, windows: Windows, epoch: int = 0, held_out: bool = False) -> Batch:
+        """Build the batch with random faults, see `BatchBuilder.faulty_batch`.
+
+        Args:
+            windows: The windows, on any device.
+            epoch: Epoch of the draws.
+            held_out: Whether to draw the kinds held out of training instead of the others.
+
+        Returns:
+            The batch with the ground truth of its faults; missing frames are NaN in predictions.
 
         Raises:
-            LipfaultError: If the windows are of several episodes or not in order.
+            LipfaultError: If no faults are configured, or `held_out` is set and no kind is held
+                out.
         """
-        episodes = sorted(set(windows.episode.tolist()))
-        if len(episodes) > 1 or bool((windows.end_s.diff() < 0).any()):
-            raise LipfaultError(
-                'a scenario needs the windows of one episode in order of time, got windows of the '
-                f'episodes {episodes} that end at {windows.end_s.tolist()} s'
-            )
-        signals, history = unpack(windows, self.geometry)
-        observed, labels = scenario(signals, history, windows.end_s)
-        before = scenario.before(signals, history, windows.end_s)
-        return self._with_stillness(windows, (signals, history), (observed, before), labels)
+        return self.batch_builder.faulty_batch(
+            windows, epoch, held_out, missing_as_nan=self._predicting
+        )
+
+    def scenario_batch(self, windows: Windows, scenario: ScheduledFaults) -> Batch:
+        """Build the batch with the faults of a schedule, see `BatchBuilder.scenario_batch`.
+
+        Args:
+            windows: Windows of one episode in order of time.
+            scenario: Run of the schedule through this episode, a `FaultScenario`.
+
+        Returns:
+            The batch with its labels.
+
+        Raises:
+            LipfaultError: If the windows are of several episodes or not in order of time.
+        """
+        return self.batch_builder.scenario_batch(windows, scenario)
+
+    @cached_property
+    def _engine(self) -> FaultEngine | None:
+        """Injector of the kinds not held out, if faults are configured."""
+        return None if self._faults is None else FaultEngine(self.modalities, self._faults)
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """Names of the kinds of faults that the labels' indices stand for."""
-        return NAMES if self._faults is None else self._engine.names
-
-    def _unpacked(self, windows: Windows) -> tuple[Signals, dict[str, Tensor]]:
-        """Signals and history; only where something is predicted a frame may be missing."""
-        signals, history = unpack(windows, self.geometry)
-        if self.trainer is not None and self.trainer.predicting:
-            signals = without_lost_frames(signals, windows.present)
-        return signals, history
+    def _predicting(self) -> bool:
+        """Whether the trainer predicts."""
+        return bool(self.trainer and self.trainer.predicting)
 
     @property
     def _clean_predictions(self) -> bool:
-        return bool(self.trainer and self.trainer.predicting) and not self._predict_faults
-
-    def _with_stillness(
-        self,
-        windows: Windows,
-        recorded: tuple[Signals, Mapping[str, Tensor]],
-        shown: tuple[Signals, Mapping[str, Tensor]],
-        labels: FaultLabels,
-    ) -> Batch:
-        """The batch of (signals, history) as recorded and (signals, frames before) as shown."""
-        clean, history = recorded
-        observed, before = shown
-        return replace(
-            _batch(windows, clean, observed, labels),
-            stillness=stillness(observed, before, self.modalities),
-            clean_stillness=stillness(clean, last_frames(history), self.modalities),
-        )
-
-    @property
-    def has_faults(self) -> bool:
-        """Whether faults are configured."""
-        return self._faults is not None
-
-    @cached_property
-    def _engine(self) -> FaultEngine:
-        """Draws the kinds not held out."""
-        if self._faults is None:
-            raise LipfaultError('no faults are configured; set data.faults')
-        return FaultEngine(self.modalities, self._faults)
-
-    @cached_property
-    def _held_out_engine(self) -> FaultEngine:
-        """Draws the kinds held out."""
-        return self._engine.only_held_out()
+        """Whether the trainer predicts from signals as recorded."""
+        return self._predicting and not self._predict_faults
 
     @property
     def _share(self) -> tuple[int, int]:
-        """Number of processes, and which of them this is."""
+        """Number of processes, and the rank of this one."""
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
 
     def _batches_done(self) -> int:
-        """Batches of the running epoch that were done before it was interrupted."""
+        """Return the number of batches of the epoch that were done before an interruption."""
         if self.trainer is None:
             return 0
         return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
+    def _make_dataset(self, split: str, complete: bool) -> WindowDataset:
+        """Make the windows of one split; log how many are left out."""
+        ids = set(self.split_ids[split])
+        episodes = enumerate(self.recordings.episodes)
+        positions = [position for position, info in episodes if info.episode_id in ids]
+        dataset = WindowDataset(
+            self.recordings,
+            positions,
+            self.geometry,
+            self._cache,
+            self._cache_limit_gb,
+            complete,
+        )
+        _log_left_out(split, dataset)
+        return dataset
+
     def _in_order(self, dataset: WindowDataset, even: bool = True) -> DataLoader[Windows]:
-        """Batches of a split in order, dealt out to the processes."""
+        """Return the batches of a split in order, shared among the processes."""
         processes, rank = self._share
         if processes == 1:
             return self._loader(dataset, DataLoader)
@@ -344,38 +356,27 @@ class RecordingDataModule(LightningDataModule):
         kind: type[DataLoader[Windows]],
         **options: Any,  # noqa: ANN401
     ) -> DataLoader[Windows]:
-        """A loader that fetches whole batches."""
+        """Return a loader that fetches whole batches."""
         return kind(
             dataset,
             batch_size=self._batch_size,
             num_workers=self._num_workers,
-            collate_fn=join,
+            collate_fn=collate,
             persistent_workers=self._num_workers > 0,
+            # Page-locked memory only helps copies to a GPU.
             pin_memory=torch.cuda.is_available(),
             **options,
         )
 
 
-def _tell_left_out(split: str, found: WindowDataset) -> None:
-    """Say what a split lacks.
+def _log_left_out(split: str, dataset: WindowDataset) -> None:
+    """Log the number of windows left out of a split.
 
     Raises:
-        LipfaultError: If nothing is left of it.
+        LipfaultError: If no window is left.
     """
-    if found.left_out:
-        message = f'split {split!r}: {found.left_out} windows with a missing sample are left out'
-        if not len(found):
+    if dataset.left_out:
+        message = f'split {split!r}: {dataset.left_out} windows with a missing sample are left out'
+        if not len(dataset):
             raise LipfaultError(f'{message}, and no other is there; see `<modality>_present`')
         rank_zero_info(message)
-
-
-def _batch(
-    windows: Windows, clean: Signals, observed: Signals, labels: FaultLabels | None
-) -> Batch:
-    """Put together what a task sees, all of it on the device of the signals."""
-    device = next(iter(clean.values())).device
-    sample_id = windows.sample_id.to(device, non_blocking=True)
-    present = windows.present
-    if labels is not None:
-        present = {name: here & labels.present[name] for name, here in present.items()}
-    return Batch(clean, observed, present, sample_id, labels)

@@ -1,4 +1,4 @@
-"""Which samples make up a window: pure arithmetic on rates and lengths."""
+"""Sample indices of windows, computed from rates and lengths alone."""
 
 import math
 from collections.abc import Mapping
@@ -10,13 +10,14 @@ import numpy.typing as npt
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 
-# Seconds and rates are decimal fractions; a sample this close to the end belongs to the window.
-_CLOSE = 1e-6
+# Tolerance in samples: seconds and rates are decimal fractions, whose products in float64 fall
+# short of an integer by up to about 1e-9.
+_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
 class Span:
-    """Samples that a window takes of one modality.
+    """Numbers of samples that a window takes of one modality.
 
     Args:
         history: Samples before the window.
@@ -28,27 +29,27 @@ class Span:
 
     @property
     def total(self) -> int:
-        """Samples of history and window."""
+        """Number of samples of history and window."""
         return self.history + self.window
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Windows on a common grid of instants: window `i` ends at history_s + window_s + i stride_s.
+    """Windows on a common time grid: window `i` ends at history_s + window_s + i stride_s.
 
     A window holds the samples up to and including its end: of a series the last `window_s`
-    seconds, of an image stream the last frame; history is what comes directly before, `history_s`
-    seconds of it. All modalities start at 0 s.
+    seconds, of an image stream the last frame. The history holds the `history_s` seconds directly
+    before the window. All modalities start at 0 s.
 
     Args:
         modalities: The modalities by name.
         window_s: Length of a window in seconds.
-        stride_s: Distance between the ends of two windows in seconds.
+        stride_s: Distance between the ends of consecutive windows in seconds.
         history_s: Length of the history in seconds.
 
     Raises:
-        LipfaultError: If a length is not positive (history: negative), or a window holds not one
-            sample of a series.
+        LipfaultError: If a length is not positive (history: negative), or a window is shorter than
+            one sample of a series.
 
     Example:
         >>> imu = Modality('imu', 'series', 100.0, ('a',), ('g',), (-2.0,), (2.0,), (0.01,))
@@ -62,7 +63,7 @@ class Geometry:
     history_s: float
 
     def __post_init__(self) -> None:
-        """Refuse windows that hold nothing or do not move."""
+        """Reject lengths that give empty or repeated windows."""
         for key in ('window_s', 'stride_s'):
             if not 0 < getattr(self, key) < math.inf:
                 raise LipfaultError(f'{key} must be positive, got {getattr(self, key)}')
@@ -76,30 +77,56 @@ class Geometry:
                 )
 
     def span(self, name: str) -> Span:
-        """Samples of history and window of one modality."""
-        modality = self.modalities[name]
-        history = math.floor(self.history_s * modality.rate_hz + _CLOSE)
-        if modality.kind == 'image':
-            return Span(history, 1)
-        return Span(history, math.floor(self.window_s * modality.rate_hz + _CLOSE))
-
-    def count(self, lengths: Mapping[str, int]) -> int:
-        """Number of windows of an episode; 0 if it is shorter than one with its history.
+        """Return the numbers of history and window samples of one modality.
 
         Args:
-            lengths: The episode's number of samples by modality.
+            name: Name of the modality.
+
+        Returns:
+            The span; an image window is always one frame.
         """
+        modality = self.modalities[name]
+        history = math.floor(self.history_s * modality.rate_hz + _TOLERANCE)
+        if modality.kind == 'image':
+            return Span(history, 1)
+        return Span(history, math.floor(self.window_s * modality.rate_hz + _TOLERANCE))
+
+    def count(self, lengths: Mapping[str, int]) -> int:
+        """Count the windows of an episode.
+
+        Args:
+            lengths: Number of samples of the episode by modality.
+
+        Returns:
+            Number of windows, 0 if the episode is shorter than one window with its history.
+        """
+        # Sample k is taken at k / rate, so the last one is at (length - 1) / rate.
         last = min(
             (lengths[name] - 1) / modality.rate_hz for name, modality in self.modalities.items()
         )
         room = last - self.window_s - self.history_s
-        return max(0, math.floor(room / self.stride_s + _CLOSE) + 1)
+        return max(0, math.floor(room / self.stride_s + _TOLERANCE) + 1)
 
     def end_s(self, window: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Instants in seconds at which the windows of the given numbers end."""
+        """Return the end times of windows.
+
+        Args:
+            window: (n,) int64, indices of windows in their episode.
+
+        Returns:
+            (n,) float64, ends in seconds from the start of the episode.
+        """
         return self.history_s + self.window_s + window.astype(np.float64) * self.stride_s
 
     def stop(self, name: str, window: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """One past the last sample of one modality in the windows of the given numbers."""
+        """Return the sample index one past the end of windows.
+
+        Args:
+            name: Name of the modality.
+            window: (n,) int64, indices of windows in their episode.
+
+        Returns:
+            (n,) int64, sample indices of the modality.
+        """
         rate = self.modalities[name].rate_hz
-        return np.floor(self.end_s(window) * rate + _CLOSE).astype(np.int64) + 1
+        return np.floor(self.end_s(window) * rate + _TOLERANCE).astype(np.int64) + 1

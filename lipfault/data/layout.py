@@ -1,4 +1,7 @@
-"""Where things are in a recording file; docs/format.md says the same in words."""
+"""Names and attributes of the recording format; docs/format.md is the specification.
+
+The container is HDF5, see https://support.hdfgroup.org/documentation/hdf5/latest/.
+"""
 
 import json
 from typing import Any
@@ -10,13 +13,22 @@ FORMAT = 'lipfault-recording'
 FORMAT_VERSION = 1
 PRESENT_SUFFIX = '_present'
 
+# Attributes with one entry per channel.
 _LISTS = ('channels', 'units', 'low', 'high', 'noise')
 
 
 def modality_to_attrs(modality: Modality) -> dict[str, Any]:
-    """HDF5 attributes of `/modalities/<name>`; `attrs_to_modality` is the inverse."""
+    """Convert a modality to the HDF5 attributes of `/modalities/<name>`.
+
+    Args:
+        modality: The modality.
+
+    Returns:
+        The attributes by name; `attrs_to_modality` is the inverse.
+    """
     fields = modality.to_dict()
     del fields['name']
+    # HDF5 attributes have no null value: a series lacks the attribute.
     if fields['size'] is None:
         del fields['size']
     return fields
@@ -27,8 +39,11 @@ def attrs_to_modality(name: str, attrs: dict[str, Any], where: str) -> Modality:
 
     Args:
         name: Name of the group.
-        attrs: Its attributes.
-        where: The file, for messages.
+        attrs: Attributes of the group.
+        where: Path of the file, for messages.
+
+    Returns:
+        The modality.
 
     Raises:
         LipfaultError: If an attribute is missing or has the wrong type, or the description
@@ -53,7 +68,14 @@ def attrs_to_modality(name: str, attrs: dict[str, Any], where: str) -> Modality:
 
 
 def parse_parameters(text: str, where: str) -> dict[str, float | str]:
-    """Episode parameters from their JSON text.
+    """Parse the JSON text of an episode's parameters.
+
+    Args:
+        text: A JSON object.
+        where: File and episode, for messages.
+
+    Returns:
+        The parameters by name.
 
     Raises:
         LipfaultError: If the text is not a JSON object.

@@ -1,11 +1,10 @@
-"""Read a recording file lazily, from any number of processes."""
+"""Read a recording file on demand, from any number of processes."""
 
 import errno
 import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from lipfault.data.episode import EpisodeInfo
 from lipfault.data.layout import (
     FORMAT,
     FORMAT_VERSION,
@@ -23,57 +23,43 @@ from lipfault.data.layout import (
 from lipfault.data.validation import (
     require_finite,
     require_layout,
+    require_mask,
     require_same_duration,
 )
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 
 OPEN = 64
-"""Datasets kept open, each with a chunk cache of its own; memory must not grow with the data."""
+"""Datasets kept open. Each has a chunk cache of its own (1 MiB or two chunks), so the limit bounds
+the memory of a process however many episodes the file holds."""
 
-
-@dataclass(frozen=True)
-class EpisodeInfo:
-    """What is known of an episode without reading its signals.
-
-    Args:
-        episode_id: Its id in the file.
-        lengths: Number of samples of each modality.
-        duration_s: Length of the shortest modality in seconds.
-        parameters: What the writer noted about it.
-        partial: Names of the modalities that have truly missing samples.
-    """
-
-    episode_id: str
-    lengths: dict[str, int]
-    duration_s: float
-    parameters: dict[str, float | str]
-    partial: frozenset[str]
+# HDF5's default size of a chunk cache, bytes.
+_CHUNK_CACHE_BYTES = 1 << 20
 
 
 class Recording:
-    """One recording file: its description at once, its samples on demand.
+    """One recording file: descriptions are read at once, samples on demand.
 
-    The file is opened when samples are first read, once in each process, so that a forked worker
-    never shares a handle; pickling leaves the handle behind. It is opened for reading only and
-    with a shared lock where the file system has locks; some network file systems have none.
+    Each process opens the file at its first read, so that a forked worker never shares a handle;
+    pickling drops the handle. The file is opened read-only, with a shared lock where the file
+    system supports locks; some network file systems do not.
 
     Args:
-        path: The file.
+        path: Path of the file.
 
     Attributes:
-        path: The file.
+        path: Path of the file.
         modalities: Description of each modality, in alphabetical order.
         episodes: Description of each episode, in the order of their ids.
-        attributes: The file's other root attributes.
+        attributes: Other root attributes of the file.
 
     Raises:
-        LipfaultError: If the file is missing, truncated, no recording, of another format version,
-            or if its description or the shape or dtype of an array contradicts the format.
+        LipfaultError: If the file is missing, truncated, no recording or of another format
+            version, or if its description or the shape or dtype of an array violates the format.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Read the description and close the file again."""
+        """Read the descriptions and close the file."""
         self.path = Path(path)
         self._file: h5py.File | None = None
         self._pid = -1
@@ -82,15 +68,16 @@ class Recording:
             self.attributes = _read_header(file, self.path)
             self.modalities = _read_modalities(file, self.path)
             self.episodes = _read_episodes(file, self.modalities, self.path)
-            # HDF5 bypasses a cache smaller than a chunk.
-            self._chunk_cache_bytes = max(1 << 20, 2 * _largest_chunk(file, self.episodes[0]))
+            # HDF5 does not cache a chunk that is larger than the cache.
+            largest = _largest_chunk(file, self.episodes[0])
+            self._chunk_cache_bytes = max(_CHUNK_CACHE_BYTES, 2 * largest)
 
     def read(self, episode: int, modality: str, start: int, stop: int) -> npt.NDArray[Any]:
-        """Samples of one modality, as stored.
+        """Read samples of one modality, as stored.
 
         Args:
             episode: Position in `episodes`.
-            modality: Its name.
+            modality: Name of the modality.
             start: First sample.
             stop: One past the last sample.
 
@@ -118,7 +105,21 @@ class Recording:
     def present(
         self, episode: int, modality: str, start: int, stop: int
     ) -> npt.NDArray[np.bool_] | None:
-        """(stop - start,) bool, false where a sample is truly missing; `None` if none is."""
+        """Read the presence mask of one modality.
+
+        Args:
+            episode: Position in `episodes`.
+            modality: Name of the modality.
+            start: First entry of the mask.
+            stop: One past its last entry.
+
+        Returns:
+            (stop - start,) bool, false where a sample is missing; `None` if the episode has no
+            missing sample.
+
+        Raises:
+            LipfaultError: If the mask cannot be decoded.
+        """
         info = self.episodes[episode]
         if modality not in info.partial:
             return None
@@ -127,19 +128,19 @@ class Recording:
         return np.asarray(mask, dtype=np.bool_)
 
     def close(self) -> None:
-        """Close this process's handle; the next read opens the file again."""
+        """Close the handle of this process; the next read opens the file again."""
         if self._pid == os.getpid() and self._file is not None:
             self._file.close()
         self._file, self._datasets, self._pid = None, {}, -1
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the open handle."""
+        """Return the state without the open handle."""
         return {**self.__dict__, '_file': None, '_datasets': {}, '_pid': -1}
 
     def _dataset(self, episode_id: str, name: str) -> h5py.Dataset:
-        """This process's handle of a dataset; the last ones are kept with their chunk caches."""
+        """Return the handle of a dataset in this process; the last `OPEN` ones stay open."""
         if self._pid != os.getpid():
-            # A forked worker inherits the handle; it must not be closed from there.
+            # A forked worker inherits the handle; closing it there would close the parent's.
             self._file, self._datasets, self._pid = None, {}, os.getpid()
         if self._file is None:
             self._file = _open(self.path, self._chunk_cache_bytes)
@@ -147,14 +148,15 @@ class Recording:
         dataset = self._datasets.pop(key, None)
         if dataset is None:
             dataset = self._file[f'episodes/{episode_id}/{name}']
-        self._datasets[key] = dataset  # the latest stands last
+        # Least recently used: a dictionary keeps the order of insertion.
+        self._datasets[key] = dataset
         if len(self._datasets) > OPEN:
             del self._datasets[next(iter(self._datasets))]
         return dataset
 
     @contextmanager
     def _naming(self, where: str | None = None) -> Iterator[None]:
-        """Turn HDF5's errors into one line that names the file."""
+        """Turn errors of HDF5 into one line that names the file."""
         try:
             yield
         except (OSError, RuntimeError, KeyError) as error:
@@ -164,30 +166,33 @@ class Recording:
 
 
 def _reason(error: Exception) -> str:
-    """One line: what the system says, or that the content is at fault."""
+    """Return one line: the system's message, or that the content is damaged."""
     number = error.errno if isinstance(error, OSError) else None
+    # A writer holds an exclusive lock, see `_open`.
     if number == errno.EAGAIN:
         return 'another program is writing it'
     if number:
         return os.strerror(number)
+    # h5py quotes the text of a KeyError, and HDF5 adds a stack of lines.
     return 'the file is damaged or truncated: ' + str(error).strip('\'"').splitlines()[0]
 
 
-def _open(path: Path, chunk_cache_bytes: int = 1 << 20) -> h5py.File:
-    """The file, for reading, with a lock only where there are locks."""
+def _open(path: Path, chunk_cache_bytes: int = _CHUNK_CACHE_BYTES) -> h5py.File:
+    """Open a file for reading, with a lock only where the file system supports locks."""
     if not path.is_file():
         found = 'is a folder' if path.is_dir() else 'does not exist'
         raise LipfaultError(f'recording {path} {found}; give an HDF5 file')
     try:
         return h5py.File(path, 'r', locking='best-effort', rdcc_nbytes=chunk_cache_bytes)
     except OSError as error:
+        # `best-effort` covers ENOSYS only; NFS without a lock daemon gives ENOLCK.
         if error.errno != errno.ENOLCK:
             raise
     return h5py.File(path, 'r', locking=False, rdcc_nbytes=chunk_cache_bytes)
 
 
 def _read_header(file: h5py.File, path: Path) -> dict[str, object]:
-    """Root attributes besides format and version; refuses other formats and versions."""
+    """Return the root attributes besides format and version; reject other formats and versions."""
     attributes = {key: _plain(value) for key, value in file.attrs.items()}
     if attributes.pop('format', None) != FORMAT:
         raise LipfaultError(f'{path}: is no recording: root attribute format must be {FORMAT!r}')
@@ -204,7 +209,7 @@ def _read_header(file: h5py.File, path: Path) -> dict[str, object]:
 
 
 def _read_modalities(file: h5py.File, path: Path) -> dict[str, Modality]:
-    """Description of each modality by name."""
+    """Return the description of each modality by name."""
     return {
         name: attrs_to_modality(
             name, {key: _plain(value) for key, value in group.attrs.items()}, str(path)
@@ -216,7 +221,7 @@ def _read_modalities(file: h5py.File, path: Path) -> dict[str, Modality]:
 def _read_episodes(
     file: h5py.File, modalities: dict[str, Modality], path: Path
 ) -> list[EpisodeInfo]:
-    """Description of each episode, checked against the modalities."""
+    """Return the description of each episode, checked against the modalities."""
     return [
         _read_episode(group, episode_id, modalities, f'{path}, episode {episode_id!r}')
         for episode_id, group in sorted(file['episodes'].items())
@@ -226,26 +231,14 @@ def _read_episodes(
 def _read_episode(
     group: h5py.Group, episode_id: str, modalities: dict[str, Modality], where: str
 ) -> EpisodeInfo:
-    """Description of one episode from the shapes of its datasets."""
+    """Return the description of one episode from the shapes of its datasets."""
     if not isinstance(group, h5py.Group):
         raise LipfaultError(f'{where}: is no group of arrays')
-    lengths = {}
-    for name, modality in modalities.items():
-        if name not in group:
-            raise LipfaultError(f'{where}: lacks the modality {name!r}')
-        dataset = group[name]
-        if not isinstance(dataset, h5py.Dataset):
-            raise LipfaultError(f'{where}: modality {name!r} is no array')
-        require_layout(modality, dataset.shape, dataset.dtype, f'{where}, modality {name!r}')
-        lengths[name] = dataset.shape[0]
+    lengths = {name: _read_length(group, modality, where) for name, modality in modalities.items()}
     partial = frozenset(name for name in modalities if name + PRESENT_SUFFIX in group)
     for name in partial:
         mask = group[name + PRESENT_SUFFIX]
-        if mask.shape != (lengths[name],) or mask.dtype != np.bool_:
-            raise LipfaultError(
-                f'{where}: {name + PRESENT_SUFFIX} must be ({lengths[name]},) bool, '
-                f'got {mask.shape} {mask.dtype}'
-            )
+        require_mask(mask.shape, mask.dtype, lengths[name], f'{where}: {name + PRESENT_SUFFIX}')
     require_same_duration(modalities, lengths, where)
     return EpisodeInfo(
         episode_id=episode_id,
@@ -256,8 +249,20 @@ def _read_episode(
     )
 
 
+def _read_length(group: h5py.Group, modality: Modality, where: str) -> int:
+    """Return the number of samples of one modality; reject a wrong shape or dtype."""
+    name = modality.name
+    if name not in group:
+        raise LipfaultError(f'{where}: lacks the modality {name!r}')
+    dataset = group[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise LipfaultError(f'{where}: modality {name!r} is no array')
+    require_layout(modality, dataset.shape, dataset.dtype, f'{where}, modality {name!r}')
+    return int(dataset.shape[0])
+
+
 def _largest_chunk(file: h5py.File, episode: EpisodeInfo) -> int:
-    """Bytes of the largest chunk of an episode; the others are cut alike."""
+    """Return the bytes of the largest chunk of an episode; all episodes are chunked alike."""
     group = file['episodes'][episode.episode_id]
     datasets = [group[name] for name in episode.lengths]
     sizes = [math.prod(data.chunks or data.shape) * data.dtype.itemsize for data in datasets]
@@ -265,9 +270,10 @@ def _largest_chunk(file: h5py.File, episode: EpisodeInfo) -> int:
 
 
 def _plain(value: object) -> object:
-    """An HDF5 attribute as plain Python types; text of fixed length comes as bytes."""
+    """Convert an HDF5 attribute to plain Python types."""
     if isinstance(value, np.ndarray):
         return [_plain(entry) for entry in value.tolist()]
+    # HDF5 returns text of fixed length as bytes.
     if isinstance(value, bytes):
         return value.decode(errors='replace')
     return value.item() if isinstance(value, np.generic) else value

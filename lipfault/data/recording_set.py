@@ -1,4 +1,4 @@
-"""Several recording files read as one."""
+"""Read several recording files as one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lipfault.data.recording import EpisodeInfo, Recording
+from lipfault.data.episode import EpisodeInfo
+from lipfault.data.recording import Recording
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 
@@ -18,7 +19,8 @@ class RecordingSet:
     """The episodes of one or several files that hold the same modalities.
 
     Args:
-        paths: The files. With several of them, an episode's id becomes `<file stem>/<id>`.
+        paths: Paths of the files. With several files, an episode's id becomes
+            `<file stem>/<id>`.
 
     Attributes:
         modalities: Description of each modality, the same in all files.
@@ -38,7 +40,8 @@ class RecordingSet:
         self.modalities: Mapping[str, Modality] = self._recordings[0].modalities
         for recording in self._recordings[1:]:
             _require_same_modalities(self._recordings[0], recording)
-        self._places = [
+        # (file, position in the file) of each episode of the set.
+        self._sources = [
             (recording, position)
             for recording in self._recordings
             for position in range(len(recording.episodes))
@@ -51,25 +54,25 @@ class RecordingSet:
         )
 
     def read(self, episode: int, modality: str, start: int, stop: int) -> npt.NDArray[Any]:
-        """Samples of one modality, as `Recording.read`; `episode` is a position in `episodes`."""
-        recording, position = self._places[episode]
+        """Read samples of one modality; `Recording.read` documents the arguments."""
+        recording, position = self._sources[episode]
         return recording.read(position, modality, start, stop)
 
     def present(
         self, episode: int, modality: str, start: int, stop: int
     ) -> npt.NDArray[np.bool_] | None:
-        """Presence, as `Recording.present`; `episode` is a position in `episodes`."""
-        recording, position = self._places[episode]
+        """Read the presence mask of one modality; `Recording.present` documents the arguments."""
+        recording, position = self._sources[episode]
         return recording.present(position, modality, start, stop)
 
     def close(self) -> None:
-        """Close this process's handles."""
+        """Close the handles of this process."""
         for recording in self._recordings:
             recording.close()
 
 
 def _prefixed(recording: Recording) -> list[EpisodeInfo]:
-    """The file's episodes with ids that are unique among files."""
+    """Return the file's episodes with ids that are unique among files."""
     return [
         replace(info, episode_id=f'{recording.path.stem}/{info.episode_id}')
         for info in recording.episodes
@@ -77,18 +80,18 @@ def _prefixed(recording: Recording) -> list[EpisodeInfo]:
 
 
 def _require_unique_stems(paths: Sequence[Path]) -> None:
-    """Refuse two files whose episodes would get the same ids."""
-    seen: dict[str, Path] = {}
+    """Reject two files whose episodes would get the same ids."""
+    found: dict[str, Path] = {}
     for path in paths:
-        if path.stem in seen:
+        if path.stem in found:
             raise LipfaultError(
-                f'recordings {seen[path.stem]} and {path} have the same name; rename one'
+                f'recordings {found[path.stem]} and {path} have the same name; rename one'
             )
-        seen[path.stem] = path
+        found[path.stem] = path
 
 
 def _require_same_modalities(first: Recording, other: Recording) -> None:
-    """Refuse files that describe their modalities differently."""
+    """Reject files that describe their modalities differently."""
     for name in sorted({*first.modalities, *other.modalities}):
         if first.modalities.get(name) != other.modalities.get(name):
             raise LipfaultError(

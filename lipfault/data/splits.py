@@ -1,4 +1,4 @@
-"""Splits by episode: no window of one episode is in two of them."""
+"""Splits by episode: the windows of one episode are all in one split."""
 
 import hashlib
 import math
@@ -15,12 +15,12 @@ def split_episodes(
 ) -> dict[str, list[str]]:
     """Assign whole episodes to splits.
 
-    Splits given as lists of ids come first; the episodes left over are shuffled and dealt out by
-    the fractions of the others, which count relative to each other. Adding a split as a list, or
-    another order of the ids, changes nothing else.
+    Splits given as lists of ids are filled first. The remaining episodes are shuffled and divided
+    by the fractions of the other splits, which count relative to each other. Neither the order of
+    the ids nor an additional split given as a list changes the shuffle.
 
     Args:
-        episode_ids: All episodes of the recordings.
+        episode_ids: Ids of all episodes of the recordings.
         splits: For each split its fraction of the episodes, or the list of their ids.
         seed: Seed of the shuffle.
 
@@ -39,8 +39,8 @@ def split_episodes(
     fractions = {name: share for name, share in splits.items() if not isinstance(share, list)}
     taken = _require_disjoint(listed, set(episode_ids))
     rest = sorted(set(episode_ids) - taken)
-    dealt = _deal(rest, fractions, seed)
-    assigned = {name: sorted({**listed, **dealt}[name]) for name in splits}
+    divided = _divide(rest, fractions, seed)
+    assigned = {name: sorted({**listed, **divided}[name]) for name in splits}
     for name, ids in assigned.items():
         if not ids:
             raise LipfaultError(
@@ -51,7 +51,7 @@ def split_episodes(
 
 
 def _require_disjoint(listed: Mapping[str, list[str]], known: set[str]) -> set[str]:
-    """All listed ids; refuses unknown ones and those listed twice."""
+    """Return all listed ids; reject unknown ids and ids in two splits."""
     owner: dict[str, str] = {}
     for name, ids in listed.items():
         for episode_id in ids:
@@ -69,14 +69,15 @@ def _require_disjoint(listed: Mapping[str, list[str]], known: set[str]) -> set[s
     return set(owner)
 
 
-def _deal(ids: Sequence[str], fractions: Mapping[str, float], seed: int) -> dict[str, list[str]]:
-    """Shuffle and cut at the rounded cumulative fractions."""
+def _divide(ids: Sequence[str], fractions: Mapping[str, float], seed: int) -> dict[str, list[str]]:
+    """Shuffle ids and cut them at the rounded cumulative fractions."""
     for name, share in fractions.items():
         if not 0 < share < math.inf:
             raise LipfaultError(f'split {name!r}: its share must be positive, got {share}')
     if not fractions:
         return {}
-    shuffled = sorted(ids, key=lambda episode_id: _rank(episode_id, seed))
+    shuffled = sorted(ids, key=lambda episode_id: _shuffle_key(episode_id, seed))
+    # Cutting cumulative sums, not each fraction, leaves no episode over.
     edges = accumulate(fractions.values(), initial=0.0)
     cuts = [math.floor(edge / sum(fractions.values()) * len(ids) + 0.5) for edge in edges]
     return {
@@ -85,11 +86,18 @@ def _deal(ids: Sequence[str], fractions: Mapping[str, float], seed: int) -> dict
     }
 
 
-def _rank(episode_id: str, seed: int) -> bytes:
-    """A place in the shuffle: a hash, so that no library's release can change a split."""
+def _shuffle_key(episode_id: str, seed: int) -> bytes:
+    """Return the sort key of an episode in the shuffle.
+
+    Reference:
+        Saarinen and Aumasson, "The BLAKE2 Cryptographic Hash and Message Authentication Code",
+        2015, https://doi.org/10.17487/RFC7693.
+    """
+    # A hash instead of a generator: no release of a library can change a split, and an added
+    # episode leaves the order of the others.
     return hashlib.blake2b(f'{seed}/{episode_id}'.encode(), digest_size=16).digest()
 
 
 def _shortened(ids: Sequence[str]) -> str:
-    """The first few ids."""
+    """Return the first five ids as text."""
     return ', '.join(ids[:5]) + (', ...' if len(ids) > 5 else '')

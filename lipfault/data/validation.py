@@ -1,4 +1,4 @@
-"""What a recording must fulfil, the same for writing, reading and checking."""
+"""Checks of samples, the same for writing, reading and checking a recording."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,34 +9,51 @@ import numpy.typing as npt
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 
+# Tolerance beyond the physical range, in standard deviations of the sensor noise: white noise
+# exceeds it in 2 of 10^9 samples.
 _NOISE_SIGMAS = 6.0
 
 
 def dtype_of(modality: Modality) -> np.dtype[Any]:
-    """Element type on disk: uint8 for images, float32 for series.
+    """Return the element type of a modality on disk.
 
-    >>> dtype_of(Modality('imu', 'series', 100.0, ('ax',), ('m/s^2',), (-20.0,), (20.0,), (0.1,)))
-    dtype('float32')
+    Args:
+        modality: The modality.
+
+    Returns:
+        uint8 for images, float32 for series.
+
+    Example:
+        >>> imu = Modality('imu', 'series', 100.0, ('ax',), ('m/s^2',), (-20.0,), (20.0,), (0.1,))
+        >>> dtype_of(imu)
+        dtype('float32')
     """
     return np.dtype(np.uint8 if modality.kind == 'image' else np.float32)
 
 
 def sample_shape(modality: Modality) -> tuple[int, ...]:
-    """Shape of one sample on disk: (height, width, channel) of a frame, (channel,) of a step."""
+    """Return the shape of one sample on disk.
+
+    Args:
+        modality: The modality.
+
+    Returns:
+        (height, width, channel) for a frame, (channel,) for a step of a series.
+    """
     return (*(modality.size or ()), len(modality.channels))
 
 
 def require_layout(modality: Modality, shape: tuple[int, ...], dtype: np.dtype, where: str) -> None:
-    """Refuse samples of the wrong element type or shape.
+    """Reject samples of the wrong element type or shape.
 
     Args:
-        modality: What the samples should be.
+        modality: Description of the samples.
         shape: Shape found, (steps, ...).
         dtype: Element type found.
         where: File, episode and modality, for messages.
 
     Raises:
-        LipfaultError: If one of the two differs from what the modality says.
+        LipfaultError: If element type or shape differs from the description.
     """
     if dtype != dtype_of(modality):
         raise LipfaultError(f'{where}: dtype must be {dtype_of(modality)}, got {dtype}')
@@ -46,6 +63,22 @@ def require_layout(modality: Modality, shape: tuple[int, ...], dtype: np.dtype, 
         raise LipfaultError(f'{where}: shape must be ({wanted}), got {tuple(shape)}')
 
 
+def require_mask(shape: tuple[int, ...], dtype: np.dtype, length: int, where: str) -> None:
+    """Reject a presence mask of the wrong element type or shape.
+
+    Args:
+        shape: Shape found.
+        dtype: Element type found.
+        length: Number of samples of the modality.
+        where: File, episode and mask, for messages.
+
+    Raises:
+        LipfaultError: If the mask is not (length,) bool.
+    """
+    if shape != (length,) or dtype != np.bool_:
+        raise LipfaultError(f'{where} must be ({length},) bool, got {shape} {dtype}')
+
+
 def require_finite(
     modality: Modality,
     samples: npt.NDArray[np.float32],
@@ -53,36 +86,35 @@ def require_finite(
     where: str,
     first_step: int = 0,
 ) -> None:
-    """Refuse NaN and Inf in samples of a series that are not marked as missing.
+    """Reject NaN and Inf in samples of a series that are not marked as missing.
 
     Args:
         modality: The series.
         samples: (steps, channel) float32.
-        present: (steps,) bool, false where a sample is truly missing; `None` if none is.
+        present: (steps,) bool, false where a sample is missing; `None` if none is.
         where: File, episode and modality, for messages.
         first_step: Step number of the first sample.
 
     Raises:
-        LipfaultError: Naming the first such step and its channel.
+        LipfaultError: If there is such a sample; names its step and channel.
     """
     bad = ~np.isfinite(samples)
     if present is not None:
         bad &= present[:, None]
-    if bad.any():
-        step, channel = (int(i) for i in np.argwhere(bad)[0])
+    if (found := _first_true(bad)) is not None:
+        value, step = samples[found], first_step + found[0]
         raise LipfaultError(
-            f'{where}: {samples[step, channel]} at step {first_step + step} '
-            f'({(first_step + step) / modality.rate_hz:.3f} s), channel '
-            f'{modality.channels[channel]!r}; mark missing samples in the _present array'
+            f'{where}: {value} at step {step} ({step / modality.rate_hz:.3f} s), channel '
+            f'{modality.channels[found[1]]!r}; mark missing samples in the _present array'
         )
 
 
 def require_range(
     modality: Modality, samples: npt.NDArray[np.float32], where: str, first_step: int = 0
 ) -> None:
-    """Refuse samples of a series that lie outside the sensor's physical range.
+    """Reject samples of a series outside the sensor's physical range.
 
-    A value may be outside by six standard deviations of the sensor's noise.
+    A value may exceed the range by six standard deviations of the sensor noise.
 
     Args:
         modality: The series.
@@ -91,32 +123,33 @@ def require_range(
         first_step: Step number of the first sample.
 
     Raises:
-        LipfaultError: Naming the first such step, its channel, the value and the range.
+        LipfaultError: If there is such a sample; names its step, channel, value and range.
     """
     slack = _NOISE_SIGMAS * np.asarray(modality.noise)
     low, high = np.asarray(modality.low) - slack, np.asarray(modality.high) + slack
-    bad = (samples < low) | (samples > high)
-    if bad.any():
-        step, channel = (int(i) for i in np.argwhere(bad)[0])
-        raise LipfaultError(
-            f'{where}: {samples[step, channel]:g} {modality.units[channel]} at step '
-            f'{first_step + step}, channel {modality.channels[channel]!r}, is outside the range '
-            f'{modality.low[channel]:g} to {modality.high[channel]:g}'
-        )
+    found = _first_true((samples < low) | (samples > high))
+    if found is None:
+        return
+    step, channel = found
+    limits = f'{modality.low[channel]:g} to {modality.high[channel]:g}'
+    raise LipfaultError(
+        f'{where}: {samples[found]:g} {modality.units[channel]} at step {first_step + step}, '
+        f'channel {modality.channels[channel]!r}, is outside the range {limits}'
+    )
 
 
 def require_same_duration(
     modalities: Mapping[str, Modality], lengths: Mapping[str, int], where: str
 ) -> None:
-    """Refuse an episode whose modalities do not end together, within one sample of the slowest.
+    """Reject an episode whose modalities end more than one sample of the slowest apart.
 
     Args:
         modalities: The modalities by name.
-        lengths: Number of samples of each.
+        lengths: Number of samples of each modality.
         where: File and episode, for messages.
 
     Raises:
-        LipfaultError: Naming the shortest and the longest modality.
+        LipfaultError: If the durations differ by more; names the shortest and the longest modality.
     """
     durations = {name: lengths[name] / modalities[name].rate_hz for name in modalities}
     shortest, longest = (
@@ -124,8 +157,17 @@ def require_same_duration(
         max(durations, key=durations.__getitem__),
     )
     slack = 1.0 / min(modality.rate_hz for modality in modalities.values())
+    # 1e-9: relative rounding error of quotients of float64.
     if durations[longest] - durations[shortest] > slack * (1 + 1e-9):
         raise LipfaultError(
             f'{where}: {shortest!r} lasts {durations[shortest]:.3f} s but {longest!r} lasts '
             f'{durations[longest]:.3f} s; they may differ by one sample ({slack:.3f} s)'
         )
+
+
+def _first_true(bad: npt.NDArray[np.bool_]) -> tuple[int, int] | None:
+    """Return (step, channel) of the first true entry of (steps, channel), or `None`."""
+    if not bad.any():
+        return None
+    step, channel = (int(i) for i in np.argwhere(bad)[0])
+    return step, channel

@@ -1,4 +1,4 @@
-"""Windows as they lie on the disk: what a loader hands to the device."""
+"""Batches of windows in their layout on disk, which the loader copies to the device."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,16 +10,18 @@ from torch import Tensor
 
 @dataclass
 class Windows:
-    """Windows with their history, as they lie on the disk: what travels to the device.
+    """Windows with their history, in their layout on disk.
+
+    Images stay uint8 until they are on the device: a quarter of the bytes of float32 to copy.
 
     Args:
-        blocks: For each modality history and window in one piece, time first: series
+        blocks: For each modality history and window in one tensor, time first: series
             (batch, step, channel) float32 in physical units, images
             (batch, frame, height, width, channel) uint8. Missing values of a series are NaN.
         present: For each modality (batch,) bool, false where a sample of the window is missing.
-        sample_id: (batch,) int64, number of the window among all windows of the recordings.
+        sample_id: (batch,) int64, index of the window among all windows of the recordings.
         episode: (batch,) int64, position of the episode in the recordings.
-        end_s: (batch,) float32, the window's end in seconds from the start of its episode.
+        end_s: (batch,) float32, end of the window in seconds from the start of its episode.
     """
 
     blocks: dict[str, Tensor]
@@ -29,11 +31,16 @@ class Windows:
     end_s: Tensor
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> Self:
-        """The same with blocks and presence on a device; the trainer calls this.
+        """Copy blocks and presence to a device; the trainer calls this method.
 
-        The numbers of the samples stay on the CPU, where the faults are planned: reading them back
-        would make the host wait for the device.
+        Args:
+            device: The device.
+            non_blocking: Whether the host continues during the copy.
+
+        Returns:
+            The windows; ids and times stay on the CPU.
         """
+        # Faults are planned on the CPU from the ids: reading ids back would block the host.
         return replace(
             self,
             blocks={n: b.to(device, non_blocking=non_blocking) for n, b in self.blocks.items()},
@@ -41,7 +48,7 @@ class Windows:
         )
 
     def pin_memory(self) -> Self:
-        """The same in page-locked memory; the loader calls this."""
+        """Copy all tensors to page-locked memory; the loader calls this method."""
         return type(self)(
             blocks={n: b.pin_memory() for n, b in self.blocks.items()},
             present={n: p.pin_memory() for n, p in self.present.items()},
@@ -51,11 +58,16 @@ class Windows:
         )
 
 
-def join(parts: Sequence[Windows]) -> Windows:
-    """One batch from several, in order: `collate_fn` of a loader over a `WindowDataset`.
+def collate(parts: Sequence[Windows]) -> Windows:
+    """Concatenate windows in order: the `collate_fn` of a loader over a `WindowDataset`.
 
-    A loader fetches a batch in one piece, and one piece is handed on without a copy.
+    Args:
+        parts: Windows of the same modalities and lengths.
+
+    Returns:
+        One batch; a single part is returned without a copy.
     """
+    # The usual case: `WindowDataset.__getitems__` returns a whole batch as one part.
     if len(parts) == 1:
         return parts[0]
     return Windows(

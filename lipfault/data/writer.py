@@ -21,6 +21,7 @@ from lipfault.data.layout import (
 from lipfault.data.validation import (
     require_finite,
     require_layout,
+    require_mask,
     require_range,
     require_same_duration,
     sample_shape,
@@ -31,8 +32,18 @@ from lipfault.runs.atomic import Sink, replacing
 
 Compression = Literal['none', 'lzf', 'gzip']
 
-# Fixed-array chunk indices (HDF5 1.10) cost 16 bytes a frame, the older trees about 100.
+# Oldest and newest HDF5 format: the fixed-array chunk indices of 1.10 cost 16 bytes a frame, the
+# B-trees of older formats about 100.
 _LIBVER = ('v110', 'v110')
+
+# Smallest ratio of noise to quantum: rounding adds (1/8)^2 / 12 = 0.13 % to the variance.
+_NOISE_PER_QUANTUM = 8
+
+# Steps of a series in a chunk: about one window of 1 s at 100 Hz.
+_CHUNK_STEPS = 128
+
+# Most bytes of frames in a chunk with gzip; a shuffled read decodes a whole chunk for one frame.
+_CHUNK_BYTES = 1 << 17
 
 
 def write_recording(
@@ -44,25 +55,25 @@ def write_recording(
     compression: Compression = 'lzf',
     overwrite: bool = False,
 ) -> int:
-    """Write episodes one after the other into one new file, complete or not at all.
+    """Write episodes to a new recording file, completely or not at all.
 
-    Series are rounded to `quantum_of` their noise. Each episode is checked before it is written,
-    and only one is held in memory.
+    Series are rounded to `quantum_of` their noise. Each episode is checked before it is written;
+    only one episode is held in memory.
 
     Args:
-        path: The file to make, usually ending in `.h5`.
-        modalities: What each episode must hold.
+        path: Path of the file, usually ending in `.h5`.
+        modalities: Modalities that each episode must hold.
         episodes: The episodes; ids must be unique.
-        attributes: Whatever should be known of the whole file, such as cell and seed.
-        compression: `lzf` reads fastest, `gzip` (level 9) is smallest.
+        attributes: Free attributes of the file, such as cell and seed.
+        compression: `lzf` reads fastest, `gzip` (level 9) gives the smallest file.
         overwrite: Whether an existing file may be replaced.
 
     Returns:
         Number of episodes written.
 
     Raises:
-        LipfaultError: If the file exists, the disk refuses, or an episode does not fit; nothing
-            is left behind then, and a file that existed stays as it was.
+        LipfaultError: If the file exists, the disk rejects a write, or an episode violates the
+            format; no new file is left then, and an existing file stays unchanged.
     """
     path = Path(path)
     names = _unique_names(modalities)
@@ -72,6 +83,7 @@ def write_recording(
             count = 0
             for episode in episodes:
                 _write_episode(file['episodes'], names, episode, compression, path)
+                # A full disk ends a long simulation here, not after its last episode.
                 sink.check(path)
                 count += 1
         sink.check(path)
@@ -81,7 +93,7 @@ def write_recording(
 
 
 def _unique_names(modalities: Sequence[Modality]) -> dict[str, Modality]:
-    """Modalities by name; refuses none, twins and names that HDF5 cannot hold."""
+    """Return modalities by name; reject none, duplicates and names that HDF5 cannot hold."""
     names = {modality.name: modality for modality in modalities}
     if not names or len(names) != len(modalities):
         given = [modality.name for modality in modalities]
@@ -97,16 +109,17 @@ def _unique_names(modalities: Sequence[Modality]) -> dict[str, Modality]:
 def _write_header(
     file: h5py.File, modalities: Mapping[str, Modality], attributes: Mapping[str, str | int | float]
 ) -> None:
-    """Root attributes and one group per modality."""
+    """Write the root attributes and one group per modality."""
     file.attrs.update({**attributes, 'format': FORMAT, 'format_version': FORMAT_VERSION})
     for name, modality in modalities.items():
+        # Keeps the attributes in the order of the specification.
         group = file.create_group(f'modalities/{name}', track_order=True)
         group.attrs.update(modality_to_attrs(modality))
     file.create_group('episodes')
 
 
 def _check_episode(modalities: Mapping[str, Modality], episode: Episode, where: str) -> None:
-    """Refuse an episode that does not fit its modalities."""
+    """Reject an episode that does not fit its modalities."""
     if set(episode.signals) != set(modalities):
         raise LipfaultError(
             f'{where}: must hold the modalities {sorted(modalities)}, got {sorted(episode.signals)}'
@@ -114,16 +127,13 @@ def _check_episode(modalities: Mapping[str, Modality], episode: Episode, where: 
     for name, modality in modalities.items():
         signal: npt.NDArray[Any] = episode.signals[name]
         present = episode.present.get(name)
-        place = f'{where}, modality {name!r}'
-        require_layout(modality, signal.shape, signal.dtype, place)
-        if present is not None and (present.shape != signal.shape[:1] or present.dtype != bool):
-            raise LipfaultError(
-                f'{place}: presence must be ({signal.shape[0]},) bool, '
-                f'got {present.shape} {present.dtype}'
-            )
+        location = f'{where}, modality {name!r}'
+        require_layout(modality, signal.shape, signal.dtype, location)
+        if present is not None:
+            require_mask(present.shape, present.dtype, len(signal), f'{location}: presence')
         if modality.kind == 'series':
-            require_finite(modality, signal, present, place)
-            require_range(modality, signal, place)
+            require_finite(modality, signal, present, location)
+            require_range(modality, signal, location)
     lengths = {name: len(signal) for name, signal in episode.signals.items()}
     require_same_duration(modalities, lengths, where)
 
@@ -161,38 +171,57 @@ def _write_signal(
         chunks=_chunk_of(modality, len(signal), compression),
         compression=None if compression == 'none' else compression,
         compression_opts=9 if compression == 'gzip' else None,
+        # Groups the bytes of equal significance: the zeroed mantissa bytes become long runs.
         shuffle=is_series and compression != 'none',
     )
 
 
 def quantum_of(modality: Modality) -> npt.NDArray[np.float32]:
-    """Steps to which the writer rounds a series, (channel,) float32, in each channel's unit.
+    """Return the steps to which the writer rounds a series.
 
-    The largest power of two not above an eighth of the sensor's noise: rounding adds at most
-    0.13 % to the noise's variance, and the zeros it leaves at the end of each mantissa halve the
-    file.
+    The quantum is the largest power of two not above an eighth of the sensor noise: rounding adds
+    at most 0.13 % to the variance of the noise, and the zeros at the end of each mantissa halve
+    the compressed file.
 
-    >>> imu = Modality('imu', 'series', 100.0, ('ax',), ('m/s^2',), (-20.0,), (20.0,), (0.1,))
-    >>> quantum_of(imu)
-    array([0.0078125], dtype=float32)
+    Args:
+        modality: The series.
+
+    Returns:
+        (channel,) float32, in each channel's unit.
+
+    Reference:
+        Zender, "Bit Grooming: statistically accurate precision-preserving quantization with
+        compression", Geoscientific Model Development 2016,
+        https://doi.org/10.5194/gmd-9-3199-2016 (zeroing insignificant bits before compression).
+
+    Example:
+        >>> imu = Modality('imu', 'series', 100.0, ('ax',), ('m/s^2',), (-20.0,), (20.0,), (0.1,))
+        >>> quantum_of(imu)
+        array([0.0078125], dtype=float32)
     """
     noise = np.asarray(modality.noise, dtype=np.float64)
-    return np.exp2(np.floor(np.log2(noise / 8))).astype(np.float32)
+    return np.exp2(np.floor(np.log2(noise / _NOISE_PER_QUANTUM))).astype(np.float32)
 
 
 def _chunk_of(modality: Modality, length: int, compression: Compression) -> tuple[int, ...]:
-    """Chunk shape that fits shuffled window reads: one frame, or up to 128 steps of a series.
+    """Return the chunk shape for shuffled window reads.
 
-    With gzip a chunk holds up to a second of frames, at most 128 KiB: deflate finds the still
-    background in the frame before, which saves a quarter.
+    A chunk holds one frame, or up to 128 steps of a series. With gzip it holds up to a second of
+    frames, at most 128 KiB: deflate encodes the still background as a reference to the preceding
+    frame, which saves a quarter.
+
+    Reference:
+        Deutsch, "DEFLATE Compressed Data Format Specification", 1996,
+        https://doi.org/10.17487/RFC1951.
     """
-    shape, steps = sample_shape(modality), 128
+    shape, steps = sample_shape(modality), _CHUNK_STEPS
     if modality.kind == 'image':
-        fits = min(round(modality.rate_hz), (1 << 17) // math.prod(shape))
+        fits = min(round(modality.rate_hz), _CHUNK_BYTES // math.prod(shape))
         steps = fits if compression == 'gzip' else 1
     return (max(1, min(steps, length)), *shape)
 
 
 def _rounded(signal: npt.NDArray[Any], quantum: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The series (steps, channel) rounded to whole quanta; exact, since quanta are powers of 2."""
+    """Round a series (steps, channel) to whole quanta."""
+    # Exact in float32: a quantum is a power of two.
     return (np.rint(signal / quantum) * quantum).astype(np.float32)

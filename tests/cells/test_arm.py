@@ -85,7 +85,7 @@ def test_the_controller_holds_a_posture_against_gravity(arm, mujoco):
         arm.track(data, home, np.zeros(6), np.zeros(6), np.zeros(3))
         mujoco.mj_step2(arm.model, data)
     np.testing.assert_allclose(data.qpos[arm.qpos], home, atol=1e-4)
-    # What the motors do not carry, friction of the gears holds.
+    # The friction of the gears holds the rest of the load.
     static = data.actuator_force[arm.motors]
     friction = np.array([link.friction for link in arm.design.links])
     assert np.all(np.abs(static - data.qfrc_bias[arm.dofs]) <= friction + 1e-3)

@@ -41,7 +41,7 @@ def test_speed_and_acceleration_are_the_derivatives(order):
 
 
 @pytest.mark.parametrize('pace', [0.3, 1.0])
-def test_two_points_are_joined_at_the_pace_asked_for(pace):
+def test_two_points_are_joined_at_the_requested_pace(pace):
     motion = plan(np.array([[0.0, 0.0, 0.0], [2.0, 2.0, 2.0]]), LIMITS, start=0.0, pace=pace)
     fastest = max(np.abs(motion.at(t)[1] / LIMITS).max() for t in np.linspace(0, motion.end, 500))
     assert fastest == pytest.approx(pace, rel=1e-3)

@@ -8,8 +8,8 @@ from lipfault.cells.seams import Pass, Seam
 STRAIGHT = Seam((1.0, 0.2, 0.5), 0.3, 0.0, 0.4)
 ROUND = Seam((1.0, 0.2, 0.5), 0.3, 0.06, 0.3)
 PLAIN = Pass(
-    STRAIGHT, start=-0.1, end=0.05, speed=0.05, lean=0.7, push=0.1, spin=0.2, weave=0.0,
-    weave_hz=2.0, press=0.0,
+    STRAIGHT, start=-0.1, end=0.05, speed=0.05, work_angle=0.7, travel_angle=0.1, spin=0.2,
+    weave=0.0, weave_hz=2.0, press=0.0,
 )  # fmt: skip
 
 

@@ -5,9 +5,9 @@ import os
 import pytest
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
-from lipfault.runs.checkpoints import CONFIG_NAME
 
 from lipfault.errors import LipfaultError
+from lipfault.runs.checkpoints import CONFIG_NAME
 from lipfault.runs.folder import (
     changes_since,
     first_process,

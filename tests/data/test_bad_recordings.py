@@ -1,4 +1,4 @@
-"""Bad input gives one message that names the culprit, and damages nothing that existed."""
+"""Bad input gives one message that names the faulty item, and damages no existing file."""
 
 import errno
 import fcntl
@@ -249,7 +249,7 @@ def test_nothing_to_write_is_refused(tmp_path, tiny_modalities, tiny_episodes):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_existing_file_is_kept_unless_told(tmp_path, tiny_modalities, tiny_episodes):
+def test_an_existing_file_is_kept_unless_overwrite_is_set(tmp_path, tiny_modalities, tiny_episodes):
     path = tmp_path / 'a.h5'
     path.write_text('precious')
     modalities = list(tiny_modalities.values())

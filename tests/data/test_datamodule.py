@@ -28,7 +28,7 @@ def datamodule(path, **options):
 
 
 class Probe(LightningModule):
-    """Notes every batch it sees."""
+    """Store every batch."""
 
     def __init__(self):
         super().__init__()
@@ -202,7 +202,7 @@ def test_seen_and_unseen_kinds_are_tested_apart(run):
     assert not set(kinds[0].unique().tolist()) & set(kinds[1].unique().tolist()) - {-1}
 
 
-def test_predictions_see_signals_as_recorded(run):
+def test_predictions_use_signals_as_recorded(run):
     seen, _ = run
     for batch in seen['predict']:
         assert batch.labels is None
@@ -221,7 +221,7 @@ def test_only_a_frozen_camera_stands_still(tiny_recording):
     assert torch.equal(batch.stillness['camera'][~frozen], batch.clean_stillness['camera'][~frozen])
 
 
-def test_a_rehearsal_freezes_the_camera_of_an_episode(tiny_recording):
+def test_a_scenario_freezes_the_camera_of_an_episode(tiny_recording):
     data = datamodule(tiny_recording)
     windows = data.dataset('test').fetch(range(PER_EPISODE))
     event = FaultEvent('camera', 'frozen_frame', 5, 2.0, 2.5)
@@ -229,7 +229,7 @@ def test_a_rehearsal_freezes_the_camera_of_an_episode(tiny_recording):
     end_s = windows.end_s
     faulty = (end_s > 2.0 - 1e-4) & (end_s < 2.5 - 1e-4)
     assert torch.equal(batch.labels.faulty, faulty)
-    # The first frozen frame is that of the onset itself, which follows another.
+    # The first frozen frame is the frame of the onset, which differs from the preceding one.
     still = batch.stillness['camera'] == 1
     assert torch.equal(still, faulty & (end_s > 2.05))
     assert still.sum() == 4
@@ -238,7 +238,7 @@ def test_a_rehearsal_freezes_the_camera_of_an_episode(tiny_recording):
     assert torch.equal(batch.observed['joints'], batch.clean['joints'])
 
 
-def test_a_rehearsal_needs_one_episode(tiny_recording):
+def test_a_scenario_needs_one_episode(tiny_recording):
     data = datamodule(tiny_recording)
     scenario = FaultScenario(FaultSchedule(data.modalities, []))
     for chosen in ([0, PER_EPISODE], [3, 2]):
@@ -246,7 +246,7 @@ def test_a_rehearsal_needs_one_episode(tiny_recording):
             data.scenario_batch(data.dataset('test').fetch(chosen), scenario)
 
 
-def test_predictions_see_faults_if_asked(run, tiny_recording):
+def test_predictions_use_faults_if_set(run, tiny_recording):
     seen, _ = run
     probe, config = Probe(), FaultConfig(seed=1, held_out=['drift'])
     trainer().predict(probe, datamodule(tiny_recording, faults=config, predict_faults=True))

@@ -13,7 +13,7 @@ from lipfault.faults.config import FaultConfig
 
 
 class Diary(LightningModule):
-    """Writes the numbers of the windows it sees, and a sum of what it observes, to a folder."""
+    """Write the ids of the windows, and a sum of the observed signals, to a folder."""
 
     def __init__(self, folder):
         super().__init__()
@@ -76,7 +76,7 @@ def flat(batches):
 @pytest.mark.ddp
 @pytest.mark.slow
 @pytest.mark.filterwarnings('ignore')
-def test_two_processes_see_what_one_sees(tmp_path, tiny_recording):
+def test_two_processes_use_the_windows_of_one(tmp_path, tiny_recording):
     (alone,) = record(tmp_path / 'one', tiny_recording, 1)
     pair = record(tmp_path / 'two', tiny_recording, 2)
     assert [len(batch) for batch in pair[0]['train']] == [4] * 5

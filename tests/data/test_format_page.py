@@ -1,4 +1,4 @@
-"""docs/format.md keeps its promises."""
+"""The example and the tables of docs/format.md hold."""
 
 import re
 from pathlib import Path

@@ -71,7 +71,7 @@ def test_chunks_of_large_frames_stay_small(tmp_path):
 
 
 def test_text_of_fixed_length_is_read(tmp_path, tiny_recording):
-    """Writers in other languages store text so."""
+    """Writers in other languages store text of fixed length."""
     path = tmp_path / 'a.h5'
     path.write_bytes(tiny_recording.read_bytes())
     with h5py.File(path, 'r+') as file:
@@ -88,7 +88,7 @@ def test_text_of_fixed_length_is_read(tmp_path, tiny_recording):
     seed=st.integers(0, 99),
 )
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_series_survives_to_a_sixteenth_of_its_noise(tmp_path, rate_hz, noise, steps, seed):
+def test_any_series_is_read_back_to_a_sixteenth_of_its_noise(tmp_path, rate_hz, noise, steps, seed):
     names = tuple(f'c{number}' for number in range(len(noise)))
     wide = np.array(noise) * 1000
     modality = Modality(

@@ -1,4 +1,4 @@
-"""How processes share windows, without starting any."""
+"""Processes share windows; no process is started."""
 
 import pytest
 

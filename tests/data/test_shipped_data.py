@@ -1,4 +1,4 @@
-"""What lies in data/ is good, small, and what its README says."""
+"""The files in data/ are valid, small, and as their README describes them."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A frame that comes again gives itself away."""
+"""A repeated frame has the stillness 1."""
 
 import math
 

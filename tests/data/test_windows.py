@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 from lipfault.data.episode import Episode
 from lipfault.data.geometry import Geometry
 from lipfault.data.recording_set import RecordingSet
-from lipfault.data.unpack import shapes, unpack
-from lipfault.data.window_batch import join
+from lipfault.data.unpack import signal_shapes, unpack
+from lipfault.data.window_batch import collate
 from lipfault.data.windows import WindowDataset
 from lipfault.data.writer import write_recording
 from lipfault.errors import LipfaultError
@@ -57,7 +57,7 @@ def test_unpacked_signals_are_channels_first(recordings):
     data = dataset(recordings)
     windows = data.fetch([0, 7])
     signals, history = unpack(windows, data.geometry)
-    for name, shape in shapes(data.geometry).items():
+    for name, shape in signal_shapes(data.geometry).items():
         assert signals[name].shape == (2, *shape)
         assert signals[name].dtype == torch.float32
         assert signals[name].is_contiguous()
@@ -103,7 +103,7 @@ def test_ids_do_not_depend_on_the_other_episodes(recordings):
 
 def test_items_joined_are_the_batch(recordings):
     data = dataset(recordings)
-    assert_same(join([data[2], data[-1], data[7]]), data.fetch([2, 29, 7]))
+    assert_same(collate([data[2], data[-1], data[7]]), data.fetch([2, 29, 7]))
     with pytest.raises(IndexError, match='window 30 of 30'):
         data[30]
 
@@ -111,15 +111,15 @@ def test_items_joined_are_the_batch(recordings):
 @pytest.mark.filterwarnings('ignore:.*multi-threaded.*fork:DeprecationWarning')
 @pytest.mark.parametrize('cache', ['none', 'all'])
 @pytest.mark.parametrize('method', ['fork', 'spawn'])
-def test_workers_see_the_same_windows(recordings, cache, method):
+def test_workers_fetch_the_same_windows(recordings, cache, method):
     data = dataset(recordings, cache=cache)
     data.fetch([0])  # the parent has read already, as in a sanity check
     loader = DataLoader(
-        data, batch_size=8, num_workers=2, collate_fn=join, multiprocessing_context=method
+        data, batch_size=8, num_workers=2, collate_fn=collate, multiprocessing_context=method
     )
     batches = list(loader)
     assert [len(batch.sample_id) for batch in batches] == [8, 8, 8, 6]
-    assert_same(join(batches), data.fetch(range(30)))
+    assert_same(collate(batches), data.fetch(range(30)))
 
 
 def test_pickled_after_reading(recordings):

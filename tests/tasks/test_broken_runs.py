@@ -9,8 +9,9 @@ import socket
 import pytest
 import torch
 from forked import Started
-from lipfault.runs.checkpoints import read_checkpoint
 from test_stages import COMMON, PRETRAIN
+
+from lipfault.runs.checkpoints import read_checkpoint
 
 STRIKE = '''
 import os

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from forked import command
-from lipfault.runs.checkpoints import WholeFileIO, read_checkpoint, resumable_checkpoint
 from test_stages import COMMON, PRETRAIN
+
+from lipfault.runs.checkpoints import WholeFileIO, read_checkpoint, resumable_checkpoint
 
 STRIKE = '''
 import os

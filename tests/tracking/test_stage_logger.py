@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from lipfault.runs.checkpoints import find_checkpoint, read_checkpoint
 from logged_runs import Logged, environment, run
 from run_file import RunFile
 from wandb_server import serving
 
 from lipfault.report.run import load_run
+from lipfault.runs.checkpoints import find_checkpoint, read_checkpoint
 from lipfault.runs.group import group_of
 
 KEY = 'k' * 40

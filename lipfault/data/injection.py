@@ -1,0 +1,93 @@
+"""Interfaces of what injects faults into batches: random draws or a schedule."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from torch import Tensor
+
+from lipfault.faults.labels import FaultLabels
+from lipfault.faults.plan import Plan
+
+
+class FaultInjector(Protocol):
+    """Random faults as a function of (seed, epoch, sample id): `lipfault.faults.engine`.
+
+    Attributes:
+        names: Kinds of faults that the indices of the labels refer to.
+    """
+
+    names: tuple[str, ...]
+
+    def plan(self, sample_id: Tensor, epoch: int = 0) -> Plan:
+        """Draw the faults of each sample.
+
+        Args:
+            sample_id: (batch,) int64 on the CPU.
+            epoch: Epoch of the draws.
+
+        Returns:
+            The faults to apply, without their signals.
+        """
+
+    def apply(
+        self, signals: Mapping[str, Tensor], history: Mapping[str, Tensor] | None, plan: Plan
+    ) -> tuple[dict[str, Tensor], FaultLabels]:
+        """Apply a plan to a batch.
+
+        Args:
+            signals: Clean signals by modality, (batch, ...).
+            history: Samples directly before the window, by modality.
+            plan: The drawn faults.
+
+        Returns:
+            Observed signals, and the ground truth of the faults.
+        """
+
+    def before(
+        self, signals: Mapping[str, Tensor], history: Mapping[str, Tensor], plan: Plan
+    ) -> dict[str, Tensor]:
+        """Apply a plan to the frame before the window's frame.
+
+        Args:
+            signals: The argument of `apply`.
+            history: The argument of `apply`.
+            plan: The argument of `apply`.
+
+        Returns:
+            (batch, channel, height, width) float32 in [0, 1], of each image with a history.
+        """
+
+    def only_held_out(self) -> 'FaultInjector':
+        """Return the injector of the kinds held out of training."""
+
+
+class ScheduledFaults(Protocol):
+    """Faults of a schedule in one episode: `lipfault.faults.scenario`."""
+
+    def __call__(
+        self, signals: Mapping[str, Tensor], history: Mapping[str, Tensor] | None, end_s: Tensor
+    ) -> tuple[dict[str, Tensor], FaultLabels]:
+        """Inject the scheduled faults.
+
+        Args:
+            signals: Clean signals by modality, (batch, ...).
+            history: Samples directly before the window, by modality.
+            end_s: (batch,) ends of the windows in seconds, ascending, on the CPU.
+
+        Returns:
+            Observed signals, and the ground truth of the faults.
+        """
+
+    def before(
+        self, signals: Mapping[str, Tensor], history: Mapping[str, Tensor], end_s: Tensor
+    ) -> dict[str, Tensor]:
+        """Inject the scheduled faults into the frame before the window's frame.
+
+        Args:
+            signals: The argument of a call.
+            history: The argument of a call.
+            end_s: The argument of a call.
+
+        Returns:
+            (batch, channel, height, width) float32 in [0, 1], of each image with a history.
+        """
