@@ -1,6 +1,6 @@
 """Draw the diagram of the pipeline as an SVG, from the boxes and arrows below.
 
-    python docs/images/make_pipeline.py
+python docs/images/make_pipeline.py
 """
 
 from dataclasses import dataclass

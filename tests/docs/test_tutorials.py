@@ -94,3 +94,15 @@ def test_tutorial_runs(page: str, workshop: Path) -> None:
         assert (workshop / 'runs/motor/finetune/metrics.json').is_file()
     else:
         assert run_page(page, workshop)
+
+
+@pytest.mark.slow
+def test_readme_example_runs(workshop: Path) -> None:
+    """With the run and the recording of the first tutorial in the place of the demo's."""
+    links = {'runs/demo': 'runs/motor', 'data/ur5.h5': 'motor.h5'}
+    for link, target in links.items():
+        (workshop / link).parent.mkdir(exist_ok=True)
+        (workshop / link).symlink_to(workshop / target)
+    readme = (ROOT / 'README.md').read_text()
+    (example,) = re.findall(r'```python\n(.*?)```', readme, flags=re.DOTALL)
+    exec(compile(example, 'README.md', 'exec'), {})
