@@ -87,6 +87,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings('ignore:.*treated as missing:UserWarning')
 @pytest.mark.parametrize('page', sorted(p.stem for p in TUTORIALS.glob('*.md')))
 def test_tutorial_runs(page: str, workshop: Path) -> None:
     """The first page runs in the fixture, once for all."""
