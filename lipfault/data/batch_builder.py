@@ -15,6 +15,7 @@ from lipfault.data.window_batch import Windows
 from lipfault.errors import LipfaultError
 from lipfault.faults.image.site import last_frames
 from lipfault.faults.labels import FaultLabels
+from lipfault.modality import Signals
 
 
 @dataclass(frozen=True)
