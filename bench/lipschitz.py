@@ -19,8 +19,8 @@ from torch.utils.benchmark import Timer
 
 from lipfault.lipschitz.gains.jacobian import largest_gain
 from lipfault.lipschitz.modulation.modulation import modulate
-from lipfault.lipschitz.norms.krylov import Triple, lanczos, start_vector
-from lipfault.lipschitz.norms.operators import DenseOperator, operator_of
+from lipfault.lipschitz.norms.krylov import SingularTriplet, lanczos, start_vector
+from lipfault.lipschitz.norms.operators import DenseOperator, linear_operator
 
 Run = Callable[[], object]
 
@@ -74,10 +74,10 @@ def norm_rows() -> list[Row]:
 def convolution_rows() -> list[Row]:
     """Norm of a convolution as the operator that it is."""
     layer = nn.Conv2d(16, 16, 3, padding=1, bias=False).requires_grad_(False)
-    operator = operator_of(layer, (8, 8))
+    operator = linear_operator(layer, (8, 8))
     start = start_vector(operator.in_shape, operator.weight)
 
-    def ours() -> Triple:
+    def ours() -> SingularTriplet:
         return lanczos(operator.apply, operator.adjoint, start, 60, 2e-4)
 
     def explicit() -> Tensor:

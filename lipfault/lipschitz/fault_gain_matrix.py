@@ -16,7 +16,7 @@ from lipfault.lipschitz.gains.pairwise import pairwise_gains, summarize
 from lipfault.lipschitz.propagation.composition import Source, propagate
 
 Signals = dict[str, Tensor]
-Path = Callable[[Signals], Signals]
+SignalMap = Callable[[Signals], Signals]
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class Box:
         return Box(low, high)
 
 
-def certify(path: Path, box: Box, module: nn.Module | None = None) -> Any:  # noqa: ANN401
-    """Outputs of a path as `Reach` tensors over a box: certified gains and intervals.
+def certify(path: SignalMap, box: Box, module: nn.Module | None = None) -> Any:  # noqa: ANN401
+    """Outputs of a path as `BoundedTensor` tensors over a box: certified gains and intervals.
 
     Args:
         path: From signals to signals, in evaluation mode.
@@ -77,7 +77,7 @@ def certify(path: Path, box: Box, module: nn.Module | None = None) -> Any:  # no
     return propagate(path, sources, module)
 
 
-def measure(path: Path, clean: Signals, faulty: Signals, source: str) -> dict[str, Tensor]:
+def measure(path: SignalMap, clean: Signals, faulty: Signals, source: str) -> dict[str, Tensor]:
     """Gain of each injected fault on one modality, for every output: (sample,) each.
 
     Args:
@@ -92,7 +92,7 @@ def measure(path: Path, clean: Signals, faulty: Signals, source: str) -> dict[st
 
 
 def attack(
-    path: Path,
+    path: SignalMap,
     clean: Signals,
     faulty: Signals,
     source: str,

@@ -9,8 +9,8 @@ from torch import nn
 
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation.modulation import modulate
+from lipfault.lipschitz.propagation.bounded_tensor import RULES, BoundedTensor
 from lipfault.lipschitz.propagation.composition import Source, module_gain, propagate
-from lipfault.lipschitz.propagation.reach import RULES, Reach
 
 
 @pytest.fixture(autouse=True)
@@ -230,7 +230,7 @@ def test_what_has_no_rule_is_named(module, message):
 
 def test_sign_alone_has_no_finite_gain():
     out = propagate(lambda s: s['x'].sign(), {'x': Source(shape=(1, 3))})
-    assert isinstance(out, Reach)
+    assert isinstance(out, BoundedTensor)
     assert out.gains['x'] == math.inf
 
 
@@ -403,7 +403,7 @@ def test_what_rules_allocate_is_where_their_operand_is(monkeypatch):
     def cumulated(func, reach, dim):
         places = torch.arange(reach.numel())
         assert places.device == reach.device
-        return Reach.build(reach.shape, None, None, reach.change.scalar(7.0))
+        return BoundedTensor.build(reach.shape, None, None, reach.sensitivity.scaled_gains(7.0))
 
     monkeypatch.setitem(RULES, 'cumsum', cumulated)
     elsewhere = nn.Linear(3, 3, device='meta')

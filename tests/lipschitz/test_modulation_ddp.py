@@ -1,4 +1,4 @@
-"""Modulated layers on two ranks."""
+"""ModulatedLayer layers on two ranks."""
 
 import os
 

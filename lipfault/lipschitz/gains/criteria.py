@@ -12,15 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.gains.jacobian import Map, largest_gain, mask_on, mean_gain, smallest_gain
+from lipfault.lipschitz.gains.jacobian import (
+    Map,
+    expand_mask,
+    largest_gain,
+    mean_gain,
+    smallest_gain,
+)
 from lipfault.lipschitz.norms.exact import require_finite
 from lipfault.lipschitz.propagation.sectors import Sector
 
-Word = Literal['attenuates', 'amplifies', 'depends']
+Effect = Literal['attenuates', 'amplifies', 'depends']
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CriterionResult:
     """What a map does to faults on one support.
 
     Args:
@@ -31,10 +37,10 @@ class Verdict:
         smallest: Smallest gain, 0 where nothing is known.
         mean: Root mean square gain of isotropic faults; NaN for the Lipschitz criterion of a
             nonlinear map.
-        scope: Where the verdict holds, in words.
+        scope: Where the result holds, in words.
     """
 
-    word: Word
+    effect: Effect
     largest: float
     smallest: float
     mean: float
@@ -43,8 +49,8 @@ class Verdict:
 
 def lipschitz_criterion(
     layer: nn.Linear, sector: Sector, supports: Mapping[str, slice]
-) -> dict[str, Verdict]:
-    """Verdict per support for σ(W x + b), at every x (THEORY 2).
+) -> dict[str, CriterionResult]:
+    """CriterionResult per support for σ(W x + b), at every x (THEORY 2).
 
     Largest gain β‖W P_S‖₂, smallest α σ_min(W P_S), with slopes of σ in [α, β]. Exact for the
     linear part, a bound for the whole.
@@ -58,12 +64,12 @@ def lipschitz_criterion(
         >>> layer = nn.Linear(2, 2)
         >>> _ = layer.weight.data.copy_(torch.diag(torch.tensor([0.5, 2.0])))
         >>> parts = {'camera': slice(0, 1), 'imu': slice(1, 2)}
-        >>> {n: v.word for n, v in lipschitz_criterion(layer, Sector(1, 1), parts).items()}
+        >>> {n: v.effect for n, v in lipschitz_criterion(layer, Sector(1, 1), parts).items()}
         {'camera': 'attenuates', 'imu': 'amplifies'}
     """
     weight = layer.weight.detach().double()
     require_finite(weight)
-    verdicts = {}
+    results = {}
     for name, columns in supports.items():
         part = weight[:, columns]
         if part.numel() == 0:
@@ -76,20 +82,20 @@ def lipschitz_criterion(
         smallest = max(0.0, sector.low) * float(values[-1]) if tall else 0.0
         linear = sector.low == sector.high
         mean = float(part.square().sum() / part.shape[1]) ** 0.5 * sector.gain if linear else None
-        verdicts[name] = Verdict(
-            word_for(largest, smallest),
+        results[name] = CriterionResult(
+            classify_gains(largest, smallest),
             largest,
             smallest,
             float('nan') if mean is None else mean,
             'every input and every fault',
         )
-    return verdicts
+    return results
 
 
 def jacobian_criterion(
     function: Map, x: Tensor, supports: Mapping[str, Tensor]
-) -> dict[str, Verdict]:
-    """Verdict per support for small faults at the inputs x (THEORY 2).
+) -> dict[str, CriterionResult]:
+    """CriterionResult per support for small faults at the inputs x (THEORY 2).
 
     It attenuates if σ_max(J P_S) < 1 at all inputs, amplifies if the smallest singular value of J
     on S is above 1 at all inputs. The smallest is only computed where the mean gain is above 1
@@ -100,28 +106,28 @@ def jacobian_criterion(
         x: (sample, ...) inputs.
         supports: Mask of each support, of the shape of x without the samples.
     """
-    verdicts = {}
+    results = {}
     for name, mask in supports.items():
         largest = float(largest_gain(function, x, mask, steps=60, tolerance=1e-3).sigma.max())
         mean = mean_gain(function, x, mask)
         smallest = 0.0
-        if float(mean.min()) > 1 and int(mask_on(mask, x.shape[1:]).sum()) <= 2048:
+        if float(mean.min()) > 1 and int(expand_mask(mask, x.shape[1:]).sum()) <= 2048:
             smallest = float(smallest_gain(function, x, mask).min())
-        verdicts[name] = Verdict(
-            word_for(largest, smallest),
+        results[name] = CriterionResult(
+            classify_gains(largest, smallest),
             largest,
             smallest,
             float(mean.mean()),
             f'small faults at {len(x)} inputs, first order',
         )
-    return verdicts
+    return results
 
 
-def word_for(largest: float, smallest: float) -> Word:
+def classify_gains(largest: float, smallest: float) -> Effect:
     """The word for a range of gains.
 
     Example:
-        >>> word_for(2.0, 0.5)
+        >>> classify_gains(2.0, 0.5)
         'depends'
     """
     if largest < 1:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.norms.krylov import Triple, lanczos, normalize
+from lipfault.lipschitz.norms.krylov import SingularTriplet, lanczos, normalize
 
 Map = Callable[[Tensor], Tensor]
 
@@ -26,8 +26,8 @@ class Linearization(NamedTuple):
     """
 
     output: Tensor
-    push: Map
-    pull: Map
+    jvp: Map
+    vjp: Map
 
 
 def linearize(function: Map, x: Tensor, support: Tensor | None = None) -> Linearization:
@@ -48,7 +48,7 @@ def linearize(function: Map, x: Tensor, support: Tensor | None = None) -> Linear
     """
     if x.ndim < 2 or len(x) == 0:
         raise LipfaultError(f'linearize needs (sample, ...) inputs, got shape {tuple(x.shape)}')
-    mask = None if support is None else mask_on(support, x.shape).to(x)
+    mask = None if support is None else expand_mask(support, x.shape).to(x)
     with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):  # the fused ones have one derivative
         point = x.detach().requires_grad_()
         output = function(point)
@@ -59,16 +59,16 @@ def linearize(function: Map, x: Tensor, support: Tensor | None = None) -> Linear
         dummy = torch.zeros_like(output, requires_grad=True)
         (pulled,) = torch.autograd.grad(output, point, dummy, create_graph=True)
 
-    def push(direction: Tensor) -> Tensor:
+    def jvp(direction: Tensor) -> Tensor:
         masked = direction if mask is None else direction * mask
         (pushed,) = torch.autograd.grad(pulled, dummy, masked, retain_graph=True)
         return pushed
 
-    def pull(direction: Tensor) -> Tensor:
+    def vjp(direction: Tensor) -> Tensor:
         (found,) = torch.autograd.grad(output, point, direction, retain_graph=True)
         return found if mask is None else found * mask
 
-    return Linearization(output.detach(), push, pull)
+    return Linearization(output.detach(), jvp, vjp)
 
 
 def largest_gain(
@@ -78,7 +78,7 @@ def largest_gain(
     steps: int = 20,
     tolerance: float = 3e-3,
     start: Tensor | None = None,
-) -> Triple:
+) -> SingularTriplet:
     """σ_max(J P_S) of every sample with its directions, estimated from below.
 
     Args:
@@ -93,15 +93,15 @@ def largest_gain(
         sigma (sample,), left like the output, right like x.
 
     Example:
-        >>> triple = largest_gain(lambda v: v * torch.tensor([1.0, -3.0]), torch.zeros(2, 2))
-        >>> triple.sigma
+        >>> triplet = largest_gain(lambda v: v * torch.tensor([1.0, -3.0]), torch.zeros(2, 2))
+        >>> triplet.sigma
         tensor([3., 3.])
     """
     local = linearize(function, x, support)
     first = random_directions(x, 1)[0] if start is None else start
     if support is not None:
         first = first * support.to(x)
-    return lanczos(local.push, local.pull, first, steps, tolerance)
+    return lanczos(local.jvp, local.vjp, first, steps, tolerance)
 
 
 def smallest_gain(function: Map, x: Tensor, support: Tensor, limit: int = 2048) -> Tensor:
@@ -119,7 +119,7 @@ def smallest_gain(function: Map, x: Tensor, support: Tensor, limit: int = 2048) 
     Raises:
         LipfaultError: If the support is empty, larger than the limit, or of another shape.
     """
-    places = mask_on(support, x.shape[1:]).flatten().nonzero().squeeze(1)
+    places = expand_mask(support, x.shape[1:]).flatten().nonzero().squeeze(1)
     if not 0 < len(places) <= limit:
         raise LipfaultError(
             f'smallest_gain needs a support of 1 to {limit} entries, got {len(places)}'
@@ -129,7 +129,7 @@ def smallest_gain(function: Map, x: Tensor, support: Tensor, limit: int = 2048) 
     for place in places.tolist():
         unit = torch.zeros_like(x).flatten(1)
         unit[:, place] = 1
-        columns.append(local.push(unit.reshape(x.shape)).flatten(1))
+        columns.append(local.jvp(unit.reshape(x.shape)).flatten(1))
     matrix = torch.stack(columns, dim=2)
     if matrix.shape[1] < matrix.shape[2]:
         return matrix.new_zeros(len(x))
@@ -156,7 +156,7 @@ def squared_frobenius(
     rows = []
     for probe in random_directions(local.output, probes, seed):
         signs = torch.where(probe < 0, -1.0, 1.0).to(probe)
-        rows.append(local.pull(signs).flatten(1).square().sum(dim=1))
+        rows.append(local.vjp(signs).flatten(1).square().sum(dim=1))
     return torch.stack(rows)
 
 
@@ -170,19 +170,19 @@ def mean_gain(
     squared = squared_frobenius(function, x, support, probes, seed).mean(dim=0)
     if support is None:
         return (squared / x[0].numel()).sqrt()
-    count = mask_on(support, x.shape).flatten(1).sum(dim=1)
+    count = expand_mask(support, x.shape).flatten(1).sum(dim=1)
     return (squared / count.to(squared)).sqrt()
 
 
 def directional_gain(function: Map, x: Tensor, faults: Tensor) -> Tensor:
     """‖J δ‖ / ‖δ‖ along given faults (sample, ...), first order: (sample,); NaN where δ is zero."""
     unit, size = normalize(faults)
-    pushed = linearize(function, x).push(unit)
+    pushed = linearize(function, x).jvp(unit)
     _, gain = normalize(pushed)
     return torch.where(size > 0, gain, torch.nan)
 
 
-def mask_on(support: Tensor, shape: torch.Size) -> Tensor:
+def expand_mask(support: Tensor, shape: torch.Size) -> Tensor:
     """The mask of a support, broadcast to a shape.
 
     Raises:

@@ -14,7 +14,7 @@ from lipfault.errors import LipfaultError
 
 
 @dataclass(frozen=True)
-class Spread:
+class LocalityMetrics:
     """How a change is spread over an output, mean over the samples that changed at all.
 
     Args:
@@ -30,7 +30,7 @@ class Spread:
     samples: int
 
 
-def receptive_image(
+def receptive_field_image(
     function: Callable[[Tensor], Tensor], x: Tensor, support: Tensor, trials: int = 8, seed: int = 0
 ) -> Tensor:
     """Mask (..., shape of one output) of the entries that a fault on a support can change.
@@ -57,7 +57,7 @@ def receptive_image(
     return touched
 
 
-def spread_of(change: Tensor, image: Tensor | None = None) -> Spread:
+def locality_metrics(change: Tensor, image: Tensor | None = None) -> LocalityMetrics:
     """Locality, participation and contrast of the change of an output.
 
     Args:
@@ -69,14 +69,14 @@ def spread_of(change: Tensor, image: Tensor | None = None) -> Spread:
         LipfaultError: If nothing changed.
 
     Example:
-        >>> spread_of(torch.tensor([[0.0, 0.0, 2.0, 0.0]])).participation
+        >>> locality_metrics(torch.tensor([[0.0, 0.0, 2.0, 0.0]])).participation
         0.25
     """
     flat = change.double().flatten(1)
     energy = flat.square().sum(dim=1)
     moved = energy > 0
     if not bool(moved.any()):
-        raise LipfaultError('spread_of: no sample changed, so there is nothing to locate')
+        raise LipfaultError('locality_metrics: no sample changed, so there is nothing to locate')
     flat, energy = flat[moved], energy[moved]
     unit = flat / flat.abs().amax(dim=1, keepdim=True)
     squares = unit.square()
@@ -90,4 +90,6 @@ def spread_of(change: Tensor, image: Tensor | None = None) -> Spread:
         inside = change.double().square() * image.to(change.device, torch.float64)
         inside = inside.flatten(1).sum(dim=1)
         locality = float((inside[moved] / energy).mean())
-    return Spread(locality, float(participation.mean()), float(contrast.mean()), int(moved.sum()))
+    return LocalityMetrics(
+        locality, float(participation.mean()), float(contrast.mean()), int(moved.sum())
+    )

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.norms.operators import CONVOLUTIONS, geometry_of
+from lipfault.lipschitz.norms.operators import CONVOLUTIONS, convolution_geometry
 
 
 def isometry(weight: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def require_isometry(name: str, layer: nn.Module) -> None:
     input into patches: stride equal to the kernel, no padding, one group, no dilation.
     """
     weight: Tensor = layer.weight  # type: ignore[assignment]
-    if not isinstance(layer, nn.Linear) and not _cuts_patches(layer, tuple(weight.shape[2:])):
+    if not isinstance(layer, nn.Linear) and not _is_patch_embedding(layer, tuple(weight.shape[2:])):
         raise LipfaultError(
             f'layer {name!r}: isometry needs a dense layer, or a convolution with stride equal to '
             f'the kernel, no padding, no dilation and one group; got {layer}'
@@ -44,10 +44,10 @@ def require_isometry(name: str, layer: nn.Module) -> None:
         )
 
 
-def _cuts_patches(layer: nn.Module, kernel: tuple[int, ...]) -> bool:
+def _is_patch_embedding(layer: nn.Module, kernel: tuple[int, ...]) -> bool:
     if not isinstance(layer, CONVOLUTIONS):
         return False
-    geometry = geometry_of(layer)
+    geometry = convolution_geometry(layer)
     dilated = any(d > 1 and k > 1 for d, k in zip(geometry.dilation, kernel, strict=True))
     padded = any(p for pads in geometry.padding for p in pads)
     return geometry.groups == 1 and geometry.stride == kernel and not dilated and not padded

@@ -23,13 +23,13 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation.isometry import require_isometry
 from lipfault.lipschitz.modulation.parametrization import Modulation
-from lipfault.lipschitz.modulation.scaling import scale_of
-from lipfault.lipschitz.modulation.targets import Mode, Rule
+from lipfault.lipschitz.modulation.scaling import scaling_factor
+from lipfault.lipschitz.modulation.targets import Mode, ModulationRule
 from lipfault.lipschitz.norms.operators import LINEAR_LAYERS
 
 
 @dataclass(frozen=True)
-class Modulated:
+class ModulatedLayer:
     """One modulated layer.
 
     Args:
@@ -49,13 +49,15 @@ class Modulated:
         return original
 
 
-def modulate(module: nn.Module, rules: Mapping[str, Rule | Mapping[str, Any]]) -> list[Modulated]:
+def modulate(
+    module: nn.Module, rules: Mapping[str, ModulationRule | Mapping[str, Any]]
+) -> list[ModulatedLayer]:
     """Modulate the layers of a module in place; call it before the optimizer is built.
 
     Args:
         module: Any module.
         rules: Glob pattern on the names of dense and convolutional submodules (`*` also matches
-            dots; the empty name of the module itself is matched by `*`), to a `Rule` or its plain
+            dots; the empty name of the module itself is matched by `*`), to a `ModulationRule` or its plain
             form. Of several patterns that match a layer the first decides.
 
     Returns:
@@ -71,7 +73,7 @@ def modulate(module: nn.Module, rules: Mapping[str, Rule | Mapping[str, Any]]) -
         ['2']
     """
     _notice_fused_steps()
-    parsed = {pattern: Rule.parse(rule) for pattern, rule in rules.items()}
+    parsed = {pattern: ModulationRule.parse(rule) for pattern, rule in rules.items()}
     chosen = _select(module, parsed)
     for name, layer, _ in chosen:
         _refuse_tied(module, name, layer)
@@ -95,13 +97,13 @@ def _raise_versions(optimizer: Optimizer, *_: object) -> None:
                     increment_version(weight)
 
 
-def modulated(module: nn.Module) -> Iterator[Modulated]:
+def modulated(module: nn.Module) -> Iterator[ModulatedLayer]:
     """The modulated layers of a module, in the order of its submodules."""
     for name, layer in module.named_modules():
         if parametrize.is_parametrized(layer, 'weight'):
             for part in layer.parametrizations.weight:
                 if isinstance(part, Modulation):
-                    yield Modulated(name, layer, part)
+                    yield ModulatedLayer(name, layer, part)
 
 
 def set_progress(module: nn.Module, progress: float) -> None:
@@ -145,8 +147,8 @@ def fold(module: nn.Module) -> nn.Module:
 
 
 @dataclass(frozen=True)
-class Record:
-    """A line of the ledger: what a modulated layer was asked for and what it has.
+class ModulationRecord:
+    """A line of the modulation_report: what a modulated layer was asked for and what it has.
 
     Args:
         name: Name of the layer.
@@ -163,29 +165,31 @@ class Record:
     norm: float
 
 
-def ledger(module: nn.Module) -> list[Record]:
+def modulation_report(module: nn.Module) -> list[ModulationRecord]:
     """Exact norms of all modulated layers next to their targets; training is left alone.
 
     For `isometry` all singular values equal κ by construction, and `norm` is κ.
     """
-    return [_record(entry) for entry in modulated(module)]
+    return [_layer_record(entry) for entry in modulated(module)]
 
 
 @torch.no_grad()
-def _record(entry: Modulated) -> Record:
+def _layer_record(entry: ModulatedLayer) -> ModulationRecord:
     modulation = entry.modulation
-    raw, kappa = modulation.exact(entry.raw).sigma, modulation.kappa
+    raw, kappa = modulation.exact_norm(entry.raw).sigma, modulation.kappa
     mode = modulation.rule.mode
     if mode == 'penalty':
         norm = raw
     elif mode == 'isometry':
         norm = kappa
     else:
-        norm = raw * scale_of(mode, raw, kappa)
-    return Record(entry.name, mode, float(kappa), float(raw), float(norm))
+        norm = raw * scaling_factor(mode, raw, kappa)
+    return ModulationRecord(entry.name, mode, float(kappa), float(raw), float(norm))
 
 
-def _select(module: nn.Module, rules: Mapping[str, Rule]) -> list[tuple[str, nn.Module, str]]:
+def _select(
+    module: nn.Module, rules: Mapping[str, ModulationRule]
+) -> list[tuple[str, nn.Module, str]]:
     """(name, layer, pattern) of every layer that a pattern decides for."""
     layers = [
         (name, layer)
@@ -220,7 +224,7 @@ def _refuse_tied(module: nn.Module, name: str, layer: nn.Module) -> None:
             )
 
 
-def _modulate_layer(name: str, layer: nn.Module, rule: Rule) -> Modulated:
+def _modulate_layer(name: str, layer: nn.Module, rule: ModulationRule) -> ModulatedLayer:
     if parametrize.is_parametrized(layer, 'weight'):
         raise LipfaultError(f'layer {name!r}: its weight is already parametrized')
     if isinstance(layer, nn.modules.linear.NonDynamicallyQuantizableLinear):
@@ -237,7 +241,7 @@ def _modulate_layer(name: str, layer: nn.Module, rule: Rule) -> Modulated:
         type(layer).forward = _dense_forward
     else:
         layer.register_forward_pre_hook(_before_forward, with_kwargs=True)
-    return Modulated(name, layer, modulation)
+    return ModulatedLayer(name, layer, modulation)
 
 
 def _dense_forward(layer: nn.Linear, input: Tensor) -> Tensor:
@@ -249,7 +253,7 @@ def _dense_forward(layer: nn.Linear, input: Tensor) -> Tensor:
         y = cast(Modulation, parts['0']).linear(input, original, layer.bias)
         if y is not None:
             return y
-    _advance(layer)
+    _update_norms(layer)
     return functional.linear(input, layer.weight, layer.bias)
 
 
@@ -271,16 +275,16 @@ def _remove_hook(layer: nn.Module) -> None:
 
 
 def _before_forward(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Record the input size of a convolution once; advance the power iteration in training."""
-    _advance(layer, args[0] if args else kwargs['input'])
+    """ModulationRecord the input size of a convolution once; advance the power iteration in training."""
+    _update_norms(layer, args[0] if args else kwargs['input'])
 
 
-def _advance(layer: nn.Module, x: Tensor | None = None) -> None:
+def _update_norms(layer: nn.Module, x: Tensor | None = None) -> None:
     chain = layer.parametrizations.weight  # type: ignore[union-attr]
     weight: Tensor = chain.original  # type: ignore[union-attr,assignment]
     for part in chain:  # type: ignore[union-attr]
         if isinstance(part, Modulation):
-            if not part.begun and x is not None:
-                part.begin(weight, x.shape[2 - weight.ndim :])
+            if not part.initialized and x is not None:
+                part.initialize(weight, x.shape[2 - weight.ndim :])
             if layer.training and part.rule.mode != 'isometry':
-                part.advance(weight)
+                part.update_norm(weight)

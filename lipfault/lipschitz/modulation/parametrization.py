@@ -11,19 +11,34 @@ from torch.nn import functional
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation.isometry import isometry
 from lipfault.lipschitz.modulation.scaled_linear import DenseNorm, dense_norm, scaled_linear
-from lipfault.lipschitz.modulation.scaling import scale_by_autograd, scale_by_norm, scale_number
-from lipfault.lipschitz.modulation.targets import SCALING, Learned, Rule, Scheduled
-from lipfault.lipschitz.norms.exact import exact_triple, require_finite
-from lipfault.lipschitz.norms.krylov import Triple, lanczos, normalize, power_step, start_vector
-from lipfault.lipschitz.norms.operators import LinearOperator, operator_of
+from lipfault.lipschitz.modulation.scaling import (
+    scale_by_autograd,
+    scale_by_norm,
+    scaling_factor_float,
+)
+from lipfault.lipschitz.modulation.targets import (
+    SCALING,
+    LearnedTarget,
+    ModulationRule,
+    ScheduledTarget,
+)
+from lipfault.lipschitz.norms.exact import exact_triplet, require_finite
+from lipfault.lipschitz.norms.krylov import (
+    SingularTriplet,
+    lanczos,
+    normalize,
+    power_step,
+    start_vector,
+)
+from lipfault.lipschitz.norms.operators import LinearOperator, linear_operator
 
 START_STEPS, START_TOLERANCE = 60, 1e-3
 
-Key = tuple[int, int]
-NEVER: Key = (0, -1)
+WeightVersion = tuple[int, int]
+NEVER: WeightVersion = (0, -1)
 
 
-class Spectrum(NamedTuple):
+class NormWithGradient(NamedTuple):
     """A weight's norm, scalar, and ∂norm/∂weight as two vectors (see `LinearOperator.slope`)."""
 
     sigma: Tensor
@@ -50,26 +65,26 @@ class Modulation(nn.Module):
 
     right: Tensor
 
-    def __init__(self, layer: nn.Module, rule: Rule, name: str) -> None:
+    def __init__(self, layer: nn.Module, rule: ModulationRule, name: str) -> None:
         """Set the first target and, where the input size is known, find the singular vectors."""
         super().__init__()
         self.rule, self.name = rule, name
-        self._geometry = (_bare(layer),)
-        self._trained: tuple[Key, Spectrum | DenseNorm] | None = None
-        self._exact: tuple[Key, Spectrum] | None = None
+        self._geometry = (_without_parameters(layer),)
+        self._trained: tuple[WeightVersion, NormWithGradient | DenseNorm] | None = None
+        self._exact: tuple[WeightVersion, NormWithGradient] | None = None
         weight: Tensor = layer.weight  # type: ignore[assignment]
-        empty = _wide(weight.detach()).new_empty(0)
+        empty = _norm_precision(weight.detach()).new_empty(0)
         self.register_buffer('right', empty)
         self._set_first_target(empty.new_zeros(()))
         if isinstance(layer, nn.Linear) or rule.size is not None:
-            self.begin(weight, rule.size)
+            self.initialize(weight, rule.size)
 
     def _set_first_target(self, zero: Tensor) -> None:
         target = self.rule.target
-        if isinstance(target, Learned):
+        if isinstance(target, LearnedTarget):
             share = (target.first - target.low) / (target.high - target.low)
             self.logit = nn.Parameter(torch.logit(zero + share))
-        elif isinstance(target, Scheduled):
+        elif isinstance(target, ScheduledTarget):
             self.register_buffer('fixed', zero + target.at(0.0))
         else:
             self.register_buffer('fixed', zero + float(target))
@@ -77,7 +92,7 @@ class Modulation(nn.Module):
     @property
     def kappa(self) -> Tensor:
         """The target κ now, a scalar; differentiable if it is learned."""
-        if isinstance(self.rule.target, Learned):
+        if isinstance(self.rule.target, LearnedTarget):
             low, high = self.rule.target.low, self.rule.target.high
             return low + (high - low) * torch.sigmoid(self.logit)
         fixed: Tensor = self.fixed  # type: ignore[assignment]
@@ -85,57 +100,60 @@ class Modulation(nn.Module):
 
     def set_progress(self, progress: float) -> None:
         """Move a scheduled target to where it is after the share `progress` of the training."""
-        if isinstance(self.rule.target, Scheduled):
+        if isinstance(self.rule.target, ScheduledTarget):
             self.kappa.fill_(self.rule.target.at(progress))
 
     @property
-    def begun(self) -> bool:
+    def initialized(self) -> bool:
         """Whether the input size is known and with it the norm."""
         return self.right.numel() > 0
 
-    def begin(self, weight: Tensor, size: Sequence[int] | None) -> None:
+    def initialize(self, weight: Tensor, size: Sequence[int] | None) -> None:
         """Find the singular vectors to start from, for inputs of this spatial size."""
         with torch.inference_mode(False), torch.no_grad(), _full_precision(weight):
-            operator = self._checked(weight, size)
+            operator = self._finite_operator(weight, size)
             start = start_vector(operator.in_shape, operator.weight)
-            triple = lanczos(operator.apply, operator.adjoint, start, START_STEPS, START_TOLERANCE)
-            if self.rule.mode in ('pin', 'floor') and not bool(triple.sigma > 0):
+            triplet = lanczos(operator.apply, operator.adjoint, start, START_STEPS, START_TOLERANCE)
+            if self.rule.mode in ('pin', 'floor') and not bool(triplet.sigma > 0):
                 raise LipfaultError(
                     f'layer {self.name!r}: its weight is zero, no scaling can give it a norm; '
                     'initialize it or use cap'
                 )
-            self.right = triple.right.clone()
-            self._trained = (NEVER, _spectrum(operator, triple))
+            self.right = triplet.right.clone()
+            self._trained = (NEVER, _norm_with_gradient(operator, triplet))
 
-    def advance(self, weight: Tensor) -> None:
+    def update_norm(self, weight: Tensor) -> None:
         """Take one power iteration if the weight has changed since the last one."""
-        if self._trained is not None and self._trained[0] == _key(weight):
+        if self._trained is not None and self._trained[0] == _weight_version(weight):
             return
         with torch.no_grad(), _full_precision(weight):
-            operator = self._operator(_wide(weight.detach()))
+            operator = self._operator(_norm_precision(weight.detach()))
             start = self.right.to(operator.weight.dtype)
-            triple = power_step(operator.apply, operator.adjoint, start)
-            self.right.copy_(triple.right)
-            self._trained = (_key(weight), _spectrum(operator, triple))
+            triplet = power_step(operator.apply, operator.adjoint, start)
+            self.right.copy_(triplet.right)
+            self._trained = (_weight_version(weight), _norm_with_gradient(operator, triplet))
 
-    def spectrum(self, weight: Tensor) -> Spectrum:
+    def norm(self, weight: Tensor) -> NormWithGradient:
         """Norm of the raw weight: in evaluation exact, in training the last estimate from below."""
         if not self.training:
-            return self.exact(weight)
+            return self.exact_norm(weight)
         if self._trained is None:
             self._trained = (NEVER, self._estimate(weight))
         found = self._trained[1]
-        return _as_spectrum(found) if isinstance(found, DenseNorm) else found
+        return _from_dense_norm(found) if isinstance(found, DenseNorm) else found
 
-    def exact(self, weight: Tensor) -> Spectrum:
+    def exact_norm(self, weight: Tensor) -> NormWithGradient:
         """Exact norm of the raw weight; leaves the training's estimate alone."""
-        if self._exact is None or self._exact[0] != _key(weight):
+        if self._exact is None or self._exact[0] != _weight_version(weight):
             with torch.inference_mode(False), torch.no_grad(), _full_precision(weight):
-                operator = self._checked(weight.double(), self._size())
-                found = _spectrum(operator, exact_triple(operator))
-                narrow = (part.to(_wide(weight).dtype) for part in found)
+                operator = self._finite_operator(weight.double(), self._input_size())
+                found = _norm_with_gradient(operator, exact_triplet(operator))
+                narrow = (part.to(_norm_precision(weight).dtype) for part in found)
                 # Inside a torch.func transform these are wrapped, and must not outlive it.
-                self._exact = (_key(weight), Spectrum(*map(torch.func.debug_unwrap, narrow)))
+                self._exact = (
+                    _weight_version(weight),
+                    NormWithGradient(*map(torch.func.debug_unwrap, narrow)),
+                )
         return self._exact[1]
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -144,11 +162,11 @@ class Modulation(nn.Module):
             return weight
         with _full_precision(weight):
             if self.rule.mode == 'isometry':
-                return (self.kappa * isometry(_wide(weight))).to(weight.dtype)
-            if self.training and self._idle(weight):
+                return (self.kappa * isometry(_norm_precision(weight))).to(weight.dtype)
+            if self.training and self._is_unscaled(weight):
                 return weight.view_as(weight)
             scale = scale_by_norm if self.training else scale_by_autograd
-            return scale(weight, self.kappa, self.rule.mode, *self.spectrum(weight))
+            return scale(weight, self.kappa, self.rule.mode, *self.norm(weight))
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
         """In training W x + b with the modulated W, by scaling the output; `advance` included.
@@ -158,34 +176,34 @@ class Modulation(nn.Module):
             autocast, in half precision, and on devices where reading a number has to wait.
         """
         mode = self.rule.mode
-        if not self.training or mode not in SCALING or not _in_reach(x, weight):
+        if not self.training or mode not in SCALING or not _can_scale_output(x, weight):
             return None
         norm, kappa = self._dense_norm(weight), self.kappa
         target = kappa if kappa.requires_grad else None
-        scale = scale_number(mode, norm.sigma, kappa.item())
+        scale = scaling_factor_float(mode, norm.sigma, kappa.item())
         if scale != 1 or mode == 'pin':
             return scaled_linear(x, weight, bias, target, scale, norm)
         y = functional.linear(x, weight, bias)
         return y if target is None else y + 0.0 * target
 
-    def _idle(self, weight: Tensor) -> bool:
+    def _is_unscaled(self, weight: Tensor) -> bool:
         """Whether the scale is the constant 1, where knowing so does not wait for a device."""
         mode, kappa = self.rule.mode, self.kappa
         if mode == 'pin' or weight.device.type != 'cpu' or kappa.requires_grad:
             return False
-        return scale_number(mode, self.spectrum(weight).sigma.item(), kappa.item()) == 1
+        return scaling_factor_float(mode, self.norm(weight).sigma.item(), kappa.item()) == 1
 
     def _dense_norm(self, weight: Tensor) -> DenseNorm:
         """What `advance` finds for a matrix."""
-        key = _key(weight)
+        key = _weight_version(weight)
         if self._trained is None or self._trained[0] != key:
             found = dense_norm(weight.detach(), self.right.to(weight.dtype))
             if found is None:
-                self.advance(weight)
+                self.update_norm(weight)
             else:
                 self._buffers['right'], self._trained = found.right, (key, found)
                 return found
-        trained = cast(tuple[Key, Spectrum | DenseNorm], self._trained)[1]
+        trained = cast(tuple[WeightVersion, NormWithGradient | DenseNorm], self._trained)[1]
         if isinstance(trained, DenseNorm):
             return trained
         return DenseNorm(trained.sigma.item(), trained.left[None], trained.right[None], 1.0)
@@ -193,15 +211,15 @@ class Modulation(nn.Module):
     def right_inverse(self, weight: Tensor) -> Tensor:
         """Raw weight that an assignment to the layer's weight sets."""
         if self.rule.mode == 'isometry':
-            return isometry(_wide(weight.detach())).to(weight.dtype)
+            return isometry(_norm_precision(weight.detach())).to(weight.dtype)
         return weight
 
     def excess(self, weight: Tensor) -> Tensor:
         """How far the norm is on the wrong side of κ, at least 0; differentiable."""
         side = 1.0 if self.rule.side == 'above' else -1.0
         with _full_precision(weight):
-            spectrum = self.spectrum(weight)
-            flat = _wide(weight).reshape(len(spectrum.left), len(spectrum.right))
+            spectrum = self.norm(weight)
+            flat = _norm_precision(weight).reshape(len(spectrum.left), len(spectrum.right))
             sigma = spectrum.left @ flat @ spectrum.right
             return torch.relu(side * (sigma - self.kappa))
 
@@ -210,8 +228,8 @@ class Modulation(nn.Module):
         self._exact = None
         return super().train(mode)
 
-    def _size(self) -> tuple[int, ...] | None:
-        if not self.begun:
+    def _input_size(self) -> tuple[int, ...] | None:
+        if not self.initialized:
             raise LipfaultError(
                 f'layer {self.name!r}: the norm of a convolution needs the input size; run one '
                 'forward pass first or give the rule a size'
@@ -219,23 +237,23 @@ class Modulation(nn.Module):
         return tuple(self.right.shape[2:])
 
     def _operator(self, weight: Tensor) -> LinearOperator:
-        return operator_of(self._geometry[0], self._size(), weight)
+        return linear_operator(self._geometry[0], self._input_size(), weight)
 
-    def _checked(self, weight: Tensor, size: Sequence[int] | None) -> LinearOperator:
+    def _finite_operator(self, weight: Tensor, size: Sequence[int] | None) -> LinearOperator:
         """Operator of a weight that is known to be finite; errors name the layer."""
         try:
             require_finite(weight)
-            return operator_of(self._geometry[0], size, _wide(weight.detach()))
+            return linear_operator(self._geometry[0], size, _norm_precision(weight.detach()))
         except LipfaultError as error:
             raise LipfaultError(f'layer {self.name!r}: {error}') from error
 
-    def _estimate(self, weight: Tensor) -> Spectrum:
+    def _estimate(self, weight: Tensor) -> NormWithGradient:
         """The norm that the stored singular vector gives; it is not changed."""
         with torch.no_grad():
-            operator = self._operator(_wide(weight.detach()))
+            operator = self._operator(_norm_precision(weight.detach()))
             right, _ = normalize(self.right.to(operator.weight.dtype))
             left, sigma = normalize(operator.apply(right))
-            return _spectrum(operator, Triple(sigma, left, right))
+            return _norm_with_gradient(operator, SingularTriplet(sigma, left, right))
 
     def _load_from_state_dict(
         self,
@@ -257,7 +275,7 @@ class Modulation(nn.Module):
         return cast(Self, moved)
 
 
-def _wide(weight: Tensor) -> Tensor:
+def _norm_precision(weight: Tensor) -> Tensor:
     """The weight in the precision that norms are computed in."""
     return weight if weight.dtype == torch.float64 else weight.float()
 
@@ -269,7 +287,7 @@ def _full_precision(weight: Tensor) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-def _bare(layer: nn.Module) -> nn.Module:
+def _without_parameters(layer: nn.Module) -> nn.Module:
     """A layer of the same geometry without weight, buffers and hooks; never a submodule."""
     bare = nn.Module.__new__(type(layer))
     bare.__dict__.update(layer.__dict__)
@@ -279,23 +297,23 @@ def _bare(layer: nn.Module) -> nn.Module:
     return bare
 
 
-def _spectrum(operator: LinearOperator, triple: Triple) -> Spectrum:
-    left, right = operator.slope(triple.left, triple.right)
-    sigma = triple.sigma[0]
-    return Spectrum(sigma.clamp_min(torch.finfo(sigma.dtype).tiny ** 0.5), left, right)
+def _norm_with_gradient(operator: LinearOperator, triplet: SingularTriplet) -> NormWithGradient:
+    left, right = operator.weight_gradient(triplet.left, triplet.right)
+    sigma = triplet.sigma[0]
+    return NormWithGradient(sigma.clamp_min(torch.finfo(sigma.dtype).tiny ** 0.5), left, right)
 
 
-def _as_spectrum(norm: DenseNorm) -> Spectrum:
+def _from_dense_norm(norm: DenseNorm) -> NormWithGradient:
     left = norm.left[0] * norm.factor
-    return Spectrum(left.new_tensor(norm.sigma), left, norm.right[0])
+    return NormWithGradient(left.new_tensor(norm.sigma), left, norm.right[0])
 
 
-def _in_reach(x: Tensor, weight: Tensor) -> bool:
+def _can_scale_output(x: Tensor, weight: Tensor) -> bool:
     """Whether input and weight are in CPU memory, in one and the same full precision."""
     wide = weight.dtype in (torch.float32, torch.float64) and x.dtype == weight.dtype
     return wide and weight.device.type == 'cpu' and not torch.is_autocast_enabled('cpu')
 
 
-def _key(weight: Tensor) -> Key:
+def _weight_version(weight: Tensor) -> WeightVersion:
     """Changes whenever the weight is replaced or changed in place."""
     return weight.data_ptr(), 0 if weight.is_inference() else weight._version

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-SAFE = (1e-15, 1e15)
+SAFE_RANGE = (1e-15, 1e15)
 """Norms whose square, and its inverse, are normal in float32."""
 
 
@@ -40,7 +40,7 @@ def dense_norm(weight: Tensor, right: Tensor) -> DenseNorm | None:
     """
     left = functional.linear(right, weight)
     pushed = torch.linalg.vector_norm(left).item()
-    if not SAFE[0] < pushed < SAFE[1]:
+    if not SAFE_RANGE[0] < pushed < SAFE_RANGE[1]:
         return None
     # Without a share of what is added (beta), addmm is a product with a factor.
     moved = torch.addmm(right, left, weight, beta=0, alpha=pushed**-2)
@@ -107,21 +107,21 @@ class _ScaledLinear(torch.autograd.Function):
 def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
     x, weight = ctx.saved_tensors
     scale, (sigma, left, right, factor) = ctx.scaling
-    x_asks, weight_asks, bias_asks, target_asks, _ = ctx.needs_input_grad
+    needs_x, needs_weight, needs_bias, needs_target, _ = ctx.needs_input_grad
     flat, g = x, gradient
     if x.ndim != 2:
         flat, g = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
-    to_x = torch.addmm(right, g, weight, beta=0, alpha=scale) if x_asks else None
+    to_x = torch.addmm(right, g, weight, beta=0, alpha=scale) if needs_x else None
     to_weight = to_target = None
-    if weight_asks or target_asks:
+    if needs_weight or needs_target:
         to_weight = torch.addmm(right, g.t(), flat, beta=0, alpha=scale)
         product = _inner(to_weight, weight) if to_x is None else _inner(to_x, flat)
         to_weight.addcmul_(left.t(), right, value=-product * factor / sigma)
-        if target_asks:
+        if needs_target:
             to_target = left.new_tensor(product / (scale * sigma))
     if to_x is not None and x.ndim != 2:
         to_x = to_x.view(x.shape)
-    return to_x, to_weight, g.sum(0) if bias_asks else None, to_target, None
+    return to_x, to_weight, g.sum(0) if needs_bias else None, to_target, None
 
 
 def _inner(a: Tensor, b: Tensor) -> float:

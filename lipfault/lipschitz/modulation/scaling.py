@@ -9,13 +9,13 @@ from torch.autograd.function import once_differentiable
 from lipfault.lipschitz.modulation.targets import Mode
 
 
-def scale_of(mode: Mode, sigma: Tensor, target: Tensor) -> Tensor:
+def scaling_factor(mode: Mode, sigma: Tensor, target: Tensor) -> Tensor:
     """The factor that `cap`, `pin` or `floor` puts before a weight of norm σ > 0 for the target κ.
 
     Without control flow on values, so that a GPU need not wait.
 
     Example:
-        >>> scale_of('cap', torch.tensor(4.0), torch.tensor(1.0))
+        >>> scaling_factor('cap', torch.tensor(4.0), torch.tensor(1.0))
         tensor(0.2500)
     """
     ratio = target / sigma
@@ -26,11 +26,11 @@ def scale_of(mode: Mode, sigma: Tensor, target: Tensor) -> Tensor:
     return ratio
 
 
-def scale_number(mode: Mode, sigma: float, target: float) -> float:
-    """`scale_of` for numbers.
+def scaling_factor_float(mode: Mode, sigma: float, target: float) -> float:
+    """`scaling_factor` for numbers.
 
     Example:
-        >>> scale_number('cap', 4.0, 1.0)
+        >>> scaling_factor_float('cap', 4.0, 1.0)
         0.25
     """
     if mode == 'cap':
@@ -67,7 +67,7 @@ def scale_by_autograd(
         flat = weight.to(sigma.dtype).reshape(len(left), len(right))
         moving = left @ flat @ right
         sigma = sigma + (moving - moving.detach())
-    return weight * scale_of(mode, sigma, target).to(weight.dtype)
+    return weight * scaling_factor(mode, sigma, target).to(weight.dtype)
 
 
 class _ScaleByNorm(torch.autograd.Function):
@@ -81,7 +81,7 @@ class _ScaleByNorm(torch.autograd.Function):
         left: Tensor,
         right: Tensor,
     ) -> Tensor:
-        scale = scale_of(mode, sigma, target)
+        scale = scaling_factor(mode, sigma, target)
         ctx.mode = mode
         ctx.save_for_backward(weight, scale, sigma, left, right)
         return weight * scale.to(weight.dtype)

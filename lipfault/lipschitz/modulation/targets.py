@@ -14,7 +14,7 @@ SCALING: tuple[Mode, ...] = ('cap', 'pin', 'floor')
 
 
 @dataclass(frozen=True)
-class Scheduled:
+class ScheduledTarget:
     """A target that moves geometrically from start to end while training advances.
 
     Args:
@@ -43,7 +43,7 @@ class Scheduled:
         """Target when the share `progress` of the training is done.
 
         Example:
-            >>> Scheduled(start=8.0, end=2.0).at(0.5)
+            >>> ScheduledTarget(start=8.0, end=2.0).at(0.5)
             4.0
         """
         share = min(1.0, max(0.0, (progress - self.begin) / (self.finish - self.begin)))
@@ -51,7 +51,7 @@ class Scheduled:
 
 
 @dataclass(frozen=True)
-class Learned:
+class LearnedTarget:
     """A target that training chooses between two limits.
 
     Args:
@@ -80,26 +80,26 @@ class Learned:
         return math.sqrt(self.low * self.high) if self.start is None else self.start
 
 
-Target = float | Scheduled | Learned
-Built = TypeVar('Built')
+Target = float | ScheduledTarget | LearnedTarget
+T = TypeVar('T')
 
 
 @dataclass(frozen=True)
-class Rule:
+class ModulationRule:
     """How to modulate the layers that a pattern selects (THEORY 8).
 
     Args:
         mode: `cap` (norm at most κ), `pin` (equal), `floor` (at least), `isometry` (every
             direction amplified by κ), `penalty` (a loss term, weights unchanged).
-        target: κ: a positive number, `Scheduled` or `Learned`.
+        target: κ: a positive number, `ScheduledTarget` or `LearnedTarget`.
         weight: Weight of the loss term; `penalty` only.
         side: `above` punishes norms above κ, `below` norms below; `penalty` only.
         size: Spatial input size at which a convolution's norm is taken; without it the size of
             the first forward pass counts.
 
     Example:
-        >>> Rule.parse({'mode': 'cap', 'target': {'start': 8, 'end': 2}}).target
-        Scheduled(start=8, end=2, begin=0.0, finish=1.0)
+        >>> ModulationRule.parse({'mode': 'cap', 'target': {'start': 8, 'end': 2}}).target
+        ScheduledTarget(start=8, end=2, begin=0.0, finish=1.0)
     """
 
     mode: Mode
@@ -114,34 +114,34 @@ class Rule:
             raise LipfaultError(f'mode: must be one of {get_args(Mode)}, got {self.mode!r}')
         if self.side not in ('above', 'below'):
             raise LipfaultError(f'side: must be "above" or "below", got {self.side!r}')
-        if not isinstance(self.target, Scheduled | Learned):
+        if not isinstance(self.target, ScheduledTarget | LearnedTarget):
             _require_positive('target', self.target)
         _require_positive('weight', self.weight)
 
     @staticmethod
-    def parse(fields: 'Rule | Mapping[str, Any]') -> 'Rule':
+    def parse(fields: 'ModulationRule | Mapping[str, Any]') -> 'ModulationRule':
         """Build a rule from plain types, as YAML and checkpoints hold it; a rule stays itself.
 
         Raises:
             LipfaultError: If a key is unknown or missing, naming it.
         """
-        if isinstance(fields, Rule):
+        if isinstance(fields, ModulationRule):
             return fields
         given = dict(fields)
         if isinstance(given.get('target'), Mapping):
             given['target'] = _parse_target(given['target'])
         if given.get('size') is not None:
             given['size'] = tuple(int(n) for n in given['size'])
-        return _build(Rule, given)
+        return _build(ModulationRule, given)
 
 
 def _parse_target(fields: Mapping[str, Any]) -> Target:
     if 'low' in fields or 'high' in fields:
-        return _build(Learned, dict(fields))
-    return _build(Scheduled, dict(fields))
+        return _build(LearnedTarget, dict(fields))
+    return _build(ScheduledTarget, dict(fields))
 
 
-def _build(cls: type[Built], fields: dict[str, Any]) -> Built:
+def _build(cls: type[T], fields: dict[str, Any]) -> T:
     try:
         return cls(**fields)
     except TypeError as error:

@@ -21,17 +21,17 @@ from lipfault.lipschitz.norms.operators import (
     Geometry,
     LinearOperator,
     TransposedOperator,
-    geometry_of,
-    operator_of,
+    convolution_geometry,
+    linear_operator,
 )
 
-EXPLICIT = 2048
+EXPLICIT_LIMIT = 2048
 """Up to this smaller side the matrix of a convolution is built and certified as dense."""
 
-ENTRIES = 2**24
+ENTRY_LIMIT = 2**24
 """Up to this many entries it is built at all: 128 MiB in float64."""
 
-GRID = 16
+GRID_DENSITY = 16
 """Frequencies per axis and tap beyond the first: the bound is 0.5 % too large per axis."""
 
 
@@ -64,16 +64,16 @@ def certify_matrix(matrix: Tensor) -> float:
     gram = wide.T @ wide
     rounding = 4 * sum(wide.shape) * torch.finfo(gram.dtype).eps
     slack = rounding * float(gram.diagonal().sum())
-    return largest * math.sqrt(_verified(gram, _candidate(wide)) + slack)
+    return largest * math.sqrt(_verified_eigenvalue(gram, _estimated_eigenvalue(wide)) + slack)
 
 
-def _candidate(matrix: Tensor) -> float:
+def _estimated_eigenvalue(matrix: Tensor) -> float:
     operator = DenseOperator(matrix)
     start = start_vector(operator.in_shape, matrix)
     return float(lanczos(operator.apply, operator.adjoint, start, 80, 1e-7).sigma) ** 2
 
 
-def _verified(gram: Tensor, candidate: float) -> float:
+def _verified_eigenvalue(gram: Tensor, candidate: float) -> float:
     """Largest eigenvalue from above by at most 0.02 %, rounding aside."""
     for excess in (2e-6, 2e-4):
         shifted = -gram
@@ -95,11 +95,11 @@ def certify_layer(layer: nn.Module, size: Sequence[int] | None = None) -> float:
             missing where padding repeats values.
     """
     if size is not None or isinstance(layer, nn.Linear):
-        return certify_operator(operator_of(layer, size))
-    geometry = geometry_of(layer)
+        return certify_operator(linear_operator(layer, size))
+    geometry = convolution_geometry(layer)
     weight: Tensor = layer.weight  # type: ignore[assignment]
     require_finite(weight)
-    return certify_convolution(weight, geometry) * _repetition(geometry, None, weight.shape)
+    return certify_convolution(weight, geometry) * _padding_factor(geometry, None, weight.shape)
 
 
 def certify_operator(operator: LinearOperator) -> float:
@@ -108,7 +108,7 @@ def certify_operator(operator: LinearOperator) -> float:
     if isinstance(operator, DenseOperator):
         return certify_matrix(operator.weight)
     shapes = [math.prod(operator.in_shape), math.prod(operator.out_shape)]
-    if min(shapes) <= EXPLICIT and math.prod(shapes) <= ENTRIES:
+    if min(shapes) <= EXPLICIT_LIMIT and math.prod(shapes) <= ENTRY_LIMIT:
         return certify_matrix(operator.double().matrix())
     inner = operator.inner if isinstance(operator, TransposedOperator) else operator
     if not isinstance(inner, ConvolutionOperator):
@@ -118,7 +118,7 @@ def certify_operator(operator: LinearOperator) -> float:
     if geometry.mode == 'circular' and uneven:
         geometry = replace(geometry, stride=(1,) * len(geometry.stride))
     bound = certify_convolution(inner.weight, geometry)
-    return bound * _repetition(geometry, size, inner.weight.shape)
+    return bound * _padding_factor(geometry, size, inner.weight.shape)
 
 
 def certify_convolution(weight: Tensor, geometry: Geometry) -> float:
@@ -134,9 +134,9 @@ def certify_convolution(weight: Tensor, geometry: Geometry) -> float:
         weight: (outputs, inputs / groups, *kernel); of a transposed convolution its own weight.
         geometry: Stride, dilation and groups; padding plays no part.
     """
-    kernel = _phases(weight.detach().double(), geometry)
+    kernel = _polyphase(weight.detach().double(), geometry)
     taps = kernel.shape[3:]
-    grid = [max(1, GRID * (k - 1)) for k in taps]
+    grid = [max(1, GRID_DENSITY * (k - 1)) for k in taps]
     factor = math.prod(
         1 / math.cos((k - 1) * math.pi / (2 * n)) for k, n in zip(taps, grid, strict=True)
     )
@@ -145,7 +145,7 @@ def certify_convolution(weight: Tensor, geometry: Geometry) -> float:
     return factor * _largest_norm(symbols.flatten(0, 1))
 
 
-def _phases(weight: Tensor, geometry: Geometry) -> Tensor:
+def _polyphase(weight: Tensor, geometry: Geometry) -> Tensor:
     """The kernel over the phases of the input: (group, outputs, inputs x phases, *taps)."""
     axes = len(geometry.stride)
     kernel = weight.reshape(geometry.groups, -1, *weight.shape[1:])
@@ -196,7 +196,7 @@ def _power(gram: Tensor, steps: int = 30) -> float:
     return float(torch.linalg.vector_norm(gram @ column, dim=(1, 2)).max())
 
 
-def _repetition(geometry: Geometry, size: Sequence[int] | None, shape: torch.Size) -> float:
+def _padding_factor(geometry: Geometry, size: Sequence[int] | None, shape: torch.Size) -> float:
     """By how much padding that repeats values can exceed the bound for zero padding.
 
     Circular: the square root of how often an output repeats. Replicate and reflect: of how often
@@ -216,11 +216,11 @@ def _repetition(geometry: Geometry, size: Sequence[int] | None, shape: torch.Siz
         counts = [math.ceil((n + g) / n) for n, g in zip(size, grown, strict=True)]
     else:
         counts = [
-            _most_repeated(n, p, geometry.mode) for n, p in zip(size, geometry.padding, strict=True)
+            _most_copies(n, p, geometry.mode) for n, p in zip(size, geometry.padding, strict=True)
         ]
     return math.sqrt(math.prod(max(1, c) for c in counts))
 
 
-def _most_repeated(extent: int, pads: tuple[int, int], mode: str) -> int:
+def _most_copies(extent: int, pads: tuple[int, int], mode: str) -> int:
     position = torch.arange(extent, dtype=torch.float32)[None, None]
     return int(torch.bincount(nn.functional.pad(position, pads, mode=mode)[0, 0].long()).max())

@@ -4,21 +4,21 @@ import torch
 from torch import Tensor
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.norms.krylov import Triple, lanczos, start_vector
+from lipfault.lipschitz.norms.krylov import SingularTriplet, lanczos, start_vector
 from lipfault.lipschitz.norms.operators import DenseOperator, LinearOperator
 
-SMALL = 768
+DENSE_LIMIT = 768
 """Up to this smaller side a dense matrix is solved by its Gram matrix in float64."""
 
-TIGHT = 1e-9
+LANCZOS_TOLERANCE = 1e-9
 """Relative growth over the last 8 steps at which Lanczos in float64 stops."""
 
 
-def exact_triple(operator: LinearOperator) -> Triple:
+def exact_triplet(operator: LinearOperator) -> SingularTriplet:
     """σ_max and its vectors in float64, to a relative error near 1e-7.
 
     Small dense matrices by the eigenvalues of the Gram matrix, everything else by Lanczos in
-    float64 until it grows by less than `TIGHT`. A pure function of the weight: the same bits
+    float64 until it grows by less than `LANCZOS_TOLERANCE`. A pure function of the weight: the same bits
     whenever it is called.
 
     Args:
@@ -29,10 +29,12 @@ def exact_triple(operator: LinearOperator) -> Triple:
     """
     with torch.no_grad():
         require_finite(operator.weight)
-        if isinstance(operator, DenseOperator) and min(operator.weight.shape) <= SMALL:
+        if isinstance(operator, DenseOperator) and min(operator.weight.shape) <= DENSE_LIMIT:
             return _dense(operator.weight)
         start = start_vector(operator.in_shape, operator.weight)
-        return lanczos(operator.apply, operator.adjoint, start, steps=400, tolerance=TIGHT)
+        return lanczos(
+            operator.apply, operator.adjoint, start, steps=400, tolerance=LANCZOS_TOLERANCE
+        )
 
 
 def require_finite(weight: Tensor) -> None:
@@ -44,7 +46,7 @@ def require_finite(weight: Tensor) -> None:
         )
 
 
-def _dense(weight: Tensor) -> Triple:
+def _dense(weight: Tensor) -> SingularTriplet:
     tall = weight.shape[0] >= weight.shape[1]
     gram = weight.T @ weight if tall else weight @ weight.T
     vector = torch.linalg.eigh(gram).eigenvectors[:, -1]
@@ -52,4 +54,4 @@ def _dense(weight: Tensor) -> Triple:
     sigma = torch.linalg.vector_norm(other)
     other = other / sigma.clamp_min(torch.finfo(other.dtype).tiny)
     left, right = (other, vector) if tall else (vector, other)
-    return Triple(sigma[None], left[None], right[None])
+    return SingularTriplet(sigma[None], left[None], right[None])

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-Map = Callable[[Tensor], Tensor]
+LinearMap = Callable[[Tensor], Tensor]
 
 
-class Triple(NamedTuple):
+class SingularTriplet(NamedTuple):
     """σ_max (batch,) with its vectors left (batch, *out_shape) and right (batch, *in_shape)."""
 
     sigma: Tensor
@@ -42,7 +42,7 @@ def normalize(x: Tensor) -> tuple[Tensor, Tensor]:
     return x / safe.reshape(-1, *[1] * (x.ndim - 1)), norm
 
 
-def power_step(apply: Map, adjoint: Map, right: Tensor) -> Triple:
+def power_step(apply: LinearMap, adjoint: LinearMap, right: Tensor) -> SingularTriplet:
     """One power iteration from right (1, *in_shape): an estimate of σ_max from below.
 
     Where the operator takes `right` to zero it is kept, so that a weight that starts at zero can
@@ -53,12 +53,12 @@ def power_step(apply: Map, adjoint: Map, right: Tensor) -> Triple:
     left = pushed / torch.linalg.vector_norm(pushed).clamp_min(tiny)
     pulled = adjoint(left)
     sigma = torch.linalg.vector_norm(pulled)
-    return Triple(sigma.reshape(1), left, torch.where(sigma > tiny, pulled / sigma, right))
+    return SingularTriplet(sigma.reshape(1), left, torch.where(sigma > tiny, pulled / sigma, right))
 
 
 def lanczos(
-    apply: Map, adjoint: Map, start: Tensor, steps: int = 40, tolerance: float = 1e-4
-) -> Triple:
+    apply: LinearMap, adjoint: LinearMap, start: Tensor, steps: int = 40, tolerance: float = 1e-4
+) -> SingularTriplet:
     """Estimate σ_max from below by Golub-Kahan-Lanczos bidiagonalization, batched.
 
     Full reorthogonalization. It stops when, for every sample of the batch, the estimate has grown
@@ -78,53 +78,53 @@ def lanczos(
     """
     batch, in_shape = start.shape[0], start.shape[1:]
     steps = min(steps, start[0].numel())
-    rights = _Basis(normalize(start)[0].flatten(1), steps + 1)
-    lefts: _Basis | None = None
+    rights = _OrthonormalBasis(normalize(start)[0].flatten(1), steps + 1)
+    lefts: _OrthonormalBasis | None = None
     alphas: list[Tensor] = []
     betas: list[Tensor] = []
-    checks: list[Triple] = []
+    checks: list[SingularTriplet] = []
     shape = start.shape
     for step in range(steps):
-        pushed = apply(rights.newest.reshape(batch, *in_shape))
+        pushed = apply(rights.last.reshape(batch, *in_shape))
         shape, flat = pushed.shape, pushed.flatten(1)
-        u, alpha = normalize(flat if lefts is None else lefts.remove_from(flat))
-        lefts = _Basis(u, steps) if lefts is None else lefts.add(u)
-        w, beta = normalize(rights.remove_from(adjoint(u.reshape(shape)).flatten(1)))
-        rights.add(w)
+        u, alpha = normalize(flat if lefts is None else lefts.orthogonalize(flat))
+        lefts = _OrthonormalBasis(u, steps) if lefts is None else lefts.append(u)
+        w, beta = normalize(rights.orthogonalize(adjoint(u.reshape(shape)).flatten(1)))
+        rights.append(w)
         alphas.append(alpha)
         betas.append(beta)
         if step % (2 if step < 16 else 4) == 1:
             checks.append(_ritz(alphas, betas[:-1]))
-            if _settled(checks, beta, tolerance):
+            if _converged(checks, beta, tolerance):
                 break
     sigma, p, q = _ritz(alphas, betas[:-1])
     left = p.unsqueeze(1) @ (rights if lefts is None else lefts).vectors
     right = q.unsqueeze(1) @ rights.vectors[:, :-1]
-    return Triple(sigma, left.reshape(shape), right.reshape(start.shape))
+    return SingularTriplet(sigma, left.reshape(shape), right.reshape(start.shape))
 
 
-class _Basis:
+class _OrthonormalBasis:
     """Orthonormal vectors (batch, count, n) in a buffer that is filled step by step."""
 
-    def __init__(self, first: Tensor, room: int) -> None:
-        self.buffer = first.new_empty(first.shape[0], room, first.shape[1])
+    def __init__(self, first: Tensor, capacity: int) -> None:
+        self.buffer = first.new_empty(first.shape[0], capacity, first.shape[1])
         self.count = 0
-        self.add(first)
+        self.append(first)
 
     @property
     def vectors(self) -> Tensor:
         return self.buffer[:, : self.count]
 
     @property
-    def newest(self) -> Tensor:
+    def last(self) -> Tensor:
         return self.buffer[:, self.count - 1]
 
-    def add(self, vector: Tensor) -> '_Basis':
+    def append(self, vector: Tensor) -> '_OrthonormalBasis':
         self.buffer[:, self.count] = vector
         self.count += 1
         return self
 
-    def remove_from(self, x: Tensor) -> Tensor:
+    def orthogonalize(self, x: Tensor) -> Tensor:
         """Take from x (batch, n) what lies in the basis, twice for rounding."""
         frame = self.vectors
         for _ in range(2):
@@ -139,14 +139,14 @@ def _bidiagonal(alphas: list[Tensor], betas: list[Tensor]) -> Tensor:
     return matrix
 
 
-def _ritz(alphas: list[Tensor], betas: list[Tensor]) -> Triple:
+def _ritz(alphas: list[Tensor], betas: list[Tensor]) -> SingularTriplet:
     u, s, vh = torch.linalg.svd(_bidiagonal(alphas, betas))
-    return Triple(s[:, 0], u[:, :, 0], vh[:, 0])
+    return SingularTriplet(s[:, 0], u[:, :, 0], vh[:, 0])
 
 
-def _settled(checks: list[Triple], beta: Tensor, tolerance: float) -> bool:
+def _converged(checks: list[SingularTriplet], beta: Tensor, tolerance: float) -> bool:
     sigma, left, _ = checks[-1]
-    settled = beta * left[:, -1].abs() <= tolerance * sigma
+    converged = beta * left[:, -1].abs() <= tolerance * sigma
     if len(checks) > 4:
-        settled |= sigma - checks[-5].sigma <= tolerance * sigma
-    return bool(settled.all())
+        converged |= sigma - checks[-5].sigma <= tolerance * sigma
+    return bool(converged.all())

@@ -11,7 +11,7 @@ from lipfault.errors import LipfaultError
 from lipfault.lipschitz.norms.exact import require_finite
 from lipfault.lipschitz.norms.krylov import lanczos, start_vector
 from lipfault.lipschitz.norms.norms import estimate_norms
-from lipfault.lipschitz.norms.operators import LINEAR_LAYERS, operator_of
+from lipfault.lipschitz.norms.operators import LINEAR_LAYERS, linear_operator
 
 
 def linear_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -37,12 +37,12 @@ class InputSizes:
     def watch(self, module: nn.Module) -> list[torch.utils.hooks.RemovableHandle]:
         """Hook all convolutions of a module; remove the handles when all have been seen."""
         return [
-            layer.register_forward_pre_hook(self._see)
+            layer.register_forward_pre_hook(self._record_size)
             for _, layer in linear_layers(module)
             if not isinstance(layer, nn.Linear)
         ]
 
-    def _see(self, layer: nn.Module, args: tuple[Tensor, ...]) -> None:
+    def _record_size(self, layer: nn.Module, args: tuple[Tensor, ...]) -> None:
         if args:
             axes = len(layer.kernel_size)  # type: ignore[arg-type]
             size = tuple(args[0].shape[-axes:])
@@ -101,18 +101,18 @@ class NormTracker:
     def _convolution(
         self, name: str, layer: nn.Module, size: tuple[int, ...], weight: Tensor
     ) -> float:
-        operator = operator_of(layer, size, weight)
+        operator = linear_operator(layer, size, weight)
         start = self.right.get(name)
         warm = start is not None and start.shape[1:] == operator.in_shape
         if start is None or not warm:
             start = start_vector(operator.in_shape, weight)
         steps = self.steps if warm else 40
-        triple = lanczos(operator.apply, operator.adjoint, start, steps, 2e-4)
-        self.right[name] = triple.right
-        return float(triple.sigma)
+        triplet = lanczos(operator.apply, operator.adjoint, start, steps, 2e-4)
+        self.right[name] = triplet.right
+        return float(triplet.sigma)
 
 
-def product(module: nn.Module, norms: dict[str, float], prefix: str = '') -> float:
+def norm_product(module: nn.Module, norms: dict[str, float], prefix: str = '') -> float:
     """Product of the norms along a module, activations left out, as arXiv 2603.25103 logs it.
 
     Entries of an `nn.ModuleDict` count as branches of one input (root of the sum of squares),
@@ -126,18 +126,18 @@ def product(module: nn.Module, norms: dict[str, float], prefix: str = '') -> flo
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
-        >>> product(net, {'0': 2.0, '2': 3.0})
+        >>> norm_product(net, {'0': 2.0, '2': 3.0})
         6.0
     """
     names = module.named_modules(prefix=prefix)
-    return _product(module, {layer: norms[name] for name, layer in names if name in norms})
+    return _norm_product(module, {layer: norms[name] for name, layer in names if name in norms})
 
 
-def _product(module: nn.Module, norms: dict[nn.Module, float]) -> float:
+def _norm_product(module: nn.Module, norms: dict[nn.Module, float]) -> float:
     if module in norms:
         return norms[module]
     parts = [
-        _product(child, norms)
+        _norm_product(child, norms)
         for child in module._modules.values()
         if child is not None and any(isinstance(m, LINEAR_LAYERS) for m in child.modules())
     ]

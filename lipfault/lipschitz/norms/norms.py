@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.norms.certificates import certify_layer
-from lipfault.lipschitz.norms.exact import exact_triple, require_finite
+from lipfault.lipschitz.norms.exact import exact_triplet, require_finite
 from lipfault.lipschitz.norms.krylov import lanczos, start_vector
-from lipfault.lipschitz.norms.operators import operator_of
+from lipfault.lipschitz.norms.operators import linear_operator
 
 Kind = Literal['estimate', 'exact', 'certificate']
 
@@ -57,7 +57,7 @@ def estimate_norm(
         4.0
     """
     with torch.no_grad():
-        operator = operator_of(layer, size)
+        operator = linear_operator(layer, size)
         weight = operator.weight
         require_finite(weight)
         if weight.dtype != torch.float64:
@@ -65,20 +65,20 @@ def estimate_norm(
         largest = float(weight.abs().max())
         if largest == 0:
             return Norm(0.0, 'estimate')
-        operator = operator_of(layer, size, weight / largest)
+        operator = linear_operator(layer, size, weight / largest)
         start = start_vector(operator.in_shape, operator.weight)
-        triple = lanczos(operator.apply, operator.adjoint, start, steps, tolerance)
-    return Norm(largest * float(triple.sigma), 'estimate')
+        triplet = lanczos(operator.apply, operator.adjoint, start, steps, tolerance)
+    return Norm(largest * float(triplet.sigma), 'estimate')
 
 
 def exact_norm(layer: nn.Module, size: Sequence[int] | None = None) -> Norm:
-    """Spectral norm of a dense or convolutional layer in float64, see `exact_triple`.
+    """Spectral norm of a dense or convolutional layer in float64, see `exact_triplet`.
 
     Raises:
         LipfaultError: If the weight is empty, NaN or Inf, or the layer is of another type.
     """
     with torch.no_grad():
-        return Norm(float(exact_triple(operator_of(layer, size).double()).sigma), 'exact')
+        return Norm(float(exact_triplet(linear_operator(layer, size).double()).sigma), 'exact')
 
 
 def certified_norm(layer: nn.Module, size: Sequence[int] | None = None) -> Norm:
@@ -135,14 +135,14 @@ def estimate_norms(
     with torch.no_grad():
         if start is None:
             start = start_vector(weights.shape[2:], weights).expand(len(weights), -1)
-        triple = lanczos(
+        triplet = lanczos(
             lambda x: torch.einsum('bpn,bn->bp', weights, x),
             lambda y: torch.einsum('bpn,bp->bn', weights, y),
             start,
             steps,
             tolerance,
         )
-    return triple.sigma, triple.right
+    return triplet.sigma, triplet.right
 
 
 def frobenius_norm(weight: Tensor) -> float:

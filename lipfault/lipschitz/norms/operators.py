@@ -48,7 +48,7 @@ class LinearOperator(ABC):
         """Map y (batch, *out_shape) to (batch, *in_shape) by the transpose."""
 
     @abstractmethod
-    def slope(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    def weight_gradient(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         """Gradient of ⟨left, A right⟩ to the weight in rank-one form, for a batch of 1.
 
         Returns:
@@ -84,7 +84,7 @@ class DenseOperator(LinearOperator):
         """See `LinearOperator`."""
         return y @ self.weight
 
-    def slope(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    def weight_gradient(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         """See `LinearOperator`."""
         return left.reshape(-1), right.reshape(-1)
 
@@ -146,7 +146,7 @@ class ConvolutionOperator(LinearOperator):
         """See `LinearOperator`."""
         return self._unpad(self._backward(y, y.new_empty((y.shape[0], *self._padded)), 0))
 
-    def slope(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    def weight_gradient(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         """See `LinearOperator`."""
         gradient = self._backward(left, self._pad(right), 1)
         return gradient.reshape(-1), gradient.new_ones(1)
@@ -167,7 +167,7 @@ class ConvolutionOperator(LinearOperator):
         gradient: Tensor = gradients[which]
         return gradient
 
-    def _sources(self, axis: int, device: torch.device) -> Tensor:
+    def _source_indices(self, axis: int, device: torch.device) -> Tensor:
         """For each padded position of a spatial axis the input position that it repeats."""
         position = torch.arange(self.in_shape[axis + 1], dtype=torch.float32, device=device)
         pads = self.geometry.padding[axis]
@@ -179,7 +179,7 @@ class ConvolutionOperator(LinearOperator):
             flat = [p for pads in reversed(self.geometry.padding) for p in pads]
             return functional.pad(x, flat)
         for axis in range(len(self.geometry.padding)):
-            x = x.index_select(axis + 2, self._sources(axis, x.device))
+            x = x.index_select(axis + 2, self._source_indices(axis, x.device))
         return x
 
     def _unpad(self, padded: Tensor) -> Tensor:
@@ -191,7 +191,7 @@ class ConvolutionOperator(LinearOperator):
                 continue
             shape = list(padded.shape)
             shape[axis + 2] = extent
-            sources = self._sources(axis, padded.device)
+            sources = self._source_indices(axis, padded.device)
             padded = padded.new_zeros(shape).index_add_(axis + 2, sources, padded)
         return padded
 
@@ -208,7 +208,7 @@ class TransposedOperator(LinearOperator):
 
     def apply(self, x: Tensor) -> Tensor:
         """See `LinearOperator`."""
-        return self.inner.adjoint(self._grow(x))
+        return self.inner.adjoint(self._append_zeros(x))
 
     def adjoint(self, y: Tensor) -> Tensor:
         """See `LinearOperator`."""
@@ -217,21 +217,21 @@ class TransposedOperator(LinearOperator):
             pulled = pulled.narrow(axis + 2, 0, extent)
         return pulled
 
-    def slope(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    def weight_gradient(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         """See `LinearOperator`."""
-        return self.inner.slope(self._grow(right), left)
+        return self.inner.weight_gradient(self._append_zeros(right), left)
 
     def double(self) -> 'TransposedOperator':
         """See `LinearOperator`."""
         return TransposedOperator(self.inner.double(), self.in_shape[1:])
 
-    def _grow(self, x: Tensor) -> Tensor:
+    def _append_zeros(self, x: Tensor) -> Tensor:
         """Fill up with zeros where an output padding as large as the stride asks for more."""
         missing = [o - i for o, i in zip(self.inner.out_shape[1:], self.in_shape[1:], strict=True)]
         return functional.pad(x, [p for extra in reversed(missing) for p in (0, extra)])
 
 
-def operator_of(
+def linear_operator(
     layer: nn.Module, size: Sequence[int] | None = None, weight: Tensor | None = None
 ) -> LinearOperator:
     """The linear part of a dense or convolutional layer as an operator.
@@ -245,7 +245,7 @@ def operator_of(
         LipfaultError: If the layer is of another type, is empty, or a convolution lacks its size.
 
     Example:
-        >>> operator_of(nn.Conv1d(2, 3, 3, stride=2, padding=1, bias=False), (8,)).out_shape
+        >>> linear_operator(nn.Conv1d(2, 3, 3, stride=2, padding=1, bias=False), (8,)).out_shape
         (3, 4)
     """
     if not isinstance(layer, LINEAR_LAYERS):
@@ -265,10 +265,10 @@ def operator_of(
         )
     if isinstance(layer, TRANSPOSED):
         return _transposed(layer, size, weight)
-    return ConvolutionOperator(weight, geometry_of(layer), size)
+    return ConvolutionOperator(weight, convolution_geometry(layer), size)
 
 
-def geometry_of(layer: nn.Module) -> Geometry:
+def convolution_geometry(layer: nn.Module) -> Geometry:
     """Stride, dilation, groups and padding of a convolution, string paddings resolved.
 
     For `ConvTranspose` it is the geometry of the convolution that it is the adjoint of.
@@ -296,4 +296,4 @@ def _transposed(layer: Transposed, size: Sequence[int], weight: Tensor) -> Trans
             strict=True,
         )
     ]
-    return TransposedOperator(ConvolutionOperator(weight, geometry_of(layer), out), size)
+    return TransposedOperator(ConvolutionOperator(weight, convolution_geometry(layer), out), size)

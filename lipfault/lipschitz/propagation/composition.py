@@ -1,18 +1,24 @@
 """Certified gains of any path through a model, with all rules at hand (THEORY 4).
 
-Import from here: it loads the rules that `lipfault.lipschitz.propagation.reach` looks up.
+Import from here: it loads the rules that `lipfault.lipschitz.propagation.bounded_tensor` looks up.
 """
 
 from lipfault.lipschitz.propagation import (
     rules_arithmetic,
     rules_linear,
+    rules_locally_lipschitz,
     rules_normalize,
     rules_pointwise,
     rules_pool,
     rules_shape,
-    rules_steep,
 )
-from lipfault.lipschitz.propagation.reach import Reach, Source, module_gain, propagate, rule
+from lipfault.lipschitz.propagation.bounded_tensor import (
+    BoundedTensor,
+    Source,
+    module_gain,
+    propagate,
+    rule,
+)
 
 RULE_MODULES = (
     rules_arithmetic,
@@ -21,7 +27,7 @@ RULE_MODULES = (
     rules_pointwise,
     rules_pool,
     rules_shape,
-    rules_steep,
+    rules_locally_lipschitz,
 )
 
-__all__ = ['Reach', 'Source', 'module_gain', 'propagate', 'rule']
+__all__ = ['BoundedTensor', 'Source', 'module_gain', 'propagate', 'rule']

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.norms.certificates import certify_matrix
-from lipfault.lipschitz.propagation.rules_pointwise import BEYOND, best_multiplier
-from lipfault.lipschitz.propagation.sectors import Sector, sector_of
+from lipfault.lipschitz.propagation.rules_pointwise import MULTIPLIER_FACTOR, optimal_multiplier
+from lipfault.lipschitz.propagation.sectors import Sector, activation_sector
 
 
-class Tight(NamedTuple):
+class LipSDPBound(NamedTuple):
     """Two certificates of one network.
 
     Args:
@@ -28,7 +28,7 @@ class Tight(NamedTuple):
     product: float
 
 
-def tighten(net: nn.Sequential, steps: int = 40, rate: float = 0.03) -> Tight:
+def lipsdp_bound(net: nn.Sequential, steps: int = 40, rate: float = 0.03) -> LipSDPBound:
     """Lipschitz constant from above of dense layers with activations between them.
 
     Fazlyab et al. 2019 (LipSDP-Neuron), in the layer by layer form of Xu & Sivaranjani 2024, with
@@ -46,7 +46,7 @@ def tighten(net: nn.Sequential, steps: int = 40, rate: float = 0.03) -> Tight:
     product = math.prod(map(certify_matrix, weights)) * math.prod(s.gain for s in sectors)
     logs = [w.new_zeros(len(w)).requires_grad_() for w in weights[:-1]]
     if not logs:
-        return Tight(product, product)
+        return LipSDPBound(product, product)
     optimizer, best = torch.optim.Adam(logs, lr=rate), product
     for _ in range(steps + 1):
         optimizer.zero_grad()
@@ -57,7 +57,7 @@ def tighten(net: nn.Sequential, steps: int = 40, rate: float = 0.03) -> Tight:
         best = min(best, math.sqrt(float(squared.detach())) * (1 + 1e-7))
         torch.log(squared).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    return Tight(best, product)
+    return LipSDPBound(best, product)
 
 
 def _chain(net: nn.Sequential) -> tuple[list[Tensor], list[Sector]]:
@@ -67,14 +67,14 @@ def _chain(net: nn.Sequential) -> tuple[list[Tensor], list[Sector]]:
             weights.append(layer.weight.detach().double())
             continue
         settings = {'approximate': layer.approximate} if isinstance(layer, nn.GELU) else {}
-        sector = sector_of(type(layer).__name__.lower(), settings)
+        sector = activation_sector(type(layer).__name__.lower(), settings)
         if index % 2 == 0 or sector is None:
             raise LipfaultError(
-                f'tighten: layer {index} is {layer}; it takes dense layers and activations in turn'
+                f'lipsdp_bound: layer {index} is {layer}; it takes dense layers and activations in turn'
             )
         sectors.append(sector)
     if len(weights) != len(sectors) + 1:
-        raise LipfaultError('tighten: the network must end with a dense layer')
+        raise LipfaultError('lipsdp_bound: the network must end with a dense layer')
     return weights, sectors
 
 
@@ -82,13 +82,13 @@ def _squared_bound(
     weights: list[Tensor], sectors: list[Sector], logs: list[Tensor]
 ) -> Tensor | None:
     """Largest eigenvalue of the last ellipsoid; `None` where the multipliers are not feasible."""
-    spread = weights[0] @ weights[0].T
+    ellipsoid = weights[0] @ weights[0].T
     for weight, sector, log in zip(weights[1:], sectors, logs, strict=True):
         m2, p = ((sector.low + sector.high) / 2) ** 2, sector.low * sector.high
-        top = torch.linalg.eigvalsh(spread.detach())[-1].clamp_min(1e-300)
-        multiplier = best_multiplier(m2, p) * BEYOND / top * torch.exp(log)
-        eye = torch.eye(len(spread), dtype=spread.dtype, device=spread.device)
-        root, failed = torch.linalg.cholesky_ex(spread + 1e-9 * top * eye)
+        top = torch.linalg.eigvalsh(ellipsoid.detach())[-1].clamp_min(1e-300)
+        multiplier = optimal_multiplier(m2, p) * MULTIPLIER_FACTOR / top * torch.exp(log)
+        eye = torch.eye(len(ellipsoid), dtype=ellipsoid.dtype, device=ellipsoid.device)
+        root, failed = torch.linalg.cholesky_ex(ellipsoid + 1e-9 * top * eye)
         inner, failed_inner = torch.linalg.cholesky_ex(eye + p * (root.T * multiplier) @ root)
         pushed = torch.linalg.solve_triangular(inner, root.T * multiplier, upper=False)
         form = torch.diag(multiplier) - m2 * pushed.T @ pushed
@@ -96,6 +96,6 @@ def _squared_bound(
         if int(failed) or int(failed_inner) or int(failed_form):
             return None
         through = torch.linalg.solve_triangular(factor, weight.T, upper=False)
-        spread = through.T @ through
-    largest: Tensor = torch.linalg.eigvalsh(spread)[-1]
+        ellipsoid = through.T @ through
+    largest: Tensor = torch.linalg.eigvalsh(ellipsoid)[-1]
     return largest

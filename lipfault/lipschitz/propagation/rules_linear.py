@@ -16,52 +16,57 @@ from lipfault.lipschitz.norms.operators import (
     LinearOperator,
     TransposedOperator,
 )
-from lipfault.lipschitz.propagation.reach import Reach, Sensitivity, largest_gain, rule
-from lipfault.lipschitz.propagation.rules_shape import gather, numbered
+from lipfault.lipschitz.propagation.bounded_tensor import (
+    BoundedTensor,
+    Sensitivity,
+    largest_semiaxis,
+    rule,
+)
+from lipfault.lipschitz.propagation.rules_shape import flat_indices, gather
 
 SPREAD = 2048
 """Up to this many outputs a dense layer keeps the ellipsoid of its change."""
 
 
-@rule('linear', alone=True)
+@rule('linear', single_operand=True)
 def _linear(
-    func: Callable[..., Any], reach: Reach, weight: Tensor, bias: Tensor | None = None
-) -> Reach:
+    func: Callable[..., Any], reach: BoundedTensor, weight: Tensor, bias: Tensor | None = None
+) -> BoundedTensor:
     """W x + b: exact on ellipsoids, P ↦ W P Wᵀ."""
     weight = _plain(weight).double()
     norm = certify_matrix(weight)
-    change = reach.change.scalar(norm)
+    change = reach.sensitivity.scaled_gains(norm)
     if reach.ndim == 2 and len(reach) == 1 and len(weight) <= SPREAD:
-        change = _spread_through(reach.change, weight, change)
+        change = _ellipsoids_through(reach.sensitivity, weight, change)
     low, high = _interval(
         reach, lambda x, signs: func(x, signs(weight)), None if bias is None else bias.double()
     )
     shape = torch.Size((*reach.shape[:-1], len(weight)))
-    return Reach.build(shape, low, high, change)
+    return BoundedTensor.build(shape, low, high, change)
 
 
-def _spread_through(before: Sensitivity, weight: Tensor, after: Sensitivity) -> Sensitivity:
+def _ellipsoids_through(before: Sensitivity, weight: Tensor, after: Sensitivity) -> Sensitivity:
     for source, gain in before.gains.items():
         if gain == 0 or not math.isfinite(gain):
             continue
-        spread = before.spreads.get(source)
-        moved = gain**2 * weight @ weight.T if spread is None else weight @ spread @ weight.T
-        after.spreads[source] = moved
-        after.gains[source] = min(after.gains[source], largest_gain(moved))
+        ellipsoid = before.ellipsoids.get(source)
+        moved = gain**2 * weight @ weight.T if ellipsoid is None else weight @ ellipsoid @ weight.T
+        after.ellipsoids[source] = moved
+        after.gains[source] = min(after.gains[source], largest_semiaxis(moved))
     return after
 
 
-@rule('conv1d', 'conv2d', 'conv3d', alone=True)
+@rule('conv1d', 'conv2d', 'conv3d', single_operand=True)
 def _convolution(
     func: Callable[..., Any],
-    reach: Reach,
+    reach: BoundedTensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: Any = 1,  # noqa: ANN401
     padding: Any = 0,  # noqa: ANN401
     dilation: Any = 1,  # noqa: ANN401
     groups: int = 1,
-) -> Reach:
+) -> BoundedTensor:
     weight = _plain(weight).double()
     axes = weight.ndim - 2
     stride, dilation = _tuple(stride, axes), _tuple(dilation, axes)
@@ -74,15 +79,15 @@ def _convolution(
     geometry = Geometry(stride, dilation, groups, pads, mode)
     operator = ConvolutionOperator(weight, geometry, inner.shape[2:])
     call = (stride, _tuple(padding, axes), dilation, groups)
-    return _through(
+    return _bounded_output(
         operator, inner, reach, lambda x, signs: func(x, signs(weight), None, *call), bias
     )
 
 
-@rule('conv_transpose1d', 'conv_transpose2d', 'conv_transpose3d', alone=True)
+@rule('conv_transpose1d', 'conv_transpose2d', 'conv_transpose3d', single_operand=True)
 def _transposed(
     func: Callable[..., Any],
-    reach: Reach,
+    reach: BoundedTensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: Any = 1,  # noqa: ANN401
@@ -90,7 +95,7 @@ def _transposed(
     output_padding: Any = 0,  # noqa: ANN401
     groups: int = 1,
     dilation: Any = 1,  # noqa: ANN401
-) -> Reach:
+) -> BoundedTensor:
     weight = _plain(weight).double()
     axes = weight.ndim - 2
     stride, dilation = _tuple(stride, axes), _tuple(dilation, axes)
@@ -101,26 +106,28 @@ def _transposed(
         weight, Geometry(stride, dilation, groups, pads, 'zeros'), sample.shape[2:]
     )
     operator = TransposedOperator(inner, reach.shape[2:])
-    return _through(
+    return _bounded_output(
         operator, reach, reach, lambda x, signs: func(x, signs(weight), None, *call), bias
     )
 
 
-def _through(
+def _bounded_output(
     operator: LinearOperator,
-    source: Reach,
-    reach: Reach,
+    source: BoundedTensor,
+    reach: BoundedTensor,
     apply: Callable[..., Tensor],
     bias: Tensor | None,
-) -> Reach:
+) -> BoundedTensor:
     column = None if bias is None else bias.double().reshape(-1, *[1] * (reach.ndim - 2))
     low, high = _interval(reach, apply, column)
     shape = torch.Size((len(reach), *operator.out_shape))
-    return Reach.build(shape, low, high, source.change.scalar(certify_operator(operator)))
+    return BoundedTensor.build(
+        shape, low, high, source.sensitivity.scaled_gains(certify_operator(operator))
+    )
 
 
 def _interval(
-    reach: Reach, apply: Callable[..., Tensor], bias: Tensor | None
+    reach: BoundedTensor, apply: Callable[..., Tensor], bias: Tensor | None
 ) -> tuple[Tensor | None, Tensor | None]:
     """Interval after a linear map: its absolute values act on the radius."""
     if reach.low is None or reach.high is None:
@@ -135,15 +142,15 @@ def _interval(
 @rule('pad')
 def _pad(
     func: Callable[..., Any],
-    reach: Reach,
+    reach: BoundedTensor,
     pad: Any,  # noqa: ANN401
     mode: str = 'constant',
     value: float | None = None,
-) -> Reach:
+) -> BoundedTensor:
     """Zero padding keeps the gain; repeated values raise it, unless a convolution follows."""
     if value:
         raise LipfaultError(f'padding with the constant {value} has no rule; only 0 has')
-    padded = gather(reach, func(numbered(reach), pad, mode).long() - 1)
+    padded = gather(reach, func(flat_indices(reach), pad, mode).long() - 1)
     pairs = tuple((int(pad[i]), int(pad[i + 1])) for i in range(0, len(pad), 2))[::-1]
     if len(pairs) == reach.ndim - 2:
         mode = 'zeros' if mode == 'constant' else mode
@@ -152,23 +159,28 @@ def _pad(
 
 
 @rule('matmul', '__matmul__', 'mm', '__rmatmul__')
-def _matmul(func: Callable[..., Any], a: Any, b: Any) -> Reach:  # noqa: ANN401
+def _matmul(func: Callable[..., Any], a: Any, b: Any) -> BoundedTensor:  # noqa: ANN401
     """Product with a constant matrix."""
     if func.__name__ == '__rmatmul__':
         a, b = b, a
-    if isinstance(a, Reach) and not isinstance(b, Reach) and b.ndim == 2:
-        product: Reach = _linear(functional.linear, a, b.T)
+    if isinstance(a, BoundedTensor) and not isinstance(b, BoundedTensor) and b.ndim == 2:
+        product: BoundedTensor = _linear(functional.linear, a, b.T)
         return product
-    if isinstance(b, Reach) and not isinstance(a, Reach) and a.ndim == 2 and b.ndim >= 2:
+    if (
+        isinstance(b, BoundedTensor)
+        and not isinstance(a, BoundedTensor)
+        and a.ndim == 2
+        and b.ndim >= 2
+    ):
         factor = certify_matrix(a.double())
         low, high = _interval(b, lambda x, signs: signs(a.double()) @ x, None)
         shape = torch.Size((*b.shape[:-2], len(a), b.shape[-1]))
-        return Reach.build(shape, low, high, b.change.scalar(factor))
+        return BoundedTensor.build(shape, low, high, b.sensitivity.scaled_gains(factor))
     raise LipfaultError('matmul has a rule for one matrix that does not change with the input')
 
 
 def _plain(weight: Tensor) -> Tensor:
-    if isinstance(weight, Reach):
+    if isinstance(weight, BoundedTensor):
         raise LipfaultError('a weight that changes with the input has no rule')
     return weight.detach()
 

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.propagation.reach import Reach, rule
+from lipfault.lipschitz.propagation.bounded_tensor import BoundedTensor, rule
 
 
-@rule('batch_norm', alone=True)
+@rule('batch_norm', single_operand=True)
 def _batch_norm(
     func: Callable[..., Any],
-    reach: Reach,
+    reach: BoundedTensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
     weight: Tensor | None = None,
@@ -22,7 +22,7 @@ def _batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
-) -> Reach:
+) -> BoundedTensor:
     """In evaluation max|γ| / √(running_var + ε), exact."""
     if training or running_mean is None or running_var is None:
         raise LipfaultError('BatchNorm has a bound in evaluation only, with running statistics')
@@ -36,42 +36,44 @@ def _batch_norm(
         ends = torch.stack([reach.low * slope, reach.high * slope]) + shift
         low, high = ends.amin(dim=0), ends.amax(dim=0)
     del func, momentum
-    return Reach.build(reach.shape, low, high, reach.change.scalar(float(slope.abs().max())))
+    return BoundedTensor.build(
+        reach.shape, low, high, reach.sensitivity.scaled_gains(float(slope.abs().max()))
+    )
 
 
-@rule('layer_norm', alone=True)
+@rule('layer_norm', single_operand=True)
 def _layer_norm(
     func: Callable[..., Any],
-    reach: Reach,
+    reach: BoundedTensor,
     normalized_shape: Any,  # noqa: ANN401
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
-) -> Reach:
+) -> BoundedTensor:
     """max|γ| / √ε, reached at constant inputs: finite, and useless."""
     del func
     count = math.prod(normalized_shape)
     return _normalized(reach, count, weight, bias, eps)
 
 
-@rule('group_norm', alone=True)
+@rule('group_norm', single_operand=True)
 def _group_norm(
     func: Callable[..., Any],
-    reach: Reach,
+    reach: BoundedTensor,
     num_groups: int,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
-) -> Reach:
+) -> BoundedTensor:
     del func
     count = reach.shape[1] // num_groups * math.prod(reach.shape[2:])
     return _normalized(reach, count, _column(weight, reach), _column(bias, reach), eps)
 
 
-@rule('instance_norm', alone=True)
+@rule('instance_norm', single_operand=True)
 def _instance_norm(
     func: Callable[..., Any],
-    reach: Reach,
+    reach: BoundedTensor,
     running_mean: Tensor | None = None,
     running_var: Tensor | None = None,
     weight: Tensor | None = None,
@@ -79,7 +81,7 @@ def _instance_norm(
     use_input_stats: bool = True,
     momentum: float = 0.1,
     eps: float = 1e-5,
-) -> Reach:
+) -> BoundedTensor:
     """With running statistics as `BatchNorm`, otherwise each channel as a group."""
     if not use_input_stats:
         running = func, reach, running_mean, running_var, weight, bias, False, momentum, eps
@@ -87,18 +89,18 @@ def _instance_norm(
     return _group_norm(func, reach, reach.shape[1], weight, bias, eps)  # type: ignore[no-any-return]
 
 
-def _column(values: Tensor | None, reach: Reach) -> Tensor | None:
+def _column(values: Tensor | None, reach: BoundedTensor) -> Tensor | None:
     return None if values is None else values.reshape(-1, *[1] * (reach.ndim - 2))
 
 
 def _normalized(
-    reach: Reach, count: int, weight: Tensor | None, bias: Tensor | None, eps: float
-) -> Reach:
-    """A normalized value is at most √(n − 1) for n values that share their statistics."""
+    reach: BoundedTensor, count: int, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> BoundedTensor:
+    """A normalized value is at most √(n − 1) for n values that coefficient their statistics."""
     scale = torch.ones((), dtype=torch.float64) if weight is None else weight.double().abs()
     shift = torch.zeros((), dtype=torch.float64) if bias is None else bias.double()
     zeros = torch.zeros(reach.shape, dtype=torch.float64)
     most = math.sqrt(max(count - 1, 0)) * scale
     factor = float(scale.max()) / math.sqrt(eps)
-    change = reach.change.scalar(factor)
-    return Reach.build(reach.shape, zeros - most + shift, zeros + most + shift, change)
+    change = reach.sensitivity.scaled_gains(factor)
+    return BoundedTensor.build(reach.shape, zeros - most + shift, zeros + most + shift, change)

@@ -7,22 +7,30 @@ import torch
 from torch import Tensor
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.propagation.reach import (
-    Reach,
+from lipfault.lipschitz.propagation.bounded_tensor import (
+    BoundedTensor,
     Sensitivity,
-    largest_gain,
+    largest_semiaxis,
     rule,
 )
-from lipfault.lipschitz.propagation.sectors import SECTORS, Sector, image_of, sector_of, slopes_on
+from lipfault.lipschitz.propagation.sectors import (
+    SECTORS,
+    Sector,
+    activation_sector,
+    interval_image,
+    slope_bounds,
+)
 
-BEYOND = 1.2
+MULTIPLIER_FACTOR = 1.2
 """On trained detectors and correctors the bound falls from 0.73 of the product to below 0.7."""
 
 _ACTIVATIONS = (*SECTORS, 'elu', 'celu', 'arcsinh', 'absolute', 'relu_', 'clip')
 
 
-@rule(*_ACTIVATIONS, alone=True)
-def _activation(func: Callable[..., Any], reach: Reach, *args: Any, **kwargs: Any) -> Reach:  # noqa: ANN401
+@rule(*_ACTIVATIONS, single_operand=True)
+def _activation(
+    func: Callable[..., Any], reach: BoundedTensor, *args: Any, **kwargs: Any
+) -> BoundedTensor:
     """Slope between the limits of the sector, tightened by the interval where one is known."""
     name = {'arcsinh': 'asinh', 'absolute': 'abs', 'relu_': 'relu', 'clip': 'clamp'}.get(
         func.__name__, func.__name__
@@ -32,70 +40,74 @@ def _activation(func: Callable[..., Any], reach: Reach, *args: Any, **kwargs: An
     if first and args:
         settings[first] = args[0]
     args = () if name in ('relu', 'silu', 'mish', 'hardswish', 'relu6', 'selu') else args
-    sector = sector_of(name, settings)
+    sector = activation_sector(name, settings)
     if sector is None:
         raise LipfaultError(f'activation {name!r} has no rule')
     if func.__name__ == 'relu_':
         func = torch.relu
     applied = elementwise(reach, lambda x: func(x, *args, **settings), sector)
     if name == 'abs':
-        applied.tags = {'size of': reach}
-    elif name in ('asinh', 'softsign', 'tanh') and 'size of' in reach.tags:
+        applied.tags = {'magnitude of': reach}
+    elif name in ('asinh', 'softsign', 'tanh') and 'magnitude of' in reach.tags:
         applied.tags = dict(reach.tags)
-    elif name in ('clamp_min', 'relu') and 'root' in reach.tags:
-        applied.tags = {'root': reach.tags['root']}
+    elif name in ('clamp_min', 'relu') and 'root sensitivity' in reach.tags:
+        applied.tags = {'root sensitivity': reach.tags['root sensitivity']}
     return applied
 
 
-def elementwise(reach: Reach, function: Callable[[Tensor], Tensor], sector: Sector) -> Reach:
+def elementwise(
+    reach: BoundedTensor, function: Callable[[Tensor], Tensor], sector: Sector
+) -> BoundedTensor:
     """The result of an elementwise function with slopes in a sector."""
     low, high = reach.low, reach.high
     if low is None or high is None:
         slopes = torch.tensor(sector.low).double(), torch.tensor(sector.high).double()
-        return Reach.build(reach.shape, None, None, _bent(reach.change, *slopes))
+        return BoundedTensor.build(
+            reach.shape, None, None, _after_activation(reach.sensitivity, *slopes)
+        )
     moves = high > low
-    steep = [torch.where(moves, s, 0.0) for s in slopes_on(sector, function, low, high)]
-    ends = image_of(sector, function, low, high)
-    return Reach.build(reach.shape, *ends, _bent(reach.change, *steep))
+    steep = [torch.where(moves, s, 0.0) for s in slope_bounds(sector, function, low, high)]
+    ends = interval_image(sector, function, low, high)
+    return BoundedTensor.build(reach.shape, *ends, _after_activation(reach.sensitivity, *steep))
 
 
-def _bent(change: Sensitivity, low: Tensor, high: Tensor) -> Sensitivity:
+def _after_activation(change: Sensitivity, low: Tensor, high: Tensor) -> Sensitivity:
     """Change after an elementwise function with slopes in [low, high], per entry or for all."""
     steepest = torch.maximum(low.abs(), high.abs())
     top = float(steepest.max())
-    bent = change.scalar(top)
+    bent = change.scaled_gains(top)
     if top == 0:
         return bent
     unit = steepest.clamp_min(1e-12 * top)
     least, most = float((low / unit).min()), float((high / unit).max())
-    for source, spread in change.spreads.items():
-        moved = _through_sector(spread, least, most)
+    for source, ellipsoid in change.ellipsoids.items():
+        moved = _ellipsoid_after_sector(ellipsoid, least, most)
         if steepest.ndim:
             row = unit.reshape(-1)
             moved = moved * row[:, None] * row
         else:
             moved = moved * unit**2
-        bent.spreads[source] = moved
-        bent.gains[source] = min(bent.gains[source], largest_gain(moved))
+        bent.ellipsoids[source] = moved
+        bent.gains[source] = min(bent.gains[source], largest_semiaxis(moved))
     return bent
 
 
-def _through_sector(spread: Tensor, low: float, high: float) -> Tensor:
+def _ellipsoid_after_sector(ellipsoid: Tensor, low: float, high: float) -> Tensor:
     """Ellipsoid after an activation with slopes in [low, high], max(|low|, |high|) = 1.
 
     The S-procedure with a multiplier λI gives P' = (λI − m²λ² (P⁻¹ + pλI)⁻¹)⁻¹ with
     m = (low + high)/2, p = low·high, a function of P's eigenvalues and valid for every λ that
     leaves it positive. The λ of ECLipsE-Fast (Xu & Sivaranjani 2024, there for low = 0) makes the
-    largest eigenvalue of P' smallest; `BEYOND` times it shrinks all others at a small price.
+    largest eigenvalue of P' smallest; `MULTIPLIER_FACTOR` times it shrinks all others at a small price.
     """
-    values, vectors = torch.linalg.eigh(spread)
+    values, vectors = torch.linalg.eigh(ellipsoid)
     values = values.clamp_min(0) * (1 + 1e-12)
     top = float(values[-1])
     if top <= 0:
-        return spread
+        return ellipsoid
     m2, p = ((low + high) / 2) ** 2, low * high
-    for factor in (BEYOND, 1.0) if p <= 0 else (1.0,):
-        weight = best_multiplier(m2, p) / top * factor
+    for factor in (MULTIPLIER_FACTOR, 1.0) if p <= 0 else (1.0,):
+        weight = optimal_multiplier(m2, p) / top * factor
         inner = 1 + p * weight * values
         inverse = weight - m2 * weight**2 * values / inner
         if bool((inverse > 0).all() & (inner > 0).all()):
@@ -104,11 +116,11 @@ def _through_sector(spread: Tensor, low: float, high: float) -> Tensor:
     return bent
 
 
-def best_multiplier(m2: float, p: float) -> float:
+def optimal_multiplier(m2: float, p: float) -> float:
     """Find t that maximizes t − m²t²/(1 + pt) while 1 + pt > 0.
 
     Example:
-        >>> best_multiplier(0.25, 0.0)
+        >>> optimal_multiplier(0.25, 0.0)
         2.0
     """
     a, b = p * p - m2 * p, 2 * p - 2 * m2

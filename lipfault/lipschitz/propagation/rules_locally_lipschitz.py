@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.propagation.reach import (
-    Reach,
+from lipfault.lipschitz.propagation.bounded_tensor import (
+    BoundedTensor,
     Sensitivity,
     require_range,
     rule,
@@ -17,7 +17,7 @@ from lipfault.lipschitz.propagation.sectors import Sector
 
 
 @rule('square', 'pow', '__pow__', 'pow_')
-def _square(func: Callable[..., Any], reach: Reach, exponent: float = 2) -> Reach:
+def _square(func: Callable[..., Any], reach: BoundedTensor, exponent: float = 2) -> BoundedTensor:
     del func
     if exponent == 0.5:
         return _root(torch.sqrt, reach)  # type: ignore[no-any-return]
@@ -25,17 +25,17 @@ def _square(func: Callable[..., Any], reach: Reach, exponent: float = 2) -> Reac
         raise LipfaultError(f'power {exponent} has no rule; 2 and 0.5 have')
     low, high = require_range(reach, 'a square')
     top = 2 * float(torch.maximum(low.abs(), high.abs()).max())
-    squared = elementwise(reach, torch.square, Sector(-top, top, 'rising', (0.0, 0.0)))
-    squared.tags = {'root': reach.change.scalar()}
+    squared = elementwise(reach, torch.square, Sector(-top, top, 'convex', (0.0, 0.0)))
+    squared.tags = {'root sensitivity': reach.sensitivity.scaled_gains()}
     return squared
 
 
 @rule('sqrt', 'log')
-def _root(func: Callable[..., Any], reach: Reach) -> Reach:
+def _root(func: Callable[..., Any], reach: BoundedTensor) -> BoundedTensor:
     """Finite only away from zero, as the range tells; the root of a mean of squares is a norm."""
-    if func.__name__ == 'sqrt' and 'root' in reach.tags:
+    if func.__name__ == 'sqrt' and 'root sensitivity' in reach.tags:
         ends = [None if e is None else e.clamp_min(0).sqrt() for e in (reach.low, reach.high)]
-        return Reach.build(reach.shape, ends[0], ends[1], reach.tags['root'])
+        return BoundedTensor.build(reach.shape, ends[0], ends[1], reach.tags['root sensitivity'])
     low, _ = require_range(reach, func.__name__)
     nearest = float(low.min())
     if nearest <= 0:
@@ -45,14 +45,14 @@ def _root(func: Callable[..., Any], reach: Reach) -> Reach:
 
 
 @rule('exp')
-def _exponential(func: Callable[..., Any], reach: Reach) -> Reach:
+def _exponential(func: Callable[..., Any], reach: BoundedTensor) -> BoundedTensor:
     _, high = require_range(reach, 'exp')
-    return elementwise(reach, func, Sector(0.0, float(high.max().exp()), 'rising'))
+    return elementwise(reach, func, Sector(0.0, float(high.max().exp()), 'convex'))
 
 
 @rule('log1p')
-def _log1p(func: Callable[..., Any], reach: Reach) -> Reach:
-    if 'size of' not in reach.tags:
+def _log1p(func: Callable[..., Any], reach: BoundedTensor) -> BoundedTensor:
+    if 'magnitude of' not in reach.tags:
         low, _ = require_range(reach, 'log1p')
         if float(low.min()) <= -1:
             raise LipfaultError(f'log1p of a signal that can reach {float(low.min()):g}')
@@ -63,11 +63,11 @@ def _log1p(func: Callable[..., Any], reach: Reach) -> Reach:
 
 
 @rule('sign', 'sgn')
-def _sign(func: Callable[..., Any], reach: Reach) -> Reach:
+def _sign(func: Callable[..., Any], reach: BoundedTensor) -> BoundedTensor:
     """It jumps: no finite gain, unless it is multiplied by a function of the absolute value."""
     del func
     ones = torch.ones(reach.shape, dtype=torch.float64)
-    gains = {s: float('inf') if g else 0.0 for s, g in reach.change.gains.items()}
-    jump = Reach.build(reach.shape, -ones, ones, Sensitivity(gains))
+    gains = {s: float('inf') if g else 0.0 for s, g in reach.sensitivity.gains.items()}
+    jump = BoundedTensor.build(reach.shape, -ones, ones, Sensitivity(gains))
     jump.tags = {'sign of': reach}
     return jump

@@ -1,6 +1,6 @@
 """How far a change of the inputs can reach: certified gains of any path through a model.
 
-`propagate` runs the model's own forward code on `Reach` tensors. Each carries an interval for
+`propagate` runs the model's own forward code on `BoundedTensor` tensors. Each carries an interval for
 every entry and, for every source (a modality), a bound on its change per unit of change of that
 source. Every operation needs a rule; one without is an error that names it, never a factor of 1.
 
@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from lipfault.errors import LipfaultError
 
-Rule = Callable[..., Any]
-RULES: dict[str, Rule] = {}
-ALONE: set[str] = set()
+PropagationRule = Callable[..., Any]
+RULES: dict[str, PropagationRule] = {}
+SINGLE_OPERAND: set[str] = set()
 """Operations of which one operand alone may change with the input."""
 
-_MODULES: list[str] = []
+_MODULE_STACK: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -51,26 +51,26 @@ class Sensitivity:
 
     Args:
         gains: Bound of the Euclidean norm of the change.
-        spreads: Positive semidefinite P (n, n) for tensors of shape (1, n): the change stays in
+        ellipsoids: Positive semidefinite P (n, n) for tensors of shape (1, n): the change stays in
             the ellipsoid {P^½ u, ‖u‖ ≤ 1}. Never worse than the gain, if kept.
     """
 
     gains: dict[str, float]
-    spreads: dict[str, Tensor] = field(default_factory=dict)
+    ellipsoids: dict[str, Tensor] = field(default_factory=dict)
 
     def scaled(self, factor: float) -> 'Sensitivity':
         """All bounds times a factor."""
         return Sensitivity(
             {s: g * factor for s, g in self.gains.items()},
-            {s: p * factor**2 for s, p in self.spreads.items()},
+            {s: p * factor**2 for s, p in self.ellipsoids.items()},
         )
 
-    def scalar(self, factor: float = 1.0) -> 'Sensitivity':
-        """The gains times a factor, without spreads."""
+    def scaled_gains(self, factor: float = 1.0) -> 'Sensitivity':
+        """The gains times a factor, without ellipsoids."""
         return Sensitivity({s: g * factor for s, g in self.gains.items()})
 
 
-class Reach(Tensor):
+class BoundedTensor(Tensor):
     """A tensor whose values lie between `low` and `high` and whose change is bounded.
 
     Its own values are zeros; they only carry the shape.
@@ -80,7 +80,7 @@ class Reach(Tensor):
     high: Tensor | None
     change: Sensitivity
     tags: dict[str, Any]
-    base: 'Reach | None'
+    base: 'BoundedTensor | None'
     stale: bool
 
     @staticmethod
@@ -90,7 +90,7 @@ class Reach(Tensor):
         high: Tensor | None,
         change: Sensitivity,
         device: torch.device | None = None,
-    ) -> 'Reach':
+    ) -> 'BoundedTensor':
         """Put the parts together; an interval that is not finite counts as unknown.
 
         Inside a rule the device is that of its operand.
@@ -99,20 +99,20 @@ class Reach(Tensor):
         if known and not bool((low.isfinite() & high.isfinite()).all()):  # type: ignore[union-attr]
             low = high = None
         middle = torch.zeros(shape, device=device)
-        reach: Reach = middle.as_subclass(Reach)
-        reach.low, reach.high, reach.change, reach.tags = low, high, change, {}
+        reach: BoundedTensor = middle.as_subclass(BoundedTensor)
+        reach.low, reach.high, reach.sensitivity, reach.tags = low, high, change, {}
         reach.base, reach.stale = None, False
         return reach
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]  # noqa: ANN401
         """Shape and gains."""
         del tensor_contents
-        return f'Reach(shape={tuple(self.as_subclass(Tensor).shape)}, gains={self.gains})'
+        return f'BoundedTensor(shape={tuple(self.as_subclass(Tensor).shape)}, gains={self.gains})'
 
     @property
     def gains(self) -> dict[str, float]:
         """Certified gain from each source."""
-        return dict(self.change.gains)
+        return dict(self.sensitivity.gains)
 
     @classmethod
     def __torch_function__(
@@ -127,37 +127,39 @@ class Reach(Tensor):
         name = _name_of(func)
         rule = RULES.get(name)
         if rule is None:
-            raise LipfaultError(f'{_place()} operation {name!r} has no rule for a certified bound')
+            raise LipfaultError(
+                f'{_location()} operation {name!r} has no rule for a certified bound'
+            )
         kwargs = dict(kwargs or {})
         with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
-            operands = list(reaches((args, kwargs)))
-            if name in ALONE and len(operands) > 1:
+            operands = list(bounded_tensors((args, kwargs)))
+            if name in SINGLE_OPERAND and len(operands) > 1:
                 raise LipfaultError(
-                    f'{_place()} operation {name!r} has a rule for one operand that changes with '
+                    f'{_location()} operation {name!r} has a rule for one operand that changes with '
                     f'the input, got {len(operands)}'
                 )
             with operands[0].device:
                 result = rule(func, *args, **kwargs)
-        if list(reaches(result)):
+        if list(bounded_tensors(result)):
             _require_current(operands)
             if _in_place(name, kwargs):
-                _age(args[0], result)
+                _mark_stale(args[0], result)
         return result
 
 
-def rule(*names: str, alone: bool = False) -> Callable[[Rule], Rule]:
+def rule(*names: str, single_operand: bool = False) -> Callable[[PropagationRule], PropagationRule]:
     """Register a rule for operations by the names of their functions.
 
-    The rule is called with the function and its arguments, tensors among them `Reach` or plain.
+    The rule is called with the function and its arguments, tensors among them `BoundedTensor` or plain.
 
     Args:
         names: Names of the functions.
         alone: Refuse calls in which more than one argument changes with the input.
     """
 
-    def register(function: Rule) -> Rule:
+    def register(function: PropagationRule) -> PropagationRule:
         RULES.update(dict.fromkeys(names, function))
-        (ALONE.update if alone else ALONE.difference_update)(names)
+        (SINGLE_OPERAND.update if alone else SINGLE_OPERAND.difference_update)(names)
         return function
 
     return register
@@ -177,7 +179,7 @@ def propagate(
         module: Module whose submodules are named in errors.
 
     Returns:
-        What the function returns, with `Reach` tensors: `.gains[source]` is the bound.
+        What the function returns, with `BoundedTensor` tensors: `.gains[source]` is the bound.
 
     Raises:
         LipfaultError: If an operation has no rule, or needs a range that is not known.
@@ -190,14 +192,18 @@ def propagate(
         3.0
     """
     device = _device_of(module)
-    inputs: dict[str, Tensor] = {n: _start(n, s, list(sources), device) for n, s in sources.items()}
-    with _named(module):
+    inputs: dict[str, Tensor] = {
+        n: _source_tensor(n, s, list(sources), device) for n, s in sources.items()
+    }
+    with _tracked_modules(module):
         outputs = function(inputs)
-    _require_current(reaches(outputs))
+    _require_current(bounded_tensors(outputs))
     return outputs
 
 
-def _start(name: str, source: Source, names: list[str], device: torch.device | None) -> Reach:
+def _source_tensor(
+    name: str, source: Source, names: list[str], device: torch.device | None
+) -> BoundedTensor:
     ends = (source.low, source.high)
     if source.low is None or source.high is None:
         if source.shape is None:
@@ -210,7 +216,7 @@ def _start(name: str, source: Source, names: list[str], device: torch.device | N
         raise LipfaultError(f'source {name!r}: the batch axis must be 1, got {tuple(shape)}')
     low, high = (None if end is None else end.double().expand(shape) for end in ends)
     change = Sensitivity({n: float(n == name) for n in names})
-    return Reach.build(shape, low, high, change, device)
+    return BoundedTensor.build(shape, low, high, change, device)
 
 
 def _device_of(module: nn.Module | None) -> torch.device | None:
@@ -219,13 +225,13 @@ def _device_of(module: nn.Module | None) -> torch.device | None:
     return None if some is None else some.device
 
 
-def reaches(value: Any) -> Iterator[Reach]:  # noqa: ANN401
-    """The `Reach` tensors among the arguments or results of an operation."""
-    if isinstance(value, Reach):
+def bounded_tensors(value: Any) -> Iterator[BoundedTensor]:  # noqa: ANN401
+    """The `BoundedTensor` tensors among the arguments or results of an operation."""
+    if isinstance(value, BoundedTensor):
         yield value
     elif isinstance(value, list | tuple | dict):
         for part in value.values() if isinstance(value, dict) else value:
-            yield from reaches(part)
+            yield from bounded_tensors(part)
 
 
 def _in_place(name: str, kwargs: Mapping[str, Any]) -> bool:
@@ -233,19 +239,19 @@ def _in_place(name: str, kwargs: Mapping[str, Any]) -> bool:
     return method or name.startswith('__i') or kwargs.get('inplace') is True
 
 
-def _age(changed: Any, result: Any) -> None:  # noqa: ANN401
+def _mark_stale(changed: Any, result: Any) -> None:  # noqa: ANN401
     """Note that an operand and what it is a view of have other values now, which none follows."""
-    while isinstance(changed, Reach) and changed is not result:
+    while isinstance(changed, BoundedTensor) and changed is not result:
         changed.stale, changed = True, changed.base
 
 
-def _require_current(operands: Iterable[Reach]) -> None:
+def _require_current(operands: Iterable[BoundedTensor]) -> None:
     for operand in operands:
-        part: Reach | None = operand
+        part: BoundedTensor | None = operand
         while part is not None:
             if part.stale:
                 raise LipfaultError(
-                    f'{_place()} a tensor is used that was changed in place, itself or through a '
+                    f'{_location()} a tensor is used that was changed in place, itself or through a '
                     'view; a bound needs the operation that returns a new one (relu, not relu_)'
                 )
             part = part.base
@@ -267,23 +273,23 @@ def module_gain(module: nn.Module, shape: tuple[int, ...]) -> float:
         out = propagate(lambda x: module(x['input']), {'input': Source(shape=shape)}, module)
     finally:
         module.train(training)
-    if not isinstance(out, Reach):
+    if not isinstance(out, BoundedTensor):
         raise LipfaultError(f'{type(module).__name__}: must return one tensor, got {type(out)}')
     return out.gains['input']
 
 
-def require_range(reach: Reach, why: str) -> tuple[Tensor, Tensor]:
+def require_range(reach: BoundedTensor, why: str) -> tuple[Tensor, Tensor]:
     """The interval of a tensor; a LipfaultError where none is known."""
     if reach.low is None or reach.high is None:
         raise LipfaultError(
-            f'{_place()} {why} needs the range of its operand; give every source a finite range'
+            f'{_location()} {why} needs the range of its operand; give every source a finite range'
         )
     return reach.low, reach.high
 
 
-def largest_gain(spread: Tensor) -> float:
-    """√λ_max of a spread, from above by a hair."""
-    top = float(torch.linalg.eigvalsh(spread)[-1])
+def largest_semiaxis(ellipsoid: Tensor) -> float:
+    """√λ_max of a ellipsoid, from above by a hair."""
+    top = float(torch.linalg.eigvalsh(ellipsoid)[-1])
     return math.sqrt(max(0.0, top)) * (1 + 1e-9)
 
 
@@ -299,26 +305,26 @@ def _name_of(func: Callable[..., Any]) -> str:
     return name
 
 
-def _place() -> str:
-    return f'module {_MODULES[-1]}:' if _MODULES else 'outside of any module:'
+def _location() -> str:
+    return f'module {_MODULE_STACK[-1]}:' if _MODULE_STACK else 'outside of any module:'
 
 
 @contextmanager
-def _named(module: nn.Module | None) -> Iterator[None]:
+def _tracked_modules(module: nn.Module | None) -> Iterator[None]:
     """Keep the name of the submodule that is running."""
     handles = []
     for name, part in [] if module is None else module.named_modules():
         label = f'{name!r} ({type(part).__name__})'
-        handles.append(part.register_forward_pre_hook(lambda *_, n=label: _MODULES.append(n)))
-        handles.append(part.register_forward_hook(lambda *_: _leave(), always_call=True))
+        handles.append(part.register_forward_pre_hook(lambda *_, n=label: _MODULE_STACK.append(n)))
+        handles.append(part.register_forward_hook(lambda *_: _pop_module(), always_call=True))
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
-        _MODULES.clear()
+        _MODULE_STACK.clear()
 
 
-def _leave() -> None:
-    if _MODULES:
-        _MODULES.pop()
+def _pop_module() -> None:
+    if _MODULE_STACK:
+        _MODULE_STACK.pop()
