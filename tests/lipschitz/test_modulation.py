@@ -347,7 +347,7 @@ ISOMETRY = {'mode': 'isometry', 'target': 1.0}
     ('build', 'rules', 'message'),
     [
         (mlp, {'head.*': PIN}, "'head.*' matches no dense.*'0', '2', '4'"),
-        (mlp, {'*': PIN, '0': PIN}, "'0' decides for no layer"),
+        (mlp, {'*': PIN, '0': PIN}, "'0' applies to no layer"),
         (nn.ReLU, {'*': PIN}, 'there are none'),
         (mlp, {'0': {'mode': 'squash', 'target': 1.0}}, "mode.*'squash'"),
         (mlp, {'0': {'mode': 'cap', 'target': -1.0}}, 'target: must be positive.*-1.0'),

@@ -1,4 +1,4 @@
-"""The parametrization that keeps one weight's spectral norm at, below or above a target."""
+"""Parametrization that keeps the spectral norm of one weight at, below or above a target."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -22,7 +22,7 @@ from lipfault.lipschitz.modulation.targets import (
     ModulationRule,
     ScheduledTarget,
 )
-from lipfault.lipschitz.norms.exact import exact_triplet, require_finite
+from lipfault.lipschitz.norms.exact import exact_triplet
 from lipfault.lipschitz.norms.krylov import (
     SingularTriplet,
     lanczos,
@@ -30,16 +30,24 @@ from lipfault.lipschitz.norms.krylov import (
     power_step,
     start_vector,
 )
-from lipfault.lipschitz.norms.operators import LinearOperator, linear_operator
+from lipfault.lipschitz.norms.operators import LinearOperator, linear_operator, require_finite
 
 START_STEPS, START_TOLERANCE = 60, 1e-3
+"""Lanczos steps and relative growth of the start; the power iteration refines it in training."""
 
 WeightVersion = tuple[int, int]
 NEVER: WeightVersion = (0, -1)
+"""Equal to no version of a weight, so the first forward pass takes a power iteration."""
 
 
 class NormWithGradient(NamedTuple):
-    """A weight's norm, scalar, and ∂norm/∂weight as two vectors (see `LinearOperator.slope`)."""
+    """Norm σ of a weight and its gradient.
+
+    Args:
+        sigma: Norm, positive scalar.
+        left: Vector; its outer product with `right`, reshaped, is ∂σ/∂weight.
+        right: Vector, see `LinearOperator.weight_gradient`.
+    """
 
     sigma: Tensor
     left: Tensor
@@ -47,28 +55,44 @@ class NormWithGradient(NamedTuple):
 
 
 class Modulation(nn.Module):
-    """Parametrization of one weight: raw weight in, modulated weight out.
+    """Parametrization of one weight: unscaled weight in, modulated weight out.
 
-    In training the norm is an estimate from below by a warm-started power iteration, advanced by
+    In training the norm is an estimate from below by a warm-started power iteration, updated by
     the layer's forward pass only, once per change of the weight; in evaluation it is exact, a pure
     function of the weight. Norms are computed in float32 (float64 for a float64 weight) with
     autocast off.
 
     Args:
-        layer: The layer whose weight it will be registered on.
+        layer: Layer on whose weight the parametrization will be registered.
         rule: Mode and target.
         name: Name of the layer, for error messages.
 
     Raises:
-        LipfaultError: If the weight is empty, NaN or Inf, or zero where a scaling must lift it.
+        LipfaultError: If the weight is empty, NaN or Inf, or zero where a scaling must raise its
+            norm.
+
+    Reference:
+        Miyato et al. 2018, https://arxiv.org/abs/1802.05957;
+        Altinses & Schwung 2026, https://arxiv.org/abs/2603.25103
     """
 
     right: Tensor
 
     def __init__(self, layer: nn.Module, rule: ModulationRule, name: str) -> None:
-        """Set the first target and, where the input size is known, find the singular vectors."""
+        """Set the initial target and, where the input size is known, the singular vectors.
+
+        Args:
+            layer: Layer on whose weight the parametrization will be registered.
+            rule: Mode and target.
+            name: Name of the layer, for error messages.
+
+        Raises:
+            LipfaultError: If the weight is empty, NaN or Inf, or zero where a scaling must raise
+                its norm.
+        """
         super().__init__()
         self.rule, self.name = rule, name
+        # In a tuple, which nn.Module does not register as a submodule.
         self._geometry = (_without_parameters(layer),)
         self._trained: tuple[WeightVersion, NormWithGradient | DenseNorm] | None = None
         self._exact: tuple[WeightVersion, NormWithGradient] | None = None
@@ -82,8 +106,9 @@ class Modulation(nn.Module):
     def _set_first_target(self, zero: Tensor) -> None:
         target = self.rule.target
         if isinstance(target, LearnedTarget):
-            share = (target.first - target.low) / (target.high - target.low)
-            self.logit = nn.Parameter(torch.logit(zero + share))
+            # κ = low + (high − low) · sigmoid(logit)
+            fraction = (target.first - target.low) / (target.high - target.low)
+            self.logit = nn.Parameter(torch.logit(zero + fraction))
         elif isinstance(target, ScheduledTarget):
             self.register_buffer('fixed', zero + target.at(0.0))
         else:
@@ -91,7 +116,7 @@ class Modulation(nn.Module):
 
     @property
     def kappa(self) -> Tensor:
-        """The target κ now, a scalar; differentiable if it is learned."""
+        """Current target κ, a scalar; differentiable if it is learned."""
         if isinstance(self.rule.target, LearnedTarget):
             low, high = self.rule.target.low, self.rule.target.high
             return low + (high - low) * torch.sigmoid(self.logit)
@@ -99,17 +124,30 @@ class Modulation(nn.Module):
         return fixed
 
     def set_progress(self, progress: float) -> None:
-        """Move a scheduled target to where it is after the share `progress` of the training."""
+        """Set a scheduled target to its value at a given progress of the training.
+
+        Args:
+            progress: Fraction of the training that is done, in [0, 1].
+        """
         if isinstance(self.rule.target, ScheduledTarget):
             self.kappa.fill_(self.rule.target.at(progress))
 
     @property
     def initialized(self) -> bool:
-        """Whether the input size is known and with it the norm."""
+        """Whether the input size is known and singular vectors are computed."""
         return self.right.numel() > 0
 
     def initialize(self, weight: Tensor, size: Sequence[int] | None) -> None:
-        """Find the singular vectors to start from, for inputs of this spatial size."""
+        """Compute the singular vectors to start from, by Lanczos.
+
+        Args:
+            weight: Unscaled weight.
+            size: Spatial input size; None for a dense layer.
+
+        Raises:
+            LipfaultError: If the weight is NaN or Inf, or zero where a scaling must raise its norm.
+        """
+        # Buffers made in inference mode could not be updated in training.
         with torch.inference_mode(False), torch.no_grad(), _full_precision(weight):
             operator = self._finite_operator(weight, size)
             start = start_vector(operator.in_shape, operator.weight)
@@ -123,7 +161,15 @@ class Modulation(nn.Module):
             self._trained = (NEVER, _norm_with_gradient(operator, triplet))
 
     def update_norm(self, weight: Tensor) -> None:
-        """Take one power iteration if the weight has changed since the last one."""
+        """Take one power iteration if the weight has changed since the last one.
+
+        Args:
+            weight: Unscaled weight.
+
+        Reference:
+            One iteration per update of the weight: Miyato et al. 2018,
+            https://arxiv.org/abs/1802.05957
+        """
         if self._trained is not None and self._trained[0] == _weight_version(weight):
             return
         with torch.no_grad(), _full_precision(weight):
@@ -134,7 +180,14 @@ class Modulation(nn.Module):
             self._trained = (_weight_version(weight), _norm_with_gradient(operator, triplet))
 
     def norm(self, weight: Tensor) -> NormWithGradient:
-        """Norm of the raw weight: in evaluation exact, in training the last estimate from below."""
+        """Return the norm of the unscaled weight and its gradient.
+
+        Args:
+            weight: Unscaled weight.
+
+        Returns:
+            In evaluation the exact norm, in training the last estimate from below.
+        """
         if not self.training:
             return self.exact_norm(weight)
         if self._trained is None:
@@ -143,7 +196,17 @@ class Modulation(nn.Module):
         return _from_dense_norm(found) if isinstance(found, DenseNorm) else found
 
     def exact_norm(self, weight: Tensor) -> NormWithGradient:
-        """Exact norm of the raw weight; leaves the training's estimate alone."""
+        """Compute the exact norm of the unscaled weight; the training's estimate is kept.
+
+        Args:
+            weight: Unscaled weight.
+
+        Returns:
+            Norm and gradient, in the precision of norms of this weight, cached per version.
+
+        Raises:
+            LipfaultError: If the weight is NaN or Inf, or a convolution's input size is unknown.
+        """
         if self._exact is None or self._exact[0] != _weight_version(weight):
             with torch.inference_mode(False), torch.no_grad(), _full_precision(weight):
                 operator = self._finite_operator(weight.double(), self._input_size())
@@ -157,7 +220,14 @@ class Modulation(nn.Module):
         return self._exact[1]
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The modulated weight."""
+        """Compute the modulated weight.
+
+        Args:
+            weight: Unscaled weight.
+
+        Returns:
+            Weight of the same shape and dtype, differentiable in weight and learned target.
+        """
         if self.rule.mode == 'penalty':
             return weight
         with _full_precision(weight):
@@ -165,15 +235,22 @@ class Modulation(nn.Module):
                 return (self.kappa * isometry(_norm_precision(weight))).to(weight.dtype)
             if self.training and self._is_unscaled(weight):
                 return weight.view_as(weight)
+            # In evaluation the weight may be read inside a torch.func transform.
             scale = scale_by_norm if self.training else scale_by_autograd
             return scale(weight, self.kappa, self.rule.mode, *self.norm(weight))
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
-        """In training W x + b with the modulated W, by scaling the output; `advance` included.
+        """Apply a dense layer in training by scaling its output; includes `update_norm`.
+
+        Args:
+            x: Inputs, (..., inputs).
+            weight: Unscaled weight, (outputs, inputs).
+            bias: (outputs,) or None.
 
         Returns:
-            (..., outputs), or None where the modulated weight must be built: in evaluation, under
-            autocast, in half precision, and on devices where reading a number has to wait.
+            W x + b with the modulated W, (..., outputs), or None where the modulated weight must
+            be built: in evaluation, under autocast, in half precision, and on devices where
+            reading a scalar synchronizes.
         """
         mode = self.rule.mode
         if not self.training or mode not in SCALING or not _can_scale_output(x, weight):
@@ -184,23 +261,25 @@ class Modulation(nn.Module):
         if scale != 1 or mode == 'pin':
             return scaled_linear(x, weight, bias, target, scale, norm)
         y = functional.linear(x, weight, bias)
+        # A gradient of 0 instead of None: DDP waits for every parameter.
         return y if target is None else y + 0.0 * target
 
     def _is_unscaled(self, weight: Tensor) -> bool:
-        """Whether the scale is the constant 1, where knowing so does not wait for a device."""
+        """Whether the scale is the constant 1, if that is known without synchronizing a device."""
         mode, kappa = self.rule.mode, self.kappa
         if mode == 'pin' or weight.device.type != 'cpu' or kappa.requires_grad:
             return False
         return scaling_factor_float(mode, self.norm(weight).sigma.item(), kappa.item()) == 1
 
     def _dense_norm(self, weight: Tensor) -> DenseNorm:
-        """What `advance` finds for a matrix."""
+        """Return the norm of a matrix as of `update_norm`, with fewer operations."""
         key = _weight_version(weight)
         if self._trained is None or self._trained[0] != key:
             found = dense_norm(weight.detach(), self.right.to(weight.dtype))
             if found is None:
                 self.update_norm(weight)
             else:
+                # Past nn.Module.__setattr__, which costs as much as an operation.
                 self._buffers['right'], self._trained = found.right, (key, found)
                 return found
         trained = cast(tuple[WeightVersion, NormWithGradient | DenseNorm], self._trained)[1]
@@ -209,22 +288,47 @@ class Modulation(nn.Module):
         return DenseNorm(trained.sigma.item(), trained.left[None], trained.right[None], 1.0)
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        """Raw weight that an assignment to the layer's weight sets."""
+        """Return the unscaled weight that an assignment to the layer's weight sets.
+
+        Args:
+            weight: Assigned weight.
+
+        Returns:
+            Weight to store, of the same shape.
+        """
         if self.rule.mode == 'isometry':
             return isometry(_norm_precision(weight.detach())).to(weight.dtype)
         return weight
 
     def excess(self, weight: Tensor) -> Tensor:
-        """How far the norm is on the wrong side of κ, at least 0; differentiable."""
+        """Compute by how much the norm violates the target, for the penalty.
+
+        Args:
+            weight: Unscaled weight.
+
+        Returns:
+            relu(σ − κ), or relu(κ − σ) for side `below`; scalar, differentiable.
+        """
         side = 1.0 if self.rule.side == 'above' else -1.0
         with _full_precision(weight):
-            spectrum = self.norm(weight)
-            flat = _norm_precision(weight).reshape(len(spectrum.left), len(spectrum.right))
-            sigma = spectrum.left @ flat @ spectrum.right
+            norm = self.norm(weight)
+            flat = _norm_precision(weight).reshape(len(norm.left), len(norm.right))
+            # σ as a function of the weight, for its gradient.
+            sigma = norm.left @ flat @ norm.right
             return torch.relu(side * (sigma - self.kappa))
 
     def train(self, mode: bool = True) -> Self:
-        """Forget the exact norm, so that weights exchanged behind autograd's back count."""
+        """Set the mode and drop the cached exact norm.
+
+        Weights that were replaced through `.data` have no new version; `eval()` then recomputes
+        their norm.
+
+        Args:
+            mode: Whether to set training mode.
+
+        Returns:
+            The parametrization itself.
+        """
         self._exact = None
         return super().train(mode)
 
@@ -240,7 +344,7 @@ class Modulation(nn.Module):
         return linear_operator(self._geometry[0], self._input_size(), weight)
 
     def _finite_operator(self, weight: Tensor, size: Sequence[int] | None) -> LinearOperator:
-        """Operator of a weight that is known to be finite; errors name the layer."""
+        """Return the operator of a finite weight; errors name the layer."""
         try:
             require_finite(weight)
             return linear_operator(self._geometry[0], size, _norm_precision(weight.detach()))
@@ -248,7 +352,7 @@ class Modulation(nn.Module):
             raise LipfaultError(f'layer {self.name!r}: {error}') from error
 
     def _estimate(self, weight: Tensor) -> NormWithGradient:
-        """The norm that the stored singular vector gives; it is not changed."""
+        """Estimate the norm by the stored singular vector, which is not changed."""
         with torch.no_grad():
             operator = self._operator(_norm_precision(weight.detach()))
             right, _ = normalize(self.right.to(operator.weight.dtype))
@@ -261,7 +365,7 @@ class Modulation(nn.Module):
         prefix: str,
         *args: Any,  # noqa: ANN401
     ) -> None:
-        """Take over the shape of the singular vector, which follows the input size."""
+        """Adopt the shape of the saved singular vector, which depends on the input size."""
         saved = state_dict.get(prefix + 'right')
         if saved is not None and saved.shape != self.right.shape:
             self.right = self.right.new_empty(saved.shape)
@@ -269,14 +373,14 @@ class Modulation(nn.Module):
         self._trained = self._exact = None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Follow the layer to another device, but keep full precision."""
+        """Move to the layer's device, but keep full precision: `half()` converts the layer only."""
         self._trained = self._exact = None
         moved = super()._apply(lambda t: t.to(fn(t).device), recurse)  # type: ignore[no-untyped-call]
         return cast(Self, moved)
 
 
 def _norm_precision(weight: Tensor) -> Tensor:
-    """The weight in the precision that norms are computed in."""
+    """Return the weight in the precision in which norms are computed."""
     return weight if weight.dtype == torch.float64 else weight.float()
 
 
@@ -288,7 +392,7 @@ def _full_precision(weight: Tensor) -> AbstractContextManager[object]:
 
 
 def _without_parameters(layer: nn.Module) -> nn.Module:
-    """A layer of the same geometry without weight, buffers and hooks; never a submodule."""
+    """Return a layer of the same geometry without parameters, buffers and hooks."""
     bare = nn.Module.__new__(type(layer))
     bare.__dict__.update(layer.__dict__)
     for name, value in layer.__dict__.items():
@@ -300,6 +404,7 @@ def _without_parameters(layer: nn.Module) -> nn.Module:
 def _norm_with_gradient(operator: LinearOperator, triplet: SingularTriplet) -> NormWithGradient:
     left, right = operator.weight_gradient(triplet.left, triplet.right)
     sigma = triplet.sigma[0]
+    # κ/σ stays finite for a weight of zero.
     return NormWithGradient(sigma.clamp_min(torch.finfo(sigma.dtype).tiny ** 0.5), left, right)
 
 
@@ -309,11 +414,11 @@ def _from_dense_norm(norm: DenseNorm) -> NormWithGradient:
 
 
 def _can_scale_output(x: Tensor, weight: Tensor) -> bool:
-    """Whether input and weight are in CPU memory, in one and the same full precision."""
+    """Whether input and weight are in CPU memory and of the same full precision."""
     wide = weight.dtype in (torch.float32, torch.float64) and x.dtype == weight.dtype
     return wide and weight.device.type == 'cpu' and not torch.is_autocast_enabled('cpu')
 
 
 def _weight_version(weight: Tensor) -> WeightVersion:
-    """Changes whenever the weight is replaced or changed in place."""
+    """Return a key that changes whenever the weight is replaced or changed in place."""
     return weight.data_ptr(), 0 if weight.is_inference() else weight._version

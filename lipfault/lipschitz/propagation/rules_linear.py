@@ -1,8 +1,7 @@
-"""Rules for affine operations: dense and convolutional layers, pooling, means, padding."""
+"""Propagation rules of dense and convolutional layers, padding and matrix products."""
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,31 +17,33 @@ from lipfault.lipschitz.norms.operators import (
 )
 from lipfault.lipschitz.propagation.bounded_tensor import (
     BoundedTensor,
+    Function,
     Sensitivity,
     largest_semiaxis,
     rule,
 )
+from lipfault.lipschitz.propagation.intervals import WeightMap, linear_interval
 from lipfault.lipschitz.propagation.rules_shape import flat_indices, gather
 
-SPREAD = 2048
-"""Up to this many outputs a dense layer keeps the ellipsoid of its change."""
+ELLIPSOID_LIMIT = 2048
+"""Up to this many outputs a dense layer keeps shape matrices: 32 MiB each in float64."""
 
 
 @rule('linear', single_operand=True)
 def _linear(
-    func: Callable[..., Any], reach: BoundedTensor, weight: Tensor, bias: Tensor | None = None
+    func: Function, operand: BoundedTensor, weight: Tensor, bias: Tensor | None = None
 ) -> BoundedTensor:
-    """W x + b: exact on ellipsoids, P ↦ W P Wᵀ."""
-    weight = _plain(weight).double()
+    """Bound W x + b: exact on ellipsoids, P ↦ W P Wᵀ."""
+    weight = _constant_weight(weight)
     norm = certify_matrix(weight)
-    change = reach.sensitivity.scaled_gains(norm)
-    if reach.ndim == 2 and len(reach) == 1 and len(weight) <= SPREAD:
-        change = _ellipsoids_through(reach.sensitivity, weight, change)
-    low, high = _interval(
-        reach, lambda x, signs: func(x, signs(weight)), None if bias is None else bias.double()
+    sensitivity = operand.sensitivity.scaled_gains(norm)
+    if operand.ndim == 2 and len(operand) == 1 and len(weight) <= ELLIPSOID_LIMIT:
+        sensitivity = _ellipsoids_through(operand.sensitivity, weight, sensitivity)
+    low, high = linear_interval(
+        operand, lambda x, of: func(x, of(weight)), None if bias is None else bias.double()
     )
-    shape = torch.Size((*reach.shape[:-1], len(weight)))
-    return BoundedTensor.build(shape, low, high, change)
+    shape = torch.Size((*operand.shape[:-1], len(weight)))
+    return BoundedTensor.build(shape, low, high, sensitivity)
 
 
 def _ellipsoids_through(before: Sensitivity, weight: Tensor, after: Sensitivity) -> Sensitivity:
@@ -50,16 +51,45 @@ def _ellipsoids_through(before: Sensitivity, weight: Tensor, after: Sensitivity)
         if gain == 0 or not math.isfinite(gain):
             continue
         ellipsoid = before.ellipsoids.get(source)
-        moved = gain**2 * weight @ weight.T if ellipsoid is None else weight @ ellipsoid @ weight.T
-        after.ellipsoids[source] = moved
-        after.gains[source] = min(after.gains[source], largest_semiaxis(moved))
+        # A gain alone is the ball gain² I.
+        mapped = gain**2 * weight @ weight.T if ellipsoid is None else weight @ ellipsoid @ weight.T
+        after.ellipsoids[source] = mapped
+        after.gains[source] = min(after.gains[source], largest_semiaxis(mapped))
     return after
+
+
+class _Arguments(NamedTuple):
+    """Arguments of a convolution in canonical form.
+
+    Args:
+        weight: Weight in float64.
+        stride: Step per spatial axis.
+        padding: Zeros on either side per spatial axis.
+        dilation: Spacing of the taps per spatial axis.
+    """
+
+    weight: Tensor
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+    @classmethod
+    def parse(cls, weight: Tensor, stride: Any, padding: Any, dilation: Any) -> '_Arguments':  # noqa: ANN401
+        weight = _constant_weight(weight)
+        if isinstance(padding, str):
+            raise LipfaultError(f'convolution with padding={padding!r} has no rule; give numbers')
+        axes = weight.ndim - 2
+        return cls(weight, *(_per_axis(v, axes) for v in (stride, padding, dilation)))
+
+    def geometry(self, groups: int) -> Geometry:
+        pads = tuple((p, p) for p in self.padding)
+        return Geometry(self.stride, self.dilation, groups, pads, 'zeros')
 
 
 @rule('conv1d', 'conv2d', 'conv3d', single_operand=True)
 def _convolution(
-    func: Callable[..., Any],
-    reach: BoundedTensor,
+    func: Function,
+    operand: BoundedTensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: Any = 1,  # noqa: ANN401
@@ -67,27 +97,28 @@ def _convolution(
     dilation: Any = 1,  # noqa: ANN401
     groups: int = 1,
 ) -> BoundedTensor:
-    weight = _plain(weight).double()
-    axes = weight.ndim - 2
-    stride, dilation = _tuple(stride, axes), _tuple(dilation, axes)
-    if isinstance(padding, str):
-        raise LipfaultError(f'convolution with padding={padding!r} has no rule; give numbers')
-    pads = tuple((p, p) for p in _tuple(padding, axes))
-    inner, mode = reach, 'zeros'
-    if 'unpadded' in reach.tags and not any(p for pair in pads for p in pair):
-        inner, pads, mode = reach.tags['unpadded']
-    geometry = Geometry(stride, dilation, groups, pads, mode)
-    operator = ConvolutionOperator(weight, geometry, inner.shape[2:])
-    call = (stride, _tuple(padding, axes), dilation, groups)
-    return _bounded_output(
-        operator, inner, reach, lambda x, signs: func(x, signs(weight), None, *call), bias
-    )
+    given = _Arguments.parse(weight, stride, padding, dilation)
+    inner, geometry = operand, given.geometry(groups)
+    # Padding before a convolution without any belongs to its operator, whose norm is smaller
+    # than the product of both (padding_mode other than zeros is computed this way by torch).
+    if 'unpadded' in operand.tags and not any(given.padding):
+        inner, pads, mode = operand.tags['unpadded']
+        geometry = Geometry(given.stride, given.dilation, groups, pads, mode)
+    operator = ConvolutionOperator(given.weight, geometry, inner.shape[2:])
+
+    def apply(x: Tensor, of: WeightMap) -> Tensor:
+        call = (given.stride, given.padding, given.dilation, groups)
+        convolved: Tensor = func(x, of(given.weight), None, *call)
+        return convolved
+
+    low, high = linear_interval(operand, apply, _bias_column(bias, operand))
+    return _operator_output(operator, operand, inner.sensitivity, low, high)
 
 
 @rule('conv_transpose1d', 'conv_transpose2d', 'conv_transpose3d', single_operand=True)
-def _transposed(
-    func: Callable[..., Any],
-    reach: BoundedTensor,
+def _transposed_convolution(
+    func: Function,
+    operand: BoundedTensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: Any = 1,  # noqa: ANN401
@@ -96,53 +127,42 @@ def _transposed(
     groups: int = 1,
     dilation: Any = 1,  # noqa: ANN401
 ) -> BoundedTensor:
-    weight = _plain(weight).double()
-    axes = weight.ndim - 2
-    stride, dilation = _tuple(stride, axes), _tuple(dilation, axes)
-    pads = tuple((p, p) for p in _tuple(padding, axes))
-    call = (stride, _tuple(padding, axes), _tuple(output_padding, axes), groups, dilation)
-    sample = func(torch.zeros(reach.shape, dtype=torch.float64), weight, None, *call)
-    inner = ConvolutionOperator(
-        weight, Geometry(stride, dilation, groups, pads, 'zeros'), sample.shape[2:]
-    )
-    operator = TransposedOperator(inner, reach.shape[2:])
-    return _bounded_output(
-        operator, reach, reach, lambda x, signs: func(x, signs(weight), None, *call), bias
-    )
+    given = _Arguments.parse(weight, stride, padding, dilation)
+    extra = _per_axis(output_padding, given.weight.ndim - 2)
+
+    def apply(x: Tensor, of: WeightMap) -> Tensor:
+        call = (given.stride, given.padding, extra, groups, given.dilation)
+        convolved: Tensor = func(x, of(given.weight), None, *call)
+        return convolved
+
+    zeros = torch.zeros(operand.shape, dtype=torch.float64)
+    size = apply(zeros, lambda w: w).shape[2:]
+    inner = ConvolutionOperator(given.weight, given.geometry(groups), size)
+    operator = TransposedOperator(inner, operand.shape[2:])
+    low, high = linear_interval(operand, apply, _bias_column(bias, operand))
+    return _operator_output(operator, operand, operand.sensitivity, low, high)
 
 
-def _bounded_output(
+def _bias_column(bias: Tensor | None, operand: BoundedTensor) -> Tensor | None:
+    """Shape a bias (channel,) to (channel, 1, ...) in float64."""
+    return None if bias is None else bias.double().reshape(-1, *[1] * (operand.ndim - 2))
+
+
+def _operator_output(
     operator: LinearOperator,
-    source: BoundedTensor,
-    reach: BoundedTensor,
-    apply: Callable[..., Tensor],
-    bias: Tensor | None,
+    operand: BoundedTensor,
+    before: Sensitivity,
+    low: Tensor | None,
+    high: Tensor | None,
 ) -> BoundedTensor:
-    column = None if bias is None else bias.double().reshape(-1, *[1] * (reach.ndim - 2))
-    low, high = _interval(reach, apply, column)
-    shape = torch.Size((len(reach), *operator.out_shape))
-    return BoundedTensor.build(
-        shape, low, high, source.sensitivity.scaled_gains(certify_operator(operator))
-    )
-
-
-def _interval(
-    reach: BoundedTensor, apply: Callable[..., Tensor], bias: Tensor | None
-) -> tuple[Tensor | None, Tensor | None]:
-    """Interval after a linear map: its absolute values act on the radius."""
-    if reach.low is None or reach.high is None:
-        return None, None
-    middle = apply((reach.low + reach.high) / 2, lambda w: w)
-    radius = apply((reach.high - reach.low) / 2, torch.Tensor.abs)
-    if bias is not None:
-        middle = middle + bias
-    return middle - radius, middle + radius
+    shape = torch.Size((len(operand), *operator.out_shape))
+    return BoundedTensor.build(shape, low, high, before.scaled_gains(certify_operator(operator)))
 
 
 @rule('pad')
 def _pad(
-    func: Callable[..., Any],
-    reach: BoundedTensor,
+    func: Function,
+    operand: BoundedTensor,
     pad: Any,  # noqa: ANN401
     mode: str = 'constant',
     value: float | None = None,
@@ -150,42 +170,44 @@ def _pad(
     """Zero padding keeps the gain; repeated values raise it, unless a convolution follows."""
     if value:
         raise LipfaultError(f'padding with the constant {value} has no rule; only 0 has')
-    padded = gather(reach, func(flat_indices(reach), pad, mode).long() - 1)
+    padded = gather(operand, func(flat_indices(operand), pad, mode).long() - 1)
     pairs = tuple((int(pad[i]), int(pad[i + 1])) for i in range(0, len(pad), 2))[::-1]
-    if len(pairs) == reach.ndim - 2:
+    # All spatial axes are padded: a convolution that follows can take the padding over.
+    if len(pairs) == operand.ndim - 2:
         mode = 'zeros' if mode == 'constant' else mode
-        padded.tags = {'unpadded': (reach, pairs, mode)}
+        padded.tags = {'unpadded': (operand, pairs, mode)}
     return padded
 
 
 @rule('matmul', '__matmul__', 'mm', '__rmatmul__')
-def _matmul(func: Callable[..., Any], a: Any, b: Any) -> BoundedTensor:  # noqa: ANN401
-    """Product with a constant matrix."""
+def _matmul(func: Function, a: Any, b: Any) -> BoundedTensor:  # noqa: ANN401
+    """Bound the product with a constant matrix.
+
+    Products of two changing matrices are refused: dot-product attention has no finite global
+    Lipschitz constant (Kim et al. 2021, https://arxiv.org/abs/2006.04710).
+    """
     if func.__name__ == '__rmatmul__':
         a, b = b, a
     if isinstance(a, BoundedTensor) and not isinstance(b, BoundedTensor) and b.ndim == 2:
         product: BoundedTensor = _linear(functional.linear, a, b.T)
         return product
-    if (
-        isinstance(b, BoundedTensor)
-        and not isinstance(a, BoundedTensor)
-        and a.ndim == 2
-        and b.ndim >= 2
-    ):
+    if not isinstance(a, BoundedTensor) and a.ndim == 2 and b.ndim >= 2:
         factor = certify_matrix(a.double())
-        low, high = _interval(b, lambda x, signs: signs(a.double()) @ x, None)
+        low, high = linear_interval(b, lambda x, of: of(a.double()) @ x, None)
         shape = torch.Size((*b.shape[:-2], len(a), b.shape[-1]))
         return BoundedTensor.build(shape, low, high, b.sensitivity.scaled_gains(factor))
     raise LipfaultError('matmul has a rule for one matrix that does not change with the input')
 
 
-def _plain(weight: Tensor) -> Tensor:
+def _constant_weight(weight: Tensor) -> Tensor:
+    """Return a weight in float64; refuse one that depends on the input (a hypernetwork)."""
     if isinstance(weight, BoundedTensor):
         raise LipfaultError('a weight that changes with the input has no rule')
-    return weight.detach()
+    return weight.detach().double()
 
 
-def _tuple(value: Any, axes: int) -> tuple[int, ...]:  # noqa: ANN401
+def _per_axis(value: Any, axes: int) -> tuple[int, ...]:  # noqa: ANN401
+    """Expand a number or a sequence of one number to all spatial axes, as torch does."""
     if isinstance(value, int):
         return (value,) * axes
     values = tuple(int(v) for v in value)
