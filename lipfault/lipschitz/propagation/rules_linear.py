@@ -59,31 +59,43 @@ def _ellipsoids_through(before: Sensitivity, weight: Tensor, after: Sensitivity)
 
 
 class _Arguments(NamedTuple):
-    """Arguments of a convolution in canonical form.
+    """Arguments of a convolution in canonical form, one number per spatial axis.
 
     Args:
         weight: Weight in float64.
-        stride: Step per spatial axis.
-        padding: Zeros on either side per spatial axis.
-        dilation: Spacing of the taps per spatial axis.
+        stride: Step.
+        padding: Zeros on either side.
+        dilation: Spacing of the taps.
+        output_padding: Entries added to one side of the output of a transposed convolution.
+        groups: Number of channel groups.
     """
 
     weight: Tensor
     stride: tuple[int, ...]
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
+    output_padding: tuple[int, ...]
+    groups: int
 
     @classmethod
-    def parse(cls, weight: Tensor, stride: Any, padding: Any, dilation: Any) -> '_Arguments':  # noqa: ANN401
+    def parse(
+        cls, weight: Tensor, names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> '_Arguments':
+        """Parse the arguments that follow weight and bias, positional ones by their names."""
         weight = _constant_weight(weight)
-        if isinstance(padding, str):
-            raise LipfaultError(f'convolution with padding={padding!r} has no rule; give numbers')
+        given = dict(zip(names, args, strict=False)) | kwargs
+        if isinstance(given.get('padding'), str):
+            raise LipfaultError(
+                f'convolution with padding={given["padding"]!r} has no rule; give numbers'
+            )
         axes = weight.ndim - 2
-        return cls(weight, *(_per_axis(v, axes) for v in (stride, padding, dilation)))
+        stride, dilation = (_per_axis(given.get(n, 1), axes) for n in ('stride', 'dilation'))
+        padding, extra = (_per_axis(given.get(n, 0), axes) for n in ('padding', 'output_padding'))
+        return cls(weight, stride, padding, dilation, extra, given.get('groups', 1))
 
-    def geometry(self, groups: int) -> Geometry:
+    def geometry(self) -> Geometry:
         pads = tuple((p, p) for p in self.padding)
-        return Geometry(self.stride, self.dilation, groups, pads, 'zeros')
+        return Geometry(self.stride, self.dilation, self.groups, pads, 'zeros')
 
 
 @rule('conv1d', 'conv2d', 'conv3d', single_operand=True)
@@ -92,22 +104,22 @@ def _convolution(
     operand: BoundedTensor,
     weight: Tensor,
     bias: Tensor | None = None,
-    stride: Any = 1,  # noqa: ANN401
-    padding: Any = 0,  # noqa: ANN401
-    dilation: Any = 1,  # noqa: ANN401
-    groups: int = 1,
+    *args: Any,  # noqa: ANN401
+    **kwargs: Any,  # noqa: ANN401
 ) -> BoundedTensor:
-    given = _Arguments.parse(weight, stride, padding, dilation)
-    inner, geometry = operand, given.geometry(groups)
+    """Bound by the certified norm of the operator at this input size."""
+    names = ('stride', 'padding', 'dilation', 'groups')
+    given = _Arguments.parse(weight, names, args, kwargs)
+    inner, geometry = operand, given.geometry()
     # Padding before a convolution without any belongs to its operator, whose norm is smaller
-    # than the product of both (padding_mode other than zeros is computed this way by torch).
+    # than the product of both (torch computes padding modes other than zeros this way).
     if 'unpadded' in operand.tags and not any(given.padding):
         inner, pads, mode = operand.tags['unpadded']
-        geometry = Geometry(given.stride, given.dilation, groups, pads, mode)
+        geometry = Geometry(given.stride, given.dilation, given.groups, pads, mode)
     operator = ConvolutionOperator(given.weight, geometry, inner.shape[2:])
 
     def apply(x: Tensor, of: WeightMap) -> Tensor:
-        call = (given.stride, given.padding, given.dilation, groups)
+        call = (given.stride, given.padding, given.dilation, given.groups)
         convolved: Tensor = func(x, of(given.weight), None, *call)
         return convolved
 
@@ -121,23 +133,21 @@ def _transposed_convolution(
     operand: BoundedTensor,
     weight: Tensor,
     bias: Tensor | None = None,
-    stride: Any = 1,  # noqa: ANN401
-    padding: Any = 0,  # noqa: ANN401
-    output_padding: Any = 0,  # noqa: ANN401
-    groups: int = 1,
-    dilation: Any = 1,  # noqa: ANN401
+    *args: Any,  # noqa: ANN401
+    **kwargs: Any,  # noqa: ANN401
 ) -> BoundedTensor:
-    given = _Arguments.parse(weight, stride, padding, dilation)
-    extra = _per_axis(output_padding, given.weight.ndim - 2)
+    """Bound by the certified norm of the convolution whose adjoint the layer is."""
+    names = ('stride', 'padding', 'output_padding', 'groups', 'dilation')
+    given = _Arguments.parse(weight, names, args, kwargs)
 
     def apply(x: Tensor, of: WeightMap) -> Tensor:
-        call = (given.stride, given.padding, extra, groups, given.dilation)
+        call = (given.stride, given.padding, given.output_padding, given.groups, given.dilation)
         convolved: Tensor = func(x, of(given.weight), None, *call)
         return convolved
 
     zeros = torch.zeros(operand.shape, dtype=torch.float64)
     size = apply(zeros, lambda w: w).shape[2:]
-    inner = ConvolutionOperator(given.weight, given.geometry(groups), size)
+    inner = ConvolutionOperator(given.weight, given.geometry(), size)
     operator = TransposedOperator(inner, operand.shape[2:])
     low, high = linear_interval(operand, apply, _bias_column(bias, operand))
     return _operator_output(operator, operand, operand.sensitivity, low, high)
