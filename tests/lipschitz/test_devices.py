@@ -1,6 +1,6 @@
-"""The tools allocate on the device of what they are given, and name it.
+"""The tools allocate on the device of their arguments, and name it.
 
-The default device stands for another one: what is allocated without a device lies on `meta`, and
+The default device stands for another one: a tensor allocated without a device lies on `meta`, and
 does not mix with weights and inputs on the CPU.
 """
 

@@ -1,4 +1,4 @@
-"""Jacobian tools and criteria against the explicit Jacobian (THEORY 9.4, 9.5)."""
+"""Jacobian tools and criteria against the explicit Jacobian (docs/theory.md, section 10)."""
 
 import math
 import re
@@ -41,7 +41,7 @@ def convolutional() -> nn.Module:
 
 
 class Attention(nn.Module):
-    """Three tokens of four numbers that attend to each other."""
+    """Self-attention over three tokens of four features."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ def test_fewer_outputs_than_support_have_no_smallest_gain():
 
 @pytest.mark.parametrize('outputs', [5, 40])
 def test_isotropic_faults_on_a_default_dense_layer(outputs):
-    """THEORY 3: E g² = p / (3 n) before the activation."""
+    """docs/theory.md, section 3: E g² = p / (3 n) before the activation."""
     inputs, draws = 30, []
     for _ in range(2000):
         weight = nn.Linear(inputs, outputs).weight.detach()
@@ -147,7 +147,7 @@ def test_isotropic_faults_on_a_default_dense_layer(outputs):
 
 
 def test_isotropic_faults_on_a_support():
-    """THEORY 2: E g² = ‖J P_S‖_F² / |S|."""
+    """docs/theory.md, section 2: E g² = ‖J P_S‖_F² / |S|."""
     weight = torch.randn(8, 12).double()
     columns = slice(2, 7)
     fault = torch.zeros(20000, 12).double()
@@ -160,12 +160,12 @@ def test_isotropic_faults_on_a_support():
 
 
 @pytest.mark.parametrize(
-    ('scale', 'word'), [(0.9, 'attenuates'), (1.2, 'amplifies'), (1.0, 'depends')]
+    ('scale', 'effect'), [(0.9, 'attenuates'), (1.2, 'amplifies'), (1.0, 'depends')]
 )
-def test_verdicts_of_both_criteria_agree_on_a_linear_map(scale, word):
+def test_both_criteria_agree_on_a_linear_map(scale, effect):
     layer = nn.Linear(4, 6, bias=False).double()
-    nn.init.orthogonal_(layer.weight, gain=scale if word != 'depends' else 1.0)
-    if word == 'depends':
+    nn.init.orthogonal_(layer.weight, gain=scale if effect != 'depends' else 1.0)
+    if effect == 'depends':
         with torch.no_grad():
             layer.weight[:, 0] *= 2
             layer.weight[:, 1] *= 0.5
@@ -173,14 +173,14 @@ def test_verdicts_of_both_criteria_agree_on_a_linear_map(scale, word):
     result = lipschitz_criterion(layer, Sector(1, 1), supports)['camera']
     masks = {'camera': torch.tensor([1, 1, 0, 0])}
     local = jacobian_criterion(layer, torch.zeros(3, 4).double(), masks)['camera']
-    assert result.effect == local.effect == word
+    assert result.effect == local.effect == effect
     assert result.largest == pytest.approx(local.largest, rel=1e-3)
-    if word == 'amplifies':
+    if effect == 'amplifies':
         assert result.smallest == pytest.approx(local.smallest, rel=1e-3)
     assert local.mean == pytest.approx(result.mean, rel=0.2)
 
 
-def test_verdict_is_per_modality():
+def test_criterion_is_per_modality():
     layer = nn.Linear(4, 4)
     with torch.no_grad():
         layer.weight.copy_(torch.diag(torch.tensor([0.1, 0.1, 9.0, 9.0])))
@@ -188,9 +188,9 @@ def test_verdict_is_per_modality():
     assert [v.effect for v in results.values()] == ['attenuates', 'depends']
 
 
-@pytest.mark.parametrize(('range_', 'word'), [((0.9, 0), 'attenuates'), ((9, 1.1), 'amplifies')])
-def test_words(range_, word):
-    assert classify_gains(*range_) == word
+@pytest.mark.parametrize(('range_', 'effect'), [((0.9, 0), 'attenuates'), ((9, 1.1), 'amplifies')])
+def test_classified_gains(range_, effect):
+    assert classify_gains(*range_) == effect
 
 
 @pytest.mark.parametrize('x', [torch.zeros(0, 3), torch.zeros(3)])

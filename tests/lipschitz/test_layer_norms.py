@@ -1,4 +1,4 @@
-"""Norms of all layers at once, followed over training, and their product."""
+"""Norms of all layers, tracked over training, and their product."""
 
 import pytest
 import torch
@@ -83,7 +83,7 @@ def test_an_empty_layer_is_named():
         estimate_norms(torch.zeros(2, 3, 0))
 
 
-def test_a_layer_that_stands_twice_counts_twice():
+def test_a_layer_registered_twice_counts_twice():
     layer, other = nn.Linear(4, 4), nn.Linear(4, 4)
     net = nn.Sequential(layer, nn.ReLU(), nn.Sequential(other, layer))
     norms = NormTracker().norms(net)

@@ -1,4 +1,4 @@
-"""The optimized bound of dense networks: above every Jacobian, far below the product."""
+"""LipSDP bound of dense networks: above every Jacobian, far below the product of norms."""
 
 import pytest
 import torch

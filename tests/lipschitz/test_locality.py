@@ -1,4 +1,7 @@
-"""A convolution keeps a fault where it is, exactly; a dense layer does not (THEORY 9.3)."""
+"""A convolution keeps a fault at its positions, exactly; a dense layer does not.
+
+docs/theory.md, sections 3 and 10.
+"""
 
 import pytest
 import torch
@@ -40,16 +43,16 @@ def test_change_is_exactly_zero_outside_the_receptive_field(layer, first, last, 
     assert locality_metrics(change, inside).locality == 1.0
 
 
-def test_dense_layer_smears_what_a_convolution_keeps():
+def test_dense_layer_spreads_a_change_that_a_convolution_localizes():
     x, fault = torch.randn(50, 1, 40), torch.zeros(50, 1, 40)
     fault[:, :, 20] = 1.0
     conv = nn.Conv1d(1, 1, 3, padding=1)
     dense = nn.Linear(40, 40)
     with torch.no_grad():
-        kept = locality_metrics(conv(x + fault) - conv(x))
-        smeared = locality_metrics(dense(x + fault) - dense(x))
-    assert kept.participation < 0.1 < 0.4 < smeared.participation
-    assert kept.contrast > 3 * smeared.contrast
+        localized = locality_metrics(conv(x + fault) - conv(x))
+        spread = locality_metrics(dense(x + fault) - dense(x))
+    assert localized.participation < 0.1 < 0.4 < spread.participation
+    assert localized.contrast > 3 * spread.contrast
 
 
 @pytest.mark.parametrize(
@@ -57,10 +60,10 @@ def test_dense_layer_smears_what_a_convolution_keeps():
     [([1.0, 1.0, -1.0, 1.0], 1.0, 1.0), ([0.0, 3.0, 0.0, 0.0], 0.25, 4.0)],
 )
 def test_known_values(change, participation, contrast):
-    spread = locality_metrics(torch.tensor([change, [0.0] * 4]))
-    assert spread.participation == pytest.approx(participation)
-    assert spread.contrast == pytest.approx(contrast)
-    assert spread.samples == 1
+    metrics = locality_metrics(torch.tensor([change, [0.0] * 4]))
+    assert metrics.participation == pytest.approx(participation)
+    assert metrics.contrast == pytest.approx(contrast)
+    assert metrics.samples == 1
 
 
 def test_locality_counts_energy_outside():
@@ -73,7 +76,7 @@ def test_no_change_is_an_error():
         locality_metrics(torch.zeros(2, 3))
 
 
-def test_image_fault_stays_at_its_place_through_strides():
+def test_image_fault_keeps_its_position_through_strides():
     net = nn.Sequential(
         nn.Conv2d(1, 3, 3, stride=2, padding=1), nn.GELU(), nn.Conv2d(3, 4, 3, stride=2, padding=1)
     )

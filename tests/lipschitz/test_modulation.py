@@ -1,4 +1,4 @@
-"""ModulatedLayer layers: the norms they promise, and that observing never changes training."""
+"""Modulated layers: their norms, and that observers never change training."""
 
 import copy
 
@@ -43,13 +43,13 @@ def norm_of(layer: nn.Module, size: tuple[int, ...] | None = None) -> float:
         return float(torch.linalg.matrix_norm(matrix, 2))
 
 
-def train(net: nn.Module, x: Tensor, steps: int = 5, look=lambda net: None) -> None:
+def train(net: nn.Module, x: Tensor, steps: int = 5, observe=lambda net: None) -> None:
     optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
     for _ in range(steps):
         optimizer.zero_grad()
         (net(x).square().mean() + penalty(net)).backward()
         optimizer.step()
-        look(net)
+        observe(net)
 
 
 def expected(mode: str, norm: float, target: float) -> float:
@@ -141,8 +141,8 @@ def test_two_forwards_in_one_step_take_one_power_iteration():
         assert torch.equal(entry.modulation.right, vector)
 
 
-def look(net: nn.Module) -> None:
-    """Everything that an observer may do."""
+def observe(net: nn.Module) -> None:
+    """Everything that an observer may read or call."""
     for entry in modulated(net):
         _ = entry.layer.weight.sum()
     modulation_report(net)
@@ -161,7 +161,7 @@ def test_observing_leaves_training_alone(mode):
     nets.append(copy.deepcopy(nets[0]))
     x = torch.randn(16, 6)
     train(nets[0], x)
-    train(nets[1], x, look=look)
+    train(nets[1], x, observe=observe)
     for (name, a), b in zip(
         nets[0].state_dict().items(), nets[1].state_dict().values(), strict=True
     ):
@@ -364,7 +364,7 @@ ISOMETRY = {'mode': 'isometry', 'target': 1.0}
         (lambda: nn.MultiheadAttention(4, 2), {'*': PIN}, "'out_proj': attention"),
     ],
 )
-def test_mistakes_are_named(build, rules, message):
+def test_error_messages(build, rules, message):
     with pytest.raises(LipfaultError, match=message):
         modulate(build(), rules)
 

@@ -1,4 +1,4 @@
-"""ModulatedLayer layers on two ranks."""
+"""Modulated layers on two ranks."""
 
 import os
 

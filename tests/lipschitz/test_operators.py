@@ -1,4 +1,7 @@
-"""Layers as operators, against the layers themselves and their explicit matrices (THEORY 9.2)."""
+"""Layers as operators, against the layers and their explicit matrices.
+
+docs/theory.md, section 10.
+"""
 
 import itertools
 
@@ -115,7 +118,7 @@ def test_dense_estimate_and_certificate_on_random_shapes(seed):
         (nn.Conv1d(1, 1, 5), (3,), 'smaller than the kernel'),
     ],
 )
-def test_mistakes_are_named(layer, size, message):
+def test_error_messages(layer, size, message):
     with pytest.raises(LipfaultError, match=message):
         linear_operator(layer, size)
 

@@ -102,7 +102,7 @@ class _ScaledLinear(torch.autograd.Function):
     ) -> Tensor:
         ctx.scaling = scaling
         ctx.save_for_backward(x, weight)
-        # Without bias addmm still wants a summand that broadcasts: with beta=0 it is not read.
+        # Without bias addmm still needs a summand that broadcasts: with beta=0 it is not read.
         summand, beta = (scaling[1].left, 0) if bias is None else (bias, 1)
         if x.ndim == 2:
             return torch.addmm(summand, x, weight.t(), beta=beta, alpha=scaling[0])
