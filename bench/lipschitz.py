@@ -1,7 +1,7 @@
-"""What the Lipschitz toolkit costs next to its peers: `python bench/lipschitz.py`.
+"""Benchmark of the Lipschitz toolkit beside its peers: `python bench/lipschitz.py`.
 
-Prints a Markdown table. Every row is a ratio of CPU times of one thread, measured in turn in one
-process; rows where we lose stay in.
+Prints a Markdown table. Every row is a ratio of CPU times of one thread, measured alternately in
+one process; rows in which the toolkit is slower are kept.
 """
 
 import argparse
@@ -19,14 +19,14 @@ from torch.utils.benchmark import Timer
 
 from lipfault.lipschitz.gains.jacobian import largest_gain
 from lipfault.lipschitz.modulation.modulation import modulate
-from lipfault.lipschitz.norms.krylov import Triple, lanczos, start_vector
-from lipfault.lipschitz.norms.operators import DenseOperator, operator_of
+from lipfault.lipschitz.norms.krylov import SingularTriplet, lanczos, start_vector
+from lipfault.lipschitz.norms.operators import DenseOperator, linear_operator
 
 Run = Callable[[], object]
 
 
 class Row(NamedTuple):
-    """A comparison: two runs and what is wanted of the ratio of their times."""
+    """Comparison of two runs, with the goal for the ratio of their times."""
 
     what: str
     ours: Run
@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
 
 def seconds(runs: dict[str, Run], rounds: int) -> dict[str, float]:
-    """Median over rounds of the CPU time of each run, taken in turn."""
+    """Return the median CPU time of each run over rounds, measured alternately, in seconds."""
     found: dict[str, list[float]] = {name: [] for name in runs}
     timers = {
         n: Timer('run()', globals={'run': r}, timer=time.process_time) for n, r in runs.items()
@@ -48,7 +48,7 @@ def seconds(runs: dict[str, Run], rounds: int) -> dict[str, float]:
 
 
 def norm_rows() -> list[Row]:
-    """Spectral norms of a random 1024 x 1024 matrix."""
+    """Compare spectral norms of a random 1024 x 1024 matrix."""
     weight = torch.randn(1024, 1024)
     operator = DenseOperator(weight)
     start = start_vector((1024,), weight)
@@ -72,12 +72,12 @@ def norm_rows() -> list[Row]:
 
 
 def convolution_rows() -> list[Row]:
-    """Norm of a convolution as the operator that it is."""
+    """Compare norms of a convolution, with its true padding."""
     layer = nn.Conv2d(16, 16, 3, padding=1, bias=False).requires_grad_(False)
-    operator = operator_of(layer, (8, 8))
+    operator = linear_operator(layer, (8, 8))
     start = start_vector(operator.in_shape, operator.weight)
 
-    def ours() -> Triple:
+    def ours() -> SingularTriplet:
         return lanczos(operator.apply, operator.adjoint, start, 60, 2e-4)
 
     def explicit() -> Tensor:
@@ -104,14 +104,14 @@ def convolution_rows() -> list[Row]:
 
 
 def mlp() -> nn.Sequential:
-    """The dense network of the comparison."""
+    """Build the dense network of the comparison."""
     return nn.Sequential(
         nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 128)
     )
 
 
 def step_of(net: nn.Module, x: Tensor) -> Run:
-    """Forward, backward, and weights that count as changed."""
+    """Return a training step: forward, backward, and an in-place change of every weight."""
     parameters = [p for p in net.parameters() if p.requires_grad]
 
     def step() -> None:
@@ -119,6 +119,7 @@ def step_of(net: nn.Module, x: Tensor) -> Run:
             parameter.grad = None
         net(x).square().mean().backward()
         with torch.no_grad():
+            # Raises the version of the weight, so the power iteration runs at every step.
             for parameter in parameters:
                 parameter.view(-1)[:1].mul_(1.0)
 
@@ -126,7 +127,7 @@ def step_of(net: nn.Module, x: Tensor) -> Run:
 
 
 def modulation_rows() -> list[Row]:
-    """Modulated layers, forward and backward, batch 128."""
+    """Compare modulated layers, forward and backward, batch 128."""
     x, plain = torch.randn(128, 256), mlp()
     ours = copy.deepcopy(plain)
     modulate(ours, {'*': {'mode': 'cap', 'target': 0.9}})
@@ -152,14 +153,14 @@ def modulation_rows() -> list[Row]:
 
 
 def corrector() -> nn.Sequential:
-    """Dense network of the shape of the shipped corrector."""
+    """Build a dense network of the shape of the shipped corrector."""
     return nn.Sequential(
         nn.Linear(760, 768), nn.GELU(), nn.Linear(768, 768), nn.GELU(), nn.Linear(768, 656)
     )
 
 
 def shipped_rows() -> list[Row]:
-    """Modulation as shipped: the shape of the corrector, batch 64, caps that do not bind."""
+    """Compare modulation in the shape of the corrector, batch 64; the cap of 6 is inactive."""
     x, plain = torch.randn(64, 760), corrector()
     idle, bound = copy.deepcopy(plain), copy.deepcopy(plain)
     modulate(idle, {'*': {'mode': 'cap', 'target': 6.0}})
@@ -178,7 +179,7 @@ def shipped_rows() -> list[Row]:
 
 
 def jacobian_rows() -> list[Row]:
-    """Largest singular value of the Jacobian at 1 %, 8 samples."""
+    """Compare the largest singular value of the Jacobian, to 1 %, at 8 samples."""
     net = corrector().requires_grad_(False)
     x = torch.randn(8, 760)
 
@@ -194,7 +195,7 @@ def jacobian_rows() -> list[Row]:
 
 
 def installed(package: str) -> str:
-    """Version of a package."""
+    """Return the version of an installed package."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -202,7 +203,7 @@ def installed(package: str) -> str:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure all rows and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--rounds', type=int, default=5)
     rounds = parser.parse_args().rounds

@@ -24,7 +24,7 @@ from lipfault.lipschitz.gains.jacobian import largest_gain
 from lipfault.lipschitz.norms.layer_norms import InputSizes, linear_layers
 from lipfault.lipschitz.norms.norms import certified_norm, estimate_norm, exact_norm
 from lipfault.lipschitz.propagation.composition import module_gain
-from lipfault.lipschitz.propagation.lipsdp import tighten
+from lipfault.lipschitz.propagation.lipsdp import lipsdp_bound
 from lipfault.models.blocks.observation import Observation
 from lipfault.runs.checkpoints import find_checkpoint
 from lipfault.tasks.finetune import FinetuneTask
@@ -73,7 +73,7 @@ def bounds(task: FinetuneTask) -> Iterator[str]:
     for name, head in corrector.heads.items():
         parts[f'corrector to {name}'] = nn.Sequential(*corrector.trunk, head)
     for name, net in parts.items():
-        found = tighten(net)
+        found = lipsdp_bound(net)
         raw = math.prod(exact_norm(layer).value for _, layer in linear_layers(net))
         quick = module_gain(net, (1, net[0].in_features))
         yield (
@@ -171,8 +171,8 @@ def main() -> None:
             accuracy(task),
         ),
         'bounds': (
-            '| path | product of norms and slopes | `propagate` / it | `tighten` / it '
-            '| product of norms | `tighten` / it |\n|---|---|---|---|---|---|',
+            '| path | product of norms and slopes | `propagate` / it | `lipsdp_bound` / it '
+            '| product of norms | `lipsdp_bound` / it |\n|---|---|---|---|---|---|',
             bounds(task),
         ),
         'monitors': (

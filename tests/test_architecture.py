@@ -1,8 +1,11 @@
 """The import table of docs/architecture.md and the limits of the house style hold."""
 
 import ast
+import importlib
 import io
 import re
+import subprocess
+import sys
 import tokenize
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -26,6 +29,10 @@ HEAVY = {
     'wandb',
     'wandb_workspaces',
 }
+LAZY = [
+    'import lazy_loader',
+    '__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)',
+]
 MOST_LINES = 250
 LONGEST_CHAIN = 8
 
@@ -117,12 +124,47 @@ def test_imports_have_no_rings_and_short_chains() -> None:
 
 @pytest.mark.parametrize('path', [p for p in PATHS if p.name == '__init__.py'], ids=dotted)
 def test_front_doors_hold_docstrings_only(path: Path) -> None:
+    """A package with a public surface also attaches the names of its stub, lazily."""
     tree = TREES[dotted(path)]
-    rest = tree.body[1:]
+    rest = [ast.unparse(node) for node in tree.body[1:]]
     assert ast.get_docstring(tree)
     if path.parent == PACKAGE:
-        rest = [node for node in rest if '__version__' not in ast.unparse(node)]
-    assert rest == []
+        rest = [line for line in rest if '__version__' not in line]
+    assert rest == (LAZY if path.with_suffix('.pyi').exists() else [])
+
+
+STUBS = {dotted(path.with_suffix('.py')): path for path in sorted(PACKAGE.rglob('__init__.pyi'))}
+
+
+def names_of(stub: Path) -> list[str]:
+    """Names that a stub imports for its package."""
+    imports = [n for n in ast.parse(stub.read_text()).body if isinstance(n, ast.ImportFrom)]
+    return [alias.name for node in imports for alias in node.names]
+
+
+@pytest.mark.parametrize('package', STUBS)
+def test_lazy_names_resolve_and_are_documented(package: str) -> None:
+    module, names = importlib.import_module(package), names_of(STUBS[package])
+    assert sorted(module.__all__) == sorted(set(names))
+    for name in names:
+        value = getattr(module, name)
+        assert (value.__doc__ or '').strip(), f'{package}.{name} has no docstring'
+
+
+@pytest.mark.parametrize('package', STUBS)
+def test_stubs_declare_all_names(package: str) -> None:
+    (declared,) = (
+        ast.literal_eval(node.value)
+        for node in ast.parse(STUBS[package].read_text()).body
+        if isinstance(node, ast.Assign)
+    )
+    assert declared == sorted(names_of(STUBS[package]))
+
+
+@pytest.mark.parametrize('package', STUBS)
+def test_lazy_packages_import_without_torch(package: str) -> None:
+    code = f'import sys, {package}; sys.exit("torch" in sys.modules)'
+    assert subprocess.run([sys.executable, '-c', code], cwd=ROOT).returncode == 0
 
 
 @pytest.mark.parametrize('name', sorted(TREES))

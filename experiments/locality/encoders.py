@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lipfault.lipschitz.norms.layer_norms import linear_layers
 from lipfault.lipschitz.norms.norms import exact_norm
-from lipfault.lipschitz.norms.operators import LinearOperator, operator_of
+from lipfault.lipschitz.norms.operators import LinearOperator, linear_operator
 from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.autoencoder.pca import fit_pca
 
@@ -113,7 +113,7 @@ def layers_of(
 def _layer(layer: nn.Module, clean: Tensor, faulty: Tensor) -> Layer:
     """Gains of one layer, which sees these inputs."""
     size = None if isinstance(layer, nn.Linear) else clean.shape[2:]
-    operator = operator_of(layer, size)
+    operator = linear_operator(layer, size)
     directions = torch.randn(64, *clean.shape[1:], generator=torch.Generator().manual_seed(0))
     gains = _gains(operator, faulty - clean)
     weight: Tensor = layer.weight  # type: ignore[assignment]

@@ -26,7 +26,7 @@ from experiments.runner.once import once
 from experiments.runner.plan import CELLS, stage_one
 from experiments.runner.results import table, write_figure
 from experiments.runner.run import Run
-from lipfault.lipschitz.gains.locality import receptive_image, spread_of
+from lipfault.lipschitz.gains.locality import locality_metrics, receptive_field_image
 from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.report.style import BLUE, RC, VERMILION, new_figure
 from lipfault.runs.checkpoints import find_checkpoint, read_checkpoint
@@ -61,13 +61,13 @@ def spread(encode: Encoder, clean: Tensor, faulty: Tensor) -> dict[str, float]:
         faulty: The same with a fault.
     """
     middle = _middle(clean[0])
-    image = receptive_image(encode, clean[:PROBES], middle)
+    image = receptive_field_image(encode, clean[:PROBES], middle)
     noise = torch.randn(clean[:PROBES].shape, generator=torch.Generator().manual_seed(1))
     local = encode(clean[:PROBES] + noise * middle) - encode(clean[:PROBES])
-    injected = spread_of(encode(faulty) - encode(clean))
+    injected = locality_metrics(encode(faulty) - encode(clean))
     return {
         'reached': float(image.float().mean()),
-        'locality': spread_of(local, image).locality,
+        'locality': locality_metrics(local, image).locality,
         'participation': injected.participation,
         'contrast': injected.contrast,
     }

@@ -21,7 +21,7 @@ from lipfault.lipschitz.fault_gain_matrix import (
     measure,
     worst,
 )
-from lipfault.lipschitz.gains.criteria import word_for
+from lipfault.lipschitz.gains.criteria import classify_gains
 from lipfault.lipschitz.modulation.modulation import modulated
 from lipfault.lipschitz.norms.layer_norms import InputSizes, linear_layers
 from lipfault.lipschitz.norms.norms import certified_norm, exact_norm
@@ -210,7 +210,7 @@ def ledger_rows(module: nn.Module, sizes: dict[nn.Module, tuple[int, ...]]) -> l
                 'layer': name,
                 'norm': exact_norm(layer, size).value,
                 'certificate': largest,
-                'verdict': word_for(largest, 0.0),
+                'verdict': classify_gains(largest, 0.0),
                 'mode': None if rule is None else rule.rule.mode,
                 'target': None if rule is None else float(rule.kappa),
             }

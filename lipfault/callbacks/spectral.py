@@ -8,7 +8,7 @@ from torch import nn
 
 from lipfault.callbacks.observer import Observer
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.norms.layer_norms import InputSizes, NormTracker, product
+from lipfault.lipschitz.norms.layer_norms import InputSizes, NormTracker, norm_product
 
 
 class SpectralNormMonitor(Observer):
@@ -54,7 +54,7 @@ class SpectralNormMonitor(Observer):
             norms = tracker.norms(module, self._sizes.found)
             values |= {f'norm/{name}/{layer}': norm for layer, norm in norms.items()}
             if norms:
-                values[f'norm/{name}'] = product(module, norms)
+                values[f'norm/{name}'] = norm_product(module, norms)
         return values
 
     def _release(self) -> None:

@@ -8,7 +8,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
 from lipfault.lipschitz.gains.pairwise import Gain, selectivity, summarize
-from lipfault.lipschitz.norms.layer_norms import linear_layers, product
+from lipfault.lipschitz.norms.layer_norms import linear_layers, norm_product
 from lipfault.lipschitz.norms.norms import exact_norm
 from lipfault.metrics.detection import clean_threshold, detection_summary
 from lipfault.metrics.recovery import energy_left, recovery, relative_change, skill
@@ -209,7 +209,7 @@ def summarize_norms(
         }
         metrics |= {f'norm/{name}/{layer}': norm for layer, norm in norms.items()}
         if norms:
-            metrics[f'norm/{name}'] = product(module, norms)
+            metrics[f'norm/{name}'] = norm_product(module, norms)
     return metrics
 
 

@@ -9,8 +9,8 @@ from torch import nn
 
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation.modulation import modulate
+from lipfault.lipschitz.propagation.bounded_tensor import RULES, BoundedTensor
 from lipfault.lipschitz.propagation.composition import Source, module_gain, propagate
-from lipfault.lipschitz.propagation.reach import RULES, Reach
 
 
 @pytest.fixture(autouse=True)
@@ -128,19 +128,19 @@ def steepest(function, name: str, half: float) -> float:
 @pytest.mark.parametrize('half', [0.1, 3.0])
 def test_bound_of_every_path_is_above_what_is_found(source, output, half):
     net = Everything().eval()
-    reach = propagate(net, ranges(half), net)
+    bounded = propagate(net, ranges(half), net)
     found = steepest(lambda x: net.double()(x)[output], source, half)
-    assert 0 < found <= reach[output].gains[source]
+    assert 0 < found <= bounded[output].gains[source]
 
 
 def test_values_stay_inside_their_interval():
     net = Everything().eval()
-    reach = propagate(net, ranges(1.0), net)
+    bounded = propagate(net, ranges(1.0), net)
     for _ in range(50):
         x = {n: (torch.rand(s).double() * 2 - 1).sign() for n, s in SHAPES.items()}
         for name, value in net.double()(x).items():
-            assert (value >= reach[name].low - 1e-9).all()
-            assert (value <= reach[name].high + 1e-9).all()
+            assert (value >= bounded[name].low - 1e-9).all()
+            assert (value <= bounded[name].high + 1e-9).all()
 
 
 @pytest.mark.parametrize('activation', [nn.ReLU(), nn.GELU(), nn.LeakyReLU(0.3), nn.Tanh()])
@@ -186,9 +186,9 @@ def test_sources_keep_apart():
     def function(x):
         return {'a': 2 * x['a'], 'both': torch.cat([2 * x['a'], 3 * x['b']], dim=1)}
 
-    reach = propagate(function, {n: Source(shape=(1, 3)) for n in 'ab'})
-    assert reach['a'].gains == {'a': 2.0, 'b': 0.0}
-    assert reach['both'].gains == {'a': 2.0, 'b': 3.0}
+    bounded = propagate(function, {n: Source(shape=(1, 3)) for n in 'ab'})
+    assert bounded['a'].gains == {'a': 2.0, 'b': 0.0}
+    assert bounded['both'].gains == {'a': 2.0, 'b': 3.0}
 
 
 def test_modulated_layer_has_its_promised_bound():
@@ -223,19 +223,19 @@ class Gate(nn.Module):
         (nn.Sequential(nn.BatchNorm1d(4, track_running_stats=False)), 'running statistics'),
     ],
 )
-def test_what_has_no_rule_is_named(module, message):
+def test_operations_without_a_rule_are_named(module, message):
     with pytest.raises(LipfaultError, match=message):
         module_gain(module, (1, 4, 4))
 
 
 def test_sign_alone_has_no_finite_gain():
     out = propagate(lambda s: s['x'].sign(), {'x': Source(shape=(1, 3))})
-    assert isinstance(out, Reach)
+    assert isinstance(out, BoundedTensor)
     assert out.gains['x'] == math.inf
 
 
-class Mixture(nn.Module):
-    """What the compute block does with a fault map: some of the new, the rest of the old."""
+class Blend(nn.Module):
+    """Convex combination, as the compute block blends with a fault map."""
 
     def __init__(self, slope=1.0):
         super().__init__()
@@ -244,12 +244,12 @@ class Mixture(nn.Module):
 
     def forward(self, signals):
         x = signals['x']
-        share = torch.sigmoid(self.slope * signals['m'])
-        return x + share * (self.new(x) - x)
+        coefficient = torch.sigmoid(self.slope * signals['m'])
+        return x + coefficient * (self.new(x) - x)
 
 
-def test_mixture_lies_between_old_and_new():
-    net = Mixture()
+def test_convex_combination_lies_between_old_and_new():
+    net = Blend()
     with torch.no_grad():
         net.new.weight.copy_(torch.eye(5))
         net.new.bias.fill_(4.0)
@@ -267,9 +267,9 @@ def test_mixture_lies_between_old_and_new():
 
 @pytest.mark.parametrize('draw', range(5))
 @pytest.mark.parametrize('slope', [0.3, 5.0])
-def test_bounds_of_a_mixture_hold_for_pairs(draw, slope):
+def test_bounds_of_a_convex_combination_hold_for_pairs(draw, slope):
     torch.manual_seed(draw)
-    net = Mixture(slope).double()
+    net = Blend(slope).double()
     half = {n: torch.full((1, 5), 2.0).double() for n in ('x', 'm')}
     out = propagate(net, {n: Source(-h, h) for n, h in half.items()})
     one, two = ({n: 4 * torch.rand(500, 5).double() - 2 for n in half} for _ in range(2))
@@ -282,7 +282,7 @@ def test_bounds_of_a_mixture_hold_for_pairs(draw, slope):
             assert float(gains.max()) <= out.gains[name]
 
 
-def test_what_only_looks_like_a_mixture_gets_the_general_bound():
+def test_other_combinations_get_the_general_bound():
     box = {n: Source(-torch.ones(1, 3), torch.ones(1, 3)) for n in ('x', 'm', 'y')}
 
     def unbounded(s):
@@ -354,7 +354,7 @@ def viewed_before(x):
         (lambda x: x.clamp(max=x.abs()), "'clamp' has a rule for one operand"),
     ],
 )
-def test_what_no_rule_follows_is_refused(function, message):
+def test_stale_tensors_and_second_operands_are_refused(function, message):
     with pytest.raises(LipfaultError, match=message):
         propagate(lambda s: function(s['x']), {'x': Source(-torch.ones(1, 3), torch.ones(1, 3))})
 
@@ -399,11 +399,11 @@ def test_norms_by_the_statistics_of_the_input(layer):
     assert module_gain(layer, (1, 2, 4, 4)) == pytest.approx(2.0)
 
 
-def test_what_rules_allocate_is_where_their_operand_is(monkeypatch):
-    def cumulated(func, reach, dim):
-        places = torch.arange(reach.numel())
-        assert places.device == reach.device
-        return Reach.build(reach.shape, None, None, reach.change.scalar(7.0))
+def test_rules_allocate_on_the_device_of_their_operand(monkeypatch):
+    def cumulated(func, bounded, dim):
+        places = torch.arange(bounded.numel())
+        assert places.device == bounded.device
+        return BoundedTensor.build(bounded.shape, None, None, bounded.sensitivity.scaled_gains(7.0))
 
     monkeypatch.setitem(RULES, 'cumsum', cumulated)
     elsewhere = nn.Linear(3, 3, device='meta')

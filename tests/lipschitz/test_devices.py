@@ -1,6 +1,6 @@
-"""The tools allocate on the device of what they are given, and name it.
+"""The tools allocate on the device of their arguments, and name it.
 
-The default device stands for another one: what is allocated without a device lies on `meta`, and
+The default device stands for another one: a tensor allocated without a device lies on `meta`, and
 does not mix with weights and inputs on the CPU.
 """
 
@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from lipfault.lipschitz.gains.jacobian import largest_gain, mean_gain, smallest_gain
-from lipfault.lipschitz.gains.locality import receptive_image, spread_of
+from lipfault.lipschitz.gains.locality import locality_metrics, receptive_field_image
 from lipfault.lipschitz.norms.certificates import certify_layer
 from lipfault.lipschitz.norms.norms import estimate_norm, exact_norm
-from lipfault.lipschitz.propagation.lipsdp import tighten
+from lipfault.lipschitz.propagation.lipsdp import lipsdp_bound
 
 
 def dense():
@@ -21,15 +21,15 @@ def dense():
 
 def locality(net, x):
     support = torch.tensor([1, 1, 0, 0, 0, 0], device='cpu')
-    image = receptive_image(net, x, support)
+    image = receptive_field_image(net, x, support)
     with torch.no_grad():
-        return spread_of(net(x + support) - net(x), image).contrast
+        return locality_metrics(net(x + support) - net(x), image).contrast
 
 
 @pytest.mark.parametrize(
     'tool',
     [
-        lambda net, x: tighten(net, steps=3),
+        lambda net, x: lipsdp_bound(net, steps=3),
         lambda net, x: largest_gain(net, x).sigma.tolist(),
         lambda net, x: mean_gain(net, x, x[0] > 0).tolist(),
         lambda net, x: smallest_gain(net, x, x[0] > 0).tolist(),

@@ -1,4 +1,7 @@
-"""The fault gain matrix: measured, found and certified, in that order (THEORY 7, 9.6)."""
+"""Fault gain matrix: measured, adversarial and certified gains, in that order.
+
+docs/theory.md, sections 7 and 10.
+"""
 
 import pytest
 import torch
@@ -10,7 +13,7 @@ from lipfault.lipschitz.propagation.composition import Source, propagate
 
 
 class Pair(nn.Module):
-    """Cleans two modalities, each with a gate."""
+    """Corrects two modalities, each with a gate."""
 
     def __init__(self):
         super().__init__()
@@ -19,10 +22,10 @@ class Pair(nn.Module):
 
     def forward(self, signals):
         joint = torch.cat([signals['camera'].flatten(1), signals['imu'].flatten(1)], dim=1)
-        cleaned = joint + self.gate(joint) * (self.mix(joint) - joint)
+        corrected = joint + self.gate(joint) * (self.mix(joint) - joint)
         return {
-            'camera': cleaned[:, :4].view(-1, 1, 2, 2),
-            'imu': cleaned[:, 4:].view(-1, 2, 3),
+            'camera': corrected[:, :4].view(-1, 1, 2, 2),
+            'imu': corrected[:, 4:].view(-1, 2, 3),
         }
 
 
@@ -40,7 +43,7 @@ def case():
 
 @pytest.mark.parametrize('source', ['camera', 'imu'])
 @pytest.mark.parametrize('output', ['camera', 'imu'])
-def test_measured_found_and_certified_stand_in_order(case, source, output):
+def test_measured_adversarial_and_certified_gains_are_in_order(case, source, output):
     net, clean, faulty, box = case
     gains = measure(net, clean, faulty, source)
     index = worst(gains, output, 5)

@@ -1,4 +1,7 @@
-"""Effective gains, and what a small norm honestly means (THEORY 6, 9.6)."""
+"""Effective gains, and the loss of information that a small global bound implies.
+
+docs/theory.md, sections 6 and 10.
+"""
 
 import math
 
@@ -47,14 +50,14 @@ def test_selectivity():
         (((2, 3), (2, 3), (2, 1), (2, 1)), 'distinct inputs'),
     ],
 )
-def test_mistakes_are_named(shapes, message):
+def test_error_messages(shapes, message):
     with pytest.raises(LipfaultError, match=message):
         gain(*(torch.zeros(shape) for shape in shapes))
 
 
 @pytest.mark.parametrize('target', [0.1, 0.5, 0.9])
 @pytest.mark.parametrize('draw', range(5))
-def test_small_global_bound_throws_clean_differences_away(target, draw):
+def test_small_global_bound_contracts_clean_differences(target, draw):
     """‖C(z) − z‖ + ‖C(z') − z'‖ ≥ (1 − L_C) ‖z − z'‖ for every pair."""
     torch.manual_seed(draw)
     net = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 8))

@@ -1,4 +1,4 @@
-"""Jacobian tools and criteria against the explicit Jacobian (THEORY 9.4, 9.5)."""
+"""Jacobian tools and criteria against the explicit Jacobian (docs/theory.md, section 10)."""
 
 import math
 import re
@@ -9,7 +9,11 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.gains.criteria import jacobian_criterion, lipschitz_criterion, word_for
+from lipfault.lipschitz.gains.criteria import (
+    classify_gains,
+    jacobian_criterion,
+    lipschitz_criterion,
+)
 from lipfault.lipschitz.gains.jacobian import (
     directional_gain,
     largest_gain,
@@ -37,7 +41,7 @@ def convolutional() -> nn.Module:
 
 
 class Attention(nn.Module):
-    """Three tokens of four numbers that attend to each other."""
+    """Self-attention over three tokens of four features."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,11 +73,11 @@ def test_largest_smallest_and_mean_gain_on_a_support(build, columns):
     part = explicit(net, x)[:, :, columns]
     values = torch.linalg.svdvals(part)
     mask = mask_of(columns)
-    triple = largest_gain(net, x, mask, steps=50, tolerance=1e-6)
-    torch.testing.assert_close(triple.sigma, values[:, 0], rtol=1e-6, atol=0)
-    assert (triple.right * (1 - mask)).abs().max() < 1e-12
-    pushed = torch.einsum('bij,bj->bi', explicit(net, x), triple.right)
-    torch.testing.assert_close(pushed, triple.sigma[:, None] * triple.left, atol=1e-6, rtol=1e-5)
+    triplet = largest_gain(net, x, mask, steps=50, tolerance=1e-6)
+    torch.testing.assert_close(triplet.sigma, values[:, 0], rtol=1e-6, atol=0)
+    assert (triplet.right * (1 - mask)).abs().max() < 1e-12
+    pushed = torch.einsum('bij,bj->bi', explicit(net, x), triplet.right)
+    torch.testing.assert_close(pushed, triplet.sigma[:, None] * triplet.left, atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(smallest_gain(net, x, mask), values[:, -1], atol=1e-10, rtol=1e-6)
     mean = (part.square().sum(dim=(1, 2)) / part.shape[2]).sqrt()
     torch.testing.assert_close(mean_gain(net, x, mask, probes=4000), mean, rtol=0.05, atol=0)
@@ -131,7 +135,7 @@ def test_fewer_outputs_than_support_have_no_smallest_gain():
 
 @pytest.mark.parametrize('outputs', [5, 40])
 def test_isotropic_faults_on_a_default_dense_layer(outputs):
-    """THEORY 3: E g² = p / (3 n) before the activation."""
+    """docs/theory.md, section 3: E g² = p / (3 n) before the activation."""
     inputs, draws = 30, []
     for _ in range(2000):
         weight = nn.Linear(inputs, outputs).weight.detach()
@@ -143,7 +147,7 @@ def test_isotropic_faults_on_a_default_dense_layer(outputs):
 
 
 def test_isotropic_faults_on_a_support():
-    """THEORY 2: E g² = ‖J P_S‖_F² / |S|."""
+    """docs/theory.md, section 2: E g² = ‖J P_S‖_F² / |S|."""
     weight = torch.randn(8, 12).double()
     columns = slice(2, 7)
     fault = torch.zeros(20000, 12).double()
@@ -156,37 +160,37 @@ def test_isotropic_faults_on_a_support():
 
 
 @pytest.mark.parametrize(
-    ('scale', 'word'), [(0.9, 'attenuates'), (1.2, 'amplifies'), (1.0, 'depends')]
+    ('scale', 'effect'), [(0.9, 'attenuates'), (1.2, 'amplifies'), (1.0, 'depends')]
 )
-def test_verdicts_of_both_criteria_agree_on_a_linear_map(scale, word):
+def test_both_criteria_agree_on_a_linear_map(scale, effect):
     layer = nn.Linear(4, 6, bias=False).double()
-    nn.init.orthogonal_(layer.weight, gain=scale if word != 'depends' else 1.0)
-    if word == 'depends':
+    nn.init.orthogonal_(layer.weight, gain=scale if effect != 'depends' else 1.0)
+    if effect == 'depends':
         with torch.no_grad():
             layer.weight[:, 0] *= 2
             layer.weight[:, 1] *= 0.5
     supports = {'camera': slice(0, 2), 'imu': slice(2, 4)}
-    verdict = lipschitz_criterion(layer, Sector(1, 1), supports)['camera']
+    result = lipschitz_criterion(layer, Sector(1, 1), supports)['camera']
     masks = {'camera': torch.tensor([1, 1, 0, 0])}
     local = jacobian_criterion(layer, torch.zeros(3, 4).double(), masks)['camera']
-    assert verdict.word == local.word == word
-    assert verdict.largest == pytest.approx(local.largest, rel=1e-3)
-    if word == 'amplifies':
-        assert verdict.smallest == pytest.approx(local.smallest, rel=1e-3)
-    assert local.mean == pytest.approx(verdict.mean, rel=0.2)
+    assert result.effect == local.effect == effect
+    assert result.largest == pytest.approx(local.largest, rel=1e-3)
+    if effect == 'amplifies':
+        assert result.smallest == pytest.approx(local.smallest, rel=1e-3)
+    assert local.mean == pytest.approx(result.mean, rel=0.2)
 
 
-def test_verdict_is_per_modality():
+def test_criterion_is_per_modality():
     layer = nn.Linear(4, 4)
     with torch.no_grad():
         layer.weight.copy_(torch.diag(torch.tensor([0.1, 0.1, 9.0, 9.0])))
-    verdicts = lipschitz_criterion(layer, Sector(0, 1), {'a': slice(0, 2), 'b': slice(2, 4)})
-    assert [v.word for v in verdicts.values()] == ['attenuates', 'depends']
+    results = lipschitz_criterion(layer, Sector(0, 1), {'a': slice(0, 2), 'b': slice(2, 4)})
+    assert [v.effect for v in results.values()] == ['attenuates', 'depends']
 
 
-@pytest.mark.parametrize(('range_', 'word'), [((0.9, 0), 'attenuates'), ((9, 1.1), 'amplifies')])
-def test_words(range_, word):
-    assert word_for(*range_) == word
+@pytest.mark.parametrize(('range_', 'effect'), [((0.9, 0), 'attenuates'), ((9, 1.1), 'amplifies')])
+def test_classified_gains(range_, effect):
+    assert classify_gains(*range_) == effect
 
 
 @pytest.mark.parametrize('x', [torch.zeros(0, 3), torch.zeros(3)])

@@ -1,11 +1,14 @@
-"""A convolution keeps a fault where it is, exactly; a dense layer does not (THEORY 9.3)."""
+"""A convolution keeps a fault at its positions, exactly; a dense layer does not.
+
+docs/theory.md, sections 3 and 10.
+"""
 
 import pytest
 import torch
 from torch import nn
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.gains.locality import receptive_image, spread_of
+from lipfault.lipschitz.gains.locality import locality_metrics, receptive_field_image
 
 
 @pytest.fixture(autouse=True)
@@ -34,22 +37,22 @@ def test_change_is_exactly_zero_outside_the_receptive_field(layer, first, last, 
     inside = torch.zeros_like(change[0], dtype=torch.bool)
     inside[:, first : last + 1] = True
     assert not change[:, ~inside].any()
-    image = receptive_image(net, x, support)
+    image = receptive_field_image(net, x, support)
     assert not (image & ~inside).any()
-    assert spread_of(change, image).locality == 1.0
-    assert spread_of(change, inside).locality == 1.0
+    assert locality_metrics(change, image).locality == 1.0
+    assert locality_metrics(change, inside).locality == 1.0
 
 
-def test_dense_layer_smears_what_a_convolution_keeps():
+def test_dense_layer_spreads_a_change_that_a_convolution_localizes():
     x, fault = torch.randn(50, 1, 40), torch.zeros(50, 1, 40)
     fault[:, :, 20] = 1.0
     conv = nn.Conv1d(1, 1, 3, padding=1)
     dense = nn.Linear(40, 40)
     with torch.no_grad():
-        kept = spread_of(conv(x + fault) - conv(x))
-        smeared = spread_of(dense(x + fault) - dense(x))
-    assert kept.participation < 0.1 < 0.4 < smeared.participation
-    assert kept.contrast > 3 * smeared.contrast
+        localized = locality_metrics(conv(x + fault) - conv(x))
+        spread = locality_metrics(dense(x + fault) - dense(x))
+    assert localized.participation < 0.1 < 0.4 < spread.participation
+    assert localized.contrast > 3 * spread.contrast
 
 
 @pytest.mark.parametrize(
@@ -57,23 +60,23 @@ def test_dense_layer_smears_what_a_convolution_keeps():
     [([1.0, 1.0, -1.0, 1.0], 1.0, 1.0), ([0.0, 3.0, 0.0, 0.0], 0.25, 4.0)],
 )
 def test_known_values(change, participation, contrast):
-    spread = spread_of(torch.tensor([change, [0.0] * 4]))
-    assert spread.participation == pytest.approx(participation)
-    assert spread.contrast == pytest.approx(contrast)
-    assert spread.samples == 1
+    metrics = locality_metrics(torch.tensor([change, [0.0] * 4]))
+    assert metrics.participation == pytest.approx(participation)
+    assert metrics.contrast == pytest.approx(contrast)
+    assert metrics.samples == 1
 
 
 def test_locality_counts_energy_outside():
     change = torch.tensor([[3.0, 4.0]])
-    assert spread_of(change, torch.tensor([True, False])).locality == pytest.approx(9 / 25)
+    assert locality_metrics(change, torch.tensor([True, False])).locality == pytest.approx(9 / 25)
 
 
 def test_no_change_is_an_error():
     with pytest.raises(LipfaultError, match='no sample changed'):
-        spread_of(torch.zeros(2, 3))
+        locality_metrics(torch.zeros(2, 3))
 
 
-def test_image_fault_stays_at_its_place_through_strides():
+def test_image_fault_keeps_its_position_through_strides():
     net = nn.Sequential(
         nn.Conv2d(1, 3, 3, stride=2, padding=1), nn.GELU(), nn.Conv2d(3, 4, 3, stride=2, padding=1)
     )
@@ -86,4 +89,4 @@ def test_image_fault_stays_at_its_place_through_strides():
     inside[:, 1:3, 2:4] = True
     assert not change[:, ~inside].any()
     assert change[:, inside].all()
-    assert torch.equal(receptive_image(net, x, support), inside)
+    assert torch.equal(receptive_field_image(net, x, support), inside)

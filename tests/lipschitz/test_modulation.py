@@ -1,4 +1,4 @@
-"""Modulated layers: the norms they promise, and that observing never changes training."""
+"""Modulated layers: their norms, and that observers never change training."""
 
 import copy
 
@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation.modulation import (
     fold,
-    ledger,
     modulate,
     modulated,
+    modulation_report,
     penalty,
     set_progress,
 )
-from lipfault.lipschitz.norms.operators import operator_of
+from lipfault.lipschitz.norms.operators import linear_operator
 
 SCALING = ['cap', 'pin', 'floor']
 
@@ -39,17 +39,17 @@ def convnet() -> nn.Sequential:
 
 def norm_of(layer: nn.Module, size: tuple[int, ...] | None = None) -> float:
     with torch.no_grad():
-        matrix = operator_of(layer, size, layer.weight.double()).matrix()
+        matrix = linear_operator(layer, size, layer.weight.double()).matrix()
         return float(torch.linalg.matrix_norm(matrix, 2))
 
 
-def train(net: nn.Module, x: Tensor, steps: int = 5, look=lambda net: None) -> None:
+def train(net: nn.Module, x: Tensor, steps: int = 5, observe=lambda net: None) -> None:
     optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
     for _ in range(steps):
         optimizer.zero_grad()
         (net(x).square().mean() + penalty(net)).backward()
         optimizer.step()
-        look(net)
+        observe(net)
 
 
 def expected(mode: str, norm: float, target: float) -> float:
@@ -75,7 +75,9 @@ def test_norm_of_convolutions_is_that_of_the_true_operator(mode):
     train(net, torch.randn(4, 2, 6, 8))
     net.eval()
     for entry, size in zip(modulated(net), [(6, 8), (3, 4)], strict=True):
-        raw = operator_of(entry.modulation._geometry[0], size, entry.raw.detach().double()).matrix()
+        raw = linear_operator(
+            entry.modulation._geometry[0], size, entry.raw.detach().double()
+        ).matrix()
         norm = float(torch.linalg.matrix_norm(raw, 2))
         assert norm_of(entry.layer, size) == pytest.approx(expected(mode, norm, 0.7), rel=1e-5)
 
@@ -112,11 +114,11 @@ def test_gradient_is_that_of_the_exact_formula(mode, net):
     entry = next(modulated(net))
     for _ in range(60):
         entry.modulation._trained = None
-        entry.modulation.advance(entry.raw)
+        entry.modulation.update_norm(entry.raw)
 
     def loss(weight: Tensor) -> Tensor:
         size = None if weight.ndim == 2 else x.shape[2:]
-        norm = torch.linalg.matrix_norm(operator_of(net[0], size, weight).matrix(), 2)
+        norm = torch.linalg.matrix_norm(linear_operator(net[0], size, weight).matrix(), 2)
         factor = {'cap': min, 'pin': lambda a, _: a, 'floor': max}[mode](0.5 / norm, 1.0)
         return (weight * factor).sin().sum()
 
@@ -139,11 +141,11 @@ def test_two_forwards_in_one_step_take_one_power_iteration():
         assert torch.equal(entry.modulation.right, vector)
 
 
-def look(net: nn.Module) -> None:
-    """Everything that an observer may do."""
+def observe(net: nn.Module) -> None:
+    """Everything that an observer may read or call."""
     for entry in modulated(net):
         _ = entry.layer.weight.sum()
-    ledger(net)
+    modulation_report(net)
     copy.deepcopy(net)(torch.ones(2, 6))
     net.eval()
     with torch.no_grad():
@@ -159,7 +161,7 @@ def test_observing_leaves_training_alone(mode):
     nets.append(copy.deepcopy(nets[0]))
     x = torch.randn(16, 6)
     train(nets[0], x)
-    train(nets[1], x, look=look)
+    train(nets[1], x, observe=observe)
     for (name, a), b in zip(
         nets[0].state_dict().items(), nets[1].state_dict().values(), strict=True
     ):
@@ -236,11 +238,11 @@ def test_norm_is_right_under_autocast_and_in_half_precision(mode, dtype):
     modulate(net, {'*': {'mode': mode, 'target': 0.5}})
     with torch.autocast('cpu', dtype=torch.bfloat16):
         train(net, torch.randn(16, 6))
-    for entry, record in zip(modulated(net.eval()), ledger(net), strict=True):
+    for entry, record in zip(modulated(net.eval()), modulation_report(net), strict=True):
         assert norm_of(entry.layer) == pytest.approx(record.norm, rel=1e-5)
     net.to(dtype)
     assert next(modulated(net)).modulation.right.dtype == torch.float32
-    for entry, record in zip(modulated(net), ledger(net), strict=True):
+    for entry, record in zip(modulated(net), modulation_report(net), strict=True):
         assert norm_of(entry.layer) == pytest.approx(record.norm, rel=1e-2)
 
 
@@ -255,7 +257,7 @@ def test_scheduled_target_moves_and_learned_target_learns():
     )
     set_progress(net, 0.25)
     train(net, torch.randn(16, 6), steps=20)
-    norms = [record.norm for record in ledger(net)]
+    norms = [record.norm for record in modulation_report(net)]
     assert norms[0] == pytest.approx(4.0, rel=1e-5)
     assert 0.5 < norms[1] < 1.0
 
@@ -305,7 +307,7 @@ def test_penalty_without_such_layers_is_zero():
 def test_first_pattern_that_matches_decides():
     net = mlp()
     modulate(net, {'2': {'mode': 'cap', 'target': 1.0}, '*': {'mode': 'pin', 'target': 2.0}})
-    assert [record.mode for record in ledger(net)] == ['pin', 'cap', 'pin']
+    assert [record.mode for record in modulation_report(net)] == ['pin', 'cap', 'pin']
 
 
 def test_shared_layer_is_modulated_once():
@@ -345,7 +347,7 @@ ISOMETRY = {'mode': 'isometry', 'target': 1.0}
     ('build', 'rules', 'message'),
     [
         (mlp, {'head.*': PIN}, "'head.*' matches no dense.*'0', '2', '4'"),
-        (mlp, {'*': PIN, '0': PIN}, "'0' decides for no layer"),
+        (mlp, {'*': PIN, '0': PIN}, "'0' applies to no layer"),
         (nn.ReLU, {'*': PIN}, 'there are none'),
         (mlp, {'0': {'mode': 'squash', 'target': 1.0}}, "mode.*'squash'"),
         (mlp, {'0': {'mode': 'cap', 'target': -1.0}}, 'target: must be positive.*-1.0'),
@@ -362,7 +364,7 @@ ISOMETRY = {'mode': 'isometry', 'target': 1.0}
         (lambda: nn.MultiheadAttention(4, 2), {'*': PIN}, "'out_proj': attention"),
     ],
 )
-def test_mistakes_are_named(build, rules, message):
+def test_error_messages(build, rules, message):
     with pytest.raises(LipfaultError, match=message):
         modulate(build(), rules)
 
@@ -372,7 +374,7 @@ def test_zero_weight_can_be_capped():
     modulate(layer, {'*': {'mode': 'cap', 'target': 1.0}})
     layer(torch.ones(2, 3)).sum().backward()
     assert layer.parametrizations.weight.original.grad.isfinite().all()
-    assert ledger(layer)[0].norm == pytest.approx(0, abs=1e-9)
+    assert modulation_report(layer)[0].norm == pytest.approx(0, abs=1e-9)
 
 
 def test_weight_that_starts_at_zero_is_followed():
@@ -383,7 +385,7 @@ def test_weight_that_starts_at_zero_is_followed():
         optimizer.zero_grad()
         (net(torch.randn(16, 6)) - 5).square().mean().backward()
         optimizer.step()
-    (record,) = ledger(net)
+    (record,) = modulation_report(net)
     assert record.raw > 0.2
     assert norm_of(net[1]) == pytest.approx(0.1, rel=0.02)
 

@@ -1,4 +1,4 @@
-"""Norms say what they are, and bad weights are a right answer or a clear error."""
+"""Kinds of norms, and invalid weights: a right value or a clear error."""
 
 import pytest
 import torch

@@ -1,4 +1,7 @@
-"""Layers as operators, against the layers themselves and their explicit matrices (THEORY 9.2)."""
+"""Layers as operators, against the layers and their explicit matrices.
+
+docs/theory.md, section 10.
+"""
 
 import itertools
 
@@ -8,9 +11,9 @@ from torch import nn
 
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.norms.certificates import certify_layer
-from lipfault.lipschitz.norms.exact import exact_triple
+from lipfault.lipschitz.norms.exact import exact_triplet
 from lipfault.lipschitz.norms.krylov import lanczos, start_vector
-from lipfault.lipschitz.norms.operators import operator_of
+from lipfault.lipschitz.norms.operators import linear_operator
 
 
 @pytest.fixture(autouse=True)
@@ -42,12 +45,12 @@ def name(case):
 @pytest.mark.parametrize(('layer', 'size'), list(convolutions()), ids=name)
 def test_operator_is_that_of_the_layer(layer, size):
     layer = layer.double()
-    operator = operator_of(layer, size)
+    operator = linear_operator(layer, size)
     x = torch.randn(2, *operator.in_shape, dtype=torch.float64)
     y = torch.randn(2, *operator.out_shape, dtype=torch.float64)
     torch.testing.assert_close(operator.apply(x), layer(x) - layer(torch.zeros_like(x)))
     torch.testing.assert_close((operator.apply(x) * y).sum(), (operator.adjoint(y) * x).sum())
-    left, right = operator.slope(y[:1], x[:1])
+    left, right = operator.weight_gradient(y[:1], x[:1])
     (gradient,) = torch.autograd.grad((y[:1] * operator.apply(x[:1])).sum(), layer.weight)
     torch.testing.assert_close(torch.outer(left, right).reshape(gradient.shape), gradient)
 
@@ -55,14 +58,14 @@ def test_operator_is_that_of_the_layer(layer, size):
 @pytest.mark.parametrize(('layer', 'size'), list(convolutions()), ids=name)
 def test_estimate_exact_and_certificate_sandwich_the_norm(layer, size, monkeypatch):
     layer = layer.double().requires_grad_(False)
-    operator = operator_of(layer, size)
+    operator = linear_operator(layer, size)
     norm = float(torch.linalg.matrix_norm(operator.matrix(), 2))
     start = start_vector(operator.in_shape, operator.weight)
     estimate = float(lanczos(operator.apply, operator.adjoint, start, 60, 2e-4).sigma)
     assert norm * (1 - 1e-3) <= estimate <= norm * (1 + 1e-12)
-    assert float(exact_triple(operator).sigma) == pytest.approx(norm, rel=1e-6)
+    assert float(exact_triplet(operator).sigma) == pytest.approx(norm, rel=1e-6)
     assert norm <= certify_layer(layer, size) <= 1.001 * norm
-    monkeypatch.setattr('lipfault.lipschitz.norms.certificates.EXPLICIT', 0)
+    monkeypatch.setattr('lipfault.lipschitz.norms.certificates.EXPLICIT_LIMIT', 0)
     assert norm <= certify_layer(layer, size)
 
 
@@ -70,8 +73,8 @@ def test_estimate_exact_and_certificate_sandwich_the_norm(layer, size, monkeypat
 @pytest.mark.parametrize(('stride', 'kernel'), [(1, 3), (2, 4), (2, 3), (1, 5)])
 def test_certificate_for_every_size_is_tight(channels, stride, kernel):
     layer = nn.Conv2d(channels, 4, kernel, stride=stride, padding=kernel // 2)
-    operator = operator_of(layer, (24, 24), layer.weight.detach().double())
-    norm = float(exact_triple(operator).sigma)
+    operator = linear_operator(layer, (24, 24), layer.weight.detach().double())
+    norm = float(exact_triplet(operator).sigma)
     assert norm <= certify_layer(layer) <= 1.05 * norm
 
 
@@ -81,7 +84,7 @@ def test_zero_padding_can_exceed_the_circular_grid():
         weight = torch.randn(2, 2, 3, 3, dtype=torch.float64)
         layer = nn.Conv2d(2, 2, 3, padding=1, bias=False).double()
         layer.weight = nn.Parameter(weight, requires_grad=False)
-        norm = float(torch.linalg.matrix_norm(operator_of(layer, (5, 5)).matrix(), 2))
+        norm = float(torch.linalg.matrix_norm(linear_operator(layer, (5, 5)).matrix(), 2))
         grid = torch.linalg.matrix_norm(torch.fft.fft2(weight, s=(5, 5)).permute(2, 3, 0, 1), 2)
         over += norm > float(grid.max())
         assert norm <= certify_layer(layer)
@@ -99,7 +102,7 @@ def test_dense_estimate_and_certificate_on_random_shapes(seed):
     layer = nn.Linear(columns, rows).double().requires_grad_(False)
     layer.weight.copy_(u @ torch.diag(s) @ vh)
     norm = float(torch.linalg.matrix_norm(layer.weight, 2))
-    operator = operator_of(layer)
+    operator = linear_operator(layer)
     start = start_vector(operator.in_shape, operator.weight)
     found = float(lanczos(operator.apply, operator.adjoint, start, 200, 1e-6).sigma)
     assert found == pytest.approx(norm, rel=1e-4, abs=1e-12)
@@ -115,12 +118,12 @@ def test_dense_estimate_and_certificate_on_random_shapes(seed):
         (nn.Conv1d(1, 1, 5), (3,), 'smaller than the kernel'),
     ],
 )
-def test_mistakes_are_named(layer, size, message):
+def test_error_messages(layer, size, message):
     with pytest.raises(LipfaultError, match=message):
-        operator_of(layer, size)
+        linear_operator(layer, size)
 
 
 @pytest.mark.filterwarnings('ignore:Initializing zero-element')
 def test_empty_layer_is_an_error():
     with pytest.raises(LipfaultError, match='empty'):
-        operator_of(nn.Linear(0, 3))
+        linear_operator(nn.Linear(0, 3))

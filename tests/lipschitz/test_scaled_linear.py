@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lipfault.lipschitz.modulation.modulation import Modulated, modulate, modulated
-from lipfault.lipschitz.modulation.scaling import scale_number, scale_of
+from lipfault.lipschitz.modulation.modulation import ModulatedLayer, modulate, modulated
+from lipfault.lipschitz.modulation.scaling import scaling_factor, scaling_factor_float
 
 MODES = ['cap', 'pin', 'floor']
 LEARNED = {'low': 0.2, 'high': 2.0}
@@ -25,7 +25,7 @@ def layer_of(mode: str, target: object, bias: bool = True, **kwargs: object) -> 
     return layer
 
 
-def only(layer: nn.Module) -> Modulated:
+def only(layer: nn.Module) -> ModulatedLayer:
     (entry,) = modulated(layer)
     return entry
 
@@ -83,7 +83,7 @@ def test_estimate_is_that_of_two_products_with_the_weight(mode):
     left = weight @ right
     pulled = weight.T @ (left / left.norm())
     layer(torch.zeros(1, 6, dtype=torch.float64))
-    found = entry.modulation.spectrum(entry.raw)
+    found = entry.modulation.norm(entry.raw)
     torch.testing.assert_close(found.sigma, pulled.norm())
     slope = torch.outer(left / left.norm(), pulled / pulled.norm())
     torch.testing.assert_close(torch.outer(found.left, found.right), slope)
@@ -95,7 +95,7 @@ def test_power_iteration_finds_the_norm_over_many_steps():
     converge(layer)
     entry = only(layer)
     norm = torch.linalg.matrix_norm(entry.raw.detach(), 2)
-    torch.testing.assert_close(entry.modulation.spectrum(entry.raw).sigma, norm)
+    torch.testing.assert_close(entry.modulation.norm(entry.raw).sigma, norm)
     assert float(entry.modulation.right.norm()) == pytest.approx(1, rel=1e-5)
 
 
@@ -194,8 +194,8 @@ def test_idle_scale_hands_out_the_weight_and_its_gradient():
 @pytest.mark.parametrize('mode', MODES)
 @pytest.mark.parametrize('sigma', [0.5, 1.0, 4.0])
 def test_scale_of_numbers_is_scale_of_tensors(mode, sigma):
-    right = scale_of(mode, torch.tensor(sigma), torch.tensor(1.0))
-    assert scale_number(mode, sigma, 1.0) == float(right)
+    right = scaling_factor(mode, torch.tensor(sigma), torch.tensor(1.0))
+    assert scaling_factor_float(mode, sigma, 1.0) == float(right)
 
 
 def test_pin_that_is_met_exactly_still_turns_the_gradient():

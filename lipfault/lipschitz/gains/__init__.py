@@ -1,1 +1,1 @@
-"""Gains of a network along faults, measured."""
+"""Gains of a network along faults, measured or estimated from below."""

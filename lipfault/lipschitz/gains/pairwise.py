@@ -1,4 +1,4 @@
-"""Effective gains: how much a map moves its output per unit that its input moves."""
+"""Effective gains: change of a map's output per unit of change of its input."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ from lipfault.errors import LipfaultError
 
 @dataclass(frozen=True)
 class Gain:
-    """Gains over pairs of inputs, output units per input unit.
+    """Statistics of gains over pairs of inputs, output units per input unit.
 
     Args:
         mean: Mean over the pairs.
         median: Median over the pairs.
         p95: 95th percentile over the pairs.
-        largest: Largest of the pairs, an estimate of the Lipschitz constant from below.
-        pairs: How many pairs had distinct inputs; the others tell nothing and are left out.
+        largest: Largest over the pairs: an estimate of the Lipschitz constant from below.
+        pairs: Number of pairs with distinct inputs; pairs of equal inputs have no gain.
     """
 
     mean: float
@@ -28,9 +28,10 @@ class Gain:
 
 
 def pairwise_gains(before: Tensor, after: Tensor, out_before: Tensor, out_after: Tensor) -> Tensor:
-    """Gain ‖T(x̃) − T(x)‖ / ‖x̃ − x‖ of each pair, exact for these pairs.
+    """Compute the gain ‖T(x̃) − T(x)‖ / ‖x̃ − x‖ of each pair, exactly.
 
-    Euclidean norms over all axes but the first; NaN where both inputs are equal.
+    Each gain is a lower bound of the Lipschitz constant of T. The fault gain has x clean and x̃
+    faulty, the clean gain two clean samples (docs/theory.md, sections 1 and 6).
 
     Args:
         before: x, (pair, ...).
@@ -39,13 +40,15 @@ def pairwise_gains(before: Tensor, after: Tensor, out_before: Tensor, out_after:
         out_after: T(x̃), the same shape as `out_before`.
 
     Returns:
-        (pair,) gains in float64.
+        Gains (pair,) in float64, by Euclidean norms over all axes but the first; NaN where both
+        inputs are equal.
 
     Raises:
         LipfaultError: If shapes do not match or there is no pair.
 
-    Source:
-        THEORY 1 and 6: the fault gain has x clean and x̃ faulty, the clean gain two clean samples.
+    Reference:
+        Slopes of sampled pairs as estimates of a Lipschitz constant: Wood & Zhang 1996,
+        https://doi.org/10.1007/BF00229304
 
     Example:
         >>> x = torch.zeros(2, 3)
@@ -67,10 +70,16 @@ def pairwise_gains(before: Tensor, after: Tensor, out_before: Tensor, out_after:
 
 
 def summarize(gains: Tensor) -> Gain:
-    """Mean, median, 95th percentile and largest of gains (pair,), NaN left out.
+    """Summarize gains by mean, median, 95th percentile and maximum.
+
+    Args:
+        gains: (pair,); NaN is left out.
+
+    Returns:
+        Statistics in float64.
 
     Raises:
-        LipfaultError: If no gain is a number.
+        LipfaultError: If all gains are NaN.
     """
     kept = gains[~gains.isnan()].double()
     if kept.numel() == 0:
@@ -86,7 +95,19 @@ def summarize(gains: Tensor) -> Gain:
 
 
 def gain(before: Tensor, after: Tensor, out_before: Tensor, out_after: Tensor) -> Gain:
-    """Fault gain or clean gain of a map on given pairs, see `pairwise_gains`.
+    """Compute the fault gain or the clean gain of a map on given pairs.
+
+    Args:
+        before: x, (pair, ...).
+        after: x̃, the same shape as `before`.
+        out_before: T(x), (pair, ...).
+        out_after: T(x̃), the same shape as `out_before`.
+
+    Returns:
+        Statistics of `pairwise_gains`.
+
+    Raises:
+        LipfaultError: If shapes do not match or there is no pair of distinct inputs.
 
     Example:
         >>> x = torch.zeros(2, 3)
@@ -97,13 +118,19 @@ def gain(before: Tensor, after: Tensor, out_before: Tensor, out_after: Tensor) -
 
 
 def selectivity(clean: Gain, fault: Gain) -> float:
-    """Clean gain / fault gain by their means (THEORY 6): large where only faults are attenuated.
+    """Return clean gain / fault gain by their means (docs/theory.md, section 6).
 
-    Infinite if faults are removed altogether.
+    Args:
+        clean: Gain over pairs of clean samples.
+        fault: Gain over pairs of clean and faulty samples.
+
+    Returns:
+        Selectivity: large where only faults are attenuated, infinite where they vanish.
     """
     return clean.mean / fault.mean if fault.mean > 0 else float('inf')
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:
+    # float64: the difference of nearly equal float32 signals keeps its digits.
     distance: Tensor = torch.linalg.vector_norm((b.double() - a.double()).flatten(1), dim=1)
     return distance

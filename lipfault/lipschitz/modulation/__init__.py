@@ -1,1 +1,1 @@
-"""Layers whose norms follow a target."""
+"""Layers whose spectral norm is constrained to a target."""

@@ -1,23 +1,35 @@
-"""Weights that amplify every direction equally."""
+"""Isometric weights: every direction of the input is amplified equally."""
 
 import torch
 from torch import Tensor, nn
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.norms.operators import CONVOLUTIONS, geometry_of
+from lipfault.lipschitz.norms.operators import CONVOLUTIONS, convolution_geometry
 
 
 def isometry(weight: Tensor) -> Tensor:
-    """Q of the QR decomposition of a weight (outputs, ...), with a positive diagonal of R.
+    """Orthonormalize the columns of a weight by a QR decomposition with positive diagonal of R.
 
-    QᵀQ = I after flattening all axes but the first. Differentiable; the identity on isometries
-    that already have such a form, up to rounding.
+    Differentiable, and idempotent up to rounding. Unlike the Cayley transform of square matrices
+    (Trockman & Kolter 2021, https://arxiv.org/abs/2104.07167) it takes rectangular weights.
+
+    Args:
+        weight: (outputs, ...) with at least as many outputs as inputs.
+
+    Returns:
+        Q of the shape of the weight; QᵀQ = I after flattening all axes but the first.
+
+    Reference:
+        Tight frames as layers (Parseval networks): Cissé et al. 2017,
+        https://arxiv.org/abs/1704.08847; sign convention: Mezzadri 2007,
+        https://arxiv.org/abs/math-ph/0609050
 
     Example:
         >>> isometry(torch.tensor([[3.0], [4.0]]))
         tensor([[0.6000],
                 [0.8000]])
     """
+    # A positive diagonal of R makes Q unique, and continuous in weights of full rank.
     q, r = torch.linalg.qr(weight.flatten(1))
     sign = torch.where(r.diagonal() < 0, -1.0, 1.0).to(q.dtype)
     frame: Tensor = q * sign
@@ -25,13 +37,23 @@ def isometry(weight: Tensor) -> Tensor:
 
 
 def require_isometry(name: str, layer: nn.Module) -> None:
-    """Raise a LipfaultError if an isometric weight would not make the layer an isometry.
+    """Check that an isometric weight makes the layer itself an isometry.
 
-    Dense layers with at least as many outputs as inputs qualify, and convolutions that cut their
-    input into patches: stride equal to the kernel, no padding, one group, no dilation.
+    Dense layers with at least as many outputs as inputs qualify, and patch embeddings:
+    convolutions with stride equal to the kernel, no padding, one group and no dilation.
+
+    Args:
+        name: Name of the layer, for the error message.
+        layer: Dense or convolutional layer.
+
+    Raises:
+        LipfaultError: If the layer is of another form.
+
+    Reference:
+        Isometric convolutions: Qi et al. 2020, https://arxiv.org/abs/2006.16992
     """
     weight: Tensor = layer.weight  # type: ignore[assignment]
-    if not isinstance(layer, nn.Linear) and not _cuts_patches(layer, tuple(weight.shape[2:])):
+    if not isinstance(layer, nn.Linear) and not _is_patch_embedding(layer, tuple(weight.shape[2:])):
         raise LipfaultError(
             f'layer {name!r}: isometry needs a dense layer, or a convolution with stride equal to '
             f'the kernel, no padding, no dilation and one group; got {layer}'
@@ -44,10 +66,10 @@ def require_isometry(name: str, layer: nn.Module) -> None:
         )
 
 
-def _cuts_patches(layer: nn.Module, kernel: tuple[int, ...]) -> bool:
+def _is_patch_embedding(layer: nn.Module, kernel: tuple[int, ...]) -> bool:
     if not isinstance(layer, CONVOLUTIONS):
         return False
-    geometry = geometry_of(layer)
+    geometry = convolution_geometry(layer)
     dilated = any(d > 1 and k > 1 for d, k in zip(geometry.dilation, kernel, strict=True))
     padded = any(p for pads in geometry.padding for p in pads)
     return geometry.groups == 1 and geometry.stride == kernel and not dilated and not padded

@@ -1,9 +1,11 @@
-"""Layers whose spectral norm is capped, pinned, floored, made an isometry, or punished (THEORY 8).
+"""Layer-specific Lipschitz modulation: spectral norms capped, pinned, floored or penalized.
 
-`modulate` puts a parametrization on the weight of every layer that a pattern selects. In training
-the norm comes from a warm-started power iteration that advances once per change of the weight, in
-the layer's own forward pass and nowhere else: reading a weight changes nothing. In evaluation it
-is exact, a pure function of the weight.
+`modulate` registers a parametrization on the weight of every layer that a pattern selects. In
+training the norm is estimated from below by a warm-started power iteration, one step per change of
+the weight, in the layer's own forward pass and nowhere else: reading a weight changes nothing. In
+evaluation the norm is exact, a pure function of the weight. See docs/theory.md, section 8.
+
+Reference: Altinses & Schwung 2026, https://arxiv.org/abs/2603.25103
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,19 +25,19 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation.isometry import require_isometry
 from lipfault.lipschitz.modulation.parametrization import Modulation
-from lipfault.lipschitz.modulation.scaling import scale_of
-from lipfault.lipschitz.modulation.targets import Mode, Rule
+from lipfault.lipschitz.modulation.scaling import scaling_factor
+from lipfault.lipschitz.modulation.targets import Mode, ModulationRule
 from lipfault.lipschitz.norms.operators import LINEAR_LAYERS
 
 
 @dataclass(frozen=True)
-class Modulated:
-    """One modulated layer.
+class ModulatedLayer:
+    """Layer with a modulated weight.
 
     Args:
         name: Name of the layer inside the module given to `modulate`.
-        layer: The layer.
-        modulation: The parametrization on its weight.
+        layer: Dense or convolutional layer.
+        modulation: Parametrization on its weight.
     """
 
     name: str
@@ -44,34 +46,41 @@ class Modulated:
 
     @property
     def raw(self) -> Tensor:
-        """The weight as the optimizer sees it."""
+        """Unscaled weight: the parameter that the optimizer updates."""
         original: Tensor = self.layer.parametrizations.weight.original  # type: ignore[union-attr,assignment]
         return original
 
 
-def modulate(module: nn.Module, rules: Mapping[str, Rule | Mapping[str, Any]]) -> list[Modulated]:
+def modulate(
+    module: nn.Module, rules: Mapping[str, ModulationRule | Mapping[str, Any]]
+) -> list[ModulatedLayer]:
     """Modulate the layers of a module in place; call it before the optimizer is built.
 
     Args:
         module: Any module.
-        rules: Glob pattern on the names of dense and convolutional submodules (`*` also matches
-            dots; the empty name of the module itself is matched by `*`), to a `Rule` or its plain
-            form. Of several patterns that match a layer the first decides.
+        rules: Modulation by glob pattern on the names of dense and convolutional submodules, as a
+            `ModulationRule` or its plain form. `*` also matches dots and the empty name of the
+            module itself. Of several patterns that match a layer the first applies.
 
     Returns:
-        What was modulated, in the order of the layers.
+        Modulated layers, in the order of the submodules.
 
     Raises:
-        LipfaultError: If a pattern matches no layer or decides for none, if a layer is already
-            modulated, if a weight is tied, empty, NaN, or zero where that makes no sense.
+        LipfaultError: If a pattern matches no layer or applies to none, if a weight is already
+            parametrized, tied, empty or NaN, or zero where a scaling must raise its norm.
+
+    Reference:
+        Spectral normalization: Miyato et al. 2018, https://arxiv.org/abs/1802.05957;
+        caps: Gouk et al. 2021, https://arxiv.org/abs/1804.04368;
+        targets per layer: Altinses & Schwung 2026, https://arxiv.org/abs/2603.25103
 
     Example:
         >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
         >>> [m.name for m in modulate(net, {'2': {'mode': 'cap', 'target': 1.0}})]
         ['2']
     """
-    _notice_fused_steps()
-    parsed = {pattern: Rule.parse(rule) for pattern, rule in rules.items()}
+    _count_fused_steps()
+    parsed = {pattern: ModulationRule.parse(rule) for pattern, rule in rules.items()}
     chosen = _select(module, parsed)
     for name, layer, _ in chosen:
         _refuse_tied(module, name, layer)
@@ -79,10 +88,11 @@ def modulate(module: nn.Module, rules: Mapping[str, Rule | Mapping[str, Any]]) -
 
 
 @cache
-def _notice_fused_steps() -> None:
-    """Count the steps of fused optimizers, in this process, as changes of the weights.
+def _count_fused_steps() -> None:
+    """Raise the version of weights after steps of fused optimizers, in this process.
 
-    They change a weight without raising its version (torch 2.13), and to us it would seem the same.
+    Fused kernels change a weight without raising its version (torch 2.13), by which changes of a
+    weight are recognized.
     """
     register_optimizer_step_post_hook(_raise_versions)
 
@@ -95,25 +105,47 @@ def _raise_versions(optimizer: Optimizer, *_: object) -> None:
                     increment_version(weight)
 
 
-def modulated(module: nn.Module) -> Iterator[Modulated]:
-    """The modulated layers of a module, in the order of its submodules."""
+def modulated(module: nn.Module) -> Iterator[ModulatedLayer]:
+    """Iterate over the modulated layers of a module.
+
+    Args:
+        module: Any module.
+
+    Yields:
+        Modulated layers, in the order of the submodules.
+    """
     for name, layer in module.named_modules():
         if parametrize.is_parametrized(layer, 'weight'):
             for part in layer.parametrizations.weight:
                 if isinstance(part, Modulation):
-                    yield Modulated(name, layer, part)
+                    yield ModulatedLayer(name, layer, part)
 
 
 def set_progress(module: nn.Module, progress: float) -> None:
-    """Move all scheduled targets to the share `progress` in [0, 1] of the training."""
+    """Set all scheduled targets to their value at a given progress of the training.
+
+    Args:
+        module: Any module.
+        progress: Fraction of the training that is done, in [0, 1].
+    """
     for entry in modulated(module):
         entry.modulation.set_progress(progress)
 
 
 def penalty(module: nn.Module) -> Tensor:
-    """Loss term Σ w relu(σ − κ)² over the layers in penalty mode, mirrored where side is below.
+    """Compute the loss term Σ w relu(σ − κ)² over the layers in penalty mode.
 
-    A float32 scalar, 0 if there is no such layer; σ is the training's estimate from below.
+    With `side: below` the term is w relu(κ − σ)². In training σ is an estimate from below, in
+    evaluation exact.
+
+    Args:
+        module: Any module.
+
+    Returns:
+        Float32 scalar with gradient, also under autocast; 0 without such layers.
+
+    Reference:
+        Spectral norm regularization: Yoshida & Miyato 2017, https://arxiv.org/abs/1705.10941
     """
     terms = [
         entry.modulation.rule.weight * entry.modulation.excess(entry.raw).square()
@@ -127,9 +159,12 @@ def penalty(module: nn.Module) -> Tensor:
 
 
 def fold(module: nn.Module) -> nn.Module:
-    """Replace, in place, every modulated layer by a plain one with the same outputs.
+    """Replace every modulated layer by a plain one with the same outputs, in place.
 
-    The outputs are those of evaluation: the norm is made exact first.
+    The outputs are those of evaluation mode, by the exact norm.
+
+    Args:
+        module: Any module; fold a deep copy to keep the original modulated.
 
     Returns:
         The module itself.
@@ -145,14 +180,14 @@ def fold(module: nn.Module) -> nn.Module:
 
 
 @dataclass(frozen=True)
-class Record:
-    """A line of the ledger: what a modulated layer was asked for and what it has.
+class ModulationRecord:
+    """Target and norms of one modulated layer.
 
     Args:
         name: Name of the layer.
         mode: Mode of its rule.
-        target: κ now.
-        raw: Exact norm of the raw weight at the recorded input size.
+        target: Current target κ.
+        raw: Exact norm of the unscaled weight at the recorded input size.
         norm: Exact norm of the modulated weight.
     """
 
@@ -163,30 +198,42 @@ class Record:
     norm: float
 
 
-def ledger(module: nn.Module) -> list[Record]:
-    """Exact norms of all modulated layers next to their targets; training is left alone.
+def modulation_report(module: nn.Module) -> list[ModulationRecord]:
+    """Compute the exact norms of all modulated layers beside their targets.
 
-    For `isometry` all singular values equal κ by construction, and `norm` is κ.
+    The state of the power iterations is not changed. For `isometry` all singular values equal κ by
+    construction, and `norm` is κ.
+
+    Args:
+        module: Any module; its convolutions must have had one forward pass.
+
+    Returns:
+        Records, in the order of the submodules.
+
+    Raises:
+        LipfaultError: If the input size of a convolution is unknown, or a weight is NaN or Inf.
     """
-    return [_record(entry) for entry in modulated(module)]
+    return [_layer_record(entry) for entry in modulated(module)]
 
 
 @torch.no_grad()
-def _record(entry: Modulated) -> Record:
+def _layer_record(entry: ModulatedLayer) -> ModulationRecord:
     modulation = entry.modulation
-    raw, kappa = modulation.exact(entry.raw).sigma, modulation.kappa
+    raw, kappa = modulation.exact_norm(entry.raw).sigma, modulation.kappa
     mode = modulation.rule.mode
     if mode == 'penalty':
         norm = raw
     elif mode == 'isometry':
         norm = kappa
     else:
-        norm = raw * scale_of(mode, raw, kappa)
-    return Record(entry.name, mode, float(kappa), float(raw), float(norm))
+        norm = raw * scaling_factor(mode, raw, kappa)
+    return ModulationRecord(entry.name, mode, float(kappa), float(raw), float(norm))
 
 
-def _select(module: nn.Module, rules: Mapping[str, Rule]) -> list[tuple[str, nn.Module, str]]:
-    """(name, layer, pattern) of every layer that a pattern decides for."""
+def _select(
+    module: nn.Module, rules: Mapping[str, ModulationRule]
+) -> list[tuple[str, nn.Module, str]]:
+    """Return (name, layer, pattern) of every layer to which a pattern applies."""
     layers = [
         (name, layer)
         for name, layer in module.named_modules(remove_duplicate=False)
@@ -195,18 +242,19 @@ def _select(module: nn.Module, rules: Mapping[str, Rule]) -> list[tuple[str, nn.
     chosen: dict[int, tuple[str, nn.Module, str]] = {}
     for name, layer in layers:
         pattern = next((p for p in rules if fnmatchcase(name, p)), None)
+        # By identity: a layer that is registered under two names is modulated once.
         if pattern is not None:
             chosen.setdefault(id(layer), (name, layer, pattern))
-    deciding = {pattern for _, _, pattern in chosen.values()}
+    applied = {pattern for _, _, pattern in chosen.values()}
     for pattern in rules:
         if not any(fnmatchcase(name, pattern) for name, _ in layers):
             known = ', '.join(repr(name) for name, _ in layers) or 'none'
             raise LipfaultError(
                 f'pattern {pattern!r} matches no dense or convolutional layer; there are {known}'
             )
-        if pattern not in deciding:
+        if pattern not in applied:
             raise LipfaultError(
-                f'pattern {pattern!r} decides for no layer: earlier patterns match all of its'
+                f'pattern {pattern!r} applies to no layer: earlier patterns match all its layers'
             )
     return list(chosen.values())
 
@@ -220,7 +268,7 @@ def _refuse_tied(module: nn.Module, name: str, layer: nn.Module) -> None:
             )
 
 
-def _modulate_layer(name: str, layer: nn.Module, rule: Rule) -> Modulated:
+def _modulate_layer(name: str, layer: nn.Module, rule: ModulationRule) -> ModulatedLayer:
     if parametrize.is_parametrized(layer, 'weight'):
         raise LipfaultError(f'layer {name!r}: its weight is already parametrized')
     if isinstance(layer, nn.modules.linear.NonDynamicallyQuantizableLinear):
@@ -232,31 +280,33 @@ def _modulate_layer(name: str, layer: nn.Module, rule: Rule) -> Modulated:
         require_isometry(name, layer)
     modulation = Modulation(layer, rule, name)
     modulation.train(layer.training)
+    # unsafe: the check would read the weight of a convolution before its input size is known.
     parametrize.register_parametrization(layer, 'weight', modulation, unsafe=True)
+    # Registering gave the layer a class of its own, so this forward belongs to it alone.
     if type(layer).forward is nn.Linear.forward:
         type(layer).forward = _dense_forward
     else:
         layer.register_forward_pre_hook(_before_forward, with_kwargs=True)
-    return Modulated(name, layer, modulation)
+    return ModulatedLayer(name, layer, modulation)
 
 
 def _dense_forward(layer: nn.Linear, input: Tensor) -> Tensor:
-    """Forward pass of a modulated `nn.Linear`: a method of the class that modulation gave it."""
-    # Past the accessors of nn.Module, which cost as much as an operation on a small tensor.
+    """Forward pass of a modulated `nn.Linear`, by scaling the output where that is possible."""
+    # Not through the accessors of nn.Module, which cost as much as an operation on a small tensor.
     chain = layer._modules['parametrizations']._modules['weight']  # type: ignore[union-attr]
     parts, original = chain._modules, chain._parameters['original']  # type: ignore[union-attr]
     if layer.training and len(parts) == 1 and original is not None:
         y = cast(Modulation, parts['0']).linear(input, original, layer.bias)
         if y is not None:
             return y
-    _advance(layer)
+    _update_norms(layer)
     return functional.linear(input, layer.weight, layer.bias)
 
 
 def _own_class(layer: nn.Module) -> None:
-    """Unshare the layer's class, which a deep copy has in common with its original.
+    """Give the layer a class of its own: a deep copy shares it with its original.
 
-    Removing a parametrization changes the class.
+    Removing a parametrization changes the class, and would fold the original, too.
     """
     shared = type(layer)
     attributes = {k: v for k, v in vars(shared).items() if k not in ('__dict__', '__weakref__')}
@@ -271,16 +321,17 @@ def _remove_hook(layer: nn.Module) -> None:
 
 
 def _before_forward(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Record the input size of a convolution once; advance the power iteration in training."""
-    _advance(layer, args[0] if args else kwargs['input'])
+    """Record the input size of a convolution once; update the norm in training."""
+    _update_norms(layer, args[0] if args else kwargs['input'])
 
 
-def _advance(layer: nn.Module, x: Tensor | None = None) -> None:
+def _update_norms(layer: nn.Module, x: Tensor | None = None) -> None:
     chain = layer.parametrizations.weight  # type: ignore[union-attr]
     weight: Tensor = chain.original  # type: ignore[union-attr,assignment]
     for part in chain:  # type: ignore[union-attr]
         if isinstance(part, Modulation):
-            if not part.begun and x is not None:
-                part.begin(weight, x.shape[2 - weight.ndim :])
+            # Spatial axes of (batch, channel, *size); a kernel has two axes more than the size.
+            if not part.initialized and x is not None:
+                part.initialize(weight, x.shape[2 - weight.ndim :])
             if layer.training and part.rule.mode != 'isometry':
-                part.advance(weight)
+                part.update_norm(weight)

@@ -1,7 +1,7 @@
-"""A dense layer that scales its output instead of its weight: the same map for less work.
+"""Dense layer that scales its output instead of its weight: the same map for less work.
 
-On a CPU a small layer is as fast as its operations are few. So numbers are Python floats, vectors
-are not normalized, and factors go into products that are made anyway.
+On a CPU the time of a small layer is the number of its operations. Scalars are therefore Python
+floats, vectors are not normalized, and factors are folded into products that are needed anyway.
 """
 
 from typing import Any, NamedTuple, cast
@@ -11,14 +11,18 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-SAFE = (1e-15, 1e15)
-"""Norms whose square, and its inverse, are normal in float32."""
+SAFE_RANGE = (1e-15, 1e15)
+"""Norms whose square, and its inverse, are normal numbers in float32 (1.2e-38 to 3.4e38)."""
 
 
 class DenseNorm(NamedTuple):
-    """Norm of a matrix, and ∂norm/∂matrix as `factor` times the outer product of two vectors.
+    """Norm σ of a matrix, and ∂σ/∂matrix as `factor` times the outer product of two vectors.
 
-    The vectors left (1, outputs) and right (1, inputs) have any length.
+    Args:
+        sigma: Norm.
+        left: Vector of any length, (1, outputs).
+        right: Vector of any length, (1, inputs).
+        factor: Inverse of the product of both lengths.
     """
 
     sigma: float
@@ -28,24 +32,29 @@ class DenseNorm(NamedTuple):
 
 
 def dense_norm(weight: Tensor, right: Tensor) -> DenseNorm | None:
-    """One power iteration: an estimate from below, as `lipfault.lipschitz.norms.krylov.power_step`.
+    """Take one power iteration with a matrix: an estimate of its norm from below.
+
+    The same iteration as `lipfault.lipschitz.norms.krylov.power_step`, with fewer operations.
 
     Args:
-        weight: (outputs, inputs), without gradient.
-        right: (1, inputs), where to start, of a length near 1. The result's `right` is where to
-            start the next time.
+        weight: W, (outputs, inputs), without gradient.
+        right: Right singular vector to start from, (1, inputs), of a length near 1; the result's
+            `right` is the start of the next iteration.
 
     Returns:
-        The estimate, or None where the norm is too close to 0 or Inf for unscaled vectors.
+        Estimate, or None where the norm is too close to 0 or Inf for unscaled vectors.
+
+    Reference:
+        Miyato et al. 2018, https://arxiv.org/abs/1802.05957
     """
     left = functional.linear(right, weight)
-    pushed = torch.linalg.vector_norm(left).item()
-    if not SAFE[0] < pushed < SAFE[1]:
+    length = torch.linalg.vector_norm(left).item()
+    if not SAFE_RANGE[0] < length < SAFE_RANGE[1]:
         return None
-    # Without a share of what is added (beta), addmm is a product with a factor.
-    moved = torch.addmm(right, left, weight, beta=0, alpha=pushed**-2)
-    pulled = torch.linalg.vector_norm(moved).item()
-    return DenseNorm(pulled * pushed, left, moved, 1 / (pulled * pushed))
+    # WᵀW right / ‖W right‖²: near 1 in length again. With beta=0 addmm is a scaled product.
+    iterated = torch.addmm(right, left, weight, beta=0, alpha=length**-2)
+    ratio = torch.linalg.vector_norm(iterated).item()
+    return DenseNorm(ratio * length, left, iterated, 1 / (ratio * length))
 
 
 def scaled_linear(
@@ -56,18 +65,21 @@ def scaled_linear(
     scale: float,
     norm: DenseNorm,
 ) -> Tensor:
-    """The map s W x + b for s = κ/σ(W), differentiable once in all of it.
+    """Compute s W x + b for s = κ/σ(W), differentiable once in every argument.
 
-    σ is a function of W: its gradient is s times the plain one and a rank-one update. Nothing it
-    saves is changed in place.
+    σ is a function of W: the gradient is s times that of a plain layer and a rank-one update. No
+    saved tensor is changed in place.
 
     Args:
-        x: (..., inputs), of the weight's dtype.
-        weight: (outputs, inputs).
-        bias: (outputs,) or None.
+        x: Inputs, (..., inputs), of the weight's dtype.
+        weight: W, (outputs, inputs).
+        bias: b, (outputs,) or None.
         target: κ, scalar, or None where it is a constant.
         scale: s.
-        norm: Norm of the weight.
+        norm: Norm of the weight and its gradient.
+
+    Returns:
+        Outputs, (..., outputs).
 
     Example:
         >>> one = torch.ones(1, 1)
@@ -90,15 +102,17 @@ class _ScaledLinear(torch.autograd.Function):
     ) -> Tensor:
         ctx.scaling = scaling
         ctx.save_for_backward(x, weight)
-        added, share = (scaling[1].left, 0) if bias is None else (bias, 1)
+        # Without bias addmm still needs a summand that broadcasts: with beta=0 it is not read.
+        summand, beta = (scaling[1].left, 0) if bias is None else (bias, 1)
         if x.ndim == 2:
-            return torch.addmm(added, x, weight.t(), beta=share, alpha=scaling[0])
+            return torch.addmm(summand, x, weight.t(), beta=beta, alpha=scaling[0])
         flat = x.reshape(-1, x.shape[-1])
-        y = torch.addmm(added, flat, weight.t(), beta=share, alpha=scaling[0])
+        y = torch.addmm(summand, flat, weight.t(), beta=beta, alpha=scaling[0])
         return y.view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        # The wrapper costs as much as a product; it is needed under create_graph only.
         if torch.is_grad_enabled():
             return once_differentiable(_backward)(ctx, gradient)
         return _backward(ctx, gradient)
@@ -107,21 +121,24 @@ class _ScaledLinear(torch.autograd.Function):
 def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
     x, weight = ctx.saved_tensors
     scale, (sigma, left, right, factor) = ctx.scaling
-    x_asks, weight_asks, bias_asks, target_asks, _ = ctx.needs_input_grad
+    needs_x, needs_weight, needs_bias, needs_target, _ = ctx.needs_input_grad
     flat, g = x, gradient
     if x.ndim != 2:
+        # (..., features) to (sample, features)
         flat, g = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
-    to_x = torch.addmm(right, g, weight, beta=0, alpha=scale) if x_asks else None
+    to_x = torch.addmm(right, g, weight, beta=0, alpha=scale) if needs_x else None
     to_weight = to_target = None
-    if weight_asks or target_asks:
+    if needs_weight or needs_target:
         to_weight = torch.addmm(right, g.t(), flat, beta=0, alpha=scale)
+        # ⟨s Gᵀx, W⟩ = ⟨s G W, x⟩: the second is over the batch, mostly the smaller tensor.
         product = _inner(to_weight, weight) if to_x is None else _inner(to_x, flat)
+        # ∂W = s Gᵀx − ⟨s Gᵀx, W⟩/σ · ∂σ/∂W
         to_weight.addcmul_(left.t(), right, value=-product * factor / sigma)
-        if target_asks:
+        if needs_target:
             to_target = left.new_tensor(product / (scale * sigma))
     if to_x is not None and x.ndim != 2:
         to_x = to_x.view(x.shape)
-    return to_x, to_weight, g.sum(0) if bias_asks else None, to_target, None
+    return to_x, to_weight, g.sum(0) if needs_bias else None, to_target, None
 
 
 def _inner(a: Tensor, b: Tensor) -> float:

@@ -9,13 +9,25 @@ from torch.autograd.function import once_differentiable
 from lipfault.lipschitz.modulation.targets import Mode
 
 
-def scale_of(mode: Mode, sigma: Tensor, target: Tensor) -> Tensor:
-    """The factor that `cap`, `pin` or `floor` puts before a weight of norm σ > 0 for the target κ.
+def scaling_factor(mode: Mode, sigma: Tensor, target: Tensor) -> Tensor:
+    """Compute the factor by which `cap`, `pin` or `floor` scales a weight.
 
-    Without control flow on values, so that a GPU need not wait.
+    Without control flow on values, so a GPU is never synchronized.
+
+    Args:
+        mode: `cap`, `pin` or `floor`.
+        sigma: Norm σ > 0 of the weight, scalar.
+        target: κ, scalar.
+
+    Returns:
+        min(1, κ/σ), κ/σ or max(1, κ/σ), scalar.
+
+    Reference:
+        κ/σ: Miyato et al. 2018, https://arxiv.org/abs/1802.05957;
+        min(1, κ/σ): Gouk et al. 2021, https://arxiv.org/abs/1804.04368
 
     Example:
-        >>> scale_of('cap', torch.tensor(4.0), torch.tensor(1.0))
+        >>> scaling_factor('cap', torch.tensor(4.0), torch.tensor(1.0))
         tensor(0.2500)
     """
     ratio = target / sigma
@@ -26,11 +38,19 @@ def scale_of(mode: Mode, sigma: Tensor, target: Tensor) -> Tensor:
     return ratio
 
 
-def scale_number(mode: Mode, sigma: float, target: float) -> float:
-    """`scale_of` for numbers.
+def scaling_factor_float(mode: Mode, sigma: float, target: float) -> float:
+    """Compute `scaling_factor` for Python floats.
+
+    Args:
+        mode: `cap`, `pin` or `floor`.
+        sigma: Norm σ > 0 of the weight.
+        target: κ.
+
+    Returns:
+        min(1, κ/σ), κ/σ or max(1, κ/σ).
 
     Example:
-        >>> scale_number('cap', 4.0, 1.0)
+        >>> scaling_factor_float('cap', 4.0, 1.0)
         0.25
     """
     if mode == 'cap':
@@ -41,19 +61,25 @@ def scale_number(mode: Mode, sigma: float, target: float) -> float:
 def scale_by_norm(
     weight: Tensor, target: Tensor, mode: Mode, sigma: Tensor, left: Tensor, right: Tensor
 ) -> Tensor:
-    """Scale a weight so that its norm obeys mode and target, differentiable once in both.
+    """Scale a weight to its mode and target, differentiable once in weight and target.
 
     The backward pass is one rank-one update, where autograd through ⟨left, W right⟩ would pass
-    five times over the weight. Nothing it saves is changed in place, so two forward passes in one
+    five times over the weight. No saved tensor is changed in place, so two forward passes in one
     step are safe. Not for `torch.func` transforms, see `scale_by_autograd`.
 
     Args:
-        weight: Any shape.
+        weight: W, any shape.
         target: κ, scalar.
         mode: `cap`, `pin` or `floor`.
-        sigma: Norm of the weight, positive scalar, a constant.
-        left: Vector; the outer product with `right`, reshaped, is ∂σ/∂weight.
+        sigma: Norm of the weight, positive scalar, treated as a function of W.
+        left: Vector; its outer product with `right`, reshaped, is ∂σ/∂weight.
         right: Vector.
+
+    Returns:
+        s W with s from `scaling_factor`, of the shape and dtype of the weight.
+
+    Reference:
+        Gradient through σ: Miyato et al. 2018, https://arxiv.org/abs/1802.05957
     """
     scaled = _ScaleByNorm.apply(weight, target, mode, sigma, left, right)  # type: ignore[no-untyped-call]
     return cast(Tensor, scaled)
@@ -62,12 +88,25 @@ def scale_by_norm(
 def scale_by_autograd(
     weight: Tensor, target: Tensor, mode: Mode, sigma: Tensor, left: Tensor, right: Tensor
 ) -> Tensor:
-    """The same value bit for bit and the same gradient, by plain differentiable operations."""
+    """Scale a weight like `scale_by_norm`, bit for bit, by plain differentiable operations.
+
+    Args:
+        weight: W, any shape.
+        target: κ, scalar.
+        mode: `cap`, `pin` or `floor`.
+        sigma: Norm of the weight, positive scalar.
+        left: Vector; its outer product with `right`, reshaped, is ∂σ/∂weight.
+        right: Vector.
+
+    Returns:
+        s W, differentiable any number of times and inside `torch.func` transforms.
+    """
     if torch.is_grad_enabled() and weight.requires_grad:
         flat = weight.to(sigma.dtype).reshape(len(left), len(right))
-        moving = left @ flat @ right
-        sigma = sigma + (moving - moving.detach())
-    return weight * scale_of(mode, sigma, target).to(weight.dtype)
+        # Adds exactly 0 to the value, and ∂⟨left, W right⟩ = ∂σ to the gradient.
+        product = left @ flat @ right
+        sigma = sigma + (product - product.detach())
+    return weight * scaling_factor(mode, sigma, target).to(weight.dtype)
 
 
 class _ScaleByNorm(torch.autograd.Function):
@@ -81,7 +120,7 @@ class _ScaleByNorm(torch.autograd.Function):
         left: Tensor,
         right: Tensor,
     ) -> Tensor:
-        scale = scale_of(mode, sigma, target)
+        scale = scaling_factor(mode, sigma, target)
         ctx.mode = mode
         ctx.save_for_backward(weight, scale, sigma, left, right)
         return weight * scale.to(weight.dtype)
@@ -90,9 +129,11 @@ class _ScaleByNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         weight, scale, sigma, left, right = ctx.saved_tensors
+        # With s = κ/σ: ∂κ = ⟨G, W⟩/σ, and ∂W = s G − s ⟨G, W⟩/σ · ∂σ/∂W.
         full = gradient.to(scale.dtype)
         to_target = torch.dot(full.reshape(-1), weight.to(scale.dtype).reshape(-1)) / sigma
         if ctx.mode != 'pin':
+            # An inactive cap or floor is the constant 1.
             to_target = torch.where(scale == 1, 0.0, to_target)
         to_weight = (full * scale).reshape(len(left), len(right))
         to_weight.addcmul_((left * (-to_target * scale)).unsqueeze(1), right)

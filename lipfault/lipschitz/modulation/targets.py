@@ -1,4 +1,4 @@
-"""What a modulated layer is asked for: mode and target, fixed, scheduled or learned."""
+"""Modes and targets of modulated layers: fixed, scheduled or learned."""
 
 import math
 from collections.abc import Mapping
@@ -10,18 +10,21 @@ from lipfault.errors import LipfaultError
 Mode = Literal['cap', 'pin', 'floor', 'isometry', 'penalty']
 
 SCALING: tuple[Mode, ...] = ('cap', 'pin', 'floor')
-"""Modes that put a factor before the weight."""
+"""Modes that multiply the weight by a scalar factor."""
 
 
 @dataclass(frozen=True)
-class Scheduled:
-    """A target that moves geometrically from start to end while training advances.
+class ScheduledTarget:
+    """Target that moves geometrically from start to end over the training.
 
     Args:
         start: Target until `begin`.
         end: Target from `finish` on.
-        begin: Share of the training at which it starts to move, in [0, 1].
-        finish: Share of the training at which it arrives.
+        begin: Fraction of the training at which the target starts to move, in [0, 1].
+        finish: Fraction of the training at which it reaches `end`, above `begin`.
+
+    Raises:
+        LipfaultError: If a target is not positive or the fractions are out of order.
     """
 
     start: float
@@ -30,7 +33,11 @@ class Scheduled:
     finish: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse targets that are not positive and shares out of order."""
+        """Validate the fields.
+
+        Raises:
+            LipfaultError: If a target is not positive or the fractions are out of order.
+        """
         _require_positive('start', self.start)
         _require_positive('end', self.end)
         if not 0 <= self.begin < self.finish <= 1:
@@ -40,24 +47,34 @@ class Scheduled:
             )
 
     def at(self, progress: float) -> float:
-        """Target when the share `progress` of the training is done.
+        """Return the target at a given progress of the training.
+
+        Args:
+            progress: Fraction of the training that is done, in [0, 1].
+
+        Returns:
+            Target κ, an upper or lower limit of the norm.
 
         Example:
-            >>> Scheduled(start=8.0, end=2.0).at(0.5)
+            >>> ScheduledTarget(start=8.0, end=2.0).at(0.5)
             4.0
         """
-        share = min(1.0, max(0.0, (progress - self.begin) / (self.finish - self.begin)))
-        return float(self.start * (self.end / self.start) ** share)
+        fraction = min(1.0, max(0.0, (progress - self.begin) / (self.finish - self.begin)))
+        # Norms multiply along a network, so equal steps are equal ratios.
+        return float(self.start * (self.end / self.start) ** fraction)
 
 
 @dataclass(frozen=True)
-class Learned:
-    """A target that training chooses between two limits.
+class LearnedTarget:
+    """Target that is trained between two limits, by a sigmoid of a free parameter.
 
     Args:
         low: Lower limit.
         high: Upper limit.
-        start: First value; the geometric mean of the limits if not given.
+        start: Initial value; the geometric mean of the limits if not given.
+
+    Raises:
+        LipfaultError: If the range is empty or does not contain the start.
     """
 
     low: float
@@ -65,7 +82,11 @@ class Learned:
     start: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an empty range and a start outside of it."""
+        """Validate the fields.
+
+        Raises:
+            LipfaultError: If the range is empty or does not contain the start.
+        """
         _require_positive('low', self.low)
         if not self.low < self.high < math.inf:
             raise LipfaultError(f'target: low must be below high, got [{self.low}, {self.high}]')
@@ -76,30 +97,40 @@ class Learned:
 
     @property
     def first(self) -> float:
-        """The value to start from."""
+        """Initial value of the target."""
         return math.sqrt(self.low * self.high) if self.start is None else self.start
 
 
-Target = float | Scheduled | Learned
-Built = TypeVar('Built')
+Target = float | ScheduledTarget | LearnedTarget
+T = TypeVar('T')
 
 
 @dataclass(frozen=True)
-class Rule:
-    """How to modulate the layers that a pattern selects (THEORY 8).
+class ModulationRule:
+    """Modulation of the layers that a pattern selects (docs/theory.md, section 8).
 
     Args:
-        mode: `cap` (norm at most κ), `pin` (equal), `floor` (at least), `isometry` (every
-            direction amplified by κ), `penalty` (a loss term, weights unchanged).
-        target: κ: a positive number, `Scheduled` or `Learned`.
+        mode: `cap` (norm at most κ), `pin` (norm κ), `floor` (norm at least κ), `isometry` (every
+            direction amplified by κ) or `penalty` (a loss term, weights unchanged).
+        target: κ: a positive number, `ScheduledTarget` or `LearnedTarget`.
         weight: Weight of the loss term; `penalty` only.
-        side: `above` punishes norms above κ, `below` norms below; `penalty` only.
-        size: Spatial input size at which a convolution's norm is taken; without it the size of
-            the first forward pass counts.
+        side: `above` penalizes norms above κ, `below` norms below κ; `penalty` only.
+        size: Spatial input size at which a convolution's norm is computed; without it the size of
+            the first forward pass.
+
+    Raises:
+        LipfaultError: If a mode or side is unknown, or a number is not positive.
+
+    Reference:
+        `pin`: Miyato et al. 2018, https://arxiv.org/abs/1802.05957;
+        `cap`: Gouk et al. 2021, https://arxiv.org/abs/1804.04368;
+        orthonormal weights, as for `isometry`: Anil et al. 2019,
+        https://arxiv.org/abs/1811.05381;
+        `penalty`: Yoshida & Miyato 2017, https://arxiv.org/abs/1705.10941
 
     Example:
-        >>> Rule.parse({'mode': 'cap', 'target': {'start': 8, 'end': 2}}).target
-        Scheduled(start=8, end=2, begin=0.0, finish=1.0)
+        >>> ModulationRule.parse({'mode': 'cap', 'target': {'start': 8, 'end': 2}}).target
+        ScheduledTarget(start=8, end=2, begin=0.0, finish=1.0)
     """
 
     mode: Mode
@@ -109,45 +140,56 @@ class Rule:
     size: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse unknown modes and sides, and numbers that are not positive."""
+        """Validate the fields.
+
+        Raises:
+            LipfaultError: If a mode or side is unknown, or a number is not positive.
+        """
         if self.mode not in get_args(Mode):
             raise LipfaultError(f'mode: must be one of {get_args(Mode)}, got {self.mode!r}')
         if self.side not in ('above', 'below'):
             raise LipfaultError(f'side: must be "above" or "below", got {self.side!r}')
-        if not isinstance(self.target, Scheduled | Learned):
+        if not isinstance(self.target, ScheduledTarget | LearnedTarget):
             _require_positive('target', self.target)
         _require_positive('weight', self.weight)
 
     @staticmethod
-    def parse(fields: 'Rule | Mapping[str, Any]') -> 'Rule':
-        """Build a rule from plain types, as YAML and checkpoints hold it; a rule stays itself.
+    def parse(fields: 'ModulationRule | Mapping[str, Any]') -> 'ModulationRule':
+        """Build a rule from plain types, as configurations and checkpoints hold them.
+
+        Args:
+            fields: Fields by name, or a rule, which is returned unchanged.
+
+        Returns:
+            Rule.
 
         Raises:
-            LipfaultError: If a key is unknown or missing, naming it.
+            LipfaultError: If a key is unknown or missing, or a value is invalid.
         """
-        if isinstance(fields, Rule):
+        if isinstance(fields, ModulationRule):
             return fields
         given = dict(fields)
         if isinstance(given.get('target'), Mapping):
             given['target'] = _parse_target(given['target'])
         if given.get('size') is not None:
             given['size'] = tuple(int(n) for n in given['size'])
-        return _build(Rule, given)
+        return _build(ModulationRule, given)
 
 
 def _parse_target(fields: Mapping[str, Any]) -> Target:
+    """Build a learned target from limits, a scheduled one from anything else."""
     if 'low' in fields or 'high' in fields:
-        return _build(Learned, dict(fields))
-    return _build(Scheduled, dict(fields))
+        return _build(LearnedTarget, dict(fields))
+    return _build(ScheduledTarget, dict(fields))
 
 
-def _build(cls: type[Built], fields: dict[str, Any]) -> Built:
+def _build(cls: type[T], fields: dict[str, Any]) -> T:
     try:
         return cls(**fields)
     except TypeError as error:
         known = ', '.join(cls.__dataclass_fields__)  # type: ignore[attr-defined]
         raise LipfaultError(
-            f'{cls.__name__.lower()} {fields}: keys must be among {known} ({error})'
+            f'{cls.__name__} {fields}: keys must be among {known} ({error})'
         ) from error
 
 

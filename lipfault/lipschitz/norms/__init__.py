@@ -1,1 +1,1 @@
-"""Norms of single layers: estimates and certificates."""
+"""Spectral norms of single layers: estimates from below and certificates from above."""

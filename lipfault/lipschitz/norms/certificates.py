@@ -1,8 +1,9 @@
-"""Spectral norms from above: numbers that the true norm cannot exceed.
+"""Certified upper bounds of spectral norms.
 
-Dense: an estimate from below is raised a little and verified by a Cholesky factorization.
-Convolution: the largest symbol norm on a frequency grid, raised by the factor that a trigonometric
-polynomial can grow by between grid points; where the operator is small, its matrix as if dense.
+- Dense: an estimate from below is raised slightly and verified by a Cholesky factorization.
+- Convolution: the largest norm of the symbol (the Fourier transform of the kernel) on a frequency
+  grid, times the factor by which a trigonometric polynomial can grow between grid points.
+- Small convolutions: the explicit matrix of the operator, certified as a dense one.
 """
 
 import math
@@ -13,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.norms.exact import require_finite
 from lipfault.lipschitz.norms.krylov import lanczos, start_vector
 from lipfault.lipschitz.norms.operators import (
     ConvolutionOperator,
@@ -21,33 +21,44 @@ from lipfault.lipschitz.norms.operators import (
     Geometry,
     LinearOperator,
     TransposedOperator,
-    geometry_of,
-    operator_of,
+    convolution_geometry,
+    linear_operator,
+    require_finite,
 )
 
-EXPLICIT = 2048
-"""Up to this smaller side the matrix of a convolution is built and certified as dense."""
+EXPLICIT_LIMIT = 2048
+"""Up to this smaller side the explicit matrix of a convolution is built and certified as dense."""
 
-ENTRIES = 2**24
-"""Up to this many entries it is built at all: 128 MiB in float64."""
+ENTRY_LIMIT = 2**24
+"""Maximum number of entries of an explicit matrix: 128 MiB in float64."""
 
-GRID = 16
-"""Frequencies per axis and tap beyond the first: the bound is 0.5 % too large per axis."""
+GRID_DENSITY = 16
+"""Frequencies per axis and tap beyond the first.
+
+The correction factor per axis is then 1 / cos(π / 32) = 1.005: at most 0.5 % too large.
+"""
 
 
 def certify_matrix(matrix: Tensor) -> float:
-    """Spectral norm from above, at most 0.01 % too large.
+    """Certify the spectral norm of a matrix from above, at most 0.01 % too large.
 
-    With an estimate s from below, s²(1 + δ) I − WᵀW is factorized by Cholesky in float64. That it
-    succeeds proves it positive semidefinite up to rounding (Higham, Accuracy and Stability of
-    Numerical Algorithms, theorem 10.3), which is added to the result. If it fails for small δ,
-    eigenvalues are computed.
+    With an estimate s from below, s²(1 + δ) I − WᵀW is factorized by Cholesky in float64. A
+    completed factorization proves the matrix positive semidefinite up to a rounding error, which
+    is added to the result. If it fails for every small δ, eigenvalues are computed instead.
 
     Args:
         matrix: (rows, columns), any floating dtype, contiguous or not.
 
+    Returns:
+        Upper bound of σ_max, output units per input unit.
+
     Raises:
         LipfaultError: If an entry is NaN or Inf.
+
+    Reference:
+        Rump 2006, Verification of positive definiteness,
+        https://doi.org/10.1007/s10543-006-0056-1;
+        Higham 2002, theorem 10.3, https://doi.org/10.1137/1.9780898718027
 
     Example:
         >>> round(certify_matrix(torch.diag(torch.tensor([3.0, -4.0]))), 2)
@@ -60,21 +71,24 @@ def certify_matrix(matrix: Tensor) -> float:
     largest = float(wide.abs().max()) if wide.numel() else 0.0
     if largest == 0:
         return 0.0
+    # Entries of at most 1: the Gram matrix can neither overflow nor underflow.
     wide = wide / largest
     gram = wide.T @ wide
+    # Rounding of the product and of the factorization, each γ_n ≈ n ε times the trace (Higham).
     rounding = 4 * sum(wide.shape) * torch.finfo(gram.dtype).eps
     slack = rounding * float(gram.diagonal().sum())
-    return largest * math.sqrt(_verified(gram, _candidate(wide)) + slack)
+    return largest * math.sqrt(_verified_eigenvalue(gram, _estimated_eigenvalue(wide)) + slack)
 
 
-def _candidate(matrix: Tensor) -> float:
+def _estimated_eigenvalue(matrix: Tensor) -> float:
+    """Estimate the largest eigenvalue of the Gram matrix from below."""
     operator = DenseOperator(matrix)
     start = start_vector(operator.in_shape, matrix)
     return float(lanczos(operator.apply, operator.adjoint, start, 80, 1e-7).sigma) ** 2
 
 
-def _verified(gram: Tensor, candidate: float) -> float:
-    """Largest eigenvalue from above by at most 0.02 %, rounding aside."""
+def _verified_eigenvalue(gram: Tensor, candidate: float) -> float:
+    """Return an upper bound of the largest eigenvalue, at most 0.02 % too large."""
     for excess in (2e-6, 2e-4):
         shifted = -gram
         shifted.diagonal().add_(candidate * (1 + excess))
@@ -84,31 +98,47 @@ def _verified(gram: Tensor, candidate: float) -> float:
 
 
 def certify_layer(layer: nn.Module, size: Sequence[int] | None = None) -> float:
-    """Spectral norm of a dense or convolutional layer from above, bias aside.
+    """Certify the spectral norm of a dense or convolutional layer from above.
 
     Args:
         layer: `nn.Linear`, `nn.Conv1d..3d` or `nn.ConvTranspose1d..3d`.
         size: Spatial input size; without it the bound of a convolution holds for every size.
 
+    Returns:
+        Upper bound of σ_max of the linear part, output units per input unit.
+
     Raises:
         LipfaultError: If the weight holds NaN or Inf, the layer is of another type, or the size is
             missing where padding repeats values.
+
+    Reference:
+        Gouk et al. 2021, https://arxiv.org/abs/1804.04368
     """
     if size is not None or isinstance(layer, nn.Linear):
-        return certify_operator(operator_of(layer, size))
-    geometry = geometry_of(layer)
+        return certify_operator(linear_operator(layer, size))
+    geometry = convolution_geometry(layer)
     weight: Tensor = layer.weight  # type: ignore[assignment]
     require_finite(weight)
-    return certify_convolution(weight, geometry) * _repetition(geometry, None, weight.shape)
+    return certify_convolution(weight, geometry) * _padding_factor(geometry, None, weight.shape)
 
 
 def certify_operator(operator: LinearOperator) -> float:
-    """Spectral norm of an operator from above, see `certify_layer`."""
+    """Certify the spectral norm of an operator from above.
+
+    Args:
+        operator: Dense, convolution or transposed convolution.
+
+    Returns:
+        Upper bound of σ_max, output units per input unit.
+
+    Raises:
+        LipfaultError: If the weight holds NaN or Inf, or the operator is of another type.
+    """
     require_finite(operator.weight)
     if isinstance(operator, DenseOperator):
         return certify_matrix(operator.weight)
     shapes = [math.prod(operator.in_shape), math.prod(operator.out_shape)]
-    if min(shapes) <= EXPLICIT and math.prod(shapes) <= ENTRIES:
+    if min(shapes) <= EXPLICIT_LIMIT and math.prod(shapes) <= ENTRY_LIMIT:
         return certify_matrix(operator.double().matrix())
     inner = operator.inner if isinstance(operator, TransposedOperator) else operator
     if not isinstance(inner, ConvolutionOperator):
@@ -116,37 +146,52 @@ def certify_operator(operator: LinearOperator) -> float:
     geometry, size = inner.geometry, inner.in_shape[1:]
     uneven = any(n % s for n, s in zip(size, geometry.stride, strict=True))
     if geometry.mode == 'circular' and uneven:
+        # Phases of unequal length do not wrap around. The convolution of stride 1 has all outputs
+        # of the strided one and more, so its norm is a bound, if a looser one.
         geometry = replace(geometry, stride=(1,) * len(geometry.stride))
     bound = certify_convolution(inner.weight, geometry)
-    return bound * _repetition(geometry, size, inner.weight.shape)
+    return bound * _padding_factor(geometry, size, inner.weight.shape)
 
 
 def certify_convolution(weight: Tensor, geometry: Geometry) -> float:
-    """Norm from above of a convolution with zero padding, for every input size and padding.
+    """Certify the norm of a zero-padded convolution from above, for every input size and padding.
 
-    It also holds for circular padding that keeps the size, where the stride divides the size.
-    A strided convolution is one of stride 1 on the phases of its input, so the bound is as tight
-    as without stride. A trigonometric polynomial of degree τ whose largest value is 1 is still
-    cos(τπ/N) at the nearest of N grid points (M. Riesz 1914); the grid maximum is divided by that,
-    once per axis.
+    The norm is at most the supremum of the symbol norm ‖K̂(ω)‖₂ over all frequencies ω. The symbol
+    of k taps is a trigonometric polynomial of degree τ = (k − 1)/2. If its maximum is 1, it still
+    reaches cos(τπ/N) on a grid of N frequencies (M. Riesz 1914), so the maximum over the grid is
+    divided by that, once per axis. Strides are removed by a polyphase decomposition of the input,
+    which loses nothing. The bound also holds for circular padding that keeps the size, where the
+    stride divides the size.
 
     Args:
         weight: (outputs, inputs / groups, *kernel); of a transposed convolution its own weight.
         geometry: Stride, dilation and groups; padding plays no part.
+
+    Returns:
+        Upper bound of σ_max, output units per input unit.
+
+    Reference:
+        Symbol norms of circular convolutions: Sedghi et al. 2019, https://arxiv.org/abs/1805.10408;
+        zero padding bounded by all frequencies: Araujo et al. 2021,
+        https://arxiv.org/abs/2006.08391, Delattre et al. 2024, https://arxiv.org/abs/2402.00240;
+        bound between grid points: Pfister & Bresler 2018, https://arxiv.org/abs/1802.09588
     """
-    kernel = _phases(weight.detach().double(), geometry)
+    kernel = _polyphase(weight.detach().double(), geometry)
     taps = kernel.shape[3:]
-    grid = [max(1, GRID * (k - 1)) for k in taps]
+    grid = [max(1, GRID_DENSITY * (k - 1)) for k in taps]
+    # τπ/N with τ = (k − 1)/2
     factor = math.prod(
         1 / math.cos((k - 1) * math.pi / (2 * n)) for k, n in zip(taps, grid, strict=True)
     )
     axes = tuple(range(3, kernel.ndim))
+    # (group, outputs, inputs, *grid) to (group x frequency, outputs, inputs); the weight is real,
+    # so half of the frequencies of the last axis are enough.
     symbols = torch.fft.rfftn(kernel, s=grid, dim=axes).flatten(3).permute(0, 3, 1, 2)
     return factor * _largest_norm(symbols.flatten(0, 1))
 
 
-def _phases(weight: Tensor, geometry: Geometry) -> Tensor:
-    """The kernel over the phases of the input: (group, outputs, inputs x phases, *taps)."""
+def _polyphase(weight: Tensor, geometry: Geometry) -> Tensor:
+    """Return the polyphase kernel (group, outputs, inputs x phases, *taps), of stride 1."""
     axes = len(geometry.stride)
     kernel = weight.reshape(geometry.groups, -1, *weight.shape[1:])
     for axis in range(axes):
@@ -154,6 +199,8 @@ def _phases(weight: Tensor, geometry: Geometry) -> Tensor:
         if stride == 1:
             continue
         kernel = _dilated(kernel, axis + 3, dilation)
+        # Taps to a multiple of the stride, then (..., taps / stride, stride, ...): the last of
+        # the two is the phase, which becomes part of the input channels.
         missing = -kernel.shape[axis + 3] % stride
         pads = [0, 0] * (axes - axis - 1) + [0, missing]
         kernel = nn.functional.pad(kernel, pads)
@@ -164,6 +211,7 @@ def _phases(weight: Tensor, geometry: Geometry) -> Tensor:
 
 
 def _dilated(kernel: Tensor, axis: int, dilation: int) -> Tensor:
+    """Insert dilation − 1 zeros between the taps of one axis."""
     shape = list(kernel.shape)
     shape[axis] = dilation * (shape[axis] - 1) + 1
     position = torch.arange(kernel.shape[axis], device=kernel.device) * dilation
@@ -171,10 +219,11 @@ def _dilated(kernel: Tensor, axis: int, dilation: int) -> Tensor:
 
 
 def _largest_norm(matrices: Tensor) -> float:
-    """Largest spectral norm of a batch of complex matrices (batch, rows, columns), from above.
+    """Certify the largest spectral norm of complex matrices (batch, rows, columns) from above.
 
-    Batched power iterations find a candidate, a batched Cholesky factorization verifies it, and
-    only where that fails eigenvalues are computed.
+    Batched power iterations give a candidate and a batched Cholesky factorization verifies it;
+    eigenvalues are computed only where that fails. Delattre et al. 2023
+    (https://arxiv.org/abs/2305.16173) bound the same norms by Gram iteration.
     """
     tall = matrices.shape[1] >= matrices.shape[2]
     gram = matrices.mH @ matrices if tall else matrices @ matrices.mH
@@ -188,7 +237,7 @@ def _largest_norm(matrices: Tensor) -> float:
 
 
 def _power(gram: Tensor, steps: int = 30) -> float:
-    """Largest eigenvalue over a batch of Hermitian matrices, estimated from below."""
+    """Estimate the largest eigenvalue over a batch of Hermitian matrices from below."""
     column = start_vector((gram.shape[1], 1), gram.real).to(gram.dtype).expand(len(gram), -1, 1)
     for _ in range(steps):
         column = gram @ column
@@ -196,31 +245,33 @@ def _power(gram: Tensor, steps: int = 30) -> float:
     return float(torch.linalg.vector_norm(gram @ column, dim=(1, 2)).max())
 
 
-def _repetition(geometry: Geometry, size: Sequence[int] | None, shape: torch.Size) -> float:
-    """By how much padding that repeats values can exceed the bound for zero padding.
+def _padding_factor(geometry: Geometry, size: Sequence[int] | None, shape: torch.Size) -> float:
+    """Return the factor by which padding that repeats values can exceed the zero-padded bound.
 
     Circular: the square root of how often an output repeats. Replicate and reflect: of how often
     an input is repeated.
     """
     if geometry.mode == 'zeros':
         return 1.0
-    reach = [d * (k - 1) for d, k in zip(geometry.dilation, shape[2:], strict=True)]
-    grown = [sum(p) - r for p, r in zip(geometry.padding, reach, strict=True)]
-    if geometry.mode == 'circular' and all(g <= 0 for g in grown):
+    # By how many samples the output of a convolution of stride 1 exceeds the input, per axis.
+    extent = [d * (k - 1) for d, k in zip(geometry.dilation, shape[2:], strict=True)]
+    growth = [sum(p) - e for p, e in zip(geometry.padding, extent, strict=True)]
+    if geometry.mode == 'circular' and all(g <= 0 for g in growth):
         return 1.0
     if size is None:
         raise LipfaultError(
             f'padding_mode {geometry.mode!r} repeats values: a bound needs the input size'
         )
     if geometry.mode == 'circular':
-        counts = [math.ceil((n + g) / n) for n, g in zip(size, grown, strict=True)]
+        counts = [math.ceil((n + g) / n) for n, g in zip(size, growth, strict=True)]
     else:
         counts = [
-            _most_repeated(n, p, geometry.mode) for n, p in zip(size, geometry.padding, strict=True)
+            _most_copies(n, p, geometry.mode) for n, p in zip(size, geometry.padding, strict=True)
         ]
     return math.sqrt(math.prod(max(1, c) for c in counts))
 
 
-def _most_repeated(extent: int, pads: tuple[int, int], mode: str) -> int:
+def _most_copies(extent: int, pads: tuple[int, int], mode: str) -> int:
+    """Return how often the most repeated position of an axis stands in the padded axis."""
     position = torch.arange(extent, dtype=torch.float32)[None, None]
     return int(torch.bincount(nn.functional.pad(position, pads, mode=mode)[0, 0].long()).max())

@@ -1,4 +1,7 @@
-"""The largest singular value of a linear operator from products with it and its adjoint."""
+"""Power iteration and Golub-Kahan-Lanczos bidiagonalization for the largest singular value.
+
+Both need products with an operator and its adjoint only, and both estimate σ_max from below.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,11 +9,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-Map = Callable[[Tensor], Tensor]
+LinearMap = Callable[[Tensor], Tensor]
 
 
-class Triple(NamedTuple):
-    """σ_max (batch,) with its vectors left (batch, *out_shape) and right (batch, *in_shape)."""
+class SingularTriplet(NamedTuple):
+    """Largest singular value of a batch of operators, with its singular vectors.
+
+    Args:
+        sigma: σ_max, (batch,).
+        left: Unit left singular vectors, (batch, *out_shape).
+        right: Unit right singular vectors, (batch, *in_shape).
+    """
 
     sigma: Tensor
     left: Tensor
@@ -18,13 +27,17 @@ class Triple(NamedTuple):
 
 
 def start_vector(shape: tuple[int, ...], like: Tensor, seed: int = 0) -> Tensor:
-    """A unit vector (1, *shape) that depends on the seed only, the same on every rank and device.
+    """Draw a unit vector that depends on the seed only, equal on every rank and device.
 
     Args:
         shape: Shape without batch axis.
         like: Tensor whose dtype and device the vector takes.
         seed: Seed of the draw.
+
+    Returns:
+        Unit vector, (1, *shape).
     """
+    # Always drawn in float64 on the CPU: generators of other devices give other numbers.
     generator = torch.Generator().manual_seed(seed)
     vector = torch.randn((1, *shape), generator=generator, dtype=torch.float64, device='cpu')
     unit: Tensor = vector / torch.linalg.vector_norm(vector)
@@ -32,121 +45,146 @@ def start_vector(shape: tuple[int, ...], like: Tensor, seed: int = 0) -> Tensor:
 
 
 def normalize(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Divide each sample of x (batch, ...) by its norm; zeros stay zeros.
+    """Divide each sample by its Euclidean norm; zero samples stay zero.
+
+    Args:
+        x: (batch, ...).
 
     Returns:
-        The unit samples, and the norms (batch,).
+        Unit samples, (batch, ...), and their norms, (batch,).
     """
     norm = torch.linalg.vector_norm(x.flatten(1), dim=1)
     safe = norm.clamp_min(torch.finfo(x.dtype).tiny)
     return x / safe.reshape(-1, *[1] * (x.ndim - 1)), norm
 
 
-def power_step(apply: Map, adjoint: Map, right: Tensor) -> Triple:
-    """One power iteration from right (1, *in_shape): an estimate of σ_max from below.
+def power_step(apply: LinearMap, adjoint: LinearMap, right: Tensor) -> SingularTriplet:
+    """Take one power iteration: an estimate of σ_max from below.
 
-    Where the operator takes `right` to zero it is kept, so that a weight that starts at zero can
-    be followed from its first change on.
+    Args:
+        apply: The operator, (1, *in_shape) to (1, *out_shape).
+        adjoint: Its adjoint.
+        right: Current right singular vector, (1, *in_shape).
+
+    Returns:
+        Triplet with the next right singular vector, of batch size 1.
+
+    Reference:
+        Miyato et al. 2018, Spectral normalization for GANs, https://arxiv.org/abs/1802.05957
     """
     tiny = torch.finfo(right.dtype).tiny
-    pushed = apply(right)
-    left = pushed / torch.linalg.vector_norm(pushed).clamp_min(tiny)
-    pulled = adjoint(left)
-    sigma = torch.linalg.vector_norm(pulled)
-    return Triple(sigma.reshape(1), left, torch.where(sigma > tiny, pulled / sigma, right))
+    forward = apply(right)
+    left = forward / torch.linalg.vector_norm(forward).clamp_min(tiny)
+    backward = adjoint(left)
+    sigma = torch.linalg.vector_norm(backward)
+    # In the null space the vector is kept: a weight that starts at zero (a zero-initialized head)
+    # is then followed from its first update on, instead of dividing by zero.
+    return SingularTriplet(
+        sigma.reshape(1), left, torch.where(sigma > tiny, backward / sigma, right)
+    )
 
 
 def lanczos(
-    apply: Map, adjoint: Map, start: Tensor, steps: int = 40, tolerance: float = 1e-4
-) -> Triple:
-    """Estimate σ_max from below by Golub-Kahan-Lanczos bidiagonalization, batched.
+    apply: LinearMap, adjoint: LinearMap, start: Tensor, steps: int = 40, tolerance: float = 1e-4
+) -> SingularTriplet:
+    """Estimate σ_max from below by batched Golub-Kahan-Lanczos bidiagonalization.
 
-    Full reorthogonalization. It stops when, for every sample of the batch, the estimate has grown
-    by less than the tolerance in the last 8 to 16 steps, or the Ritz residual, which
-    bounds the distance to *some* singular value, is below it. That the singular value found is
-    the largest one holds for almost every start vector.
+    The iteration stops when, for every sample of the batch, the estimate has grown by less than
+    the tolerance in the last 8 to 16 steps, or the Ritz residual is below it. The residual bounds
+    the distance to *some* singular value; for almost every start vector that is the largest one.
 
     Args:
         apply: The operator, (batch, *in_shape) to (batch, *out_shape).
         adjoint: Its adjoint.
-        start: (batch, *in_shape), where to start; a previous right vector makes it warm.
-        steps: Most products with the operator.
-        tolerance: Relative growth or residual to stop at.
+        start: Start vectors, (batch, *in_shape); an earlier `right` gives a warm start.
+        steps: Maximum number of products with the operator.
+        tolerance: Relative growth or relative residual at which to stop.
 
-    Source:
-        Golub & Kahan, SIAM J. Numer. Anal. 2 (1965); Golub & Van Loan, Matrix Computations, 10.4.
+    Returns:
+        Largest Ritz value and its Ritz vectors.
+
+    Reference:
+        Golub & Kahan 1965, https://doi.org/10.1137/0702016;
+        Golub & Van Loan, Matrix Computations, section 10.4
     """
     batch, in_shape = start.shape[0], start.shape[1:]
     steps = min(steps, start[0].numel())
-    rights = _Basis(normalize(start)[0].flatten(1), steps + 1)
-    lefts: _Basis | None = None
+    rights = _OrthonormalBasis(normalize(start)[0].flatten(1), steps + 1)
+    lefts: _OrthonormalBasis | None = None
     alphas: list[Tensor] = []
     betas: list[Tensor] = []
-    checks: list[Triple] = []
+    checks: list[SingularTriplet] = []
     shape = start.shape
     for step in range(steps):
-        pushed = apply(rights.newest.reshape(batch, *in_shape))
-        shape, flat = pushed.shape, pushed.flatten(1)
-        u, alpha = normalize(flat if lefts is None else lefts.remove_from(flat))
-        lefts = _Basis(u, steps) if lefts is None else lefts.add(u)
-        w, beta = normalize(rights.remove_from(adjoint(u.reshape(shape)).flatten(1)))
-        rights.add(w)
+        forward = apply(rights.last.reshape(batch, *in_shape))
+        shape, flat = forward.shape, forward.flatten(1)
+        u, alpha = normalize(flat if lefts is None else lefts.orthogonalize(flat))
+        lefts = _OrthonormalBasis(u, steps) if lefts is None else lefts.append(u)
+        w, beta = normalize(rights.orthogonalize(adjoint(u.reshape(shape)).flatten(1)))
+        rights.append(w)
         alphas.append(alpha)
         betas.append(beta)
+        # The SVD of the small bidiagonal matrix costs more than a step, so not at every step.
         if step % (2 if step < 16 else 4) == 1:
             checks.append(_ritz(alphas, betas[:-1]))
-            if _settled(checks, beta, tolerance):
+            if _converged(checks, beta, tolerance):
                 break
     sigma, p, q = _ritz(alphas, betas[:-1])
+    # Ritz vectors: (batch, 1, step) @ (batch, step, n)
     left = p.unsqueeze(1) @ (rights if lefts is None else lefts).vectors
     right = q.unsqueeze(1) @ rights.vectors[:, :-1]
-    return Triple(sigma, left.reshape(shape), right.reshape(start.shape))
+    return SingularTriplet(sigma, left.reshape(shape), right.reshape(start.shape))
 
 
-class _Basis:
+class _OrthonormalBasis:
     """Orthonormal vectors (batch, count, n) in a buffer that is filled step by step."""
 
-    def __init__(self, first: Tensor, room: int) -> None:
-        self.buffer = first.new_empty(first.shape[0], room, first.shape[1])
+    def __init__(self, first: Tensor, capacity: int) -> None:
+        self.buffer = first.new_empty(first.shape[0], capacity, first.shape[1])
         self.count = 0
-        self.add(first)
+        self.append(first)
 
     @property
     def vectors(self) -> Tensor:
         return self.buffer[:, : self.count]
 
     @property
-    def newest(self) -> Tensor:
+    def last(self) -> Tensor:
         return self.buffer[:, self.count - 1]
 
-    def add(self, vector: Tensor) -> '_Basis':
+    def append(self, vector: Tensor) -> '_OrthonormalBasis':
         self.buffer[:, self.count] = vector
         self.count += 1
         return self
 
-    def remove_from(self, x: Tensor) -> Tensor:
-        """Take from x (batch, n) what lies in the basis, twice for rounding."""
+    def orthogonalize(self, x: Tensor) -> Tensor:
+        """Subtract from x (batch, n) its projection on the basis."""
         frame = self.vectors
+        # Full reorthogonalization, twice ("twice is enough"): without it Lanczos loses
+        # orthogonality and finds copies of converged singular values.
         for _ in range(2):
             x = x - torch.bmm(torch.bmm(frame, x.unsqueeze(2)).mT, frame).squeeze(1)
         return x
 
 
 def _bidiagonal(alphas: list[Tensor], betas: list[Tensor]) -> Tensor:
+    """Assemble the upper bidiagonal matrices, (batch, step, step)."""
     matrix = torch.diag_embed(torch.stack(alphas, dim=1))
     if betas:
         matrix = matrix + torch.diag_embed(torch.stack(betas, dim=1), offset=1)
     return matrix
 
 
-def _ritz(alphas: list[Tensor], betas: list[Tensor]) -> Triple:
+def _ritz(alphas: list[Tensor], betas: list[Tensor]) -> SingularTriplet:
+    """Return the largest singular triplet of the bidiagonal matrix, in its own coordinates."""
     u, s, vh = torch.linalg.svd(_bidiagonal(alphas, betas))
-    return Triple(s[:, 0], u[:, :, 0], vh[:, 0])
+    return SingularTriplet(s[:, 0], u[:, :, 0], vh[:, 0])
 
 
-def _settled(checks: list[Triple], beta: Tensor, tolerance: float) -> bool:
+def _converged(checks: list[SingularTriplet], beta: Tensor, tolerance: float) -> bool:
     sigma, left, _ = checks[-1]
-    settled = beta * left[:, -1].abs() <= tolerance * sigma
+    # Ritz residual ‖Aᵀu − σv‖ = β |last entry of the left vector|.
+    converged = beta * left[:, -1].abs() <= tolerance * sigma
     if len(checks) > 4:
-        settled |= sigma - checks[-5].sigma <= tolerance * sigma
-    return bool(settled.all())
+        converged |= sigma - checks[-5].sigma <= tolerance * sigma
+    return bool(converged.all())

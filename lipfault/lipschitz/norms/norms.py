@@ -1,4 +1,4 @@
-"""Spectral norms of layers, each with the word for what it is: estimate, exact or certificate."""
+"""Spectral norms of layers, each labelled as an estimate, an exact value or a certificate."""
 
 import math
 from collections.abc import Sequence
@@ -10,20 +10,20 @@ from torch import Tensor, nn
 
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.norms.certificates import certify_layer
-from lipfault.lipschitz.norms.exact import exact_triple, require_finite
+from lipfault.lipschitz.norms.exact import exact_triplet
 from lipfault.lipschitz.norms.krylov import lanczos, start_vector
-from lipfault.lipschitz.norms.operators import operator_of
+from lipfault.lipschitz.norms.operators import linear_operator, require_finite
 
 Kind = Literal['estimate', 'exact', 'certificate']
 
 
 @dataclass(frozen=True)
 class Norm:
-    """A spectral norm and which way it errs.
+    """Spectral norm of a layer and the side on which it errs.
 
     Args:
-        value: The number.
-        kind: `estimate` (from below), `exact` (to about 1e-7 relative) or `certificate` (from
+        value: Norm, output units per input unit.
+        kind: `estimate` (from below), `exact` (relative error about 1e-7) or `certificate` (from
             above).
     """
 
@@ -37,18 +37,24 @@ def estimate_norm(
     steps: int = 60,
     tolerance: float = 2e-4,
 ) -> Norm:
-    """Spectral norm of a dense or convolutional layer, estimated from below.
+    """Estimate the spectral norm of a dense or convolutional layer from below.
 
-    Golub-Kahan-Lanczos on the true operator.
+    Golub-Kahan-Lanczos bidiagonalization of the layer's operator, true padding and stride included.
 
     Args:
         layer: `nn.Linear`, `nn.Conv1d..3d` or `nn.ConvTranspose1d..3d`.
         size: Spatial input size; a dense layer needs none.
-        steps: Most products with the operator.
-        tolerance: Relative growth over the last steps to stop at.
+        steps: Maximum number of products with the operator.
+        tolerance: Relative growth over the last steps at which to stop.
+
+    Returns:
+        Norm of kind `estimate`.
 
     Raises:
         LipfaultError: If the weight is empty, NaN or Inf, or the layer is of another type.
+
+    Reference:
+        Golub & Kahan 1965, https://doi.org/10.1137/0702016
 
     Example:
         >>> layer = nn.Linear(2, 2)
@@ -57,7 +63,7 @@ def estimate_norm(
         4.0
     """
     with torch.no_grad():
-        operator = operator_of(layer, size)
+        operator = linear_operator(layer, size)
         weight = operator.weight
         require_finite(weight)
         if weight.dtype != torch.float64:
@@ -65,36 +71,66 @@ def estimate_norm(
         largest = float(weight.abs().max())
         if largest == 0:
             return Norm(0.0, 'estimate')
-        operator = operator_of(layer, size, weight / largest)
+        operator = linear_operator(layer, size, weight / largest)
         start = start_vector(operator.in_shape, operator.weight)
-        triple = lanczos(operator.apply, operator.adjoint, start, steps, tolerance)
-    return Norm(largest * float(triple.sigma), 'estimate')
+        triplet = lanczos(operator.apply, operator.adjoint, start, steps, tolerance)
+    return Norm(largest * float(triplet.sigma), 'estimate')
 
 
 def exact_norm(layer: nn.Module, size: Sequence[int] | None = None) -> Norm:
-    """Spectral norm of a dense or convolutional layer in float64, see `exact_triple`.
+    """Compute the spectral norm of a dense or convolutional layer in float64.
+
+    Args:
+        layer: `nn.Linear`, `nn.Conv1d..3d` or `nn.ConvTranspose1d..3d`.
+        size: Spatial input size; a dense layer needs none.
+
+    Returns:
+        Norm of kind `exact`, relative error about 1e-7, see `exact_triplet`.
 
     Raises:
         LipfaultError: If the weight is empty, NaN or Inf, or the layer is of another type.
     """
     with torch.no_grad():
-        return Norm(float(exact_triple(operator_of(layer, size).double()).sigma), 'exact')
+        return Norm(float(exact_triplet(linear_operator(layer, size).double()).sigma), 'exact')
 
 
 def certified_norm(layer: nn.Module, size: Sequence[int] | None = None) -> Norm:
-    """Spectral norm of a dense or convolutional layer from above, see `certify_layer`."""
+    """Certify the spectral norm of a dense or convolutional layer from above.
+
+    Args:
+        layer: `nn.Linear`, `nn.Conv1d..3d` or `nn.ConvTranspose1d..3d`.
+        size: Spatial input size; without it the bound of a convolution holds for every size.
+
+    Returns:
+        Norm of kind `certificate`: dense at most 0.01 % too large, convolutions at most a few
+        per cent.
+
+    Raises:
+        LipfaultError: If the weight holds NaN or Inf, the layer is of another type, or the size is
+            missing where padding repeats values.
+
+    Reference:
+        Sedghi et al. 2019, https://arxiv.org/abs/1805.10408;
+        Delattre et al. 2024, https://arxiv.org/abs/2402.00240; see `certify_layer`
+    """
     return Norm(certify_layer(layer, size), 'certificate')
 
 
 def column_norms(weight: Tensor, supports: dict[str, slice]) -> dict[str, float]:
-    """‖W P_S‖₂ for supports S of the input, exact: the Lipschitz criterion per modality.
+    """Compute ‖W P_S‖₂, the spectral norm of the columns of each support S, exactly.
+
+    Times the largest slope of the activation this is the Lipschitz criterion of a modality
+    (docs/theory.md, section 2).
 
     Args:
         weight: (outputs, inputs).
-        supports: Columns of each support.
+        supports: Columns of each support, by name of the modality.
+
+    Returns:
+        Norm by name, computed by an SVD in float64.
 
     Raises:
-        LipfaultError: If a support is empty or lies outside.
+        LipfaultError: If a support selects no column, or the weight holds NaN or Inf.
     """
     found = {}
     for name, columns in supports.items():
@@ -111,13 +147,13 @@ def column_norms(weight: Tensor, supports: dict[str, slice]) -> dict[str, float]
 def estimate_norms(
     weights: Tensor, start: Tensor | None = None, steps: int = 60, tolerance: float = 2e-4
 ) -> tuple[Tensor, Tensor]:
-    """Spectral norms of a stack of matrices at once, estimated from below.
+    """Estimate the spectral norms of a stack of matrices from below, in one batch.
 
     Args:
         weights: (layer, rows, columns), float32 or float64.
-        start: (layer, columns) right singular vectors of an earlier call, to start warm.
-        steps: Most products with the matrices.
-        tolerance: Relative growth over the last steps to stop at.
+        start: Right singular vectors of an earlier call for a warm start, (layer, columns).
+        steps: Maximum number of products with the matrices.
+        tolerance: Relative growth over the last steps at which to stop.
 
     Returns:
         Norms (layer,) and right singular vectors (layer, columns) for the next call.
@@ -135,16 +171,23 @@ def estimate_norms(
     with torch.no_grad():
         if start is None:
             start = start_vector(weights.shape[2:], weights).expand(len(weights), -1)
-        triple = lanczos(
+        triplet = lanczos(
             lambda x: torch.einsum('bpn,bn->bp', weights, x),
             lambda y: torch.einsum('bpn,bp->bn', weights, y),
             start,
             steps,
             tolerance,
         )
-    return triple.sigma, triple.right
+    return triplet.sigma, triplet.right
 
 
 def frobenius_norm(weight: Tensor) -> float:
-    """Frobenius norm in float64, exact: never below the spectral norm."""
+    """Compute the Frobenius norm in float64: an upper bound of the spectral norm.
+
+    Args:
+        weight: Any shape.
+
+    Returns:
+        √Σ w².
+    """
     return math.sqrt(float(weight.detach().double().square().sum()))

@@ -1,1 +1,1 @@
-"""Bounds of whole networks, by composition of rules."""
+"""Certified gains of any path through a model, by propagating intervals and sensitivities."""

@@ -1,27 +1,25 @@
-"""Certified gains of any path through a model, with all rules at hand (THEORY 4).
+"""Certified gains of any path through a model, with all rules registered.
 
-Import from here: it loads the rules that `lipfault.lipschitz.propagation.reach` looks up.
+Import `propagate` and `module_gain` from here: importing a module of rules registers them for
+`lipfault.lipschitz.propagation.bounded_tensor`. See docs/theory.md, section 4 (composition).
 """
 
-from lipfault.lipschitz.propagation import (
+# Imported for the registration of their rules.
+from lipfault.lipschitz.propagation import (  # noqa: F401
     rules_arithmetic,
     rules_linear,
+    rules_locally_lipschitz,
     rules_normalize,
     rules_pointwise,
     rules_pool,
     rules_shape,
-    rules_steep,
 )
-from lipfault.lipschitz.propagation.reach import Reach, Source, module_gain, propagate, rule
-
-RULE_MODULES = (
-    rules_arithmetic,
-    rules_linear,
-    rules_normalize,
-    rules_pointwise,
-    rules_pool,
-    rules_shape,
-    rules_steep,
+from lipfault.lipschitz.propagation.bounded_tensor import (
+    BoundedTensor,
+    Source,
+    module_gain,
+    propagate,
+    rule,
 )
 
-__all__ = ['Reach', 'Source', 'module_gain', 'propagate', 'rule']
+__all__ = ['BoundedTensor', 'Source', 'module_gain', 'propagate', 'rule']

@@ -1,7 +1,7 @@
-"""A bound of dense networks far below the product of norms: LipSDP multipliers by gradient descent.
+"""LipSDP bound of dense networks, far below the product of norms, by gradient descent.
 
-Every choice of multipliers gives a valid bound, so the descent need not converge: the best is
-kept, and computed once more in float64.
+Every feasible choice of multipliers certifies a bound, so the descent need not converge: the
+smallest bound found in float64 is returned.
 """
 
 import math
@@ -12,41 +12,56 @@ from torch import Tensor, nn
 
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.norms.certificates import certify_matrix
-from lipfault.lipschitz.propagation.rules_pointwise import BEYOND, best_multiplier
-from lipfault.lipschitz.propagation.sectors import Sector, sector_of
+from lipfault.lipschitz.propagation.rules_pointwise import MULTIPLIER_FACTOR, optimal_multiplier
+from lipfault.lipschitz.propagation.sectors import Sector, activation_sector
 
 
-class Tight(NamedTuple):
-    """Two certificates of one network.
+class LipSDPBound(NamedTuple):
+    """Two certified upper bounds of the Lipschitz constant of one network.
 
     Args:
-        bound: The tighter one.
-        product: Product of spectral norms and activation slopes.
+        bound: LipSDP bound, at most `product`.
+        product: Product of spectral norms and largest activation slopes.
     """
 
     bound: float
     product: float
 
 
-def tighten(net: nn.Sequential, steps: int = 40, rate: float = 0.03) -> Tight:
-    """Lipschitz constant from above of dense layers with activations between them.
+def lipsdp_bound(net: nn.Sequential, steps: int = 40, rate: float = 0.03) -> LipSDPBound:
+    """Certify the Lipschitz constant of a dense network from above by LipSDP-Neuron.
 
-    Fazlyab et al. 2019 (LipSDP-Neuron), in the layer by layer form of Xu & Sivaranjani 2024, with
-    one multiplier per hidden unit found by Adam.
+    The semidefinite program has one multiplier per hidden unit. Its layer-by-layer form is
+    minimized over the logarithms of the multipliers by Adam, without an SDP solver.
 
     Args:
-        net: Dense layers and elementwise activations in turn, starting and ending dense.
+        net: Dense layers and elementwise activations in turn, starting and ending with a dense
+            layer.
         steps: Descent steps; 0 keeps one multiplier per layer.
-        rate: Of Adam, on the logarithms of the multipliers.
+        rate: Learning rate of Adam on the logarithms of the multipliers.
+
+    Returns:
+        Both bounds, output units per input unit; they hold for every pair of inputs.
 
     Raises:
         LipfaultError: If the network has another form or a weight is NaN or Inf.
+
+    Reference:
+        LipSDP: Fazlyab et al. 2019, https://arxiv.org/abs/1906.04893;
+        layer-by-layer form: Xu & Sivaranjani 2024 (ECLipsE), https://arxiv.org/abs/2404.04375
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 2))
+        >>> for layer in (net[0], net[2]):
+        ...     _ = nn.init.eye_(layer.weight)
+        >>> round(lipsdp_bound(net).bound, 3)
+        1.0
     """
-    weights, sectors = _chain(net)
+    weights, sectors = _layers(net)
     product = math.prod(map(certify_matrix, weights)) * math.prod(s.gain for s in sectors)
     logs = [w.new_zeros(len(w)).requires_grad_() for w in weights[:-1]]
     if not logs:
-        return Tight(product, product)
+        return LipSDPBound(product, product)
     optimizer, best = torch.optim.Adam(logs, lr=rate), product
     for _ in range(steps + 1):
         optimizer.zero_grad()
@@ -54,48 +69,59 @@ def tighten(net: nn.Sequential, steps: int = 40, rate: float = 0.03) -> Tight:
             squared = _squared_bound(weights, sectors, logs)
         if squared is None:
             break
+        # 1e-7: far above the rounding of eigenvalues in float64.
         best = min(best, math.sqrt(float(squared.detach())) * (1 + 1e-7))
         torch.log(squared).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    return Tight(best, product)
+    return LipSDPBound(best, product)
 
 
-def _chain(net: nn.Sequential) -> tuple[list[Tensor], list[Sector]]:
+def _layers(net: nn.Sequential) -> tuple[list[Tensor], list[Sector]]:
+    """Split a network into weights in float64 and sectors of the activations between them."""
     weights, sectors = [], []
     for index, layer in enumerate(net):
         if index % 2 == 0 and isinstance(layer, nn.Linear):
             weights.append(layer.weight.detach().double())
             continue
         settings = {'approximate': layer.approximate} if isinstance(layer, nn.GELU) else {}
-        sector = sector_of(type(layer).__name__.lower(), settings)
+        sector = activation_sector(type(layer).__name__.lower(), settings)
         if index % 2 == 0 or sector is None:
             raise LipfaultError(
-                f'tighten: layer {index} is {layer}; it takes dense layers and activations in turn'
+                f'lipsdp_bound: layer {index} is {layer}; '
+                'the network must have dense layers and activations in turn'
             )
         sectors.append(sector)
     if len(weights) != len(sectors) + 1:
-        raise LipfaultError('tighten: the network must end with a dense layer')
+        raise LipfaultError('lipsdp_bound: the network must end with a dense layer')
     return weights, sectors
 
 
 def _squared_bound(
     weights: list[Tensor], sectors: list[Sector], logs: list[Tensor]
 ) -> Tensor | None:
-    """Largest eigenvalue of the last ellipsoid; `None` where the multipliers are not feasible."""
-    spread = weights[0] @ weights[0].T
+    """Return the largest eigenvalue of the last ellipsoid, `None` for infeasible multipliers.
+
+    Each layer maps the shape matrix P by the S-procedure for slopes in [α, β]:
+    P' = W (Λ − m² Λ (P⁻¹ + pΛ)⁻¹ Λ)⁻¹ Wᵀ with m = (α + β)/2 and p = αβ, feasible while the
+    matrix in brackets is positive definite.
+    """
+    ellipsoid = weights[0] @ weights[0].T
     for weight, sector, log in zip(weights[1:], sectors, logs, strict=True):
         m2, p = ((sector.low + sector.high) / 2) ** 2, sector.low * sector.high
-        top = torch.linalg.eigvalsh(spread.detach())[-1].clamp_min(1e-300)
-        multiplier = best_multiplier(m2, p) * BEYOND / top * torch.exp(log)
-        eye = torch.eye(len(spread), dtype=spread.dtype, device=spread.device)
-        root, failed = torch.linalg.cholesky_ex(spread + 1e-9 * top * eye)
+        top = torch.linalg.eigvalsh(ellipsoid.detach())[-1].clamp_min(1e-300)
+        # exp(log) keeps multipliers positive; the start is the optimum for a single multiplier.
+        multiplier = optimal_multiplier(m2, p) * MULTIPLIER_FACTOR / top * torch.exp(log)
+        eye = torch.eye(len(ellipsoid), dtype=ellipsoid.dtype, device=ellipsoid.device)
+        # P may be singular; enlarging it by 1e-9 keeps the bound valid and its root defined.
+        root, failed = torch.linalg.cholesky_ex(ellipsoid + 1e-9 * top * eye)
+        # With P = R Rᵀ, (P⁻¹ + pΛ)⁻¹ = R (I + p Rᵀ Λ R)⁻¹ Rᵀ avoids the inverse of P.
         inner, failed_inner = torch.linalg.cholesky_ex(eye + p * (root.T * multiplier) @ root)
-        pushed = torch.linalg.solve_triangular(inner, root.T * multiplier, upper=False)
-        form = torch.diag(multiplier) - m2 * pushed.T @ pushed
+        solved = torch.linalg.solve_triangular(inner, root.T * multiplier, upper=False)
+        form = torch.diag(multiplier) - m2 * solved.T @ solved
         factor, failed_form = torch.linalg.cholesky_ex(form)
         if int(failed) or int(failed_inner) or int(failed_form):
             return None
-        through = torch.linalg.solve_triangular(factor, weight.T, upper=False)
-        spread = through.T @ through
-    largest: Tensor = torch.linalg.eigvalsh(spread)[-1]
+        mapped = torch.linalg.solve_triangular(factor, weight.T, upper=False)
+        ellipsoid = mapped.T @ mapped
+    largest: Tensor = torch.linalg.eigvalsh(ellipsoid)[-1]
     return largest

@@ -1,152 +1,177 @@
-"""Rules for sums, products, gates and quotients."""
+"""Propagation rules of sums, products, gates, quotients and elementwise extremes."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.propagation.reach import (
-    Reach,
+from lipfault.lipschitz.propagation.bounded_tensor import (
+    BoundedTensor,
+    Function,
     Sensitivity,
     common_shape,
-    largest_gain,
+    largest_semiaxis,
     require_range,
     rule,
 )
+from lipfault.lipschitz.propagation.intervals import affine_interval
 from lipfault.lipschitz.propagation.rules_pointwise import elementwise
-from lipfault.lipschitz.propagation.rules_shape import constant, gather
+from lipfault.lipschitz.propagation.rules_shape import broadcast_to, constant
 from lipfault.lipschitz.propagation.sectors import Sector
 
 
 @rule('neg', '__neg__', 'negative')
-def _negative(func: Callable[..., Any], reach: Reach) -> Reach:
+def _negative(func: Function, operand: BoundedTensor) -> BoundedTensor:
     del func
-    return _affine(reach, torch.tensor(-1.0), torch.tensor(0.0))
+    return _affine(operand, torch.tensor(-1.0), torch.tensor(0.0))
 
 
 @rule('add', '__add__', '__radd__', '__iadd__', 'add_')
-def _add(func: Callable[..., Any], a: Any, b: Any, alpha: float = 1) -> Reach:  # noqa: ANN401
+def _add(func: Function, a: Any, b: Any, alpha: float = 1) -> BoundedTensor:  # noqa: ANN401
     del func
     return _sum(a, b, float(alpha))
 
 
 @rule('sub', '__sub__', '__isub__', 'sub_', 'subtract')
-def _subtract(func: Callable[..., Any], a: Any, b: Any, alpha: float = 1) -> Reach:  # noqa: ANN401
+def _subtract(func: Function, a: Any, b: Any, alpha: float = 1) -> BoundedTensor:  # noqa: ANN401
     del func
     return _sum(a, b, -float(alpha))
 
 
 @rule('__rsub__', 'rsub')
-def _subtract_from(func: Callable[..., Any], a: Any, b: Any) -> Reach:  # noqa: ANN401
+def _subtract_from(func: Function, a: Any, b: Any) -> BoundedTensor:  # noqa: ANN401
     del func
     return _sum(b, a, -1.0)
 
 
-def _sum(a: Any, b: Any, sign: float) -> Reach:  # noqa: ANN401
-    """A sum of branches is bounded by the sum of their bounds (THEORY 4)."""
+def _sum(a: Any, b: Any, sign: float) -> BoundedTensor:  # noqa: ANN401
+    """Bound a + sign b: the gain of a sum is at most the sum of the gains (section 4)."""
     one, two = torch.tensor(1.0), torch.tensor(sign)
-    if not isinstance(b, Reach):
+    if not isinstance(b, BoundedTensor):
         return _affine(a, one, sign * torch.as_tensor(b))
-    if not isinstance(a, Reach):
+    if not isinstance(a, BoundedTensor):
         return _affine(b, two, torch.as_tensor(a))
+    # old + coefficient (new − old): the general rules would count `old` twice.
     for kept, mixed in ((a, b), (b, a)):
-        if sign == 1 and 'mixture' in mixed.tags and mixed.tags['mixture'][2] is kept:
-            return _mixture(*_broadcast_all(*mixed.tags['mixture']))
+        parts = mixed.tags.get('convex combination')
+        if sign == 1 and parts is not None and parts[2] is kept:
+            return _convex_combination(*_broadcast_all(*parts))
     difference = (a, b) if sign == -1 else None
-    a, b = _broadcast(a, b)
+    a, b = _broadcast_all(a, b)
     low = high = None
     if all(end is not None for end in (a.low, a.high, b.low, b.high)):
         low = a.low + (b.low if sign > 0 else -b.high)
         high = a.high + (b.high if sign > 0 else -b.low)
         if abs(sign) != 1:
             raise LipfaultError(f'addition with alpha={abs(sign)} has no rule')
-    gains = {s: g + abs(sign) * b.change.gains[s] for s, g in a.change.gains.items()}
-    change = Sensitivity(gains)
-    for source in gains:
-        if b.change.gains[source] == 0 and source in a.change.spreads:
-            change.spreads[source] = a.change.spreads[source]
-        elif a.change.gains[source] == 0 and source in b.change.spreads:
-            change.spreads[source] = b.change.spreads[source]
-    added = Reach.build(a.shape, low, high, change)
+    added = BoundedTensor.build(a.shape, low, high, _sum_sensitivity(a, b, sign))
     if difference is not None:
         added.tags = {'difference': difference}
     return added
 
 
+def _sum_sensitivity(a: BoundedTensor, b: BoundedTensor, sign: float) -> Sensitivity:
+    one, two = a.sensitivity, b.sensitivity
+    gains = {s: g + abs(sign) * two.gains[s] for s, g in one.gains.items()}
+    sensitivity = Sensitivity(gains)
+    # The ellipsoid of one branch survives only where the other branch does not change.
+    for source in gains:
+        if two.gains[source] == 0 and source in one.ellipsoids:
+            sensitivity.ellipsoids[source] = one.ellipsoids[source]
+        elif one.gains[source] == 0 and source in two.ellipsoids:
+            sensitivity.ellipsoids[source] = two.ellipsoids[source]
+    return sensitivity
+
+
 @rule('mul', '__mul__', '__rmul__', '__imul__', 'mul_', 'multiply')
-def _multiply(func: Callable[..., Any], a: Any, b: Any) -> Reach:  # noqa: ANN401
+def _multiply(func: Function, a: Any, b: Any) -> BoundedTensor:  # noqa: ANN401
+    """Multiply by a constant, or bound sign(x) f(|x|), a convex combination or a gate."""
     del func
-    if not isinstance(b, Reach):
+    if not isinstance(b, BoundedTensor):
         return _affine(a, torch.as_tensor(b), torch.tensor(0.0))
-    if not isinstance(a, Reach):
+    if not isinstance(a, BoundedTensor):
         return _affine(b, torch.as_tensor(a), torch.tensor(0.0))
-    for sign, size in ((a, b), (b, a)):
-        if 'sign of' in sign.tags and sign.tags['sign of'] is size.tags.get('size of'):
-            return _odd(size)
-    gated = _gate(*_broadcast(a, b))
-    for share, size in ((a, b), (b, a)):
-        if 'difference' in size.tags and _is_share(share):
-            gated.tags = {'mixture': (share, *size.tags['difference'])}
+    for sign, magnitude in ((a, b), (b, a)):
+        if 'sign of' in sign.tags and sign.tags['sign of'] is magnitude.tags.get('magnitude of'):
+            return _odd_function(magnitude)
+    gated = _product(*_broadcast_all(a, b))
+    for coefficient, other in ((a, b), (b, a)):
+        if 'difference' in other.tags and _is_coefficient(coefficient):
+            gated.tags = {'convex combination': (coefficient, *other.tags['difference'])}
     return gated
 
 
-def _is_share(reach: Reach) -> bool:
-    if reach.low is None or reach.high is None:
+def _is_coefficient(operand: BoundedTensor) -> bool:
+    """Whether all values lie in [0, 1]."""
+    if operand.low is None or operand.high is None:
         return False
-    return float(reach.low.min()) >= 0 and float(reach.high.max()) <= 1
+    return float(operand.low.min()) >= 0 and float(operand.high.max()) <= 1
 
 
-def _mixture(share: Reach, new: Reach, old: Reach) -> Reach:
-    """The sum old + share (new - old) with shares in [0, 1]: no value outside of both ranges.
+def _convex_combination(
+    coefficient: BoundedTensor, new: BoundedTensor, old: BoundedTensor
+) -> BoundedTensor:
+    """Bound old + m (new − old) with m in [0, 1]: values stay inside both ranges.
 
-    The change is (1 - m) δold + m δnew + δm (new - old). The first two terms together are at most
-    the root of (1 - m) |δold|² + m |δnew|², since the square is convex.
+    The change is (1 − m) δold + m δnew + δm (new − old). The first two terms together are at most
+    the root of (1 − m) |δold|² + m |δnew|², since the square is convex.
     """
-    ranges = [require_range(r, 'a mixture of two signals') for r in (share, new, old)]
+    ranges = [
+        require_range(r, 'a convex combination of two signals') for r in (coefficient, new, old)
+    ]
     low = torch.minimum(ranges[1][0], ranges[2][0])
     high = torch.maximum(ranges[1][1], ranges[2][1])
-    apart = torch.maximum(ranges[1][1] - ranges[2][0], ranges[2][1] - ranges[1][0])
+    # sup |new − old|, entry by entry
+    distance = torch.maximum(ranges[1][1] - ranges[2][0], ranges[2][1] - ranges[1][0])
     least, most = float(ranges[0][0].min()), float(ranges[0][1].max())
     gains = {}
-    for source, gain in share.change.gains.items():
-        mixed = most * new.change.gains[source] ** 2 + (1 - least) * old.change.gains[source] ** 2
-        moved = float(apart.clamp_min(0).max()) * gain if gain else 0.0
-        gains[source] = mixed**0.5 + moved
-    return Reach.build(old.shape, low, high, Sensitivity(gains))
+    for source, gain in coefficient.sensitivity.gains.items():
+        squared = (
+            most * new.sensitivity.gains[source] ** 2
+            + (1 - least) * old.sensitivity.gains[source] ** 2
+        )
+        moved = float(distance.clamp_min(0).max()) * gain if gain else 0.0
+        gains[source] = squared**0.5 + moved
+    return BoundedTensor.build(old.shape, low, high, Sensitivity(gains))
 
 
-def _odd(size: Reach) -> Reach:
-    """sign(x) f(|x|) with f(0) = 0: as steep as f."""
-    if size.low is None or size.high is None:
-        return Reach.build(size.shape, None, None, size.change)
-    return Reach.build(size.shape, -size.high, size.high, size.change)
+def _odd_function(magnitude: BoundedTensor) -> BoundedTensor:
+    """Bound sign(x) f(|x|) with f(0) = 0: its slopes are those of f."""
+    if magnitude.low is None or magnitude.high is None:
+        return BoundedTensor.build(magnitude.shape, None, None, magnitude.sensitivity)
+    return BoundedTensor.build(
+        magnitude.shape, -magnitude.high, magnitude.high, magnitude.sensitivity
+    )
 
 
-def _gate(a: Reach, b: Reach) -> Reach:
-    """A product of two signals: |δ(ab)| ≤ sup|a| |δb| + sup|b| |δa| (THEORY 4)."""
+def _product(a: BoundedTensor, b: BoundedTensor) -> BoundedTensor:
+    """Bound a data-dependent gate: |δ(ab)| ≤ sup|a| |δb| + sup|b| |δa| (section 4)."""
     ranges = [require_range(r, 'a product of two signals') for r in (a, b)]
-    sizes = [float(torch.maximum(low.abs(), high.abs()).max()) for low, high in ranges]
+    suprema = [float(torch.maximum(low.abs(), high.abs()).max()) for low, high in ranges]
+    one, two = a.sensitivity.gains, b.sensitivity.gains
     gains = {
-        s: sizes[1] * g + sizes[0] * b.change.gains[s] if g or b.change.gains[s] else 0.0
-        for s, g in a.change.gains.items()
+        s: suprema[1] * g + suprema[0] * two[s] if g or two[s] else 0.0 for s, g in one.items()
     }
+    # The extremes of a product of intervals are among the products of their ends.
     corners = torch.stack([x * y for x in ranges[0] for y in ranges[1]])
-    return Reach.build(a.shape, corners.amin(dim=0), corners.amax(dim=0), Sensitivity(gains))
+    return BoundedTensor.build(
+        a.shape, corners.amin(dim=0), corners.amax(dim=0), Sensitivity(gains)
+    )
 
 
 @rule('div', '__truediv__', '__itruediv__', 'div_', 'true_divide')
-def _divide(func: Callable[..., Any], a: Any, b: Any) -> Reach:  # noqa: ANN401
+def _divide(func: Function, a: Any, b: Any) -> BoundedTensor:  # noqa: ANN401
     del func
-    if isinstance(b, Reach):
-        b = elementwise(b, torch.reciprocal, _reciprocal(b))
+    if isinstance(b, BoundedTensor):
+        b = elementwise(b, torch.reciprocal, _reciprocal_sector(b))
         return _multiply(torch.mul, a, b)  # type: ignore[no-any-return]
     return _affine(a, 1 / torch.as_tensor(b).double(), torch.tensor(0.0))
 
 
-def _reciprocal(reach: Reach) -> Sector:
-    low, high = require_range(reach, 'a division by a signal')
+def _reciprocal_sector(operand: BoundedTensor) -> Sector:
+    """Return the slopes of 1/x, −1/x², on a range that excludes zero."""
+    low, high = require_range(operand, 'a division by a signal')
     nearest = float(torch.minimum(low.abs(), high.abs()).min())
     if bool(((low <= 0) & (high >= 0)).any()):
         raise LipfaultError('a division by a signal that can be zero has no bound')
@@ -154,47 +179,38 @@ def _reciprocal(reach: Reach) -> Sector:
 
 
 @rule('maximum', 'minimum')
-def _larger(func: Callable[..., Any], a: Any, b: Any) -> Reach:  # noqa: ANN401
-    """Entry by entry one of the two: at most the root of the sum of squares."""
-    some = a if isinstance(a, Reach) else b
-    parts = [p if isinstance(p, Reach) else constant(p, some.change) for p in (a, b)]
-    a, b = _broadcast(*parts)
+def _elementwise_extreme(func: Function, a: Any, b: Any) -> BoundedTensor:  # noqa: ANN401
+    """Bound max(a, b) or min(a, b): |δ| ≤ max(|δa|, |δb|) per entry, so √(gain² + gain²)."""
+    some = a if isinstance(a, BoundedTensor) else b
+    parts = [p if isinstance(p, BoundedTensor) else constant(p, some.sensitivity) for p in (a, b)]
+    a, b = _broadcast_all(*parts)
     known = all(end is not None for end in (a.low, a.high, b.low, b.high))
     ends = [func(a.low, b.low), func(a.high, b.high)] if known else [None, None]
-    gains = {s: (g * g + b.change.gains[s] ** 2) ** 0.5 for s, g in a.change.gains.items()}
-    return Reach.build(a.shape, ends[0], ends[1], Sensitivity(gains))
+    one, two = a.sensitivity.gains, b.sensitivity.gains
+    gains = {s: (g * g + two[s] ** 2) ** 0.5 for s, g in one.items()}
+    return BoundedTensor.build(a.shape, ends[0], ends[1], Sensitivity(gains))
 
 
-def _affine(reach: Reach, slope: Tensor, shift: Tensor) -> Reach:
-    """Multiply and shift by constants, broadcast."""
+def _affine(operand: BoundedTensor, slope: Tensor, shift: Tensor) -> BoundedTensor:
+    """Multiply and shift by constants, broadcast; exact on ellipsoids, P ↦ D P D."""
     slope, shift = slope.detach().double(), shift.detach().double()
-    shape = common_shape(reach.shape, slope.shape, shift.shape)
-    if shape != reach.shape:
-        places = torch.arange(reach.numel()).reshape(reach.shape).expand(shape)
-        reach = gather(reach, places)
-    change = reach.change.scalar(float(slope.abs().max()))
+    shape = common_shape(operand.shape, slope.shape, shift.shape)
+    operand = broadcast_to(operand, shape)
+    sensitivity = operand.sensitivity.scaled_gains(float(slope.abs().max()))
     row = slope.expand(shape).reshape(-1)
     if len(shape) == 2 and shape[0] == 1:
-        change.spreads = {s: p * row[:, None] * row for s, p in reach.change.spreads.items()}
-        for source, spread in change.spreads.items():
+        sensitivity.ellipsoids = {
+            s: p * row[:, None] * row for s, p in operand.sensitivity.ellipsoids.items()
+        }
+        for source, ellipsoid in sensitivity.ellipsoids.items():
+            # A common factor scales gain and ellipsoid alike: no new eigenvalues are needed.
             if slope.numel() > 1:
-                change.gains[source] = min(change.gains[source], largest_gain(spread))
-    if reach.low is None or reach.high is None:
-        return Reach.build(shape, None, None, change)
-    ends = torch.stack([reach.low * slope, reach.high * slope]) + shift
-    moved = Reach.build(shape, ends.amin(dim=0), ends.amax(dim=0), change)
-    return moved
+                sensitivity.gains[source] = min(
+                    sensitivity.gains[source], largest_semiaxis(ellipsoid)
+                )
+    return BoundedTensor.build(shape, *affine_interval(operand, slope, shift), sensitivity)
 
 
-def _broadcast(a: Reach, b: Reach) -> tuple[Reach, Reach]:
-    a, b = _broadcast_all(a, b)
-    return a, b
-
-
-def _broadcast_all(*reaches: Reach) -> list[Reach]:
-    shape = common_shape(*(r.shape for r in reaches))
-    moved = []
-    for reach in reaches:
-        places = torch.arange(reach.numel()).reshape(reach.shape).expand(shape)
-        moved.append(reach if reach.shape == shape else gather(reach, places))
-    return moved
+def _broadcast_all(*operands: BoundedTensor) -> list[BoundedTensor]:
+    shape = common_shape(*(operand.shape for operand in operands))
+    return [broadcast_to(operand, shape) for operand in operands]

@@ -1,8 +1,7 @@
-"""Rules for affine operations: dense and convolutional layers, pooling, means, padding."""
+"""Propagation rules of dense and convolutional layers, padding and matrix products."""
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,164 +15,209 @@ from lipfault.lipschitz.norms.operators import (
     LinearOperator,
     TransposedOperator,
 )
-from lipfault.lipschitz.propagation.reach import Reach, Sensitivity, largest_gain, rule
-from lipfault.lipschitz.propagation.rules_shape import gather, numbered
+from lipfault.lipschitz.propagation.bounded_tensor import (
+    BoundedTensor,
+    Function,
+    Sensitivity,
+    largest_semiaxis,
+    rule,
+)
+from lipfault.lipschitz.propagation.intervals import WeightMap, linear_interval
+from lipfault.lipschitz.propagation.rules_shape import flat_indices, gather
 
-SPREAD = 2048
-"""Up to this many outputs a dense layer keeps the ellipsoid of its change."""
+ELLIPSOID_LIMIT = 2048
+"""Up to this many outputs a dense layer keeps shape matrices: 32 MiB each in float64."""
 
 
-@rule('linear', alone=True)
+@rule('linear', single_operand=True)
 def _linear(
-    func: Callable[..., Any], reach: Reach, weight: Tensor, bias: Tensor | None = None
-) -> Reach:
-    """W x + b: exact on ellipsoids, P ↦ W P Wᵀ."""
-    weight = _plain(weight).double()
+    func: Function, operand: BoundedTensor, weight: Tensor, bias: Tensor | None = None
+) -> BoundedTensor:
+    """Bound W x + b: exact on ellipsoids, P ↦ W P Wᵀ."""
+    weight = _constant_weight(weight)
     norm = certify_matrix(weight)
-    change = reach.change.scalar(norm)
-    if reach.ndim == 2 and len(reach) == 1 and len(weight) <= SPREAD:
-        change = _spread_through(reach.change, weight, change)
-    low, high = _interval(
-        reach, lambda x, signs: func(x, signs(weight)), None if bias is None else bias.double()
+    sensitivity = operand.sensitivity.scaled_gains(norm)
+    if operand.ndim == 2 and len(operand) == 1 and len(weight) <= ELLIPSOID_LIMIT:
+        sensitivity = _ellipsoids_through(operand.sensitivity, weight, sensitivity)
+    low, high = linear_interval(
+        operand, lambda x, of: func(x, of(weight)), None if bias is None else bias.double()
     )
-    shape = torch.Size((*reach.shape[:-1], len(weight)))
-    return Reach.build(shape, low, high, change)
+    shape = torch.Size((*operand.shape[:-1], len(weight)))
+    return BoundedTensor.build(shape, low, high, sensitivity)
 
 
-def _spread_through(before: Sensitivity, weight: Tensor, after: Sensitivity) -> Sensitivity:
+def _ellipsoids_through(before: Sensitivity, weight: Tensor, after: Sensitivity) -> Sensitivity:
     for source, gain in before.gains.items():
         if gain == 0 or not math.isfinite(gain):
             continue
-        spread = before.spreads.get(source)
-        moved = gain**2 * weight @ weight.T if spread is None else weight @ spread @ weight.T
-        after.spreads[source] = moved
-        after.gains[source] = min(after.gains[source], largest_gain(moved))
+        ellipsoid = before.ellipsoids.get(source)
+        # A gain alone is the ball gain² I.
+        mapped = gain**2 * weight @ weight.T if ellipsoid is None else weight @ ellipsoid @ weight.T
+        after.ellipsoids[source] = mapped
+        after.gains[source] = min(after.gains[source], largest_semiaxis(mapped))
     return after
 
 
-@rule('conv1d', 'conv2d', 'conv3d', alone=True)
+class _Arguments(NamedTuple):
+    """Arguments of a convolution in canonical form, one number per spatial axis.
+
+    Args:
+        weight: Weight in float64.
+        stride: Step.
+        padding: Zeros on either side.
+        dilation: Spacing of the taps.
+        output_padding: Entries added to one side of the output of a transposed convolution.
+        groups: Number of channel groups.
+    """
+
+    weight: Tensor
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    output_padding: tuple[int, ...]
+    groups: int
+
+    @classmethod
+    def parse(
+        cls, weight: Tensor, names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> '_Arguments':
+        """Parse the arguments that follow weight and bias, positional ones by their names."""
+        weight = _constant_weight(weight)
+        given = dict(zip(names, args, strict=False)) | kwargs
+        if isinstance(given.get('padding'), str):
+            raise LipfaultError(
+                f'convolution with padding={given["padding"]!r} has no rule; give numbers'
+            )
+        axes = weight.ndim - 2
+        stride, dilation = (_per_axis(given.get(n, 1), axes) for n in ('stride', 'dilation'))
+        padding, extra = (_per_axis(given.get(n, 0), axes) for n in ('padding', 'output_padding'))
+        return cls(weight, stride, padding, dilation, extra, given.get('groups', 1))
+
+    def geometry(self) -> Geometry:
+        pads = tuple((p, p) for p in self.padding)
+        return Geometry(self.stride, self.dilation, self.groups, pads, 'zeros')
+
+
+@rule('conv1d', 'conv2d', 'conv3d', single_operand=True)
 def _convolution(
-    func: Callable[..., Any],
-    reach: Reach,
+    func: Function,
+    operand: BoundedTensor,
     weight: Tensor,
     bias: Tensor | None = None,
-    stride: Any = 1,  # noqa: ANN401
-    padding: Any = 0,  # noqa: ANN401
-    dilation: Any = 1,  # noqa: ANN401
-    groups: int = 1,
-) -> Reach:
-    weight = _plain(weight).double()
-    axes = weight.ndim - 2
-    stride, dilation = _tuple(stride, axes), _tuple(dilation, axes)
-    if isinstance(padding, str):
-        raise LipfaultError(f'convolution with padding={padding!r} has no rule; give numbers')
-    pads = tuple((p, p) for p in _tuple(padding, axes))
-    inner, mode = reach, 'zeros'
-    if 'unpadded' in reach.tags and not any(p for pair in pads for p in pair):
-        inner, pads, mode = reach.tags['unpadded']
-    geometry = Geometry(stride, dilation, groups, pads, mode)
-    operator = ConvolutionOperator(weight, geometry, inner.shape[2:])
-    call = (stride, _tuple(padding, axes), dilation, groups)
-    return _through(
-        operator, inner, reach, lambda x, signs: func(x, signs(weight), None, *call), bias
-    )
+    *args: Any,  # noqa: ANN401
+    **kwargs: Any,  # noqa: ANN401
+) -> BoundedTensor:
+    """Bound by the certified norm of the operator at this input size."""
+    names = ('stride', 'padding', 'dilation', 'groups')
+    given = _Arguments.parse(weight, names, args, kwargs)
+    inner, geometry = operand, given.geometry()
+    # Padding before a convolution without any belongs to its operator, whose norm is smaller
+    # than the product of both (torch computes padding modes other than zeros this way).
+    if 'unpadded' in operand.tags and not any(given.padding):
+        inner, pads, mode = operand.tags['unpadded']
+        geometry = Geometry(given.stride, given.dilation, given.groups, pads, mode)
+    operator = ConvolutionOperator(given.weight, geometry, inner.shape[2:])
+
+    def apply(x: Tensor, of: WeightMap) -> Tensor:
+        call = (given.stride, given.padding, given.dilation, given.groups)
+        convolved: Tensor = func(x, of(given.weight), None, *call)
+        return convolved
+
+    low, high = linear_interval(operand, apply, _bias_column(bias, operand))
+    return _operator_output(operator, operand, inner.sensitivity, low, high)
 
 
-@rule('conv_transpose1d', 'conv_transpose2d', 'conv_transpose3d', alone=True)
-def _transposed(
-    func: Callable[..., Any],
-    reach: Reach,
+@rule('conv_transpose1d', 'conv_transpose2d', 'conv_transpose3d', single_operand=True)
+def _transposed_convolution(
+    func: Function,
+    operand: BoundedTensor,
     weight: Tensor,
     bias: Tensor | None = None,
-    stride: Any = 1,  # noqa: ANN401
-    padding: Any = 0,  # noqa: ANN401
-    output_padding: Any = 0,  # noqa: ANN401
-    groups: int = 1,
-    dilation: Any = 1,  # noqa: ANN401
-) -> Reach:
-    weight = _plain(weight).double()
-    axes = weight.ndim - 2
-    stride, dilation = _tuple(stride, axes), _tuple(dilation, axes)
-    pads = tuple((p, p) for p in _tuple(padding, axes))
-    call = (stride, _tuple(padding, axes), _tuple(output_padding, axes), groups, dilation)
-    sample = func(torch.zeros(reach.shape, dtype=torch.float64), weight, None, *call)
-    inner = ConvolutionOperator(
-        weight, Geometry(stride, dilation, groups, pads, 'zeros'), sample.shape[2:]
-    )
-    operator = TransposedOperator(inner, reach.shape[2:])
-    return _through(
-        operator, reach, reach, lambda x, signs: func(x, signs(weight), None, *call), bias
-    )
+    *args: Any,  # noqa: ANN401
+    **kwargs: Any,  # noqa: ANN401
+) -> BoundedTensor:
+    """Bound by the certified norm of the convolution whose adjoint the layer is."""
+    names = ('stride', 'padding', 'output_padding', 'groups', 'dilation')
+    given = _Arguments.parse(weight, names, args, kwargs)
+
+    def apply(x: Tensor, of: WeightMap) -> Tensor:
+        call = (given.stride, given.padding, given.output_padding, given.groups, given.dilation)
+        convolved: Tensor = func(x, of(given.weight), None, *call)
+        return convolved
+
+    zeros = torch.zeros(operand.shape, dtype=torch.float64)
+    size = apply(zeros, lambda w: w).shape[2:]
+    inner = ConvolutionOperator(given.weight, given.geometry(), size)
+    operator = TransposedOperator(inner, operand.shape[2:])
+    low, high = linear_interval(operand, apply, _bias_column(bias, operand))
+    return _operator_output(operator, operand, operand.sensitivity, low, high)
 
 
-def _through(
+def _bias_column(bias: Tensor | None, operand: BoundedTensor) -> Tensor | None:
+    """Shape a bias (channel,) to (channel, 1, ...) in float64."""
+    return None if bias is None else bias.double().reshape(-1, *[1] * (operand.ndim - 2))
+
+
+def _operator_output(
     operator: LinearOperator,
-    source: Reach,
-    reach: Reach,
-    apply: Callable[..., Tensor],
-    bias: Tensor | None,
-) -> Reach:
-    column = None if bias is None else bias.double().reshape(-1, *[1] * (reach.ndim - 2))
-    low, high = _interval(reach, apply, column)
-    shape = torch.Size((len(reach), *operator.out_shape))
-    return Reach.build(shape, low, high, source.change.scalar(certify_operator(operator)))
-
-
-def _interval(
-    reach: Reach, apply: Callable[..., Tensor], bias: Tensor | None
-) -> tuple[Tensor | None, Tensor | None]:
-    """Interval after a linear map: its absolute values act on the radius."""
-    if reach.low is None or reach.high is None:
-        return None, None
-    middle = apply((reach.low + reach.high) / 2, lambda w: w)
-    radius = apply((reach.high - reach.low) / 2, torch.Tensor.abs)
-    if bias is not None:
-        middle = middle + bias
-    return middle - radius, middle + radius
+    operand: BoundedTensor,
+    before: Sensitivity,
+    low: Tensor | None,
+    high: Tensor | None,
+) -> BoundedTensor:
+    shape = torch.Size((len(operand), *operator.out_shape))
+    return BoundedTensor.build(shape, low, high, before.scaled_gains(certify_operator(operator)))
 
 
 @rule('pad')
 def _pad(
-    func: Callable[..., Any],
-    reach: Reach,
+    func: Function,
+    operand: BoundedTensor,
     pad: Any,  # noqa: ANN401
     mode: str = 'constant',
     value: float | None = None,
-) -> Reach:
+) -> BoundedTensor:
     """Zero padding keeps the gain; repeated values raise it, unless a convolution follows."""
     if value:
         raise LipfaultError(f'padding with the constant {value} has no rule; only 0 has')
-    padded = gather(reach, func(numbered(reach), pad, mode).long() - 1)
+    padded = gather(operand, func(flat_indices(operand), pad, mode).long() - 1)
     pairs = tuple((int(pad[i]), int(pad[i + 1])) for i in range(0, len(pad), 2))[::-1]
-    if len(pairs) == reach.ndim - 2:
+    # All spatial axes are padded: a convolution that follows can take the padding over.
+    if len(pairs) == operand.ndim - 2:
         mode = 'zeros' if mode == 'constant' else mode
-        padded.tags = {'unpadded': (reach, pairs, mode)}
+        padded.tags = {'unpadded': (operand, pairs, mode)}
     return padded
 
 
 @rule('matmul', '__matmul__', 'mm', '__rmatmul__')
-def _matmul(func: Callable[..., Any], a: Any, b: Any) -> Reach:  # noqa: ANN401
-    """Product with a constant matrix."""
+def _matmul(func: Function, a: Any, b: Any) -> BoundedTensor:  # noqa: ANN401
+    """Bound the product with a constant matrix.
+
+    Products of two changing matrices are refused: dot-product attention has no finite global
+    Lipschitz constant (Kim et al. 2021, https://arxiv.org/abs/2006.04710).
+    """
     if func.__name__ == '__rmatmul__':
         a, b = b, a
-    if isinstance(a, Reach) and not isinstance(b, Reach) and b.ndim == 2:
-        product: Reach = _linear(functional.linear, a, b.T)
+    if isinstance(a, BoundedTensor) and not isinstance(b, BoundedTensor) and b.ndim == 2:
+        product: BoundedTensor = _linear(functional.linear, a, b.T)
         return product
-    if isinstance(b, Reach) and not isinstance(a, Reach) and a.ndim == 2 and b.ndim >= 2:
+    if not isinstance(a, BoundedTensor) and a.ndim == 2 and b.ndim >= 2:
         factor = certify_matrix(a.double())
-        low, high = _interval(b, lambda x, signs: signs(a.double()) @ x, None)
+        low, high = linear_interval(b, lambda x, of: of(a.double()) @ x, None)
         shape = torch.Size((*b.shape[:-2], len(a), b.shape[-1]))
-        return Reach.build(shape, low, high, b.change.scalar(factor))
+        return BoundedTensor.build(shape, low, high, b.sensitivity.scaled_gains(factor))
     raise LipfaultError('matmul has a rule for one matrix that does not change with the input')
 
 
-def _plain(weight: Tensor) -> Tensor:
-    if isinstance(weight, Reach):
+def _constant_weight(weight: Tensor) -> Tensor:
+    """Return a weight in float64; refuse one that depends on the input (a hypernetwork)."""
+    if isinstance(weight, BoundedTensor):
         raise LipfaultError('a weight that changes with the input has no rule')
-    return weight.detach()
+    return weight.detach().double()
 
 
-def _tuple(value: Any, axes: int) -> tuple[int, ...]:  # noqa: ANN401
+def _per_axis(value: Any, axes: int) -> tuple[int, ...]:  # noqa: ANN401
+    """Expand a number or a sequence of one number to all spatial axes, as torch does."""
     if isinstance(value, int):
         return (value,) * axes
     values = tuple(int(v) for v in value)

@@ -1,20 +1,20 @@
-"""Rules for normalizations."""
+"""Propagation rules of normalization layers."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.propagation.reach import Reach, rule
+from lipfault.lipschitz.propagation.bounded_tensor import BoundedTensor, Function, rule
+from lipfault.lipschitz.propagation.intervals import affine_interval
 
 
-@rule('batch_norm', alone=True)
+@rule('batch_norm', single_operand=True)
 def _batch_norm(
-    func: Callable[..., Any],
-    reach: Reach,
+    func: Function,
+    operand: BoundedTensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
     weight: Tensor | None = None,
@@ -22,56 +22,59 @@ def _batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
-) -> Reach:
-    """In evaluation max|γ| / √(running_var + ε), exact."""
+) -> BoundedTensor:
+    """Bound batch normalization in evaluation mode by max|γ| / √(running_var + ε), exactly.
+
+    Reference:
+        Gouk et al. 2021, section on batch normalization, https://arxiv.org/abs/1804.04368
+    """
+    del func, momentum
     if training or running_mean is None or running_var is None:
         raise LipfaultError('BatchNorm has a bound in evaluation only, with running statistics')
     slope = (running_var.double() + eps).rsqrt()
     slope = slope if weight is None else slope * weight.double()
     shift = -running_mean.double() * slope + (0.0 if bias is None else bias.double())
-    shape = (1, -1, *[1] * (reach.ndim - 2))
+    # (channel,) to (1, channel, 1, ...)
+    shape = (1, -1, *[1] * (operand.ndim - 2))
     slope, shift = slope.reshape(shape), shift.reshape(shape)
-    low = high = None
-    if reach.low is not None and reach.high is not None:
-        ends = torch.stack([reach.low * slope, reach.high * slope]) + shift
-        low, high = ends.amin(dim=0), ends.amax(dim=0)
-    del func, momentum
-    return Reach.build(reach.shape, low, high, reach.change.scalar(float(slope.abs().max())))
+    sensitivity = operand.sensitivity.scaled_gains(float(slope.abs().max()))
+    return BoundedTensor.build(operand.shape, *affine_interval(operand, slope, shift), sensitivity)
 
 
-@rule('layer_norm', alone=True)
+@rule('layer_norm', single_operand=True)
 def _layer_norm(
-    func: Callable[..., Any],
-    reach: Reach,
+    func: Function,
+    operand: BoundedTensor,
     normalized_shape: Any,  # noqa: ANN401
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
-) -> Reach:
-    """max|γ| / √ε, reached at constant inputs: finite, and useless."""
+) -> BoundedTensor:
+    """Bound layer normalization by max|γ| / √ε, attained at constant inputs: finite but loose."""
     del func
     count = math.prod(normalized_shape)
-    return _normalized(reach, count, weight, bias, eps)
+    return _normalized(operand, count, weight, bias, eps)
 
 
-@rule('group_norm', alone=True)
+@rule('group_norm', single_operand=True)
 def _group_norm(
-    func: Callable[..., Any],
-    reach: Reach,
+    func: Function,
+    operand: BoundedTensor,
     num_groups: int,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
-) -> Reach:
+) -> BoundedTensor:
+    """Bound group normalization by max|γ| / √ε, as layer normalization."""
     del func
-    count = reach.shape[1] // num_groups * math.prod(reach.shape[2:])
-    return _normalized(reach, count, _column(weight, reach), _column(bias, reach), eps)
+    count = operand.shape[1] // num_groups * math.prod(operand.shape[2:])
+    return _normalized(operand, count, _column(weight, operand), _column(bias, operand), eps)
 
 
-@rule('instance_norm', alone=True)
+@rule('instance_norm', single_operand=True)
 def _instance_norm(
-    func: Callable[..., Any],
-    reach: Reach,
+    func: Function,
+    operand: BoundedTensor,
     running_mean: Tensor | None = None,
     running_var: Tensor | None = None,
     weight: Tensor | None = None,
@@ -79,26 +82,28 @@ def _instance_norm(
     use_input_stats: bool = True,
     momentum: float = 0.1,
     eps: float = 1e-5,
-) -> Reach:
-    """With running statistics as `BatchNorm`, otherwise each channel as a group."""
+) -> BoundedTensor:
+    """Bound as batch normalization with running statistics, else as one group per channel."""
     if not use_input_stats:
-        running = func, reach, running_mean, running_var, weight, bias, False, momentum, eps
+        running = func, operand, running_mean, running_var, weight, bias, False, momentum, eps
         return _batch_norm(*running)  # type: ignore[no-any-return]
-    return _group_norm(func, reach, reach.shape[1], weight, bias, eps)  # type: ignore[no-any-return]
+    return _group_norm(func, operand, operand.shape[1], weight, bias, eps)  # type: ignore[no-any-return]
 
 
-def _column(values: Tensor | None, reach: Reach) -> Tensor | None:
-    return None if values is None else values.reshape(-1, *[1] * (reach.ndim - 2))
+def _column(values: Tensor | None, operand: BoundedTensor) -> Tensor | None:
+    """Shape (channel,) to (channel, 1, ...), to broadcast over the spatial axes."""
+    return None if values is None else values.reshape(-1, *[1] * (operand.ndim - 2))
 
 
 def _normalized(
-    reach: Reach, count: int, weight: Tensor | None, bias: Tensor | None, eps: float
-) -> Reach:
-    """A normalized value is at most √(n − 1) for n values that share their statistics."""
+    operand: BoundedTensor, count: int, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> BoundedTensor:
+    """Bound values and gain of a normalization over `count` entries that share their statistics."""
     scale = torch.ones((), dtype=torch.float64) if weight is None else weight.double().abs()
     shift = torch.zeros((), dtype=torch.float64) if bias is None else bias.double()
-    zeros = torch.zeros(reach.shape, dtype=torch.float64)
+    zeros = torch.zeros(operand.shape, dtype=torch.float64)
+    # A standardized value is largest where all others are equal: √(n − 1).
     most = math.sqrt(max(count - 1, 0)) * scale
-    factor = float(scale.max()) / math.sqrt(eps)
-    change = reach.change.scalar(factor)
-    return Reach.build(reach.shape, zeros - most + shift, zeros + most + shift, change)
+    sensitivity = operand.sensitivity.scaled_gains(float(scale.max()) / math.sqrt(eps))
+    low, high = zeros - most + shift, zeros + most + shift
+    return BoundedTensor.build(operand.shape, low, high, sensitivity)

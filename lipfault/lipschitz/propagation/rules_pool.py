@@ -1,30 +1,33 @@
-"""Rules for means, sums, pooling, upsampling and extremes."""
+"""Propagation rules of means, sums, pooling, upsampling and extremes."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.propagation.reach import Reach, rule
-from lipfault.lipschitz.propagation.rules_shape import gather, numbered
+from lipfault.lipschitz.propagation.bounded_tensor import BoundedTensor, Function, rule
+from lipfault.lipschitz.propagation.intervals import monotone_interval
+from lipfault.lipschitz.propagation.rules_shape import flat_indices, gather
 
 
 @rule('mean', 'sum')
-def _reduce(func: Callable[..., Any], reach: Reach, *args: Any, **kwargs: Any) -> Reach:  # noqa: ANN401
-    low, high = (None if e is None else func(e, *args, **kwargs) for e in (reach.low, reach.high))
-    reduced = func(torch.zeros(reach.shape, dtype=torch.float64), *args, **kwargs)
-    count = reach.numel() / max(1, reduced.numel())
+def _reduce(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any) -> BoundedTensor:  # noqa: ANN401
+    """Bound a mean of n entries by 1/√n and a sum by √n (Cauchy-Schwarz)."""
+    low, high = monotone_interval(func, operand, *args, **kwargs)
+    reduced = func(torch.zeros(operand.shape, dtype=torch.float64), *args, **kwargs)
+    count = operand.numel() / max(1, reduced.numel())
     factor = count**-0.5 if func.__name__ == 'mean' else count**0.5
-    result = Reach.build(reduced.shape, low, high, reach.change.scalar(factor))
-    return _keep_root(reach, result, 1 / count if func.__name__ == 'mean' else 1.0)
+    sensitivity = operand.sensitivity.scaled_gains(factor)
+    result = BoundedTensor.build(reduced.shape, low, high, sensitivity)
+    return _keep_root(operand, result, 1 / count if func.__name__ == 'mean' else 1.0)
 
 
-def _keep_root(before: Reach, after: Reach, column: float) -> Reach:
-    """Weighted means of squares: their root is a norm, steep as √(largest column sum)."""
-    if 'root' in before.tags:
-        after.tags = {'root': before.tags['root'].scalar(math.sqrt(column))}
+def _keep_root(before: BoundedTensor, after: BoundedTensor, column: float) -> BoundedTensor:
+    """Tag weighted means of squares: their root is a norm of gain √(largest column sum)."""
+    if 'root sensitivity' in before.tags:
+        root = before.tags['root sensitivity'].scaled_gains(math.sqrt(column))
+        after.tags = {'root sensitivity': root}
     return after
 
 
@@ -32,66 +35,82 @@ def _keep_root(before: Reach, after: Reach, column: float) -> Reach:
     'avg_pool1d', 'avg_pool2d', 'avg_pool3d',
     'adaptive_avg_pool1d', 'adaptive_avg_pool2d', 'adaptive_avg_pool3d',
 )  # fmt: skip
-def _average(func: Callable[..., Any], reach: Reach, *args: Any, **kwargs: Any) -> Reach:  # noqa: ANN401
-    """√(largest row sum x largest column sum) of the pooling matrix, all of it positive."""
-    low, high = (None if e is None else func(e, *args, **kwargs) for e in (reach.low, reach.high))
-    ones = torch.ones(1, 1, *reach.shape[2:], dtype=torch.float64, requires_grad=True)
+def _average_pool(
+    func: Function,
+    operand: BoundedTensor,
+    *args: Any,  # noqa: ANN401
+    **kwargs: Any,  # noqa: ANN401
+) -> BoundedTensor:
+    """Bound by √(largest row sum x largest column sum) of the nonnegative pooling matrix."""
+    low, high = monotone_interval(func, operand, *args, **kwargs)
+    # Row sums are the output for ones, column sums its gradient.
+    ones = torch.ones(1, 1, *operand.shape[2:], dtype=torch.float64, requires_grad=True)
     with torch.enable_grad():
         pooled = func(ones, *args, **kwargs)
         (columns,) = torch.autograd.grad(pooled.sum(), ones)
+    # 1e-12: rounding of the sums.
     factor = math.sqrt(float(pooled.detach().max()) * float(columns.max())) * (1 + 1e-12)
-    shape = torch.Size((*reach.shape[:2], *pooled.shape[2:]))
-    result = Reach.build(shape, low, high, reach.change.scalar(factor))
-    return _keep_root(reach, result, float(columns.max()))
+    shape = torch.Size((*operand.shape[:2], *pooled.shape[2:]))
+    result = BoundedTensor.build(shape, low, high, operand.sensitivity.scaled_gains(factor))
+    return _keep_root(operand, result, float(columns.max()))
 
 
+# torch dispatches max pooling through helpers of the names `boolean_dispatch` and `fn`.
 @rule(
     'max_pool1d', 'max_pool2d', 'max_pool3d', 'adaptive_max_pool1d', 'adaptive_max_pool2d',
     'boolean_dispatch', 'fn',
 )  # fmt: skip
-def _maximum(func: Callable[..., Any], reach: Reach, *args: Any, **kwargs: Any) -> Reach:  # noqa: ANN401
-    """Root of how many windows an entry is in: 1 where windows do not overlap."""
-    low, high = (None if e is None else func(e, *args, **kwargs) for e in (reach.low, reach.high))
-    shape = func(torch.zeros(reach.shape, dtype=torch.float64), *args, **kwargs).shape
+def _max_pool(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any) -> BoundedTensor:  # noqa: ANN401
+    """Bound by the root of how many windows share an entry: 1 where they do not overlap."""
+    low, high = monotone_interval(func, operand, *args, **kwargs)
+    shape = func(torch.zeros(operand.shape, dtype=torch.float64), *args, **kwargs).shape
     factor = 1.0
-    for axis, extent in enumerate(reach.shape[2:]):
+    for axis, extent in enumerate(operand.shape[2:]):
         covered = [0] * extent
-        for place in range(extent):
-            spike = torch.zeros(1, 1, *reach.shape[2:], dtype=torch.float64)
-            spike.select(axis + 2, place).fill_(1.0)
+        for position in range(extent):
+            # A hyperplane of ones at this position: windows with a 1 in the output contain it.
+            spike = torch.zeros(1, 1, *operand.shape[2:], dtype=torch.float64)
+            spike.select(axis + 2, position).fill_(1.0)
             hit = func(spike, *args, **kwargs)
-            covered[place] = int(hit.amax(dim=[d for d in range(hit.ndim) if d != axis + 2]).sum())
+            others = [d for d in range(hit.ndim) if d != axis + 2]
+            covered[position] = int(hit.amax(dim=others).sum())
         factor *= max(covered)
-    return Reach.build(shape, low, high, reach.change.scalar(factor**0.5))
+    return BoundedTensor.build(shape, low, high, operand.sensitivity.scaled_gains(factor**0.5))
 
 
 @rule('interpolate')
 def _interpolate(
-    func: Callable[..., Any],
-    reach: Reach,
+    func: Function,
+    operand: BoundedTensor,
     size: Any = None,  # noqa: ANN401
     scale_factor: Any = None,  # noqa: ANN401
     mode: str = 'nearest',
     *args: Any,  # noqa: ANN401
     **kwargs: Any,  # noqa: ANN401
-) -> Reach:
+) -> BoundedTensor:
+    """Bound nearest-neighbor interpolation by the root of how often an entry is repeated."""
     if mode not in ('nearest', 'nearest-exact'):
         raise LipfaultError(f'interpolation with mode={mode!r} has no rule; "nearest" has')
-    places = func(numbered(reach), size, scale_factor, mode, *args, **kwargs)
-    return gather(reach, places.long() - 1)
+    indices = func(flat_indices(operand), size, scale_factor, mode, *args, **kwargs)
+    return gather(operand, indices.long() - 1)
 
 
 @rule('softmax')
-def _softmax(func: Callable[..., Any], reach: Reach, *args: Any, **kwargs: Any) -> Reach:  # noqa: ANN401
-    """The Jacobian diag(p) − ppᵀ has norm at most 1/2 (Gao & Pavel 2017)."""
+def _softmax(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any) -> BoundedTensor:  # noqa: ANN401
+    """Bound softmax by 1/2, the largest norm of its Jacobian diag(p) − ppᵀ.
+
+    Reference:
+        Nair 2025, Softmax is 1/2-Lipschitz, https://arxiv.org/abs/2510.23012
+    """
     del func, args, kwargs
-    zeros = torch.zeros(reach.shape, dtype=torch.float64)
-    return Reach.build(reach.shape, zeros, zeros + 1, reach.change.scalar(0.5))
+    zeros = torch.zeros(operand.shape, dtype=torch.float64)
+    sensitivity = operand.sensitivity.scaled_gains(0.5)
+    return BoundedTensor.build(operand.shape, zeros, zeros + 1, sensitivity)
 
 
 @rule('logsumexp', 'amax', 'amin')
-def _extreme(func: Callable[..., Any], reach: Reach, *args: Any, **kwargs: Any) -> Reach:  # noqa: ANN401
-    """Monotone, and at most as steep as the largest entry."""
-    low, high = (None if e is None else func(e, *args, **kwargs) for e in (reach.low, reach.high))
-    shape = func(torch.zeros(reach.shape, dtype=torch.float64), *args, **kwargs).shape
-    return Reach.build(shape, low, high, reach.change.scalar())
+def _extreme(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any) -> BoundedTensor:  # noqa: ANN401
+    """Bound (soft) extremes: monotone, and 1-Lipschitz since the gradient sums to 1."""
+    low, high = monotone_interval(func, operand, *args, **kwargs)
+    shape = func(torch.zeros(operand.shape, dtype=torch.float64), *args, **kwargs).shape
+    return BoundedTensor.build(shape, low, high, operand.sensitivity.scaled_gains())

@@ -1,13 +1,18 @@
-"""Norms of all layers at once, followed over training, and their product."""
+"""Norms of all layers, tracked over training, and their product."""
 
 import pytest
 import torch
 from torch import nn
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.norms.layer_norms import InputSizes, NormTracker, linear_layers, product
+from lipfault.lipschitz.norms.layer_norms import (
+    InputSizes,
+    NormTracker,
+    linear_layers,
+    norm_product,
+)
 from lipfault.lipschitz.norms.norms import estimate_norms
-from lipfault.lipschitz.norms.operators import operator_of
+from lipfault.lipschitz.norms.operators import linear_operator
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +29,7 @@ def mixed() -> nn.Sequential:
 
 def right_norms(net: nn.Module, sizes: dict[nn.Module, tuple[int, ...]]) -> dict[str, float]:
     matrices = {
-        name: operator_of(layer, sizes.get(layer), layer.weight.detach().double()).matrix()
+        name: linear_operator(layer, sizes.get(layer), layer.weight.detach().double()).matrix()
         for name, layer in linear_layers(net)
     }
     return {name: float(torch.linalg.matrix_norm(m, 2)) for name, m in matrices.items()}
@@ -78,17 +83,17 @@ def test_an_empty_layer_is_named():
         estimate_norms(torch.zeros(2, 3, 0))
 
 
-def test_a_layer_that_stands_twice_counts_twice():
+def test_a_layer_registered_twice_counts_twice():
     layer, other = nn.Linear(4, 4), nn.Linear(4, 4)
     net = nn.Sequential(layer, nn.ReLU(), nn.Sequential(other, layer))
     norms = NormTracker().norms(net)
     assert list(norms) == ['0', '2.0']
-    assert product(net, norms) == pytest.approx(norms['0'] ** 2 * norms['2.0'])
+    assert norm_product(net, norms) == pytest.approx(norms['0'] ** 2 * norms['2.0'])
 
 
 def test_product_takes_a_dictionary_for_branches():
     net = nn.ModuleDict({'heads': nn.ModuleDict({'a': nn.Linear(2, 2), 'b': nn.Linear(2, 2)})})
-    assert product(net, {'x.heads.a': 3.0, 'x.heads.b': 4.0}, prefix='x') == 5.0
+    assert norm_product(net, {'x.heads.a': 3.0, 'x.heads.b': 4.0}, prefix='x') == 5.0
 
 
 def test_a_shared_convolution_counts_at_its_largest_size():
