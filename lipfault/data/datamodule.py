@@ -21,7 +21,7 @@ from lipfault.data.unpack import shapes, unpack, without_lost_frames
 from lipfault.data.window_batch import Windows, join
 from lipfault.data.windows import CacheMode, WindowDataset
 from lipfault.errors import LipfaultError
-from lipfault.faults.catalogue import NAMES
+from lipfault.faults.collection import NAMES
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
 from lipfault.faults.image.site import last_frames
@@ -239,7 +239,7 @@ class RecordingDataModule(LightningDataModule):
         engine = self._held_out_engine if held_out else self._engine
         plan = engine.plan(windows.sample_id, epoch)
         observed, labels = engine.apply(signals, history, plan)
-        before = engine.before(signals, history, plan)
+        before = engine.previous_frames(signals, history, plan)
         return self._with_stillness(windows, (signals, history), (observed, before), labels)
 
     def on_after_batch_transfer(self, batch: Windows, dataloader_idx: int) -> Batch:
@@ -267,7 +267,7 @@ class RecordingDataModule(LightningDataModule):
             )
         signals, history = unpack(windows, self.geometry)
         observed, labels = scenario(signals, history, windows.end_s)
-        before = scenario.before(signals, history, windows.end_s)
+        before = scenario.previous_frames(signals, history, windows.end_s)
         return self._with_stillness(windows, (signals, history), (observed, before), labels)
 
     @property

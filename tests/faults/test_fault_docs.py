@@ -7,7 +7,7 @@ import jsonargparse
 import torch
 from fault_cell import camera, series
 
-from lipfault.faults.catalogue import load
+from lipfault.faults.collection import load
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
 
