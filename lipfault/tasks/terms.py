@@ -48,7 +48,7 @@ def terms_of(
             objective.location(maps, step_data.masks)
             for maps in (found.map_logits, corrected.map_logits)
         )
-        terms['inf'] = objective.hidden_reconstruction(
+        terms['inf'] = objective.masked_reconstruction(
             corrected.inferred, step_data.clean, hide, mean_of_processes
         )
     return terms
