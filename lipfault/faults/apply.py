@@ -95,6 +95,7 @@ def _finish_complete(site: Site, faulty: Tensor, mask: Tensor) -> Injected:
 
 def _finish_missing(site: Site, faulty: Tensor, mask: Tensor, lost: Tensor | None) -> Injected:
     """Return the result where values may be missing; the host never waits for a device."""
+    # All present, as a tensor on the signal's device.
     present, missing = site.severity >= 0, site.signal.isnan()
     defined = ~(faulty - site.signal).isnan()
     if lost is not None:

@@ -161,6 +161,7 @@ class FaultEngine:
             For each image (batch, channel, height, width) float32 in [0, 1].
         """
         frames, names = last_frames(history), tuple(self.modalities)
+        # The series stay: a swap of cameras reads the other camera's previous frame.
         earlier = {**signals, **frames}
         observed = dict(frames)
         for name, frame in frames.items():

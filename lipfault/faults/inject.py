@@ -24,14 +24,11 @@ def inject_faults(
     epoch: int = 0,
     seed: int | None = None,
 ) -> tuple[dict[str, Tensor], FaultLabels]:
-    """Inject seeded faults into a batch of signals.
+    """Inject seeded faults into a batch, as a function of (seed, epoch, sample id).
 
-    The faults of a sample are a function of (seed, epoch, sample id), whatever the batch. In a loop
-    over many batches, make one `FaultEngine` instead, which checks the settings once.
-
-    Some kinds read samples from before the window (`Fault.needs_history`). For a modality without
-    history these are left out of groups, families and the default; one that is named itself is an
-    error.
+    In a loop over many batches, a `FaultEngine` checks the settings only once. For a modality
+    without history, kinds that read samples from before the window (`Fault.needs_history`) are left
+    out of groups, families and the default; one that is named itself is an error.
 
     Args:
         signals: Clean signals by modality: series (batch, channel, time) in physical units, images

@@ -141,6 +141,7 @@ def _steps(columns: Columns, index: int, order: Tensor, steps: int) -> tuple[Ten
     begin, end = columns.begin[order, index], columns.end[order, index]
     start = (begin * steps).floor().long()
     stop = (end * steps).ceil().long().maximum(start + 1)
+    # A drift develops until the fault or the window ends.
     horizon = (stop.clamp_max(steps) - start).clamp_min(1)
     return columns.severity[order, index], start, stop, horizon
 

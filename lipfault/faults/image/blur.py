@@ -66,6 +66,7 @@ class MotionBlur(ImageFault):
         angle = math.pi * site.draws.uniform('angle').double()
         down, right = length * angle.sin().float(), length * angle.cos().float()
         total = torch.zeros_like(site.signal)
+        # Nine points of the path, from -1/2 to 1/2 of its length.
         for tap in range(9):
             row = site.row + (down * (tap / 8 - 0.5)).round()[:, None, None]
             column = site.column + (right * (tap / 8 - 0.5)).round()[:, None, None]
@@ -88,6 +89,7 @@ def _running_mean(image: Tensor, before: Tensor, after: Tensor) -> Tensor:
         Crow 1984, Summed-area tables for texture mapping, https://doi.org/10.1145/964965.808600
     """
     samples, channels, size, width = image.shape
+    # Sums of the rows above, with a row of zeros before the first one.
     total = image.new_zeros(samples, channels, size + 1, width)
     torch.cumsum(image, 2, out=total[:, :, 1:])
     row = torch.arange(size, device=image.device)

@@ -97,6 +97,7 @@ class ColourSwap(ImageFault):
     min_channels = 2
 
     def _faulty(self, site: ImageSite) -> Tensor:
+        # 1 to C - 1: a rotation by C would change nothing.
         step = site.draws.integers('step', 1, site.channels - 1)[:, None]
         partner = (torch.arange(site.channels, device=step.device) + step) % site.channels
         # Channels as rows of (n, 1, C, H W), so that whole channels are copied.

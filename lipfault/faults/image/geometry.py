@@ -31,6 +31,7 @@ class Knock(ImageFault):
         angle = (degrees.double() * site.draws.sign('side')[:, None, None]).deg2rad()
         sine, cosine = angle.sin().float(), angle.cos().float()
         heading = 2 * math.pi * site.draws.uniform('heading')[:, None, None].double()
+        # The shift grows with the rotation: 1/60 of the shorter side a degree.
         shift = degrees / 60 * site.scale
         middle = (site.height - 1) / 2, (site.width - 1) / 2
         down, right = site.row - middle[0], site.column - middle[1]
@@ -60,6 +61,7 @@ class Blocking(ImageFault):
     levels = (0.02, 0.05, 0.1, 0.2, 0.4)
 
     def _faulty(self, site: ImageSite) -> Tensor:
+        # To whole blocks, by repeating the border as encoders do.
         margin = (0, -site.width % 8, 0, -site.height % 8)
         image = site.signal
         if any(margin):
@@ -68,6 +70,7 @@ class Blocking(ImageFault):
         blocks = image.view(*shape[:2], shape[2] // 8, 8, shape[3] // 8, 8)
         blocks = blocks.permute(3, 5, 0, 1, 2, 4).contiguous()  # (8, 8, n, C, down, right)
         basis = _cosines(image.device)
+        # Coarser steps for higher frequencies, which the eye sees less.
         order = torch.arange(8, device=image.device).view(8, 1, 1, 1, 1, 1)
         step = site.level(self.levels) * (1 + order + order.view(1, 8, 1, 1, 1, 1))
         coefficients = _along(_along(blocks, basis, 1), basis, 0)

@@ -94,6 +94,7 @@ class Dirt(_Cover):
         field = 0.75 * site.smooth('coarse', 4) + 0.25 * site.smooth('fine', 13)
         # Below the maximum of the field, so that there is always a smear.
         threshold = site.level(self.levels).minimum(field.amax((2, 3), keepdim=True) - 0.1)
+        # Opaque to 90 %, with an edge 0.15 of the field wide; 0.12 is the brightness of dirt.
         cover = 0.9 * ((field - threshold) / 0.15).clamp(0, 1)
         return site.signal + (0.12 - site.signal) * cover, cover
 
@@ -149,6 +150,7 @@ class Scratches(_Cover):
         down, right = site.row + 0.5 - row, site.column + 0.5 - column
         across = (down * cosine - right * sine).abs()
         along = (down * sine + right * cosine).abs()
+        # Half a width of 0.5 % of the shorter side, and 1.2 pixels for a soft edge.
         line = (1.2 + 0.005 * site.scale - across).clamp(0, 1) * (along < half)
         number = torch.arange(self._most, device=row.device)[:, None, None]
         line = (line * (number < site.level(self.levels))).amax(1, keepdim=True)
@@ -172,6 +174,7 @@ class Dust(_Cover):
     levels = (0.05, 0.12, 0.25, 0.45, 0.8)
 
     def _covered(self, site: ImageSite) -> tuple[Tensor, Tensor]:
+        # A speck is out of focus and absorbs 70 % of the light at its centre.
         specks = site.spots('specks', 10, site.level(self.levels), (0.15, 0.45))
         return site.signal * (1 - 0.7 * specks.profile), specks.profile
 
@@ -196,6 +199,7 @@ class Fog(ImageFault):
     levels = (0.08, 0.18, 0.32, 0.5, 0.75)
 
     def _faulty(self, site: ImageSite) -> Tensor:
+        # From 0.7 to 1.3 of the mean opacity; 0.8 is the brightness of the haze.
         opacity = site.level(self.levels) * (0.7 + 0.6 * site.smooth('haze', 3))
         return site.signal + (0.8 - site.signal) * opacity
 
@@ -217,6 +221,7 @@ class Glare(_Cover):
     levels = (0.15, 0.3, 0.55, 0.9, 1.6)
 
     def _covered(self, site: ImageSite) -> tuple[Tensor, Tensor]:
+        # (n, 1, 1, 1): one spot a frame
         row, column = site.points('centre')
         square = (site.row + 0.5 - row) ** 2 + (site.column + 0.5 - column) ** 2
         radius = 0.6 * max(site.height, site.width)

@@ -18,6 +18,7 @@ def earlier(site: ImageSite, count: Tensor) -> Tensor:
     """
     if not len(site.past):
         return site.signal
+    # (n, 1, 1, 1)
     itself = (count <= 0)[:, None, None, None]
     return torch.where(itself, site.signal, site.past.back(count))
 
@@ -121,6 +122,7 @@ class Tear(ImageFault):
         """
         shift = (site.level(self.levels) * site.width).round().flatten()
         shift = shift.maximum(site.severity).long() * site.draws.sign('side').long()
+        # At severity 5 the line is in the upper sixth of the frame.
         upper = site.height * (1 - site.severity / 6)
         # Of the frame's draws: the line rolls from frame to frame.
         line = (site.frame.uniform('line') * upper)[:, None, None, None]

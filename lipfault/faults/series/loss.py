@@ -34,6 +34,7 @@ class Stuck(SeriesFault):
 
     def _faulty(self, site: SeriesSite) -> Tensor:
         seconds = site.level(self.levels).clamp_max(1e6)  # infinity has no int64
+        # Held for one step, the reading would not change.
         period = (seconds * site.sensor.rate_hz).round().long().clamp_min(2)
         held = site.age.clamp_min(0).div(period, rounding_mode='floor') * period
         updated = site.at(site.start[:, None, None] + held)

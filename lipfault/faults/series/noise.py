@@ -48,6 +48,7 @@ class MultiplicativeNoise(SeriesFault):
     levels = (0.05, 0.1, 0.2, 0.4, 0.8)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
+        # One number for each channel and instant, so that overlapping windows agree.
         noise = site.draws.normal_at('noise', site.counter)
         return site.signal * (1 + site.level(self.levels) * noise)
 
@@ -69,6 +70,7 @@ class SignalNoise(SeriesFault):
     levels = (0.01, 0.02, 0.04, 0.08, 0.16)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
+        # In units of the channel: the root of (signal × range).
         root = (site.signal.abs() * site.sensor.span[:, None]).sqrt()
         noise = site.draws.normal_at('noise', site.counter)
         return site.signal + site.level(self.levels) * root * noise

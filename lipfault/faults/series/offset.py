@@ -86,7 +86,8 @@ class ExponentialDrift(_Drift):
     name = 'drift_exponential'
 
     def _grown(self, site: SeriesSite) -> Tensor:
-        # In float64, so that the float32 result is the same on every processor.
+        # 4 e-folds: half of the amplitude is reached after 83 % of the horizon. In float64, so that
+        # the float32 result is the same on every processor.
         return (torch.expm1(4 * site.progress.double()) / math.expm1(4)).float()
 
 
@@ -103,6 +104,7 @@ class LogarithmicDrift(_Drift):
     name = 'drift_logarithmic'
 
     def _grown(self, site: SeriesSite) -> Tensor:
+        # Half of the amplitude is reached after 18 % of the horizon.
         return (torch.log1p(20 * site.progress.double()) / math.log(21)).float()
 
 
@@ -154,6 +156,7 @@ class Oscillation(_Offset):
     levels = (0.01, 0.02, 0.05, 0.1, 0.2)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
+        # From 1/50 to 20/50 of the rate, below the Nyquist frequency of 25/50.
         octaves = math.log2(20) * site.draws.uniform('frequency')[:, None, None].double()
         turns = torch.exp2(octaves) / 50 * site.instant
         phase = site.draws.uniform('phase', (site.signal.shape[1], 1))

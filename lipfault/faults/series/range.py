@@ -50,6 +50,7 @@ class Saturation(SeriesFault):
     levels = (0.35, 0.2, 0.1, 0.05, 0.02)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
+        # Towards the value nearest zero, which is an end of a range without zero.
         left, rest = site.level(self.levels), site.sensor.rest[:, None]
         low = rest + left * (site.sensor.low[:, None] - rest)
         high = rest + left * (site.sensor.high[:, None] - rest)
@@ -102,6 +103,7 @@ class ChannelSwap(SeriesFault):
 
     def _faulty(self, site: SeriesSite) -> Tensor:
         low, span = site.sensor.low[:, None], site.sensor.span[:, None]
+        # In shares of the range, (n, C, T): a converter's counts are exchanged, not the units.
         counts = (site.signal - low) / span
         partner = self._next(site.channels)[:, None]
         foreign = low + span * take_rows(counts[:, None], partner)[:, 0]

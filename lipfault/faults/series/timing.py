@@ -95,6 +95,7 @@ class Aliasing(_Timing):
     levels = (0.1, 0.2, 0.3, 0.5, 0.8)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
+        # With a period of one step, nothing would be left out.
         period = torch.maximum(site.seconds(self.levels), site.severity[:, None, None] + 1)
         phase = (site.age % period).float() / period
         newest = site.time[:, None] - site.age % period
