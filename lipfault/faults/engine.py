@@ -39,7 +39,9 @@ class FaultEngine:
 
     Reference:
         Hendrycks & Dietterich 2019, Benchmarking neural network robustness to common corruptions
-        and perturbations, https://arxiv.org/abs/1903.12261 (kinds with five severities)
+        and perturbations, https://arxiv.org/abs/1903.12261 (kinds with five severities);
+        Michaelis et al. 2019, Benchmarking robustness in object detection,
+        https://arxiv.org/abs/1907.07484 (images of any size)
 
     Example:
         >>> imu = Modality('imu', 'series', 100.0, ('x',), ('g',), (-2.0,), (2.0,), (0.01,))

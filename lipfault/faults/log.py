@@ -42,7 +42,7 @@ def records(
             'modality': name,
             'kind': names[kind[row][column]],
             'severity': severity[row][column],
-            # Microseconds: float32 holds no more.
+            # Microseconds, about the precision of float32.
             'onset_s': round(onset[row][column], 6),
             'channels': channels[name][row].nonzero()[:, 0].tolist(),
             'touched': round(shares[name][row], 6),

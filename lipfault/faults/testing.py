@@ -122,7 +122,7 @@ def _series(fault: AnyFault, device: torch.device) -> SeriesSite:
         'phase', (count, 1)
     )
     noise = sensor.noise[:, None] * draws.normal('noise', (count, 2 * _STEPS))
-    # From 10 to 90 % of the range, so that offsets of both signs stay inside.
+    # From 10 to 90 % of the range: offsets of both signs have room.
     wave = 0.5 + 0.4 * torch.sin(2 * math.pi * turns)
     # Past and window in one piece, (n, C, 2 T)
     extended = (sensor.low[:, None] + wave * sensor.span[:, None] + noise).clamp(
@@ -220,7 +220,7 @@ def _wrong_values(site: Site, injected: Injected) -> Iterator[str]:
 def _depends_on_batch(fault: AnyFault, site: Site) -> Iterator[str]:
     """Yield a violation if a part of the batch gives another result than the whole."""
     whole = _apply(fault, site)
-    # Sizes for which the vector loops of torch leave no, some and many remaining elements.
+    # Batch sizes that torch's kernels may split differently.
     for size in (1, 7, 64):
         for start in range(0, min(2 * size, SAMPLES - size), size):
             part = _apply(fault, site.rows(start, start + size))

@@ -1,4 +1,4 @@
-"""The frame before the window's, as the sensor showed it."""
+"""The previous frame as observed."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The engine: the same faults in any batch, honest labels, and draws as configured."""
+"""The engine: the same faults in any batch, true labels, and draws as configured."""
 
 import warnings
 from dataclasses import replace

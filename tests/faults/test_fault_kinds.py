@@ -1,4 +1,4 @@
-"""Through the engine, kind by kind: honest labels, the same in any batch, and the frame before."""
+"""Through the engine, kind by kind: true labels, the same in any batch, and the previous frame."""
 
 import math
 

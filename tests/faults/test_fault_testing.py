@@ -1,4 +1,4 @@
-"""Every fault of the catalogue, and any user's, keeps to the contract; breaking it is noticed."""
+"""Every built-in fault, and any user's, meets the requirements; a violation is named."""
 
 from dataclasses import replace
 

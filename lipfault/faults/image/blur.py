@@ -22,7 +22,7 @@ class Defocus(ImageFault):
         w, share of the shorter side, at least a pixel × (severity + 1)
 
     Reference:
-        after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261; own levels
+        after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261, own levels
     """
 
     name, group = 'defocus', 'blur'
@@ -54,7 +54,7 @@ class MotionBlur(ImageFault):
         L, length of the path, share of the shorter side, at least 1 pixel × severity
 
     Reference:
-        after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261; own levels
+        after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261, own levels
     """
 
     name, group = 'motion_blur', 'blur'

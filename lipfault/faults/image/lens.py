@@ -192,7 +192,7 @@ class Fog(ImageFault):
         a, mean opacity
 
     Reference:
-        after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261; own levels
+        after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261, own levels
     """
 
     name, group = 'fog', 'haze'

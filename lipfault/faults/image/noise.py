@@ -21,7 +21,7 @@ class GaussianNoise(ImageFault):
         s, standard deviation
 
     Reference:
-        after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261; own levels
+        after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261, own levels
     """
 
     name, group = 'gaussian_noise', 'image_noise'
@@ -46,7 +46,7 @@ class ShotNoise(ImageFault):
         N, photons of a white pixel
 
     Reference:
-        after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261; own levels; model of
+        after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261, own levels; model of
         Foi et al. 2008, https://doi.org/10.1109/TIP.2008.2001399
     """
 
@@ -91,7 +91,7 @@ class ImpulseNoise(_BlackOrWhite):
         p, share of the pixels
 
     Reference:
-        after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261; own levels
+        after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261, own levels
     """
 
     name, group = 'impulse_noise', 'image_noise'

@@ -33,7 +33,7 @@ class Bias(_Offset):
         zero point lost: knocked mounting, wrong calibration, offset of an amplifier
 
     Reference:
-        Dunia et al. 1996, https://doi.org/10.1002/aic.690421011; Ni et al. 2009,
+        Dunia et al. 1996, https://doi.org/10.1002/aic.690421011, and Ni et al. 2009,
         https://doi.org/10.1145/1525856.1525863 (calibration: offset)
     """
 
