@@ -97,7 +97,7 @@ class Planner:
         severity = 1 + as_choice(chance['severity'], self._severities)
         whole = chance['whole'] < self._config.whole_share
         # In windows: a fault of the whole window began up to one window ago; another one begins in
-        # the first 90 % and lasts for 10 to 100 % of what is left, so that it can be seen.
+        # the first 90 % and lasts for 10 to 100 % of what is left, enough to detect it.
         begin = torch.where(whole, chance['begin'] - 1, 0.9 * chance['begin'])
         length = (0.1 + 0.9 * chance['length']) * (1 - begin)
         ends = (chance['ends'] < 0.5) & ~whole & self._series

@@ -113,7 +113,7 @@ class FaultSchedule:
         self.faults: tuple[AnyFault, ...] = tuple(
             _check(event, self.modalities) for event in self.events
         )
-        _refuse_overlaps(self.events)
+        _reject_overlaps(self.events)
         self.names = (*NAMES, *own_faults(event.kind for event in self.events))
 
     def active(self, time_s: float) -> list[FaultEvent]:
@@ -269,7 +269,7 @@ def _check(event: FaultEvent, modalities: Mapping[str, Modality]) -> AnyFault:
     return faults[0]
 
 
-def _refuse_overlaps(events: Sequence[FaultEvent]) -> None:
+def _reject_overlaps(events: Sequence[FaultEvent]) -> None:
     """Reject two events of one modality at the same time: a label holds one kind."""
     for number, event in enumerate(events):
         for later in events[number + 1 :]:
