@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lipfault.faults.catalogue import catalogue
+from lipfault.faults.collection import catalogue
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
 from lipfault.faults.fault import Sensor

@@ -21,7 +21,7 @@ from experiments.runner.results import seeds_table, write_figure
 from experiments.runner.run import Run
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.data.windows import WindowDataset
-from lipfault.faults.catalogue import weighted_kinds
+from lipfault.faults.collection import weighted_kinds
 from lipfault.faults.scenario import FaultScenario
 from lipfault.faults.schedule import FaultSchedule, draw_schedule
 from lipfault.metrics.delay import alarms_outside, delay_summary, detection_delays

@@ -8,7 +8,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from lipfault.batch import Batch
-from lipfault.faults.catalogue import NAMES
+from lipfault.faults.collection import NAMES
 from lipfault.faults.log import Record, records, write_lines
 from lipfault.tasks.distributed import gather_lists
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lipfault.faults.catalogue import catalogue
+from lipfault.faults.collection import catalogue
 from lipfault.faults.config import SEVERITIES, FaultConfig
 from lipfault.faults.engine import FaultEngine
 from lipfault.modality import Modality

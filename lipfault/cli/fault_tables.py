@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lipfault.faults.catalogue import catalogue
+from lipfault.faults.collection import catalogue
 from lipfault.faults.fault import AnyFault, Family
 from lipfault.faults.patterns import PATTERNS
 
@@ -21,7 +21,7 @@ def family_table(family: Family) -> str:
 
 def pattern_table() -> str:
     """The patterns across modalities as a Markdown table."""
-    rows = [(f'`{each.name}`', each.formula, each.reading) for each in PATTERNS.values()]
+    rows = [(f'`{each.name}`', each.formula, each.cause) for each in PATTERNS.values()]
     return _table(('pattern', 'what is drawn', 'what happened'), rows)
 
 
@@ -29,7 +29,7 @@ def _row(fault: AnyFault) -> tuple[str, ...]:
     levels = ', '.join(f'{level:g}' for level in fault.levels)
     source = f' ({fault.source})' if fault.source else ''
     severity = f'{levels}: {fault.level_text}'
-    return f'`{fault.name}`', fault.group, f'`{fault.formula}`', severity, fault.reading + source
+    return f'`{fault.name}`', fault.group, f'`{fault.formula}`', severity, fault.cause + source
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

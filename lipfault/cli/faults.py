@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lipfault.data.recording import Recording
 from lipfault.errors import LipfaultError
-from lipfault.faults.catalogue import catalogue
+from lipfault.faults.collection import catalogue
 from lipfault.faults.fault import FAMILIES, Family
 from lipfault.faults.image.site import unit_range
 from lipfault.faults.patterns import PATTERNS
@@ -31,13 +31,13 @@ def list_faults(family: Family | None = None) -> None:
         for fault in catalogue().values():
             if fault.family == each:
                 levels = ', '.join(f'{level:g}' for level in fault.levels)
-                cells = (fault.formula, f'{levels}: {fault.level_text}', fault.reading)
+                cells = (fault.formula, f'{levels}: {fault.level_text}', fault.cause)
                 table.add_row(f'[bold]{fault.name}[/bold]', fault.group, *map(escape, cells))
         console.print(table)
     if family in (None, 'cross'):
         table = Table('pattern', 'what is drawn', 'what happened', title='patterns')
         for pattern in PATTERNS.values():
-            table.add_row(f'[bold]{pattern.name}[/bold]', pattern.formula, pattern.reading)
+            table.add_row(f'[bold]{pattern.name}[/bold]', pattern.formula, pattern.cause)
         console.print(table)
 
 

@@ -96,7 +96,7 @@ class BatchBuilder:
         plan = injector.plan(windows.sample_id, epoch)
         observed, labels = injector.apply(signals, history, plan)
         # Persistent faults (dirt, a frozen frame) affect the preceding frame, too.
-        before = injector.before(signals, history, plan)
+        before = injector.previous_frames(signals, history, plan)
         clean = _View(signals, last_frames(history))
         return self._with_stillness(windows, clean, _View(observed, before), labels)
 
@@ -121,7 +121,7 @@ class BatchBuilder:
             )
         signals, history = unpack(windows, self.geometry)
         observed, labels = scenario(signals, history, windows.end_s)
-        before = scenario.before(signals, history, windows.end_s)
+        before = scenario.previous_frames(signals, history, windows.end_s)
         clean = _View(signals, last_frames(history))
         return self._with_stillness(windows, clean, _View(observed, before), labels)
 

@@ -20,7 +20,7 @@ from lipfault.data.unpack import signal_shapes
 from lipfault.data.window_batch import Windows, collate
 from lipfault.data.windows import WindowDataset
 from lipfault.errors import LipfaultError
-from lipfault.faults.catalogue import NAMES
+from lipfault.faults.collection import NAMES
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
 from lipfault.modality import Modality

@@ -43,7 +43,7 @@ class FaultInjector(Protocol):
             Observed signals, and the ground truth of the faults.
         """
 
-    def before(
+    def previous_frames(
         self, signals: Mapping[str, Tensor], history: Mapping[str, Tensor], plan: Plan
     ) -> dict[str, Tensor]:
         """Apply a plan to the frame before the window's frame.
@@ -78,7 +78,7 @@ class ScheduledFaults(Protocol):
             Observed signals, and the ground truth of the faults.
         """
 
-    def before(
+    def previous_frames(
         self, signals: Mapping[str, Tensor], history: Mapping[str, Tensor], end_s: Tensor
     ) -> dict[str, Tensor]:
         """Inject the scheduled faults into the frame before the window's frame.

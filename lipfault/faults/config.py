@@ -1,43 +1,44 @@
-"""What may go wrong, how often and how badly: the settings of the fault engine."""
+"""Settings of the fault engine: which faults, how often and how severe."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lipfault.errors import LipfaultError
 
+# Five, as in ImageNet-C (https://arxiv.org/abs/1903.12261).
 SEVERITIES = (1, 2, 3, 4, 5)
 
 
 @dataclass
 class FaultConfig:
-    """Settings of the fault engine; plain types, as they stand in a YAML file.
+    """Settings of the fault engine, of plain types as they stand in a YAML file.
 
     A name is a kind (`bias`), a group (`drift`: its weight is shared among its kinds), a family
-    (`series`), or the class path of a fault of your own (`package.module.ClassName`).
+    (`series`), or the class path of a user's own fault (`package.module.ClassName`).
 
     Args:
         seed: Seed of all draws.
-        kinds: Weight of each kind to draw; all kinds alike if not given. A kind is drawn among
-            those that fit the modality.
+        kinds: Weight of each kind to draw; equal weights if not given. A kind is drawn among those
+            that fit the modality.
         held_out: Names kept out of training; `FaultEngine.only_held_out` draws these alone.
         severities: Weight of each severity from 1 to 5.
         clean_share: Share of the samples left clean, in [0, 1].
-        modality_weights: Weight of each modality; all alike if not given.
+        modality_weights: Weight of each modality; equal weights if not given.
         max_faulty: Most modalities faulty at once.
         all_faulty: Whether all modalities may be faulty at once, where there are several.
-        largest_share: Largest share of a series' channels concerned, in (0, 1]; at least one
-            channel is.
+        largest_share: Largest share of a series' channels affected, in (0, 1]; at least one channel
+            is.
         whole_share: Share of the series faults that last for the whole window, in [0, 1]; the
             others begin in it, and half of those end in it.
         missing: Whether values may be missing (NaN in the observed signals).
         pattern_share: Share of the faulty samples in which several modalities are hit together.
-        patterns: Weight of each pattern in `lipfault.faults.patterns`; all possible ones alike if
-            not given. Names of patterns may be held out too.
+        patterns: Weight of each pattern in `lipfault.faults.patterns`; equal weights of all
+            possible ones if not given. Names of patterns may be held out too.
         cabinets: Modalities that share a cabinet, by its name, for the common cause; all in one if
             not given.
 
     Raises:
-        LipfaultError: If a value is out of its range; names it.
+        LipfaultError: If a value is out of its range; names the setting.
     """
 
     seed: int = 0
@@ -56,7 +57,7 @@ class FaultConfig:
     cabinets: dict[str, list[str]] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse settings that make no sense."""
+        """Reject settings out of their range."""
         for name in ('clean_share', 'whole_share', 'largest_share', 'pattern_share'):
             if not 0 <= getattr(self, name) <= 1:
                 raise LipfaultError(f'faults: {name} must be in [0, 1], got {getattr(self, name)}')
@@ -74,13 +75,17 @@ class FaultConfig:
 
 
 def check_weights(key: str, weights: Mapping[str, float] | Mapping[int, float]) -> None:
-    """Refuse weights of which one is negative or not a number, or all are zero.
+    """Reject weights of which one is negative or not finite, or all are zero.
+
+    Args:
+        key: Setting that holds the weights, for the message.
+        weights: Weight of each name or severity.
 
     Raises:
-        LipfaultError: Names the key and the weight.
+        LipfaultError: Names the setting and the weight.
     """
     for name, weight in weights.items():
-        if not 0 <= weight < float('inf'):
+        if not 0 <= weight < float('inf'):  # NaN fails both comparisons
             raise LipfaultError(
                 f'faults: {key}: the weight of {name!r} must be 0 or more, got {weight}'
             )

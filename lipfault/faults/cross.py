@@ -1,4 +1,4 @@
-"""Faults between modalities: out of step, or exchanged."""
+"""Faults between modalities: lagging or exchanged sensors."""
 
 from typing import Any
 
@@ -12,52 +12,100 @@ from lipfault.faults.series.site import SeriesSite
 from lipfault.modality import Modality
 
 
-class Desynchronization(Fault[Any]):
-    """One modality as a whole lags behind the others."""
+class _CrossFault(Fault[Any]):
+    """A fault of all channels of a series or an image, relative to another modality."""
 
-    name = 'desynchronization'
     family = 'cross'
-    group = 'desynchronization'
-    formula = "x'(t) = x(t − d) on all channels, at least one sample × severity"
-    reading = 'clocks drifted apart, one stream buffered'
-    levels = (0.05, 0.1, 0.2, 0.4, 0.8)
-    level_text = 'd in seconds, as far as the history goes'
     all_channels = True
 
     def apply(self, site: Site) -> tuple[Tensor, Tensor]:
-        """Read the past."""
+        """Compute the faulty signal of either kind of site.
+
+        Args:
+            site: The affected samples.
+
+        Returns:
+            The faulty signal, and the bool mask of the affected entries: series (n, C, T), image
+            (n, 1, H, W).
+
+        Raises:
+            LipfaultError: If the site is neither of a series nor of an image.
+        """
         if isinstance(site, SeriesSite):
-            return site.at(site.time[:, None] - site.seconds(self.levels)), site.mask
+            return self._series(site)
         if isinstance(site, ImageSite):
-            frames = (site.level(self.levels).flatten() * site.sensor.rate_hz).round().long()
-            return earlier(site, frames.maximum(site.severity)), site.everywhere
+            return self._image(site)
         raise LipfaultError(f'{self.name}: no such kind of signal, {type(site).__name__}')
 
+    def _series(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
+        """Return faulty readings and mask, (n, C, T) each."""
+        raise NotImplementedError(f'{self.name} is not defined for a series')
 
-class SensorSwap(Fault[Any]):
-    """Two sensors of one kind are exchanged, for a part of the time or of the frame below 5."""
+    def _image(self, site: ImageSite) -> tuple[Tensor, Tensor]:
+        """Return (n, C, H, W) faulty frames and (n, 1, H, W) mask."""
+        raise NotImplementedError(f'{self.name} is not defined for an image')
 
-    name = 'sensor_swap'
-    family = 'cross'
-    group = 'sensor_swap'
-    formula = "x'_m = x_k, x'_k = x_m in blocks of time (series) or the last rows (image)"
-    reading = 'cables of two cameras or two arms swapped; a multiplexer out of step'
+
+class Desynchronization(_CrossFault):
+    """Delay one modality as a whole relative to the others.
+
+    Formula:
+        x'(t) = x(t − d) on all channels, at least one sample × severity
+
+    Cause:
+        clocks drifted apart, one stream buffered
+
+    Levels:
+        d in seconds, within the history
+    """
+
+    name = group = 'desynchronization'
+    levels = (0.05, 0.1, 0.2, 0.4, 0.8)
+    needs_history = True
+
+    def _series(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
+        return site.at(site.time[:, None] - site.seconds(self.levels)), site.mask
+
+    def _image(self, site: ImageSite) -> tuple[Tensor, Tensor]:
+        frames = (site.level(self.levels).flatten() * site.sensor.rate_hz).round().long()
+        return earlier(site, frames.maximum(site.severity)), site.everywhere
+
+
+class SensorSwap(_CrossFault):
+    """Exchange two sensors of one kind, for a part of the time or of the frame below severity 5.
+
+    Formula:
+        x'_m = x_k, x'_k = x_m in blocks of time (series) or the last rows (image)
+
+    Cause:
+        cables of two cameras or two arms swapped; a multiplexer out of step
+
+    Levels:
+        share of the time or of the rows
+    """
+
+    name = group = 'sensor_swap'
     levels = (0.1, 0.25, 0.5, 0.75, 1.0)
-    level_text = 'share of the time or of the rows'
-    all_channels = True
 
     def fits(self, modality: Modality) -> bool:
-        """Never by itself: it takes two, see `lipfault.faults.patterns.SwappedSensors`."""
+        """Return false: a swap needs two modalities, see the pattern `swapped`.
+
+        Args:
+            modality: Description of the modality.
+
+        Returns:
+            False.
+        """
         return False
 
-    def apply(self, site: Site) -> tuple[Tensor, Tensor]:
-        """Show the other sensor's signal."""
+    def _series(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
+        return self._partner(site), site.mask & site.lost(self.levels)
+
+    def _image(self, site: ImageSite) -> tuple[Tensor, Tensor]:
+        return self._partner(site), site.last_rows(site.level(self.levels))
+
+    def _partner(self, site: Site) -> Tensor:
+        """Return the signal of the other sensor."""
         if site.other is None:
             raise LipfaultError(f'{self.name} needs a second sensor of the same kind and shape')
-        if isinstance(site, SeriesSite):
-            return site.other, site.mask & site.lost(self.levels)
-        if isinstance(site, ImageSite):
-            rows = (site.level(self.levels) * site.height).ceil()
-            exchanged = site.row >= site.height - rows
-            return site.other, exchanged.expand_as(site.everywhere)
-        raise LipfaultError(f'{self.name}: no such kind of signal, {type(site).__name__}')
+        return site.other

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from lipfault.errors import LipfaultError
-from lipfault.faults.catalogue import catalogue, held_out_faults, own_faults, weighted_kinds
+from lipfault.faults.apply import Injected, apply_faults
+from lipfault.faults.collection import catalogue, held_out_faults, own_faults, weighted_kinds
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.device import write_rows
 from lipfault.faults.fault import AnyFault, Sensor
 from lipfault.faults.image.site import last_frames
-from lipfault.faults.inject import Injected, inject
 from lipfault.faults.labelling import blank, fill
 from lipfault.faults.labels import FaultLabels
 from lipfault.faults.patterns import PATTERNS
@@ -23,27 +23,40 @@ from lipfault.modality import Modality
 
 
 class FaultEngine:
-    """Draws and applies faults to batches, each sample by (seed, epoch, sample id) alone.
+    """Draw and apply faults to batches, each sample as a function of (seed, epoch, sample id).
 
     Args:
         modalities: The modalities by name.
-        config: The settings.
-        held_out: Draw the kinds and patterns held out instead of the others; half of the faults
-            are patterns where both are held out.
+        config: Settings of the engine.
+        held_out: Whether to draw the kinds and patterns held out instead of the others; half of the
+            faults are patterns where both are held out.
 
     Attributes:
         names: The kinds that the labels' indices stand for, the same for what is held out.
 
     Raises:
         LipfaultError: If the settings leave nothing to draw or name something unknown.
+
+    Reference:
+        Hendrycks & Dietterich 2019, Benchmarking neural network robustness to common corruptions
+        and perturbations, https://arxiv.org/abs/1903.12261 (kinds with five severities);
+        Michaelis et al. 2019, Benchmarking robustness in object detection,
+        https://arxiv.org/abs/1907.07484 (images of any size)
+
+    Example:
+        >>> imu = Modality('imu', 'series', 100.0, ('x',), ('g',), (-2.0,), (2.0,), (0.01,))
+        >>> engine = FaultEngine({'imu': imu}, FaultConfig(kinds={'bias': 1.0}, clean_share=0.0))
+        >>> observed, labels = engine({'imu': torch.zeros(3, 1, 50)}, None, torch.arange(3))
+        >>> labels.faulty.tolist()
+        [True, True, True]
     """
 
     def __init__(
         self, modalities: Mapping[str, Modality], config: FaultConfig, held_out: bool = False
     ) -> None:
-        """Check the settings and work the weights out."""
+        """Check the settings and compute the weights."""
         self.modalities = dict(modalities)
-        self.config = _of_held_out(config) if held_out else config
+        self.config = _held_out_config(config) if held_out else config
         kinds = weighted_kinds(self.config, held_out)
         own = own_faults([*(config.kinds or ()), *config.held_out])
         self._faults: tuple[AnyFault, ...] = (*catalogue().values(), *own.values())
@@ -56,7 +69,11 @@ class FaultEngine:
         self._sensors: dict[tuple[str, torch.device], Sensor] = {}
 
     def only_held_out(self) -> 'FaultEngine':
-        """The engine that draws only what is held out of this one's configuration."""
+        """Return an engine that draws only what this one's configuration holds out.
+
+        Returns:
+            The engine, with the same `names`.
+        """
         return FaultEngine(self.modalities, self.config, held_out=True)
 
     def __call__(
@@ -72,30 +89,50 @@ class FaultEngine:
 
         Args:
             signals: Clean signals by modality, see `lipfault.batch.Signals`; uint8 images are
-                taken as 255 times their value.
-            history: What came directly before: series (batch, channel, steps), images
+                255 times their value.
+            history: Samples directly before the window: series (batch, channel, steps), images
                 (batch, frame, channel, height, width), float32 or uint8; modalities may be absent.
             sample_id: (batch,) int64.
             epoch: Epoch; 0 for validation and test.
 
         Returns:
-            The observed signals, on the signals' device and of their dtypes (the same tensor
-            where nothing happened), and the labels.
+            The observed signals, on the signals' device and of their dtypes (the same tensor where
+            nothing is injected), and the labels.
 
         Raises:
-            LipfaultError: If a signal is of an unknown modality or its shape does not fit.
+            LipfaultError: If a signal belongs to an unknown modality or its shape does not fit.
         """
         return self.apply(signals, history, self.plan(sample_id.cpu(), epoch))
 
     def plan(self, sample_id: Tensor, epoch: int = 0) -> Plan:
-        """Draw what befalls each sample; `sample_id` is (batch,) int64 on the CPU."""
+        """Draw the faults of each sample.
+
+        Args:
+            sample_id: (batch,) int64 on the CPU.
+            epoch: Epoch; 0 for validation and test.
+
+        Returns:
+            The plan of the batch.
+        """
         return self._planner(sample_id, epoch)
 
     @torch.no_grad()
     def apply(
         self, signals: Mapping[str, Tensor], history: Mapping[str, Tensor] | None, plan: Plan
     ) -> tuple[dict[str, Tensor], FaultLabels]:
-        """Apply a plan to a batch, without the host waiting for the device; no gradient flows."""
+        """Apply a plan to a batch, without gradients and without the host waiting for the device.
+
+        Args:
+            signals: Clean signals, as for a call.
+            history: Samples directly before the window, as for a call.
+            plan: Faults drawn for the batch.
+
+        Returns:
+            Observed signals and labels, as of a call.
+
+        Raises:
+            LipfaultError: If a signal belongs to an unknown modality or its shape does not fit.
+        """
         self._check(signals, plan)
         observed = {name: signals[name] for name in self.modalities}
         labels = blank(observed, plan, self._seconds(signals))
@@ -103,51 +140,54 @@ class FaultEngine:
             source = Source(name, index, self._sensor(name, signal), (history or {}).get(name))
             found = self._gather(source, signals, plan)
             if found is not None:
-                injected = inject(found.site, found.groups)
+                injected = apply_faults(found.site, found.groups)
                 observed[name] = put(signal, found.rows, injected)
                 fill(labels, name, index, found.rows, injected)
         return observed, labels
 
     @torch.no_grad()
-    def before(
+    def previous_frames(
         self, signals: Mapping[str, Tensor], history: Mapping[str, Tensor], plan: Plan
     ) -> dict[str, Tensor]:
-        """The frame before the window's as the sensor showed it, of each image with a history.
+        """Return the previous frame as observed, for each image with a history.
 
-        A fault that befalls a frame has befallen the one before it, too: what lasts (dirt, a frozen
-        frame) is the same on both, what changes from frame to frame (noise) is drawn anew.
+        A fault of a frame is on the previous one, too: what lasts (dirt, a frozen frame) is the
+        same on both, what changes from frame to frame (noise) is drawn anew.
 
         Args:
             signals: Clean signals, as for `apply`.
-            history: What came directly before, as for `apply`.
-            plan: What befalls the batch.
+            history: Samples directly before the window, as for `apply`.
+            plan: Faults drawn for the batch.
 
         Returns:
-            (batch, channel, height, width) float32 in [0, 1].
+            For each image (batch, channel, height, width) float32 in [0, 1].
         """
         frames, names = last_frames(history), tuple(self.modalities)
+        # The series stay: a swap of cameras reads the other camera's previous frame.
         earlier = {**signals, **frames}
-        shown = dict(frames)
+        observed = dict(frames)
         for name, frame in frames.items():
             sensor = self._sensor(name, frame)
             source = Source(name, names.index(name), sensor, history[name][:, :-1], ago=1)
             found = self._gather(source, earlier, plan)
             if found is not None:
-                shown[name] = put(frame, found.rows, inject(found.site, found.groups))
-        return shown
+                observed[name] = put(frame, found.rows, apply_faults(found.site, found.groups))
+        return observed
 
     def _gather(self, source: Source, signals: Mapping[str, Tensor], plan: Plan) -> Gathered | None:
+        """Gather the faulty samples of one modality."""
         share = self.config.largest_share
         return gather(source, signals, plan, self._faults, self.config.seed, share)
 
     def _sensor(self, name: str, signal: Tensor) -> Sensor:
+        """Return a modality's ranges on the signal's device; kept, since the copy waits for it."""
         key = (name, signal.device)
         if key not in self._sensors:
             self._sensors[key] = Sensor.of(self.modalities[name], signal.device)
         return self._sensors[key]
 
     def _seconds(self, signals: Mapping[str, Tensor]) -> float:
-        """Length of the window: of its longest series, or one frame where there is none."""
+        """Return the length of the window: of its longest series, or one frame without series."""
         lengths = [
             signals[name].shape[-1] / modality.rate_hz
             for name, modality in self.modalities.items()
@@ -157,6 +197,7 @@ class FaultEngine:
         return max(lengths or frames)
 
     def _check(self, signals: Mapping[str, Tensor], plan: Plan) -> None:
+        """Reject signals of other modalities or shapes."""
         if set(signals) != set(self.modalities):
             raise LipfaultError(
                 f'faults: the signals must be of the modalities {sorted(self.modalities)}, '
@@ -173,12 +214,15 @@ class FaultEngine:
 
 
 def put(signal: Tensor, rows: Tensor, injected: Injected) -> Tensor:
-    """A copy of a signal with faulty samples in some rows, in the signal's dtype.
+    """Return a copy of a signal with faulty samples in some rows, in the signal's dtype.
 
     Args:
         signal: (batch, ...) any dtype; uint8 holds 255 times the value.
         rows: (n,) int64.
-        injected: What became of the rows.
+        injected: Result of the injection for these rows.
+
+    Returns:
+        (batch, ...) of the signal's dtype.
     """
     faulty = injected.observed
     if signal.dtype == torch.uint8:
@@ -186,15 +230,17 @@ def put(signal: Tensor, rows: Tensor, injected: Injected) -> Tensor:
     faulty = faulty.to(signal.dtype)
     if signal.dtype == torch.float64:  # float32 does not hold the bits outside the mask
         faulty = torch.where(injected.mask, faulty, signal.index_select(0, rows))
+    # Where every row is faulty, all of them are overwritten.
     whole = torch.empty_like(signal) if len(rows) == len(signal) else signal.clone()
     write_rows(whole, rows, faulty)
     return whole
 
 
-def _of_held_out(config: FaultConfig) -> FaultConfig:
-    """The settings with the share of patterns that fits what is held out."""
+def _held_out_config(config: FaultConfig) -> FaultConfig:
+    """Return the settings with the share of patterns that fits what is held out."""
     patterns = [name for name in config.held_out if name in PATTERNS]
     if not patterns:
         return replace(config, pattern_share=0.0)
+    # Half of the faults if kinds are held out as well, all of them otherwise.
     share = 1.0 if len(patterns) == len(config.held_out) else 0.5
     return replace(config, pattern_share=share, patterns=None)

@@ -1,9 +1,10 @@
-"""The base of every fault, and the places where faults act."""
+"""Base class of every fault, and the samples on which a fault acts."""
 
-from abc import ABC, abstractmethod
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import torch
@@ -17,15 +18,42 @@ if TYPE_CHECKING:
 Family = Literal['series', 'image', 'cross']
 FAMILIES: tuple[Family, ...] = ('series', 'image', 'cross')
 
+_SECTIONS = {'formula': 'Formula', 'cause': 'Cause', 'level_text': 'Levels', 'source': 'Reference'}
+"""Attributes of a fault, and the sections of its docstring from which they are taken."""
+
+
+def docstring_section(docstring: str | None, title: str) -> str:
+    r"""Return one section of a Google style docstring on a single line.
+
+    Args:
+        docstring: The docstring; `None` under `python -OO`.
+        title: Title of the section, without its colon.
+
+    Returns:
+        The text with single spaces; empty if there is no such section.
+
+    Example:
+        >>> docstring_section('Add a constant.\n\nFormula:\n    x + A', 'Formula')
+        'x + A'
+    """
+    lines = inspect.cleandoc(docstring or '').splitlines()
+    if f'{title}:' not in lines:
+        return ''
+    body = lines[lines.index(f'{title}:') + 1 :]
+    # The next title is the first line that is not indented.
+    section = takewhile(lambda line: not line or line.startswith(' '), body)
+    return ' '.join(' '.join(section).split())
+
 
 @lru_cache(maxsize=512)
 def _table(levels: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return (6,) float32, the level of severities 0 to 5; kept, since a copy to a GPU waits."""
     return torch.tensor((levels[0], *levels), dtype=torch.float32, device=device)
 
 
 @dataclass(frozen=True)
 class Sensor:
-    """One modality's channels on one device.
+    """Physical range and noise of one modality's channels, on one device.
 
     Args:
         kind: `series` or `image`.
@@ -43,7 +71,15 @@ class Sensor:
 
     @classmethod
     def of(cls, modality: 'Modality', device: torch.device) -> 'Sensor':
-        """Put a modality's ranges and noise on a device."""
+        """Copy a modality's ranges and noise to a device.
+
+        Args:
+            modality: Description of the modality.
+            device: Device of the signals.
+
+        Returns:
+            The sensor.
+        """
         low, high, noise = (
             torch.tensor(values, dtype=torch.float32, device=device)
             for values in (modality.low, modality.high, modality.noise)
@@ -52,12 +88,12 @@ class Sensor:
 
     @property
     def span(self) -> Tensor:
-        """(channel,) width of the physical range."""
+        """Return (channel,) the width of the physical range."""
         return self.high - self.low
 
     @property
     def rest(self) -> Tensor:
-        """(channel,) the value nearest to zero inside the physical range."""
+        """Return (channel,) the value of the physical range that is nearest to zero."""
         return torch.zeros_like(self.low).clamp(self.low, self.high)
 
 
@@ -68,10 +104,10 @@ class Site:
     Args:
         sensor: Ranges and noise of the modality.
         severity: (n,) int64, 1 to 5.
-        draws: Draws that stay the same for as long as the fault lasts.
+        draws: Random draws that are constant for as long as the fault lasts.
         signal: Clean signal, float32: series (n, C, T) in physical units, image (n, C, H, W) in
             [0, 1].
-        other: (n, ...) float32, signals of the sensor that a swap exchanges these with; `None`
+        other: (n, ...) float32, signals of the sensor with which a swap exchanges these; `None`
             unless there is a swap.
     """
 
@@ -83,14 +119,35 @@ class Site:
 
     _same_for_all: ClassVar[tuple[str, ...]] = ()
 
+    @property
+    def mask(self) -> Tensor:
+        """Return the largest mask of a fault: series (n, C, T), image (n, 1, H, W) bool."""
+        raise NotImplementedError(f'{type(self).__name__} must implement mask')
+
     def level(self, levels: Sequence[float]) -> Tensor:
-        """(n, 1, ...) float32, the entry of a five-entry table at each severity (0 as 1)."""
+        """Look up the level of each sample's severity.
+
+        Args:
+            levels: Levels of severities 1 to 5; severity 0 takes that of 1.
+
+        Returns:
+            (n, 1, ...) float32 with the dimensions of the signal.
+        """
         table = _table(tuple(levels), self.signal.device)
         chosen = table.index_select(0, self.severity)
         return chosen.reshape(-1, *[1] * (self.signal.ndim - 1))
 
     def rows(self, start: int, stop: int) -> Self:
-        """The samples `start` to `stop`, without a copy."""
+        """Return consecutive samples without a copy.
+
+        Args:
+            start: First sample.
+            stop: The sample after the last one.
+
+        Returns:
+            A site of the same class.
+        """
+        # Not dataclasses.replace: it would drop what is cached for all samples alike.
         cut = object.__new__(type(self))
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
@@ -104,67 +161,106 @@ class Site:
         return cut
 
     def channelwise(self, values: Tensor) -> Tensor:
-        """Shape a (C,) tensor so that it broadcasts over the signal."""
+        """Reshape one value for each channel so that it broadcasts over the signal.
+
+        Args:
+            values: (C,) tensor.
+
+        Returns:
+            (C, 1) for a series, (C, 1, 1) for an image.
+        """
         return values.reshape(-1, *[1] * (self.signal.ndim - 2))
 
 
 SiteT = TypeVar('SiteT', bound=Site)
 
 
-class Fault(ABC, Generic[SiteT]):
-    """One way in which a sensor lies.
+class Fault(Generic[SiteT]):
+    """One way in which the reading of a sensor differs from the true signal.
 
-    A subclass names itself, says what it does in a formula, and implements `apply` for one family.
-    It draws from `site.draws` only, so that a sample's fault depends on nothing but its key, and
-    computes each sample by itself (no sum over the batch), so that it does not depend on the batch.
+    A subclass states its name, group and levels, documents its formula and cause, and implements
+    `apply` for one family, or the signal and the mask apart, `_faulty` and `_mask`. It draws from
+    `site.draws` only, so that the fault of a sample is a function of the sample's key, and computes
+    each sample by itself (no sum over the batch), so that it does not depend on the batch.
+    `lipfault.faults.testing.check_fault` tests both.
+
+    The sections `Formula`, `Cause`, `Levels` and `Reference` of the docstring become the attributes
+    `formula`, `cause`, `level_text` and `source`, unless the class sets them itself. They document
+    the fault and compute nothing: under `python -OO` they are empty.
 
     Attributes:
         name: Name in configurations, labels and logs.
         family: `series`, `image` or `cross` (either kind of signal).
-        group: Kinds of a group can be weighted or held out together.
-        formula: What is read instead of the clean signal x.
-        reading: What happened to the sensor.
-        levels: The parameter at severities 1 to 5.
-        level_text: What the parameter is, with its unit.
-        source: Where the fault or its severities come from; empty where they are ours.
+        group: Group of kinds that can be weighted or held out together.
+        formula: Observed signal x' as a function of the clean signal x.
+        cause: Physical causes in the sensor or its wiring.
+        levels: The fault's parameter at severities 1 to 5.
+        level_text: Meaning of the parameter, with its unit.
+        source: Publication of the fault or of its levels; empty where there is none.
         min_channels: Fewest channels that a modality needs.
-        all_channels: Whether a series fault always concerns all channels.
+        all_channels: Whether a series fault always affects all channels.
         missing: Whether values are lost (NaN) rather than wrong.
+        needs_history: Whether the formula reads samples from before the window. Without them the
+            oldest sample of the window is used, which weakens the fault or leaves nothing of it.
     """
 
     name: ClassVar[str]
     family: ClassVar[Family]
     group: ClassVar[str]
-    formula: ClassVar[str]
-    reading: ClassVar[str]
+    formula: ClassVar[str] = ''
+    cause: ClassVar[str] = ''
     levels: ClassVar[tuple[float, ...]]
-    level_text: ClassVar[str]
+    level_text: ClassVar[str] = ''
     source: ClassVar[str] = ''
     min_channels: ClassVar[int] = 1
     all_channels: ClassVar[bool] = False
     missing: ClassVar[bool] = False
+    needs_history: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        """Take what the class does not set from the sections of its docstring."""
+        super().__init_subclass__()
+        for attribute, title in _SECTIONS.items():
+            text = docstring_section(cls.__doc__, title)
+            if text and attribute not in vars(cls):
+                setattr(cls, attribute, text)
 
     def fits(self, modality: 'Modality') -> bool:
-        """Whether the fault can befall a modality."""
+        """Return whether the fault can be injected into a modality.
+
+        Args:
+            modality: Description of the modality.
+
+        Returns:
+            True if the family matches and there are enough channels.
+        """
         kinds = (modality.kind, 'cross')
         return self.family in kinds and len(modality.channels) >= self.min_channels
 
-    @abstractmethod
     def apply(self, site: SiteT) -> tuple[Tensor, Tensor]:
-        """Read the signal through the faulty sensor.
+        """Compute the reading of the faulty sensor.
 
-        The engine clamps the result to the physical range and takes it inside the mask only.
+        The engine clamps the result to the physical range and uses it inside the mask only.
 
         Args:
-            site: The samples concerned.
+            site: The affected samples.
 
         Returns:
-            The faulty signal, of the clean signal's shape, and the bool mask of the places touched:
-            series (n, C, T), image (n, 1, H, W).
+            The faulty signal, of the clean signal's shape, and the bool mask of the affected
+            entries: series (n, C, T), image (n, 1, H, W).
         """
+        return self._faulty(site), self._mask(site)
+
+    def _faulty(self, site: SiteT) -> Tensor:
+        """Return the faulty signal, of the clean signal's shape."""
+        raise NotImplementedError(f'{type(self).__name__} must implement apply or _faulty')
+
+    def _mask(self, site: SiteT) -> Tensor:
+        """Return the affected entries: all of the site, unless a subclass restricts them."""
+        return site.mask
 
 
 AnyFault = Fault[Any]
 Groups = list[tuple[AnyFault, int, int]]
-"""For each kind of fault among samples sorted by kind: its first sample, and the one after its
+"""For each kind among samples sorted by kind: the fault, its first sample, and the one after its
 last."""

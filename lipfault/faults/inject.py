@@ -1,131 +1,170 @@
-"""Apply planned faults to the signal of one modality."""
+"""Inject faults with one function call, without a DataModule or a trainer."""
 
-import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from lipfault.faults.device import any_along, choose
-from lipfault.faults.fault import Groups, Site
-
-_PIECE = 2**16
-"""Elements worked on at a time on a CPU, few enough to stay in its cache."""
-
-
-@dataclass(frozen=True)
-class Injected:
-    """What became of the faulty samples of one modality; `n` samples.
-
-    Args:
-        observed: The faulty signal, of the clean signal's shape.
-        mask: Bool, the places touched: series (n, C, T), image (n, 1, H, W).
-        channels: (n, C) bool, the channels touched; (n, 1) of an image, all alike.
-        damage: (n,) float32, see `FaultLabels.damage`.
-        present: (n,) bool, false where no value is left.
-    """
-
-    observed: Tensor
-    mask: Tensor
-    channels: Tensor
-    damage: Tensor
-    present: Tensor
+from lipfault.errors import LipfaultError
+from lipfault.faults.collection import catalogue, expand, unknown
+from lipfault.faults.config import FaultConfig
+from lipfault.faults.engine import FaultEngine
+from lipfault.faults.labels import FaultLabels
+from lipfault.modality import Modality
 
 
-def inject(site: Site, groups: Groups) -> Injected:
-    """Apply faults to the samples of a site.
+def inject_faults(
+    signals: Mapping[str, Tensor],
+    modalities: Mapping[str, Modality],
+    faults: FaultConfig | Iterable[str] | None = None,
+    *,
+    history: Mapping[str, Tensor] | None = None,
+    sample_id: Tensor | None = None,
+    epoch: int = 0,
+    seed: int | None = None,
+) -> tuple[dict[str, Tensor], FaultLabels]:
+    """Inject seeded faults into a batch, as a function of (seed, epoch, sample id).
 
-    Outside the mask the signal stays the same bit for bit. A value that is missing in the clean
-    signal stays missing, and one that a fault cannot compute (from a missing one) stays clean.
+    In a loop over many batches, a `FaultEngine` checks the settings only once. For a modality
+    without history, kinds that read samples from before the window (`Fault.needs_history`) are left
+    out of groups, families and the default; one that is named itself is an error.
 
     Args:
-        site: All faulty samples of the modality, samples of one kind next to each other.
-        groups: Which kind befalls which of them.
+        signals: Clean signals by modality: series (batch, channel, time) in physical units, images
+            (batch, channel, height, width) in [0, 1], or uint8.
+        modalities: Descriptions of the same modalities.
+        faults: Names of kinds, groups, families or class paths: every sample gets one of these
+            kinds. `None` stands for all kinds. With a `FaultConfig`, its settings hold, among them
+            the share of clean samples.
+        history: Samples directly before the window: series (batch, channel, steps), images
+            (batch, frame, channel, height, width). Modalities may be absent.
+        sample_id: (batch,) int64; 0, 1, 2, ... if not given.
+        epoch: Epoch of the draws; 0 for validation and test.
+        seed: Seed of the draws; that of the `FaultConfig`, or 0, if not given.
+
+    Returns:
+        The observed signals and the labels; `labels.kind` indexes `kind_names(faults)`.
+
+    Raises:
+        LipfaultError: If a modality, a kind, a shape or a sample id does not fit, a signal holds
+            NaN, or a kind needs a history that is not given.
+
+    Example:
+        >>> imu = Modality('imu', 'series', 100.0, ('x',), ('g',), (-2.0,), (2.0,), (0.01,))
+        >>> clean = {'imu': torch.zeros(4, 1, 50)}
+        >>> observed, labels = inject_faults(clean, {'imu': imu}, ['bias', 'spikes'], seed=1)
+        >>> [kind_names()[kind] for kind in labels.kind[:, 0].tolist()]
+        ['bias', 'spikes', 'spikes', 'spikes']
+        >>> bool(observed['imu'][labels.mask['imu']].ne(0).all())
+        True
     """
-    results = [fault.apply(site.rows(start, stop)) for fault, start, stop in groups]
-    faulty = _joined([value for value, _ in results])
-    touched = _joined([mask for _, mask in results])
-    lossy = any(fault.missing for fault, _, _ in groups)
-    return settle(site, faulty, touched, _of_missing_kind(groups, site) if lossy else None)
+    config = _config(faults)
+    if seed is not None:
+        config = replace(config, seed=seed)
+    _check_signals(signals, modalities)
+    _check_history(history or {}, signals)
+    if sample_id is None:
+        sample_id = torch.arange(len(next(iter(signals.values()))))
+    elif sample_id.ndim != 1 or sample_id.dtype != torch.int64:
+        raise LipfaultError(
+            'inject_faults: sample_id must be (batch,) int64, got '
+            f'{tuple(sample_id.shape)} {sample_id.dtype}'
+        )
+    without = [name for name in modalities if not _has_history(name, history or {})]
+    config = _without_history(config, [modalities[name] for name in without])
+    return FaultEngine(modalities, config)(signals, history, sample_id, epoch)
 
 
-def settle(site: Site, faulty: Tensor, touched: Tensor, lost: Tensor | None) -> Injected:
-    """Take faulty signals inside a mask, in the physical range, and work the damage out.
+def kind_names(faults: FaultConfig | Iterable[str] | None = None) -> tuple[str, ...]:
+    """Return the names that the kinds in the labels of `inject_faults` stand for.
 
     Args:
-        site: The samples.
-        faulty: What the faults give, of the signal's shape.
-        touched: Where they act, bool, broadcastable to the signal.
-        lost: (n, 1, ...) bool, samples whose values are lost rather than wrong, if there are any.
+        faults: The argument of `inject_faults`; only a user's own faults add to the names.
+
+    Returns:
+        The built-in names, followed by the user's own.
     """
-    low, high = site.channelwise(site.sensor.low), site.channelwise(site.sensor.high)
-    taken = touched & (site.severity > 0).reshape(-1, *[1] * (site.signal.ndim - 1))
-    if lost is None and faulty.device.type == 'cpu':
-        injected = _settle_complete(site, _within(faulty, low, high), taken)
-        if bool(injected.damage.isfinite().all()):
-            return injected
-    return _settle_missing(site, _within(faulty, low, high), taken, lost)
+    config = _config(faults)
+    own = [fault.name for name in (config.kinds or ()) if '.' in name for fault in expand(name)]
+    return (*catalogue(), *sorted(own))
 
 
-def _within(faulty: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """A copy in the physical range."""
-    clamped = torch.maximum(faulty, low)
-    return torch.minimum(clamped, high, out=clamped)
+def _config(faults: FaultConfig | Iterable[str] | None) -> FaultConfig:
+    """Return the settings that the argument `faults` stands for."""
+    if isinstance(faults, FaultConfig):
+        return faults
+    if isinstance(faults, str):  # a string is an iterable of its letters
+        faults = [faults]
+    kinds = None if faults is None else dict.fromkeys(faults, 1.0)
+    lossy = any(fault.missing for name in (kinds or ()) for fault in expand(name))
+    return FaultConfig(kinds=kinds, clean_share=0.0, missing=lossy)
 
 
-def _settle_complete(site: Site, faulty: Tensor, taken: Tensor) -> Injected:
-    """The result if no value is missing; where one is, its damage is no finite number."""
-    whole = bool(taken.numpy().all())
-    observed = faulty if whole else choose(taken, faulty, site.signal)
-    count = max(1, _PIECE * len(observed) // max(1, observed.numel()))
-    energy = [
-        _energy(observed[start : start + count] - site.signal[start : start + count])
-        for start in range(0, len(observed), count)
+def _check_signals(signals: Mapping[str, Tensor], modalities: Mapping[str, Modality]) -> None:
+    """Reject unknown or absent modalities, integers other than uint8, and NaN."""
+    if not signals:
+        raise LipfaultError('inject_faults: signals is empty; give at least one modality')
+    for name in signals:
+        if name not in modalities:
+            raise unknown('modality', name, modalities)
+    for name, signal in signals.items():
+        if not (signal.is_floating_point() or signal.dtype == torch.uint8):
+            raise LipfaultError(
+                f'inject_faults: {name!r} must be floating point or uint8, got {signal.dtype}'
+            )
+        count = int(signal.isnan().sum()) if signal.is_floating_point() else 0
+        if count:
+            raise LipfaultError(
+                f'inject_faults: {name!r} holds {count} NaN; fill them, or use FaultEngine, which '
+                'keeps missing values missing'
+            )
+
+
+def _check_history(history: Mapping[str, Tensor], signals: Mapping[str, Tensor]) -> None:
+    """Reject a history of another modality, batch, or shape of a sample."""
+    for name, past in history.items():
+        if name not in signals:
+            raise unknown('modality', name, signals)
+        shape = tuple(signals[name].shape)
+        # Time is the last axis of a series, and the second one of the frames before an image.
+        found = (past.shape[0], *past.shape[2:]) if past.ndim == 5 else past.shape[:2]
+        expected = shape if past.ndim == 5 else shape[:2]
+        if past.ndim != len(shape) + (len(shape) == 4) or tuple(found) != expected:
+            layout = '(batch, frame, channel, height, width)'
+            layout = layout if len(shape) == 4 else '(batch, channel, steps)'
+            raise LipfaultError(
+                f'inject_faults: the history of {name!r} must be {layout} for a signal of shape '
+                f'{shape}, got {tuple(past.shape)}'
+            )
+
+
+def _has_history(name: str, history: Mapping[str, Tensor]) -> bool:
+    """Return whether a modality has at least one earlier sample."""
+    if name not in history:
+        return False
+    return history[name].shape[1 if history[name].ndim == 5 else -1] > 0
+
+
+def _without_history(config: FaultConfig, modalities: list[Modality]) -> FaultConfig:
+    """Hold out the kinds that need a history of modalities that have none."""
+    for name in config.kinds or ():
+        found = expand(name)
+        refused = [
+            modality.name
+            for modality in modalities
+            for fault in found
+            if fault.needs_history and fault.fits(modality)
+        ]
+        if refused and all(fault.needs_history for fault in found):
+            raise LipfaultError(
+                f'fault {name!r} reads samples from before the window: give a history of '
+                f'{refused[0]!r}, or leave this fault out'
+            )
+    left_out = [
+        name
+        for name, fault in catalogue().items()
+        if fault.needs_history and any(fault.fits(modality) for modality in modalities)
     ]
-    return _result(site, observed, taken, torch.cat(energy), site.severity >= 0)
-
-
-def _settle_missing(site: Site, faulty: Tensor, taken: Tensor, lost: Tensor | None) -> Injected:
-    """The result where values may be missing; the host never waits for a device."""
-    present, missing = site.severity >= 0, site.signal.isnan()
-    known = ~(faulty - site.signal).isnan()
-    if lost is not None:
-        known = known | (lost & ~missing)
-    taken = taken & known
-    observed = torch.where(taken, faulty, site.signal)
-    change = (observed - site.signal).nan_to_num_(0.0)
-    if lost is not None:
-        span = site.channelwise(site.sensor.span)
-        change = torch.where(taken & lost, span, change)
-        present = ~observed.flatten(1).isnan().all(1)
-    return _result(site, observed, taken, _energy(change), present)
-
-
-def _energy(change: Tensor) -> Tensor:
-    """(n, C) float64, sum of squares; uses the change up."""
-    # In float64, so that the order of summation does not show in the float32 result.
-    return change.square_().flatten(2).sum(-1, dtype=torch.float64)
-
-
-def _result(
-    site: Site, observed: Tensor, taken: Tensor, energy: Tensor, present: Tensor
-) -> Injected:
-    """Put the result together, the damage worked out from the (n, C) energy of the change."""
-    mask = taken
-    if site.signal.ndim == 4 and taken.shape[1] > 1:
-        mask = any_along(taken, 1)[:, None]
-    channels = any_along(mask.flatten(2), 2)
-    touched = channels.sum(1).clamp_min(1) if site.signal.ndim == 3 else observed.shape[1]
-    places = math.prod(observed.shape[2:])
-    damage = ((energy / site.sensor.noise**2).sum(1) / (touched * places)).sqrt().float()
-    return Injected(observed, mask, channels, damage, present)
-
-
-def _joined(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _of_missing_kind(groups: Groups, site: Site) -> Tensor:
-    """(n, 1, ...) bool, the samples whose values are lost rather than wrong."""
-    parts = [site.severity.new_full((stop - start,), kind.missing) for kind, start, stop in groups]
-    return torch.cat(parts).bool().reshape(-1, *[1] * (site.signal.ndim - 1))
+    # Held out, so that patterns of several modalities do not use them either.
+    return replace(config, held_out=[*config.held_out, *left_out])

@@ -1,28 +1,32 @@
-"""Fill in the labels of a batch."""
+"""Write the labels of a batch."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from lipfault.faults.apply import Injected
 from lipfault.faults.device import send, write_rows
-from lipfault.faults.inject import Injected
 from lipfault.faults.labels import FaultLabels
 from lipfault.faults.plan import Plan
 
 
 def blank(signals: Mapping[str, Tensor], plan: Plan, seconds: float) -> FaultLabels:
-    """Labels of a plan of which nothing has touched a signal yet.
+    """Create the labels of a plan before any of its faults is applied.
 
     Args:
         signals: Signals of the batch, in the plan's order.
-        plan: What befalls the batch.
+        plan: Faults drawn for the batch.
         seconds: Length of a window.
+
+    Returns:
+        Labels with kinds, severities, onsets and patterns; masks and damage are empty.
     """
     device = next(iter(signals.values())).device
     columns = plan.columns
     none = columns.kind < 0
     onset = (columns.begin * seconds).masked_fill(none, torch.nan)
+    # One copy to the device for all three, (batch, 2 M + 1).
     whole = torch.cat([columns.kind, columns.severity, plan.pattern[:, None]], dim=1)
     count = columns.kind.shape[1]
     kind, severity, pattern = send(whole, device).tensor_split([count, 2 * count], dim=1)
@@ -48,14 +52,14 @@ def blank(signals: Mapping[str, Tensor], plan: Plan, seconds: float) -> FaultLab
 
 
 def fill(labels: FaultLabels, name: str, index: int, rows: Tensor, injected: Injected) -> None:
-    """Fill in what the injection touched.
+    """Write the result of an injection into the labels.
 
     Args:
-        labels: Labels to fill in.
+        labels: Labels, changed in place.
         name: Name of the modality.
-        index: Its place among the modalities.
-        rows: (n,) int64, rows of the samples touched.
-        injected: What became of them.
+        index: Its column in the labels.
+        rows: (n,) int64, rows of the affected samples.
+        injected: Result of the injection for these samples.
     """
     channels = injected.channels.expand(-1, labels.channels[name].shape[1])
     write_rows(labels.channels[name], rows, channels)

@@ -1,4 +1,4 @@
-"""The fault log: one line of JSON for each injected fault."""
+"""Fault log: one line of JSON for each injected fault."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,31 +17,36 @@ Record = dict[str, Any]
 def records(
     labels: FaultLabels, sample_id: Tensor, modalities: Sequence[str], names: Sequence[str]
 ) -> Iterator[Record]:
-    """One dictionary of plain types for each faulty modality of each sample.
+    """Yield one dictionary of plain types for each faulty modality of each sample.
 
     Args:
         labels: Labels of a batch.
         sample_id: (batch,) int64.
         modalities: Names of the modalities, in the labels' order.
         names: Names of the kinds, `FaultEngine.names`.
+
+    Yields:
+        The entries that `FaultLog` documents.
     """
     shares = {name: mask.flatten(1).float().mean(1).tolist() for name, mask in labels.mask.items()}
-    channels = {name: touched.cpu() for name, touched in labels.channels.items()}
+    channels = {name: affected.cpu() for name, affected in labels.channels.items()}
+    # Lists, since reading single entries of a tensor on a GPU waits for it each time.
     kind, severity = labels.kind.tolist(), labels.severity.tolist()
     onset, damage = labels.onset.tolist(), labels.damage.tolist()
     patterns = [-1] * len(kind) if labels.pattern is None else labels.pattern.tolist()
     ids = sample_id.tolist()
-    for row, place in labels.modality.nonzero().tolist():
-        name = modalities[place]
+    for row, column in labels.modality.nonzero().tolist():
+        name = modalities[column]
         yield {
             'sample_id': ids[row],
             'modality': name,
-            'kind': names[kind[row][place]],
-            'severity': severity[row][place],
-            'onset_s': round(onset[row][place], 6),
+            'kind': names[kind[row][column]],
+            'severity': severity[row][column],
+            # Microseconds, about the precision of float32.
+            'onset_s': round(onset[row][column], 6),
             'channels': channels[name][row].nonzero()[:, 0].tolist(),
             'touched': round(shares[name][row], 6),
-            'damage': damage[row][place],
+            'damage': damage[row][column],
             'pattern': list(PATTERNS)[patterns[row]] if patterns[row] >= 0 else None,
         }
 
@@ -49,10 +54,15 @@ def records(
 def write_lines(path: str | Path, found: Iterable[Record]) -> None:
     """Write records as JSON Lines, all or nothing.
 
+    Args:
+        path: File to write.
+        found: The records.
+
     Raises:
         LipfaultError: If the file cannot be written.
     """
     path = Path(path)
+    # A temporary file and a rename, so that no reader finds half a file.
     temporary = path.with_name(path.name + '.tmp')
     try:
         with temporary.open('w', encoding='utf-8') as file:
@@ -63,14 +73,14 @@ def write_lines(path: str | Path, found: Iterable[Record]) -> None:
 
 
 class FaultLog:
-    """Writes a fault log, a JSON Lines file that grows batch by batch.
+    """Write a fault log, a JSON Lines file that grows batch by batch.
 
-    Each line holds sample id, modality, kind, severity, onset in seconds from the window's start,
-    channels (their places), share of the elements touched, damage (see `FaultLabels`), pattern,
-    and what else is given.
+    Each line holds `sample_id`, `modality`, `kind`, `severity`, `onset_s` (seconds from the
+    window's start), `channels` (indices of the affected channels), `touched` (share of the entries
+    affected), `damage` (see `FaultLabels`), `pattern`, and the extra entries of `write`.
 
     Args:
-        path: File to write, anew; its folder must exist.
+        path: File to create or overwrite; its folder must exist.
         modalities: Names of the modalities, in the labels' order.
         names: Names of the kinds, `FaultEngine.names`.
 
@@ -79,7 +89,7 @@ class FaultLog:
     """
 
     def __init__(self, path: str | Path, modalities: Iterable[str], names: Sequence[str]) -> None:
-        """Start an empty file."""
+        """Create an empty file."""
         self._path, self._modalities, self._names = Path(path), tuple(modalities), names
         try:
             self._path.write_text('', encoding='utf-8')
@@ -95,7 +105,7 @@ class FaultLog:
             extra: More entries for each line, such as the split or the epoch.
 
         Returns:
-            Number of lines.
+            Number of lines written.
         """
         found = records(labels, sample_id, self._modalities, self._names)
         lines = [json.dumps(record | extra) + '\n' for record in found]
@@ -105,10 +115,16 @@ class FaultLog:
 
 
 def read_log(path: str | Path) -> list[Record]:
-    """The records of a fault log.
+    """Read a fault log.
+
+    Args:
+        path: A JSON Lines file.
+
+    Returns:
+        One record for each line.
 
     Raises:
-        LipfaultError: If a line is no JSON; names file and line.
+        LipfaultError: If a line is not JSON; names file and line.
     """
     found = []
     for number, line in enumerate(Path(path).read_text(encoding='utf-8').splitlines(), start=1):

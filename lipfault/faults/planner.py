@@ -1,4 +1,4 @@
-"""Draw what befalls each sample of a batch, before any signal is touched."""
+"""Draw the faults of each sample of a batch, before any signal is changed."""
 
 from collections.abc import Mapping
 
@@ -9,28 +9,29 @@ from lipfault.errors import LipfaultError
 from lipfault.faults.config import SEVERITIES, FaultConfig
 from lipfault.faults.draws import Draws, as_choice, as_integers
 from lipfault.faults.fault import AnyFault
-from lipfault.faults.patterns import PATTERNS, Cell, weighted_patterns
+from lipfault.faults.patterns import PATTERNS, PatternContext, weighted_patterns
 from lipfault.faults.plan import Columns, Plan
 from lipfault.modality import Modality
 
-_OF_SAMPLE = ('faulty', 'count')
-_OF_MODALITY = ('kind', 'severity', 'whole', 'begin', 'length', 'ends', 'modality')
+# Names of the streams with one number for each sample, and with one for each modality.
+_PER_SAMPLE = ('faulty', 'count')
+_PER_MODALITY = ('kind', 'severity', 'whole', 'begin', 'length', 'ends', 'modality')
 
 
 class Planner:
-    """Draws plans: which samples, modalities, kinds and severities, and from when to when.
+    """Draw plans: which samples, modalities, kinds and severities, and from when to when.
 
     Args:
         modalities: The modalities of a batch, in its order.
-        config: The settings.
+        config: Settings of the engine.
         kinds: The kinds to draw with their weights.
         names: All names that a plan's indices stand for.
-        held_out: Draw the patterns held out instead of the others.
-        forbidden: Kinds that patterns must not show: in training those held out.
+        held_out: Whether to draw the patterns held out instead of the others.
+        forbidden: Kinds that patterns must not use: in training those held out.
 
     Raises:
         LipfaultError: If a weight is given for an unknown modality, no kind fits any of them, or
-            patterns are asked for of which none is possible.
+            patterns are requested of which none is possible.
     """
 
     def __init__(
@@ -42,22 +43,26 @@ class Planner:
         held_out: bool,
         forbidden: frozenset[str],
     ) -> None:
-        """Work the weights out."""
+        """Compute the weights."""
         self._config = config
         each = list(modalities.values())
         self._series = torch.tensor([modality.kind == 'series' for modality in each])
         self._kinds = _kind_weights(each, kinds, names)
         weights = _modality_weights(config.modality_weights, list(modalities), self._kinds)
         self._kinds[weights == 0] = 1  # never used, but a choice needs a weight
-        self._shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_OF_SAMPLE, ())
-        self._shapes |= dict.fromkeys(_OF_MODALITY, (len(each),))
+        self._shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_PER_SAMPLE, ())
+        self._shapes |= dict.fromkeys(_PER_MODALITY, (len(each),))
         self._severities = torch.tensor(
             [config.severities.get(severity, 0.0) for severity in SEVERITIES], dtype=torch.float64
         )
         most = len(each) if config.all_faulty else max(1, len(each) - 1)
         self._most = min(config.max_faulty, int((weights > 0).sum()), most)
-        self._cell = Cell(each, names, weights, most, _cabinets(config, modalities), forbidden)
-        self._patterns = weighted_patterns(config.patterns, config.held_out, held_out, self._cell)
+        self._context = PatternContext(
+            each, names, weights, most, _cabinets(config, modalities), forbidden
+        )
+        self._patterns = weighted_patterns(
+            config.patterns, config.held_out, held_out, self._context
+        )
         if config.pattern_share > 0 and not self._patterns and not held_out:
             raise LipfaultError(
                 f'faults: pattern_share is {config.pattern_share}, but no pattern is possible with '
@@ -70,13 +75,16 @@ class Planner:
         Args:
             sample_id: (batch,) int64 on the CPU.
             epoch: Epoch; 0 for validation and test.
+
+        Returns:
+            The plan.
         """
         draws = Draws.of(self._config.seed, epoch, sample_id)
         chance = draws.uniforms(self._shapes)
         faulty = (chance['faulty'] >= self._config.clean_share)[:, None]
         single, rank = self._single(chance), self._rank(chance['modality'])
         count = as_integers(chance['count'], 1, self._most)
-        columns = single.only(faulty & (rank < count[:, None]) & (self._cell.weights > 0))
+        columns = single.only(faulty & (rank < count[:, None]) & (self._context.weights > 0))
         pattern = torch.full_like(sample_id, -1)
         if self._config.pattern_share > 0 and self._patterns:
             together = faulty & (draws.uniform('together')[:, None] < self._config.pattern_share)
@@ -84,33 +92,39 @@ class Planner:
         return Plan(sample_id, epoch, columns, pattern)
 
     def _single(self, chance: dict[str, Tensor]) -> Columns:
-        """A kind, a severity and a time for every modality of every sample."""
+        """Return a kind, a severity and a time for every modality of every sample."""
         kind = as_choice(chance['kind'], self._kinds)
         severity = 1 + as_choice(chance['severity'], self._severities)
         whole = chance['whole'] < self._config.whole_share
+        # In windows: a fault of the whole window began up to one window ago; another one begins in
+        # the first 90 % and lasts for 10 to 100 % of what is left, enough to detect it.
         begin = torch.where(whole, chance['begin'] - 1, 0.9 * chance['begin'])
         length = (0.1 + 0.9 * chance['length']) * (1 - begin)
         ends = (chance['ends'] < 0.5) & ~whole & self._series
-        end = torch.where(ends, begin + length, 2.0)
+        end = torch.where(ends, begin + length, 2.0)  # 2 windows: after this one
         return Columns(kind, severity, begin, end, torch.full_like(kind, -1))
 
     def _rank(self, chance: Tensor) -> Tensor:
-        """(batch, M) int64, a random order of the modalities by their weights."""
-        # The smallest of -log(u)/w are a weighted draw without replacement
-        # (Efraimidis & Spirakis 2006, doi:10.1016/j.ipl.2005.11.003).
-        weighted = -(1 - chance.double()).log() / self._cell.weights
+        """Return (batch, M) int64, a random order of the modalities by their weights.
+
+        Reference:
+            Efraimidis & Spirakis 2006, Weighted random sampling with a reservoir,
+            https://doi.org/10.1016/j.ipl.2005.11.003
+        """
+        # The smallest -log(u) / w are a weighted draw without replacement.
+        weighted = -(1 - chance.double()).log() / self._context.weights
         return weighted.argsort(dim=1, stable=True).argsort(1)
 
     def _together(
         self, draws: Draws, columns: Columns, single: Columns, rank: Tensor, together: Tensor
     ) -> tuple[Columns, Tensor]:
-        """Put patterns in place of single faults where `together`, (batch, 1) bool."""
+        """Replace single faults by patterns where `together`, (batch, 1) bool."""
         weights = torch.tensor(list(self._patterns.values()), dtype=torch.float64)
         choice = draws.choice('pattern', weights)[:, None]
         pattern = torch.full_like(choice, -1)
         for index, name in enumerate(self._patterns):
             chosen = together & (choice == index)
-            drawn = PATTERNS[name].draw(self._cell, draws, single, rank)
+            drawn = PATTERNS[name].draw(self._context, draws, single, rank)
             columns = drawn.where(chosen, columns)
             pattern[chosen] = list(PATTERNS).index(name)
         return columns, pattern[:, 0]
@@ -119,7 +133,7 @@ class Planner:
 def _kind_weights(
     modalities: list[Modality], kinds: Mapping[AnyFault, float], names: tuple[str, ...]
 ) -> Tensor:
-    """(M, names) float64, zero where a kind does not fit or is not drawn."""
+    """Return (M, names) float64, zero where a kind does not fit or is not drawn."""
     weights = torch.zeros(len(modalities), len(names), dtype=torch.float64)
     for row, modality in enumerate(modalities):
         for fault, weight in kinds.items():
@@ -129,14 +143,14 @@ def _kind_weights(
 
 
 def _modality_weights(given: dict[str, float] | None, names: list[str], kinds: Tensor) -> Tensor:
-    """(M,) float64, zero for a modality that no kind fits."""
+    """Return (M,) float64, zero for a modality that no kind fits."""
     for name in given or {}:
         if name not in names:
             raise LipfaultError(
                 f'faults: modality_weights: unknown modality {name!r}, known are {", ".join(names)}'
             )
-    asked = [1.0 if given is None else given.get(name, 0.0) for name in names]
-    weights = torch.tensor(asked, dtype=torch.float64) * (kinds.sum(1) > 0)
+    requested = [1.0 if given is None else given.get(name, 0.0) for name in names]
+    weights = torch.tensor(requested, dtype=torch.float64) * (kinds.sum(1) > 0)
     if not weights.sum() > 0:
         raise LipfaultError(
             'faults: none of the kinds to draw fits a modality that may be faulty '
@@ -146,7 +160,7 @@ def _modality_weights(given: dict[str, float] | None, names: list[str], kinds: T
 
 
 def _cabinets(config: FaultConfig, modalities: Mapping[str, Modality]) -> list[list[str]]:
-    """The modalities of each cabinet."""
+    """Return the modalities of each cabinet."""
     if config.cabinets is None:
         return [list(modalities)]
     for cabinet, members in config.cabinets.items():

@@ -1,4 +1,4 @@
-"""Faults on the clock of a long recording: when each begins, grows, comes and goes, and ends."""
+"""Schedules of faults in long recordings: onset, growth, intermittence and recovery."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lipfault.errors import LipfaultError
-from lipfault.faults.catalogue import NAMES, expand, own_faults, unknown
+from lipfault.faults.collection import NAMES, expand, own_faults, unknown
 from lipfault.faults.config import SEVERITIES
 from lipfault.faults.draws import Draws
 from lipfault.faults.fault import AnyFault
@@ -18,18 +18,19 @@ from lipfault.modality import Modality
 
 @dataclass(frozen=True)
 class FaultEvent:
-    """One fault of one modality, in seconds from the start of the episode; plain types.
+    """One fault of one modality, of plain types; times are seconds from the start of the episode.
 
     Args:
         modality: Name of the modality.
-        kind: Name of the fault, or the class path of your own.
+        kind: Name of the fault, or the class path of a user's own.
         severity: 1 to 5.
         start_s: Onset.
-        stop_s: End, after which the sensor recovers; never if not given.
-        recovery_s: Time in which the reading returns to the truth after the end.
-        channels: Names of the channels concerned; drawn if not given. Images take all.
-        period_s: Period of an intermittent contact: the fault shows in the first part of each.
-        contact_share: That part of each period, in (0, 1].
+        stop_s: End, after which the sensor recovers; infinite if not given.
+        recovery_s: Time in which the reading returns to the true signal after the end.
+        channels: Names of the affected channels; drawn if not given. In an image all are affected.
+        period_s: Period of an intermittent contact: the fault is active in the first part of each
+            period; 0 for a permanent fault.
+        contact_share: Active share of each period, in (0, 1].
         grows: Whether the severity climbs from 1 to `severity` in equal parts of the duration.
         horizon_s: Time in which a slow fault (drift) develops fully; the duration if not given, or
             10 s where there is no end.
@@ -49,12 +50,12 @@ class FaultEvent:
 
     @property
     def over_s(self) -> float:
-        """When the sensor reads the truth again."""
+        """Return the time at which the sensor reads the true signal again, in seconds."""
         return self.stop_s + self.recovery_s
 
     @property
     def develops_s(self) -> float:
-        """Time in which a slow fault develops fully."""
+        """Return the time in which a slow fault develops fully, in seconds."""
         if self.horizon_s is not None:
             return self.horizon_s
         return self.stop_s - self.start_s if self.stop_s < math.inf else 10.0
@@ -65,7 +66,7 @@ class Stage:
     """A part of an event with one severity.
 
     Args:
-        number: Place of the event in the schedule.
+        number: Index of the event in the schedule.
         event: The event.
         severity: 1 to 5.
         start_s: Start of the stage.
@@ -80,19 +81,26 @@ class Stage:
 
 
 class FaultSchedule:
-    """What goes wrong when in an episode: a pure description, used by `lipfault.faults.scenario`.
+    """Faults of an episode and their times, as a description without state.
+
+    `lipfault.faults.scenario.FaultScenario` injects them into windows.
 
     Args:
         modalities: The modalities by name.
         events: The events; those of one modality must not overlap.
-        seed: Seed of what is drawn within the faults.
+        seed: Seed of the draws within the faults.
 
     Attributes:
         names: The kinds that the labels' indices stand for, `FaultEngine.names` first.
 
     Raises:
-        LipfaultError: If an event names something unknown, its times or its severity make no
-            sense, its fault does not fit, or two events of a modality overlap.
+        LipfaultError: If an event names something unknown, its times or its severity are out of
+            range, its fault does not fit, or two events of a modality overlap.
+
+    Example:
+        >>> arm = Modality('arm', 'series', 50.0, ('q',), ('rad',), (-3.0,), (3.0,), (0.002,))
+        >>> FaultSchedule({'arm': arm}, [FaultEvent('arm', 'bias', 3, 2.0, 5.0)]).spans().tolist()
+        [[2.0, 5.0]]
     """
 
     def __init__(
@@ -105,21 +113,39 @@ class FaultSchedule:
         self.faults: tuple[AnyFault, ...] = tuple(
             _check(event, self.modalities) for event in self.events
         )
-        _refuse_overlaps(self.events)
+        _reject_overlaps(self.events)
         self.names = (*NAMES, *own_faults(event.kind for event in self.events))
 
     def active(self, time_s: float) -> list[FaultEvent]:
-        """The events at an instant, recovery included."""
+        """Return the events at an instant, recovery included.
+
+        Args:
+            time_s: Seconds from the start of the episode.
+
+        Returns:
+            The events, in order of onset.
+        """
         return [event for event in self.events if event.start_s <= time_s < event.over_s]
 
     def spans(self) -> Tensor:
-        """(event, 2) float64, start of each event and end of its recovery in seconds."""
+        """Return the time span of each event.
+
+        Returns:
+            (event, 2) float64, start of the event and end of its recovery in seconds.
+        """
         return torch.tensor(
             [[event.start_s, event.over_s] for event in self.events], dtype=torch.float64
         ).reshape(-1, 2)
 
     def stages(self, modality: str) -> list[Stage]:
-        """The stages of one modality's events, in order of time."""
+        """Return the stages of one modality's events.
+
+        Args:
+            modality: Name of the modality.
+
+        Returns:
+            The stages, in order of time.
+        """
         return [
             stage
             for number, event in enumerate(self.events)
@@ -128,7 +154,11 @@ class FaultSchedule:
         ]
 
     def to_list(self) -> list[dict[str, Any]]:
-        """The events as plain types, for JSON and YAML; an end that never comes is `None`."""
+        """Return the events as plain types, for JSON and YAML.
+
+        Returns:
+            One dictionary for each event; an infinite end is `None`, which JSON can hold.
+        """
         plain = []
         for event in self.events:
             fields = asdict(event)
@@ -160,6 +190,9 @@ def draw_schedule(
         count: Number of events.
         seed: Seed of all draws.
 
+    Returns:
+        The schedule.
+
     Raises:
         LipfaultError: If no kind fits any modality.
     """
@@ -176,12 +209,14 @@ def draw_schedule(
     pair = draws.integers('pair', 0, len(pairs) - 1).tolist()
     severity = draws.integers('severity', 1, len(SEVERITIES)).tolist()
     events = []
-    for place, share in enumerate(draws.uniform('share', (6,)).tolist()):
+    # Six uniform numbers for each event: onset, recovery (2), intermittence (2), growth.
+    for number, share in enumerate(draws.uniform('share', (6,)).tolist()):
         part = duration_s / count
-        start = part * (place + 0.5 * share[0])
-        room = part * (place + 1) - start
-        name, kind = pairs[pair[place]]
-        event = FaultEvent(name, kind, severity[place], start, start + room * 0.8)
+        start = part * (number + 0.5 * share[0])
+        room = part * (number + 1) - start
+        name, kind = pairs[pair[number]]
+        # 80 % of the room for the fault leave 20 % for its recovery.
+        event = FaultEvent(name, kind, severity[number], start, start + room * 0.8)
         if share[1] < 0.5:
             event = replace(event, recovery_s=0.2 * room * share[2])
         if share[3] < 0.25:
@@ -191,6 +226,7 @@ def draw_schedule(
 
 
 def _stages(number: int, event: FaultEvent) -> list[Stage]:
+    """Return the stages of an event: one, or one for each severity up to the event's."""
     if not event.grows:
         return [Stage(number, event, event.severity, event.start_s, event.over_s)]
     step = (event.stop_s - event.start_s) / event.severity
@@ -203,7 +239,7 @@ def _stages(number: int, event: FaultEvent) -> list[Stage]:
 
 
 def _check(event: FaultEvent, modalities: Mapping[str, Modality]) -> AnyFault:
-    """The event's fault, if the event makes sense."""
+    """Return the event's fault, after checking the event."""
     where = f'schedule: {event.kind!r} of {event.modality!r}'
     if event.modality not in modalities:
         raise unknown('modality', event.modality, modalities)
@@ -219,7 +255,7 @@ def _check(event: FaultEvent, modalities: Mapping[str, Modality]) -> AnyFault:
             f'{event.stop_s} s'
         )
     if event.grows and event.stop_s == math.inf:
-        raise LipfaultError(f'{where}: grows, and so needs stop_s')
+        raise LipfaultError(f'{where}: grows, which needs stop_s')
     if not 0 < event.contact_share <= 1 or event.period_s < 0 or event.recovery_s < 0:
         raise LipfaultError(
             f'{where}: contact_share must be in (0, 1], period_s and recovery_s not negative, got '
@@ -233,9 +269,10 @@ def _check(event: FaultEvent, modalities: Mapping[str, Modality]) -> AnyFault:
     return faults[0]
 
 
-def _refuse_overlaps(events: Sequence[FaultEvent]) -> None:
-    for place, event in enumerate(events):
-        for later in events[place + 1 :]:
+def _reject_overlaps(events: Sequence[FaultEvent]) -> None:
+    """Reject two events of one modality at the same time: a label holds one kind."""
+    for number, event in enumerate(events):
+        for later in events[number + 1 :]:
             if later.modality == event.modality and later.start_s < event.over_s:
                 raise LipfaultError(
                     f'schedule: two faults of {event.modality!r} overlap: {event.kind!r} until '

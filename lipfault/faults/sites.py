@@ -1,4 +1,4 @@
-"""Put the faulty samples of a batch together, sorted by kind."""
+"""Gather the faulty samples of a batch, sorted by kind."""
 
 import math
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ from lipfault.faults.series.site import SeriesSite
 
 @dataclass(frozen=True)
 class Gathered:
-    """The faulty samples of one modality.
+    """Faulty samples of one modality.
 
     Args:
         rows: (n,) int64, their rows in the batch, on the signals' device.
         site: The samples.
-        groups: Which kind befalls which of them.
+        groups: Kinds of the samples.
     """
 
     rows: Tensor
@@ -36,10 +36,11 @@ class Source:
 
     Args:
         name: Name of the modality.
-        index: Its place in the plan.
+        index: Its column in the plan.
         sensor: Its ranges and noise.
-        past: What came directly before: series (batch, C, steps), image (batch, frame, C, H, W).
-        ago: Frames between an image and the one that the window shows.
+        past: Samples directly before the window: series (batch, C, steps), image
+            (batch, frame, C, H, W); `None` if not given.
+        ago: Age of the image in frames: 0 for the window's own frame, 1 for the previous one.
     """
 
     name: str
@@ -62,21 +63,22 @@ def gather(
     Args:
         source: The modality.
         signals: Clean signals of the batch.
-        plan: What befalls the batch.
+        plan: Faults drawn for the batch.
         faults: The faults that the plan's indices stand for.
         seed: Seed of all draws.
-        largest_share: Largest share of a series' channels concerned.
+        largest_share: Largest share of a series' channels affected.
 
     Returns:
         The samples, `None` where there are none.
     """
     kind = plan.columns.kind[:, source.index]
+    # Samples without a fault have kind -1 and are sorted to the front.
     order = kind.argsort(stable=True)[int((kind < 0).sum()) :]
     if not len(order):
         return None
     signal, groups = signals[source.name], _groups(kind[order], faults)
-    packed = _pack(plan, source.index, order, groups, signal)
-    packed = send(packed, signal.device)
+    # One copy to the device for all integers of the plan.
+    packed = send(_pack(plan, source.index, order, groups, signal), signal.device)
     rows, sample_id, partner, fewest, severity, start, stop, horizon = packed
     clean = unit_range(signal.index_select(0, rows))
     other = _others(plan, source.index, order, signals, clean)
@@ -103,6 +105,7 @@ def _image_site(
     clean: Tensor,
     other: Tensor | None,
 ) -> ImageSite:
+    """Return the site of an image, whose frame draws differ between frames."""
     past = clean[:, None][:, :0] if source.past is None else source.past
     frame = draws.stream(f'frame -{source.ago}' if source.ago else 'frame')
     frames = Frames(past, rows)
@@ -110,7 +113,7 @@ def _image_site(
 
 
 def _pack(plan: Plan, index: int, order: Tensor, groups: Groups, signal: Tensor) -> Tensor:
-    """(8, n) int64: row, sample id, partner, fewest channels, severity, start, stop, horizon."""
+    """Return (8, n) int64: row, sample id, partner, fewest channels, severity, time in steps."""
     count = signal.shape[1]
     fewest = [
         count if fault.all_channels else fault.min_channels
@@ -123,31 +126,32 @@ def _pack(plan: Plan, index: int, order: Tensor, groups: Groups, signal: Tensor)
 
 
 def _groups(kinds: Tensor, faults: tuple[AnyFault, ...]) -> Groups:
-    """The runs of equal kinds."""
+    """Return the runs of equal kinds."""
     groups: Groups = []
-    for place, kind in enumerate(kinds.tolist()):
+    for row, kind in enumerate(kinds.tolist()):
         if groups and groups[-1][0] is faults[kind]:
-            groups[-1] = (faults[kind], groups[-1][1], place + 1)
+            groups[-1] = (faults[kind], groups[-1][1], row + 1)
         else:
-            groups.append((faults[kind], place, place + 1))
+            groups.append((faults[kind], row, row + 1))
     return groups
 
 
 def _steps(columns: Columns, index: int, order: Tensor, steps: int) -> tuple[Tensor, ...]:
-    """Severity, start, stop and horizon in steps; (n,) int64 each."""
+    """Return severity, start, stop and horizon in steps; (n,) int64 each."""
     begin, end = columns.begin[order, index], columns.end[order, index]
     start = (begin * steps).floor().long()
     stop = (end * steps).ceil().long().maximum(start + 1)
+    # A drift develops until the fault or the window ends.
     horizon = (stop.clamp_max(steps) - start).clamp_min(1)
     return columns.severity[order, index], start, stop, horizon
 
 
 def draw_channels(draws: Draws, count: int, largest_share: float, fewest: Tensor | int) -> Tensor:
-    """Draw the channels concerned: from one to the largest share of them, at least the fewest.
+    """Draw the affected channels: from one to the largest share of them, at least the fewest.
 
     Args:
         draws: Draws of the samples.
-        count: Channels that there are.
+        count: Number of channels.
         largest_share: Largest share of them.
         fewest: (n,) int64 or one number for all samples.
 
@@ -157,6 +161,7 @@ def draw_channels(draws: Draws, count: int, largest_share: float, fewest: Tensor
     most = max(1, math.ceil(count * largest_share))
     chance = draws.uniforms({'channel count': (), 'channels': (count,)})
     number = as_integers(chance['channel count'], 1, most).clamp_min(fewest)
+    # argsort of argsort: the rank of each channel's random number
     rank = chance['channels'].argsort(dim=1, stable=True).argsort(1)
     return rank < number[:, None]
 
@@ -164,13 +169,13 @@ def draw_channels(draws: Draws, count: int, largest_share: float, fewest: Tensor
 def _others(
     plan: Plan, index: int, order: Tensor, signals: Mapping[str, Tensor], clean: Tensor
 ) -> Tensor | None:
-    """(n, ...) signals of the modality with which each sample is swapped; its own if with none."""
+    """Return (n, ...) signals of each sample's swap partner; its own without a partner."""
     partner = plan.columns.partner[order, index]
     if bool((partner < 0).all()):
         return None
     other = clean
-    for place, signal in enumerate(signals.values()):
-        chosen = (partner == place).nonzero()[:, 0]
+    for column, signal in enumerate(signals.values()):
+        chosen = (partner == column).nonzero()[:, 0]
         if len(chosen):
             rows = send(order[chosen], signal.device)
             taken = unit_range(signal.index_select(0, rows))

@@ -1,1 +1,1 @@
-"""Detection, recovery and reconstruction in numbers: tensors in, plain numbers out."""
+"""Metrics of detection, delay and recovery, as functions from tensors to plain numbers."""

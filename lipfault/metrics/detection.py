@@ -1,4 +1,4 @@
-"""Thresholds from clean scores, and what they detect."""
+"""Alarm threshold from clean scores, and detection metrics at a threshold."""
 
 import math
 
@@ -10,18 +10,25 @@ from lipfault.errors import LipfaultError
 
 
 def clean_threshold(scores: Tensor, false_alarm_rate: float) -> float:
-    """Smallest threshold with at most the given false alarm rate on exchangeable clean samples.
+    """Return the smallest threshold with at most the given false alarm rate on clean samples.
 
-    The split-conformal quantile: of n clean scores the ceil((n + 1)(1 - rate))-th smallest, so that
-    the chance of a new clean score above it is at most `rate`.
+    The split-conformal quantile: of n clean scores the ceil((n + 1)(1 - rate))-th smallest. The
+    chance that a new, exchangeable clean score exceeds it is at most `false_alarm_rate`.
 
     Args:
         scores: (sample,) anomaly scores of clean calibration samples.
         false_alarm_rate: In (0, 1).
 
+    Returns:
+        The threshold, one of the scores.
+
     Raises:
         LipfaultError: If there are too few samples for this rate, it is not in (0, 1), or a score
             is not finite.
+
+    Reference:
+        Angelopoulos & Bates 2021, A gentle introduction to conformal prediction,
+        https://arxiv.org/abs/2107.07511
 
     Example:
         >>> clean_threshold(torch.arange(99.0), 0.05)
@@ -31,11 +38,14 @@ def clean_threshold(scores: Tensor, false_alarm_rate: float) -> float:
         raise LipfaultError(
             f'a false alarm rate must be above 0 and below 1, got {false_alarm_rate}'
         )
-    if not torch.isfinite(scores).all():
+    finite = torch.isfinite(scores)
+    if not finite.all():
         raise LipfaultError(
-            'anomaly scores must be finite to calibrate a threshold, got NaN or Inf'
+            'anomaly scores must be finite to calibrate a threshold, got '
+            f'{int((~finite).sum())} of {len(scores)} NaN or infinite'
         )
     rank = math.ceil((len(scores) + 1) * (1 - false_alarm_rate))
+    # Beyond the largest score the quantile is infinite: no sample could raise the alarm.
     if rank > len(scores):
         raise LipfaultError(
             f'a false alarm rate of {false_alarm_rate} needs at least '
@@ -47,19 +57,22 @@ def clean_threshold(scores: Tensor, false_alarm_rate: float) -> float:
 def detection_summary(
     scores: Tensor, faulty: Tensor, modality: Tensor, predicted: Tensor, threshold: float
 ) -> dict[str, float]:
-    """Detection at a threshold; a score above it raises the alarm.
+    """Compute detection metrics at a threshold; a score above it raises the alarm.
 
     Args:
         scores: (sample,) anomaly scores.
-        faulty: (sample,) bool, the truth.
+        faulty: (sample,) bool, ground truth.
         modality: (sample,) int, the faulty modality, -1 for clean samples.
-        predicted: (sample,) int, the modality that the detector blames.
+        predicted: (sample,) int, the modality that is predicted to be faulty.
         threshold: From `clean_threshold`.
 
     Returns:
         `f1`, `auroc`, `recall`, `false_alarm_rate` (share of clean samples above the threshold)
-        and `localization_accuracy` (share of the detected faulty samples whose modality is blamed);
-        NaN where a class is missing.
+        and `localization_accuracy` (share of the detected faulty samples whose faulty modality is
+        predicted); NaN where a class is missing.
+
+    Reference:
+        Fawcett 2006, An introduction to ROC analysis, https://doi.org/10.1016/j.patrec.2005.10.010
     """
     alarms = scores > threshold
     detected = alarms & faulty
@@ -67,7 +80,7 @@ def detection_summary(
     nan = float('nan')
     return {
         'f1': float(binary_f1_score(alarms.int(), faulty.int())) if faulty.any() else nan,
-        # Ranks instead of scores: torchmetrics squashes logits by a sigmoid, which makes ties.
+        # Ranks instead of scores: torchmetrics applies a sigmoid to logits, which makes ties.
         'auroc': float(binary_auroc(_ranks(scores), faulty.int())) if both else nan,
         'recall': float(detected.sum() / faulty.sum()) if faulty.any() else nan,
         'false_alarm_rate': float(alarms[~faulty].float().mean()) if not faulty.all() else nan,
@@ -78,7 +91,7 @@ def detection_summary(
 
 
 def _ranks(scores: Tensor) -> Tensor:
-    """Ranks in [0, 1], equal for equal scores."""
+    """Return ranks in [0, 1], equal for equal scores."""
     _, inverse = torch.unique(scores, return_inverse=True)
     ranks: Tensor = inverse.double() / max(1, len(scores))
     return ranks

@@ -42,7 +42,7 @@ def objective_terms(block: ComputeBlock, step: StepData, weights: LossWeights) -
             losses.location(maps, step.true_masks)
             for maps in (detection.map_logits, correction.map_logits)
         )
-        terms['inf'] = losses.hidden_reconstruction(
+        terms['inf'] = losses.masked_reconstruction(
             correction.inpainted, step.clean, step.masks.maps, mean_of_processes
         )
     return terms

@@ -9,7 +9,7 @@ from matplotlib.image import imread
 from lipfault.cli.faults import COMMANDS
 from lipfault.cli.main import main
 from lipfault.errors import LipfaultError
-from lipfault.faults.catalogue import NAMES
+from lipfault.faults.collection import NAMES
 from lipfault.faults.fault import FAMILIES
 from lipfault.faults.patterns import PATTERNS
 

@@ -6,7 +6,7 @@ import torch
 from fault_cell import CELL, batch, series
 
 from lipfault.errors import LipfaultError
-from lipfault.faults.catalogue import NAMES, catalogue, expand, load
+from lipfault.faults.collection import NAMES, catalogue, expand, load
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
 from lipfault.faults.schedule import FaultEvent, FaultSchedule

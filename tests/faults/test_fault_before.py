@@ -1,4 +1,4 @@
-"""The frame before the window's, as the sensor showed it."""
+"""The previous frame as observed."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def shown(**kinds):
     signals, history, ids = batch(IDS)
     plan = engine.plan(ids)
     observed, labels = engine.apply(signals, history, plan)
-    return observed, engine.before(signals, history, plan), signals, history, labels
+    return observed, engine.previous_frames(signals, history, plan), signals, history, labels
 
 
 def rows_of(labels, name):
@@ -66,4 +66,4 @@ def test_noise_is_drawn_anew():
 def test_no_history_no_frame_before():
     signals, history, ids = batch(IDS, history_s=0.0)
     engine = FaultEngine(CELL, FaultConfig())
-    assert engine.before(signals, history, engine.plan(ids)) == {}
+    assert engine.previous_frames(signals, history, engine.plan(ids)) == {}

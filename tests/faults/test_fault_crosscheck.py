@@ -12,7 +12,7 @@ import torch
 from fault_cell import CELL
 from scipy import fft, ndimage
 
-from lipfault.faults.catalogue import NAMES, catalogue
+from lipfault.faults.collection import NAMES, catalogue
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.draws import Draws
 from lipfault.faults.engine import FaultEngine

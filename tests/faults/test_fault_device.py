@@ -1,4 +1,4 @@
-"""What is done faster than torch does it gives what torch gives."""
+"""The faster versions of torch operations equal these."""
 
 import pytest
 import torch

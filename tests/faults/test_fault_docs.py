@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 
 import jsonargparse
+import pytest
 import torch
 from fault_cell import camera, series
 
-from lipfault.faults.catalogue import load
+from lipfault.faults.collection import NAMES, catalogue, load
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
+from lipfault.faults.series.site import SeriesFault
 
 PAGE = (Path(__file__).parents[2] / 'docs/faults/README.md').read_text()
 
@@ -32,6 +34,7 @@ def test_python_examples_run():
     exec(delay, names | {'alarm': names['labels'].faulty, 'window_s': 1.0})
     exec(first, names)
     assert names['observed']['imu'].shape == (64, 3, 200)
+    assert not bool(names['labels'].faulty.all())  # of the engine, after those of one call
 
 
 def test_the_fault_of_ones_own_goes_by_its_class_path(tmp_path, monkeypatch):
@@ -56,3 +59,35 @@ def test_the_settings_example_is_valid():
     cell = {'kinematics': series('kinematics', 3), 'camera': camera('camera')}
     assert config.held_out == ['drift', 'fog', 'frozen_frame']
     FaultEngine(cell, config).only_held_out()
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_every_kind_documents_formula_cause_and_levels(name):
+    fault = catalogue()[name]
+    assert fault.name == name
+    assert fault.formula.startswith("x'")
+    assert fault.cause
+    assert fault.level_text
+    assert type(fault).__doc__.count('Formula:') == 1
+    assert ('https://' in fault.source) == bool(fault.source)
+
+
+def test_sections_of_a_docstring_are_attributes_that_a_class_may_set():
+    class Documented(SeriesFault):
+        """Add a constant.
+
+        Formula:
+            x' = x
+            + A
+
+        Cause:
+            a test
+
+        Reference:
+            nobody
+        """
+
+        source = 'set'
+
+    assert (Documented.formula, Documented.cause) == ("x' = x + A", 'a test')
+    assert (Documented.level_text, Documented.source) == ('', 'set')

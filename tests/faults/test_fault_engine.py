@@ -1,4 +1,4 @@
-"""The engine: the same faults in any batch, honest labels, and draws as configured."""
+"""The engine: the same faults in any batch, true labels, and draws as configured."""
 
 import warnings
 from dataclasses import replace
@@ -9,7 +9,7 @@ import torch.multiprocessing
 from fault_cell import CELL, batch, camera, flat, rows, same, series
 
 from lipfault.errors import LipfaultError
-from lipfault.faults.catalogue import NAMES, catalogue, expand
+from lipfault.faults.collection import NAMES, catalogue, expand
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
 from lipfault.faults.patterns import CAUSES, PATTERNS

@@ -1,4 +1,4 @@
-"""Through the engine, kind by kind: honest labels, the same in any batch, and the frame before."""
+"""Through the engine, kind by kind: true labels, the same in any batch, and the previous frame."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 import torch.multiprocessing
 from fault_cell import CELL, batch, flat, rows, same
 
-from lipfault.faults.catalogue import NAMES, catalogue
+from lipfault.faults.collection import NAMES, catalogue
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
 
@@ -30,7 +30,7 @@ def everything(kind: str, chosen=slice(None), count: int = 100) -> dict[str, tor
     engine, part = engine_of(kind), rows(batch(torch.arange(count)), chosen)
     plan = engine.plan(part[2], epoch=3)
     observed, labels = engine.apply(*part[:2], plan)
-    before = engine.before(*part[:2], plan)
+    before = engine.previous_frames(*part[:2], plan)
     return {**observed, **{f'{n} before': x for n, x in before.items()}, **flat(labels)}
 
 
@@ -99,7 +99,7 @@ def test_the_frame_before_has_the_same_fault(kind):
     engine, (signals, history, ids) = engine_of(kind), batch(torch.arange(150))
     plan = engine.plan(ids)
     _, labels = engine.apply(signals, history, plan)
-    shown = engine.before(signals, history, plan)
+    shown = engine.previous_frames(signals, history, plan)
     frames = {name: history[name][:, -1] for name in shown}
     earlier = {name: history[name][:, :-1] for name in shown}
     alone, told = engine.apply({**signals, **frames}, {**history, **earlier}, plan)

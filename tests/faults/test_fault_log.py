@@ -1,4 +1,4 @@
-"""The fault log tells what the labels tell; missing values come apart from signals."""
+"""The fault log holds what the labels hold; missing values are separated from signals."""
 
 import json
 

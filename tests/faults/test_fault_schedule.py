@@ -9,7 +9,7 @@ import torch
 from fault_cell import camera, same, series
 
 from lipfault.errors import LipfaultError
-from lipfault.faults.catalogue import NAMES, catalogue
+from lipfault.faults.collection import NAMES, catalogue
 from lipfault.faults.scenario import FaultScenario
 from lipfault.faults.schedule import FaultEvent, FaultSchedule, draw_schedule
 from lipfault.metrics.delay import alarms_outside, detection_delays
@@ -95,7 +95,7 @@ def test_the_frame_before_is_the_one_observed_a_frame_earlier(kind):
     signals, history, end_s = windows(ENDS[:120])
     observed, labels = scenario(signals, history, end_s)
     assert bool(labels.modality[:, 1].any())
-    shown = scenario.before(signals, history, end_s)
+    shown = scenario.previous_frames(signals, history, end_s)
     assert set(shown) == {'front'}
     assert same(shown['front'][1:], observed['front'][:-1])
 
@@ -103,10 +103,10 @@ def test_the_frame_before_is_the_one_observed_a_frame_earlier(kind):
 @pytest.mark.parametrize('kind', ['missing_frame', 'frozen_frame'])
 def test_the_frame_before_may_be_asked_for_first(kind):
     schedule = FaultSchedule(CELL, [FaultEvent('front', kind, 5, 4.0)])
-    given, alone = windows(ENDS), FaultScenario(schedule).before(*windows(ENDS))
+    given, alone = windows(ENDS), FaultScenario(schedule).previous_frames(*windows(ENDS))
     scenario = FaultScenario(schedule)
     scenario(*given)
-    assert same(alone['front'], scenario.before(*given)['front'])
+    assert same(alone['front'], scenario.previous_frames(*given)['front'])
 
 
 def test_a_perfect_detector_is_late_by_less_than_a_stride():

@@ -1,4 +1,4 @@
-"""Every fault of the catalogue, and any user's, keeps to the contract; breaking it is noticed."""
+"""Every built-in fault, and any user's, meets the requirements; a violation is named."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lipfault.errors import LipfaultError
-from lipfault.faults.catalogue import NAMES, catalogue
+from lipfault.faults.collection import NAMES, catalogue
 from lipfault.faults.image.site import ImageFault
 from lipfault.faults.series.site import SeriesFault
 from lipfault.faults.testing import at_severity, check_fault, probes
@@ -40,7 +40,7 @@ class Honest(SeriesFault):
     name = 'honest'
     group = 'own'
     formula = "x' = x + a R"
-    reading = 'made for this test'
+    cause = 'made for this test'
     levels = (0.02, 0.04, 0.06, 0.08, 0.1)
     level_text = 'a'
 
@@ -82,7 +82,7 @@ class Double(Honest):
 
 
 class Lost(ImageFault):
-    name, group, formula, reading = 'lost', 'own', "x' = x", 'does nothing'
+    name, group, formula, cause = 'lost', 'own', "x' = x", 'does nothing'
     levels, level_text = (1, 2, 3, 4, 5), ''
 
     def apply(self, site):
@@ -111,14 +111,14 @@ def test_an_honest_fault_of_a_users_own_passes():
     ('fault', 'complaint'),
     [
         (Spreading, 'must stay within site.mask'),
-        (Mixing, 'comes out otherwise in a batch of 1 '),
+        (Mixing, 'differs between a batch of 1 and'),
         (Falling, 'damage must grow'),
         (Losing, 'missing is False, but there are'),
         (Short, 'levels must have 5 entries'),
         (Narrow, 'mask must be bool'),
         (Double, 'must be float32'),
         (Lost, 'damage must grow'),
-        (Backwards, 'on the frame before: the damage must grow'),
+        (Backwards, 'on the previous frame: the damage must grow'),
         (Homeless, 'family must be'),
     ],
 )

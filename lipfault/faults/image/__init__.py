@@ -1,1 +1,1 @@
-"""Faults of images."""
+"""Faults of images: blur, exposure, geometry, lens, noise, stream."""

@@ -1,4 +1,4 @@
-"""The frame is not sharp."""
+"""Faults that blur the frame."""
 
 import math
 
@@ -8,71 +8,91 @@ from torch import Tensor
 from lipfault.faults.device import take_rows
 from lipfault.faults.image.site import ImageFault, ImageSite
 
-_CORRUPTIONS = 'after Hendrycks & Dietterich 2019, arXiv:1903.12261; severities ours'
-
 
 class Defocus(ImageFault):
-    """Out of focus: two passes of a square mean, a good likeness of a disc."""
+    """Blur by two passes of a square mean, close to the disc of a defocused lens.
 
-    name = 'defocus'
-    group = 'blur'
-    formula = (
-        "x' = b_w ∗ b̄_w ∗ x, b_w the mean over w × w pixels (those in the frame), b̄_w mirrored"
-    )
-    reading = 'lens ring moved, condensation, fingerprint on the lens'
+    Formula:
+        x' = b_w ∗ b̄_w ∗ x, b_w the mean over w × w pixels (those in the frame), b̄_w mirrored
+
+    Cause:
+        lens ring moved, condensation, fingerprint on the lens
+
+    Levels:
+        w, share of the shorter side, at least a pixel × (severity + 1)
+
+    Reference:
+        after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261, own levels
+    """
+
+    name, group = 'defocus', 'blur'
     levels = (0.03, 0.05, 0.08, 0.13, 0.22)
-    level_text = 'w, share of the shorter side, at least a pixel × (severity + 1)'
-    source = _CORRUPTIONS
 
-    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Average over the square, twice."""
+    def _faulty(self, site: ImageSite) -> Tensor:
         width = (site.level(self.levels) * site.scale).round().long()
-        width = width.flatten(1).maximum(site.severity[:, None] + 1)
+        width = width.flatten(1).maximum(site.severity[:, None] + 1)  # (n, 1)
         before = width // 2
         image = site.signal - 0.5  # about zero, where running sums round least
         for _axis in (2, 3):
+            # The second window is the mirrored first, so that an even width shifts nothing.
             image = _running_mean(image, before, width - before)
             image = _running_mean(image, width - before - 1, before + 1)
             image = image.transpose(2, 3).contiguous()
-        return image.add_(0.5), site.everywhere
+        return image.add_(0.5)
 
 
 class MotionBlur(ImageFault):
-    """The camera moved along a straight line during the exposure."""
+    """Average along the straight path of the camera during the exposure.
 
-    name = 'motion_blur'
-    group = 'blur'
-    formula = "x'(p) = mean of x(p + L (k/8 − 1/2) e), k = 0 … 8, e a direction, nearest pixels"
-    reading = 'vibrating mount, long exposure of a moving camera'
+    Formula:
+        x'(p) = mean of x(p + L (k/8 − 1/2) e), k = 0 … 8, e a direction, nearest pixels
+
+    Cause:
+        vibrating mount, long exposure of a moving camera
+
+    Levels:
+        L, length of the path, share of the shorter side, at least 1 pixel × severity
+
+    Reference:
+        after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261, own levels
+    """
+
+    name, group = 'motion_blur', 'blur'
     levels = (0.03, 0.06, 0.1, 0.17, 0.3)
-    level_text = 'L, length of the path, share of the shorter side, at least 1 pixel × severity'
-    source = _CORRUPTIONS
 
-    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Average along the path."""
+    def _faulty(self, site: ImageSite) -> Tensor:
         length = (site.level(self.levels) * site.scale).flatten().maximum(site.severity)
+        # In float64, so that the float32 result is the same on every processor.
         angle = math.pi * site.draws.uniform('angle').double()
         down, right = length * angle.sin().float(), length * angle.cos().float()
         total = torch.zeros_like(site.signal)
+        # Nine points of the path, from -1/2 to 1/2 of its length.
         for tap in range(9):
             row = site.row + (down * (tap / 8 - 0.5)).round()[:, None, None]
             column = site.column + (right * (tap / 8 - 0.5)).round()[:, None, None]
-            total += site.look(row.long(), column.long())
-        return total / 9, site.everywhere
+            total += site.nearest(row.long(), column.long())
+        return total / 9
 
 
 def _running_mean(image: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    """Mean from `before` rows before each row to less than `after` behind it, in the frame.
+    """Average the rows from `before` above each row to less than `after` below it, in the frame.
 
     Args:
         image: (n, C, H, W) float32.
         before: (n, 1) int64.
         after: (n, 1) int64.
+
+    Returns:
+        (n, C, H, W) float32.
+
+    Reference:
+        Crow 1984, Summed-area tables for texture mapping, https://doi.org/10.1145/964965.808600
     """
     samples, channels, size, width = image.shape
+    # Sums of the rows above, with a row of zeros before the first one.
     total = image.new_zeros(samples, channels, size + 1, width)
     torch.cumsum(image, 2, out=total[:, :, 1:])
     row = torch.arange(size, device=image.device)
-    low, high = (row - before).clamp_min_(0), (row + after).clamp_max_(size)
+    low, high = (row - before).clamp_min_(0), (row + after).clamp_max_(size)  # (n, H)
     window = take_rows(total, high[:, None]).sub_(take_rows(total, low[:, None]))
     return window.div_((high - low)[:, None, :, None])

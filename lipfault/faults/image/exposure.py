@@ -1,4 +1,4 @@
-"""Brightness and colour are wrong."""
+"""Faults of brightness and colour."""
 
 import torch
 from torch import Tensor
@@ -8,71 +8,99 @@ from lipfault.faults.image.site import ImageFault, ImageSite
 
 
 class OverExposure(ImageFault):
-    """Too bright; highlights burn out."""
+    """Scale the brightness up, with a little flare; highlights saturate.
 
-    name = 'over_exposure'
-    group = 'exposure'
-    formula = "x' = min(g x + (g − 1)/20, 1)"
-    reading = 'exposure control stuck, lamp in view'
+    Formula:
+        x' = min(g x + (g − 1)/20, 1)
+
+    Cause:
+        exposure control stuck, lamp in view
+
+    Levels:
+        g, gain
+
+    Reference:
+        after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261 (brightness); own
+        formula and levels
+    """
+
+    name, group = 'over_exposure', 'exposure'
     levels = (1.15, 1.4, 2.0, 3.0, 6.0)
-    level_text = 'g, gain'
 
-    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Scale up, with a little flare."""
+    def _faulty(self, site: ImageSite) -> Tensor:
         gain = site.level(self.levels)
-        return (site.signal * gain).add_((gain - 1) / 20), site.everywhere
+        # The engine clamps to the physical range, which is the minimum of the formula.
+        return (site.signal * gain).add_((gain - 1) / 20)
 
 
 class UnderExposure(ImageFault):
-    """Too dark."""
+    """Scale the brightness down.
 
-    name = 'under_exposure'
-    group = 'exposure'
-    formula = "x' = x / g"
-    reading = 'lamp failed, aperture closed, exposure control stuck'
+    Formula:
+        x' = x / g
+
+    Cause:
+        lamp failed, aperture closed, exposure control stuck
+
+    Levels:
+        g, loss
+    """
+
+    name, group = 'under_exposure', 'exposure'
     levels = (1.15, 1.5, 2.5, 5.0, 20.0)
-    level_text = 'g, loss'
 
-    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Scale down."""
-        return site.signal / site.level(self.levels), site.everywhere
+    def _faulty(self, site: ImageSite) -> Tensor:
+        return site.signal / site.level(self.levels)
 
 
 class ColourShift(ImageFault):
-    """Each channel is raised or lowered; on a grey camera the brightness."""
+    """Raise or lower each channel; on a grey camera the brightness.
 
-    name = 'colour_shift'
-    group = 'exposure'
-    formula = "x'_c = x_c + a v_c, v_c = ±1 for each channel, not all equal where there are several"
-    reading = 'white balance lost, black level drifted'
+    Formula:
+        x'_c = x_c + a v_c, v_c = ±1 for each channel, not all equal where there are several
+
+    Cause:
+        white balance lost, black level drifted
+
+    Levels:
+        a
+    """
+
+    name, group = 'colour_shift', 'exposure'
     levels = (0.03, 0.07, 0.12, 0.2, 0.35)
-    level_text = 'a'
 
-    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Shift each channel."""
+    def _faulty(self, site: ImageSite) -> Tensor:
         side = site.draws.sign('side', (site.channels, 1, 1))
         odd = site.draws.integers('odd', 0, site.channels - 1)[:, None, None, None]
         index = torch.arange(site.channels, device=odd.device)[:, None, None]
+        # Equal signs would change the brightness, not the colour: one of them is flipped.
         equal = (side == side[:, :1]).all(1, keepdim=True) & (site.channels > 1)
         side = torch.where(equal & (index == odd), -side, side)
-        return site.signal + site.level(self.levels) * side, site.everywhere
+        return site.signal + site.level(self.levels) * side
 
 
 class ColourSwap(ImageFault):
-    """Channels change places, wholly at severity 5, mixed below."""
+    """Exchange the channels cyclically, wholly at severity 5, as a mixture below.
 
-    name = 'colour_swap'
-    group = 'swap'
-    formula = "x'_c = (1 − a) x_c + a x_{c+r}, r drawn"
-    reading = 'wrong Bayer order, blue and red swapped by a driver'
+    Formula:
+        x'_c = (1 − a) x_c + a x_{c+r}, r drawn
+
+    Cause:
+        wrong Bayer order, blue and red swapped by a driver
+
+    Levels:
+        a, share of the other channel's brightness
+    """
+
+    name, group = 'colour_swap', 'swap'
     levels = (0.15, 0.3, 0.5, 0.75, 1.0)
-    level_text = "a, share of the other channel's brightness"
     min_channels = 2
 
-    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Rotate the channels."""
+    def _faulty(self, site: ImageSite) -> Tensor:
+        # 1 to C - 1: a rotation by C would change nothing.
         step = site.draws.integers('step', 1, site.channels - 1)[:, None]
         partner = (torch.arange(site.channels, device=step.device) + step) % site.channels
+        # Channels as rows of (n, 1, C, H W), so that whole channels are copied.
         foreign = take_rows(site.signal.flatten(2)[:, None], partner[:, None])
         foreign = foreign.view_as(site.signal)
-        return torch.lerp(site.signal, foreign, site.level(self.levels)), site.everywhere
+        return torch.lerp(site.signal, foreign, site.level(self.levels))

@@ -1,6 +1,7 @@
-"""Something is in front of the sensor: occlusion, dirt, drops, scratches, dust, fog, glare."""
+"""Objects in front of the sensor: occlusion, dirt, drops, scratches, dust, fog, glare."""
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
@@ -10,18 +11,34 @@ from lipfault.faults.image.site import ImageFault, ImageSite
 
 
 class Occlusion(ImageFault):
-    """A rectangle of one colour hides part of the frame."""
+    """Cover a part of the frame by a rectangle of one colour.
 
-    name = 'occlusion'
-    group = 'occlusion'
-    formula = "x' = colour inside a rectangle of area a, sides between 1 : 2 and 2 : 1"
-    reading = 'a tool, a cable or a label in front of the lens'
+    Formula:
+        x' = colour inside a rectangle of area a, sides between 1 : 2 and 2 : 1
+
+    Cause:
+        a tool, a cable or a label in front of the lens
+
+    Levels:
+        a, share of the frame, at least a pixel
+
+    Reference:
+        Zhong et al. 2017, https://arxiv.org/abs/1708.04896 (random erasing)
+    """
+
+    name, group = 'occlusion', 'occlusion'
     levels = (0.02, 0.05, 0.12, 0.25, 0.5)
-    level_text = 'a, share of the frame, at least a pixel'
-    source = 'Zhong et al. 2017, arXiv:1708.04896 (random erasing)'
 
     def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Cover the rectangle."""
+        """Return the colour of the rectangle and its pixels.
+
+        Args:
+            site: The affected frames.
+
+        Returns:
+            (n, C, H, W) float32 and (n, 1, H, W) bool.
+        """
+        # 2^(u - 1/2) for the rows and its inverse for the columns: a ratio of 1/2 to 2.
         aspect = torch.exp2(site.draws.uniform('aspect')[:, None, None, None].double() - 0.5)
         side = site.level(self.levels).sqrt()
         rows = (side * aspect * site.height).round().clamp(1, site.height).float()
@@ -37,116 +54,176 @@ class Occlusion(ImageFault):
         return colour.expand_as(site.signal), inside
 
 
-class Dirt(ImageFault):
-    """Dark smears with soft edges."""
+class _Cover(ImageFault, ABC):
+    """Change the frame where something covers the lens."""
 
-    name = 'dirt'
-    group = 'soiling'
-    formula = "x' = (1 − α) x + 0.12 α, α = 0.9 min(max((f − θ)/0.15, 0), 1), f a smooth field"
-    reading = 'grease, mud or weld spatter on the lens'
+    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
+        """Compute the faulty frames and the mask of the covered pixels.
+
+        Args:
+            site: The affected frames.
+
+        Returns:
+            (n, C, H, W) float32 and (n, 1, H, W) bool.
+        """
+        value, cover = self._covered(site)
+        return value, cover > 0
+
+    @abstractmethod
+    def _covered(self, site: ImageSite) -> tuple[Tensor, Tensor]:
+        """Return (n, C, H, W) faulty frames and (n, 1, H, W) cover, 0 outside."""
+
+
+class Dirt(_Cover):
+    """Darken smears with soft edges.
+
+    Formula:
+        x' = (1 − α) x + 0.12 α, α = 0.9 min(max((f − θ)/0.15, 0), 1), f a smooth field
+
+    Cause:
+        grease, mud or weld spatter on the lens
+
+    Levels:
+        θ, threshold of the field: about 3, 10, 25, 50, 90 % of the frame
+    """
+
+    name, group = 'dirt', 'soiling'
     levels = (0.8, 0.7, 0.6, 0.48, 0.3)
-    level_text = 'θ, threshold of the field: about 3, 10, 25, 50, 90 % of the frame'
 
-    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Darken the smears."""
+    def _covered(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         field = 0.75 * site.smooth('coarse', 4) + 0.25 * site.smooth('fine', 13)
+        # Below the maximum of the field, so that there is always a smear.
         threshold = site.level(self.levels).minimum(field.amax((2, 3), keepdim=True) - 0.1)
+        # Opaque to 90 %, with an edge 0.15 of the field wide; 0.12 is the brightness of dirt.
         cover = 0.9 * ((field - threshold) / 0.15).clamp(0, 1)
-        return site.signal + (0.12 - site.signal) * cover, cover > 0
+        return site.signal + (0.12 - site.signal) * cover, cover
 
 
-class Drops(ImageFault):
-    """Drops of water, in each of which the scene stands upside down."""
+class Drops(_Cover):
+    """Put drops of water on the lens, each with a small picture of the scene upside down.
 
-    name = 'drops'
-    group = 'soiling'
-    formula = "x'(p) = x(c − 3 (p − c)) inside drops with centres c, brighter towards the rim"
-    reading = 'coolant or rain on the lens'
+    Formula:
+        x'(p) = x(c − 3 (p − c)) inside drops with centres c, brighter towards the rim
+
+    Cause:
+        coolant or rain on the lens
+
+    Levels:
+        share of a grid of 4 × 4 cells that holds a drop, at least one
+    """
+
+    name, group = 'drops', 'soiling'
     levels = (0.1, 0.25, 0.45, 0.7, 1.0)
-    level_text = 'share of a grid of 4 × 4 cells that holds a drop, at least one'
 
-    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Look through the drops."""
-        drops = site.bumps('drops', 4, site.level(self.levels), (0.25, 0.48))
+    def _covered(self, site: ImageSite) -> tuple[Tensor, Tensor]:
+        drops = site.spots('drops', 4, site.level(self.levels), (0.25, 0.48))
+        # p - 4 (p - c) = c - 3 (p - c): mirrored at the centre, three times as wide.
         row = (site.row - 4 * drops.down).round().long()
         column = (site.column - 4 * drops.right).round().long()
-        seen = site.look(row, column) + 0.2 * (1 - drops.profile)
-        return seen, drops.profile > 0
+        refracted = site.nearest(row, column) + 0.2 * (1 - drops.profile)
+        return refracted, drops.profile
 
 
-class Scratches(ImageFault):
-    """Thin bright lines."""
+class Scratches(_Cover):
+    """Brighten thin lines.
 
-    name = 'scratches'
-    group = 'soiling'
-    formula = "x' = x + 0.6 α (1 − x), α = 1 on lines about 1 % of the shorter side wide"
-    reading = 'scratched protective window'
+    Formula:
+        x' = x + 0.6 α (1 − x), α = 1 on lines about 1 % of the shorter side wide
+
+    Cause:
+        scratched protective window
+
+    Levels:
+        number of scratches
+    """
+
+    name, group = 'scratches', 'soiling'
     levels = (1, 2, 4, 7, 12)
-    level_text = 'number of scratches'
     _most = 12
 
-    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Brighten the lines."""
-        row, column = site.place('middle', self._most)
+    def _covered(self, site: ImageSite) -> tuple[Tensor, Tensor]:
+        # All twelve are drawn, (n, 12, H, W), so that a severity adds scratches to those below it.
+        row, column = site.points('middle', self._most)
         angle = math.pi * site.draws.uniform('angle', (self._most, 1, 1)).double()
         sine, cosine = angle.sin().float(), angle.cos().float()
         half = (0.2 + 0.3 * site.draws.uniform('length', (self._most, 1, 1))) * site.scale
         down, right = site.row + 0.5 - row, site.column + 0.5 - column
         across = (down * cosine - right * sine).abs()
         along = (down * sine + right * cosine).abs()
+        # Half a width of 0.5 % of the shorter side, and 1.2 pixels for a soft edge.
         line = (1.2 + 0.005 * site.scale - across).clamp(0, 1) * (along < half)
         number = torch.arange(self._most, device=row.device)[:, None, None]
         line = (line * (number < site.level(self.levels))).amax(1, keepdim=True)
-        return site.signal + 0.6 * line * (1 - site.signal), line > 0
+        return site.signal + 0.6 * line * (1 - site.signal), line
 
 
-class Dust(ImageFault):
-    """Small dark specks out of focus."""
+class Dust(_Cover):
+    """Darken small specks that are out of focus.
 
-    name = 'dust'
-    group = 'soiling'
-    formula = "x' = x (1 − 0.7 α), α = 1 − d²/r² inside specks of radius r"
-    reading = 'dust on the sensor or on the lens'
+    Formula:
+        x' = x (1 − 0.7 α), α = 1 − d²/r² inside specks of radius r
+
+    Cause:
+        dust on the sensor or on the lens
+
+    Levels:
+        share of a grid of 10 × 10 cells that holds a speck, at least one
+    """
+
+    name, group = 'dust', 'soiling'
     levels = (0.05, 0.12, 0.25, 0.45, 0.8)
-    level_text = 'share of a grid of 10 × 10 cells that holds a speck, at least one'
 
-    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Darken the specks."""
-        specks = site.bumps('specks', 10, site.level(self.levels), (0.15, 0.45))
-        return site.signal * (1 - 0.7 * specks.profile), specks.profile > 0
+    def _covered(self, site: ImageSite) -> tuple[Tensor, Tensor]:
+        # A speck is out of focus and absorbs 70 % of the light at its centre.
+        specks = site.spots('specks', 10, site.level(self.levels), (0.15, 0.45))
+        return site.signal * (1 - 0.7 * specks.profile), specks.profile
 
 
 class Fog(ImageFault):
-    """A veil of bright haze, uneven."""
+    """Mix the frame with uneven bright haze.
 
-    name = 'fog'
-    group = 'haze'
-    formula = "x' = (1 − t) x + 0.8 t, t = a (0.7 + 0.6 f), f a smooth field in [0, 1)"
-    reading = 'steam, condensation, smoke'
+    Formula:
+        x' = (1 − t) x + 0.8 t, t = a (0.7 + 0.6 f), f a smooth field in [0, 1)
+
+    Cause:
+        steam, condensation, smoke
+
+    Levels:
+        a, mean opacity
+
+    Reference:
+        after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261, own levels
+    """
+
+    name, group = 'fog', 'haze'
     levels = (0.08, 0.18, 0.32, 0.5, 0.75)
-    level_text = 'a, mean opacity'
-    source = 'after Hendrycks & Dietterich 2019, arXiv:1903.12261; severities ours'
 
-    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Mix with the haze."""
+    def _faulty(self, site: ImageSite) -> Tensor:
+        # From 0.7 to 1.3 of the mean opacity; 0.8 is the brightness of the haze.
         opacity = site.level(self.levels) * (0.7 + 0.6 * site.smooth('haze', 3))
-        return site.signal + (0.8 - site.signal) * opacity, site.everywhere
+        return site.signal + (0.8 - site.signal) * opacity
 
 
-class Glare(ImageFault):
-    """A bright spot with a soft edge."""
+class Glare(_Cover):
+    """Add a bright spot with a soft edge.
 
-    name = 'glare'
-    group = 'haze'
-    formula = "x' = x + a (1 − d²/r²)², r = 0.6 of the longer side, inside"
-    reading = 'lamp, sun or welding arc shines into the lens'
+    Formula:
+        x' = x + a (1 − d²/r²)², r = 0.6 of the longer side, inside
+
+    Cause:
+        lamp, sun or welding arc shines into the lens
+
+    Levels:
+        a, brightness at the centre
+    """
+
+    name, group = 'glare', 'haze'
     levels = (0.15, 0.3, 0.55, 0.9, 1.6)
-    level_text = 'a, brightness at the centre'
 
-    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Add the spot."""
-        row, column = site.place('centre')
+    def _covered(self, site: ImageSite) -> tuple[Tensor, Tensor]:
+        # (n, 1, 1, 1): one spot a frame
+        row, column = site.points('centre')
         square = (site.row + 0.5 - row) ** 2 + (site.column + 0.5 - column) ** 2
         radius = 0.6 * max(site.height, site.width)
         spot = (1 - square / radius**2).clamp_min(0) ** 2
-        return site.signal + site.level(self.levels) * spot, spot > 0
+        return site.signal + site.level(self.levels) * spot, spot

@@ -1,108 +1,163 @@
-"""The frame is noisy."""
+"""Noise and defective pixels."""
+
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
 
 from lipfault.faults.image.site import ImageFault, ImageSite
 
-_CORRUPTIONS = 'after Hendrycks & Dietterich 2019, arXiv:1903.12261; severities ours'
-
 
 class GaussianNoise(ImageFault):
-    """White noise on every pixel and channel."""
+    """Add white noise to every pixel and channel.
 
-    name = 'gaussian_noise'
-    group = 'image_noise'
-    formula = "x' = x + max(s, 3 σ) n, n ~ N(0, 1), σ the sensor noise"
-    reading = 'high gain in the dark, interference on the cable'
+    Formula:
+        x' = x + max(s, 3 σ) n, n ~ N(0, 1), σ the sensor noise
+
+    Cause:
+        high gain in the dark, interference on the cable
+
+    Levels:
+        s, standard deviation
+
+    Reference:
+        after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261, own levels
+    """
+
+    name, group = 'gaussian_noise', 'image_noise'
     levels = (0.03, 0.06, 0.12, 0.2, 0.35)
-    level_text = 's, standard deviation'
-    source = _CORRUPTIONS
 
-    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Add the noise."""
+    def _faulty(self, site: ImageSite) -> Tensor:
+        # At least three times the sensor noise, so that it can be distinguished from it.
         scale = site.level(self.levels).maximum(3 * site.sensor.noise[:, None, None])
-        return site.signal + scale * site.frame.normal('noise', site.signal.shape[1:]), (
-            site.everywhere
-        )
+        return site.signal + scale * site.frame.normal('noise', site.signal.shape[1:])
 
 
 class ShotNoise(ImageFault):
-    """Noise of counting photons, in its normal approximation."""
+    """Add the noise of counting photons, in its normal approximation.
 
-    name = 'shot_noise'
-    group = 'image_noise'
-    formula = "x' = x + √(x/N) n, n ~ N(0, 1)"
-    reading = 'too few photons: dim light, short exposure'
+    Formula:
+        x' = x + √(x/N) n, n ~ N(0, 1)
+
+    Cause:
+        too few photons: dim light, short exposure
+
+    Levels:
+        N, photons of a white pixel
+
+    Reference:
+        after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261, own levels; model of
+        Foi et al. 2008, https://doi.org/10.1109/TIP.2008.2001399
+    """
+
+    name, group = 'shot_noise', 'image_noise'
     levels = (300, 100, 35, 12, 4)
-    level_text = 'N, photons of a white pixel'
-    source = _CORRUPTIONS
 
-    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Add noise by the root of the brightness."""
+    def _faulty(self, site: ImageSite) -> Tensor:
         scale = (site.signal.clamp_min(0) / site.level(self.levels)).sqrt()
-        return site.signal + scale * site.frame.normal('noise', site.signal.shape[1:]), (
-            site.everywhere
-        )
+        return site.signal + scale * site.frame.normal('noise', site.signal.shape[1:])
 
 
-class ImpulseNoise(ImageFault):
-    """Salt and pepper: pixels black or white, others in the next frame."""
-
-    name = 'impulse_noise'
-    group = 'image_noise'
-    formula = "x' = 0 or 1 at a share p of the pixels"
-    reading = 'bit errors on the link'
-    levels = (0.01, 0.03, 0.06, 0.12, 0.25)
-    level_text = 'p, share of the pixels'
-    source = _CORRUPTIONS
+class _BlackOrWhite(ImageFault, ABC):
+    """Replace some pixels by black or white ones."""
 
     def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Replace the pixels hit."""
+        """Compute the values of the replaced pixels and their mask.
+
+        Args:
+            site: The affected frames.
+
+        Returns:
+            (n, C, H, W) float32 and (n, 1, H, W) bool.
+        """
+        white, mask = self._pixels(site)
+        return white.to(site.signal.dtype).expand_as(site.signal), mask
+
+    @abstractmethod
+    def _pixels(self, site: ImageSite) -> tuple[Tensor, Tensor]:
+        """Return (n, 1, H, W) bool each, which pixels are white and which are replaced."""
+
+
+class ImpulseNoise(_BlackOrWhite):
+    """Set random pixels to black or white, other ones in the next frame.
+
+    Formula:
+        x' = 0 or 1 at a share p of the pixels
+
+    Cause:
+        bit errors on the link
+
+    Levels:
+        p, share of the pixels
+
+    Reference:
+        after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261, own levels
+    """
+
+    name, group = 'impulse_noise', 'image_noise'
+    levels = (0.01, 0.03, 0.06, 0.12, 0.25)
+
+    def _pixels(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         chance = site.frame.uniform('place', site.pixels)
         share = site.level(self.levels)
-        value = (chance < share / 2).to(site.signal.dtype)
-        return value.expand_as(site.signal), chance < share
+        return chance < share / 2, chance < share
 
 
-class DeadPixels(ImageFault):
-    """Pixels stuck at black or white, the same in every frame."""
+class DeadPixels(_BlackOrWhite):
+    """Set pixels to black or white, the same ones in every frame.
 
-    name = 'dead_pixels'
-    group = 'pixels'
-    formula = "x' = 0 or 1 at a share p of the pixels, fixed"
-    reading = 'dead and hot pixels, radiation damage'
+    Formula:
+        x' = 0 or 1 at a share p of the pixels, fixed
+
+    Cause:
+        dead and hot pixels, radiation damage
+
+    Levels:
+        p, share of the pixels, at least one
+    """
+
+    name, group = 'dead_pixels', 'pixels'
     levels = (0.003, 0.01, 0.03, 0.08, 0.2)
-    level_text = 'p, share of the pixels, at least one'
 
-    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Replace the dead pixels."""
-        chance = site.draws.uniform('place', site.pixels)
-        share = site.level(self.levels).maximum(chance.amin((1, 2, 3), keepdim=True))
+    def _pixels(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         hot = site.draws.uniform('hot', site.pixels) < 0.5
-        return hot.to(site.signal.dtype).expand_as(site.signal), chance <= share
+        return hot, _share_of(site, 'place', site.pixels, self.levels)
 
 
-class DeadLines(ImageFault):
-    """Rows or columns stuck at black or white."""
+class DeadLines(_BlackOrWhite):
+    """Set rows or columns to black or white, the same ones in every frame.
 
-    name = 'dead_lines'
-    group = 'pixels'
-    formula = "x' = 0 or 1 on a share p of the rows (or columns)"
-    reading = 'broken row driver or column amplifier'
+    Formula:
+        x' = 0 or 1 on a share p of the rows (or columns)
+
+    Cause:
+        broken row driver or column amplifier
+
+    Levels:
+        p, share of the lines, at least one
+    """
+
+    name, group = 'dead_lines', 'pixels'
     levels = (0.01, 0.04, 0.1, 0.2, 0.4)
-    level_text = 'p, share of the lines, at least one'
 
-    def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Replace the dead lines."""
+    def _pixels(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         vertical = site.draws.uniform('vertical')[:, None, None, None] < 0.5
         dead, hot = self._lines(site, 'rows', (1, site.height, 1))
         dead_columns, hot_columns = self._lines(site, 'columns', (1, 1, site.width))
-        value = torch.where(vertical, hot_columns, hot).to(site.signal.dtype)
-        return value.expand_as(site.signal), torch.where(vertical, dead_columns, dead)
+        # (n, 1, H, 1) and (n, 1, 1, W) broadcast to whole lines
+        return torch.where(vertical, hot_columns, hot), torch.where(vertical, dead_columns, dead)
 
     def _lines(self, site: ImageSite, name: str, shape: tuple[int, int, int]) -> tuple[Tensor, ...]:
-        """Which lines are dead, and which of them white; (n, 1, H or 1, W or 1) bool each."""
-        chance = site.draws.uniform(name, shape)
-        share = site.level(self.levels).maximum(chance.amin((1, 2, 3), keepdim=True))
-        return chance <= share, site.draws.uniform(f'{name} hot', shape) < 0.5
+        """Return which lines are dead, and which of them white; (n, 1, H or 1, W or 1) bool."""
+        hot = site.draws.uniform(f'{name} hot', shape) < 0.5
+        return _share_of(site, name, shape, self.levels), hot
+
+
+def _share_of(
+    site: ImageSite, name: str, shape: tuple[int, int, int], levels: tuple[float, ...]
+) -> Tensor:
+    """Draw a share of the pixels or lines, at least one; bool of (n, *shape)."""
+    chance = site.draws.uniform(name, shape)
+    # The smallest number is always within the share.
+    share = site.level(levels).maximum(chance.amin((1, 2, 3), keepdim=True))
+    return chance <= share

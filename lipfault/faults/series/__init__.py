@@ -1,1 +1,1 @@
-"""Faults of time series."""
+"""Faults of time series: loss, noise, offset, range, timing."""

@@ -1,4 +1,4 @@
-"""The reading stops or is lost: stuck, dropouts."""
+"""Faults in which the reading stops or is lost: stuck sensors and dropouts."""
 
 import math
 
@@ -8,81 +8,102 @@ from torch import Tensor
 from lipfault.faults.device import both
 from lipfault.faults.series.site import SeriesFault, SeriesSite
 
-_SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
-_SHARE_TEXT = 'share of the time without contact, in blocks of 2 to 10 % of the horizon'
-
 
 class Stuck(SeriesFault):
-    """The reading holds; below severity 5 it catches up now and then.
+    """Hold the reading; below severity 5 it is updated once in a while.
 
-    On a channel at rest it does nothing, and its damage is zero.
+    On a channel at rest nothing changes, and the damage is zero.
+
+    Formula:
+        x'(t) = x(t₀ + ⌊(t − t₀)/h⌋ h), t₀ the onset
+
+    Cause:
+        frozen register, jammed encoder; below severity 5 one that sticks and slips
+
+    Levels:
+        h, time held in seconds, at least two steps
+
+    Reference:
+        Dunia et al. 1996, https://doi.org/10.1002/aic.690421011 (complete failure); Ni et al. 2009,
+        https://doi.org/10.1145/1525856.1525863 (stuck at)
     """
 
-    name = 'stuck'
-    group = 'hold'
-    formula = "x'(t) = x(t₀ + ⌊(t − t₀)/h⌋ h), t₀ the onset"
-    reading = 'frozen register, jammed encoder; below severity 5 one that sticks and slips'
+    name, group = 'stuck', 'hold'
     levels = (0.2, 0.35, 0.5, 0.8, math.inf)
-    level_text = 'h, time held in seconds, at least two steps'
-    source = 'Dunia et al. 1996, doi:10.1002/aic.690421011 (complete failure)'
+    needs_history = True
 
-    def apply(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
-        """Hold the reading of the last catch-up."""
-        seconds = site.level(self.levels).clamp_max(1e6)
+    def _faulty(self, site: SeriesSite) -> Tensor:
+        seconds = site.level(self.levels).clamp_max(1e6)  # infinity has no int64
+        # Held for one step, the reading would not change.
         period = (seconds * site.sensor.rate_hz).round().long().clamp_min(2)
         held = site.age.clamp_min(0).div(period, rounding_mode='floor') * period
-        caught_up = site.at(site.start[:, None, None] + held)
-        return torch.where(held == 0, site.onset_value, caught_up), site.mask
+        updated = site.at(site.start[:, None, None] + held)
+        return torch.where(held == 0, site.onset_value, updated)
 
 
-class DropoutZero(SeriesFault):
-    """The reading falls to zero while the contact is lost."""
+class _Dropout(SeriesFault):
+    """Replace the reading while an intermittent contact is lost.
+
+    Levels:
+        share of the time without contact, in blocks of 2 to 10 % of the horizon
+    """
+
+    group = 'dropout'
+    levels = (0.1, 0.25, 0.5, 0.75, 1.0)
+
+    def _mask(self, site: SeriesSite) -> Tensor:
+        return both(site.mask, site.lost(self.levels))
+
+
+class DropoutZero(_Dropout):
+    """Set the reading to zero while the contact is lost.
+
+    Formula:
+        x' = 0 (the end of the range nearest to it) while the contact is lost
+
+    Cause:
+        broken wire with a pull-down, lost packets read as zeros
+    """
 
     name = 'dropout_zero'
-    group = 'dropout'
-    formula = "x' = 0 (the end of the range nearest to it) while the contact is lost"
-    reading = 'broken wire with a pull-down, lost packets read as zeros'
-    levels = _SHARES
-    level_text = _SHARE_TEXT
 
-    def apply(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
-        """Set to zero where lost."""
-        zero = site.sensor.rest[:, None].expand_as(site.signal)
-        return zero, both(site.mask, site.lost(self.levels))
+    def _faulty(self, site: SeriesSite) -> Tensor:
+        return site.sensor.rest[:, None].expand_as(site.signal)
 
 
-class DropoutHold(SeriesFault):
-    """The driver repeats the last good reading while the contact is lost."""
+class DropoutHold(_Dropout):
+    """Repeat the last good reading while the contact is lost.
+
+    Formula:
+        x'(t) = x(t*), t* ≤ t the last step with contact, while the contact is lost
+
+    Cause:
+        lost packets bridged by the driver
+    """
 
     name = 'dropout_hold'
-    group = 'dropout'
-    formula = "x'(t) = x(t*), t* ≤ t the last step with contact, while the contact is lost"
-    reading = 'lost packets bridged by the driver'
-    levels = _SHARES
-    level_text = _SHARE_TEXT
+    needs_history = True
 
-    def apply(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
-        """Repeat the last step with contact."""
-        earlier = site.past.shape[-1]
-        steps = torch.arange(-earlier, site.signal.shape[-1], device=site.signal.device)
+    def _faulty(self, site: SeriesSite) -> Tensor:
+        earlier, steps = site.past.shape[-1], site.extended_time
         lost = site.lost(self.levels, steps - site.start[:, None, None])
+        # The running maximum is the last step with contact, or one before all given steps.
         last = torch.where(lost, -earlier - 1, steps).cummax(-1).values[..., earlier:]
-        never = last < -earlier
-        reading = torch.where(never, site.onset_value, site.at(last))
-        return reading, both(site.mask, lost[..., earlier:])
+        return torch.where(last < -earlier, site.onset_value, site.at(last))
 
 
-class DropoutNan(SeriesFault):
-    """The reading is missing (NaN) while the contact is lost."""
+class DropoutNan(_Dropout):
+    """Mark the reading as missing (NaN) while the contact is lost.
+
+    Formula:
+        x' = NaN while the contact is lost
+
+    Cause:
+        lost packets that the driver marks
+    """
 
     name = 'dropout_nan'
-    group = 'dropout'
-    formula = "x' = NaN while the contact is lost"
-    reading = 'lost packets that the driver marks'
-    levels = _SHARES
-    level_text = _SHARE_TEXT
     missing = True
 
-    def apply(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
-        """Mark as missing where lost."""
-        return torch.full_like(site.signal, torch.nan), both(site.mask, site.lost(self.levels))
+    def _faulty(self, site: SeriesSite) -> Tensor:
+        return torch.full_like(site.signal, torch.nan)

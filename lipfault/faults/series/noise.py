@@ -1,80 +1,116 @@
-"""The reading is noisy: additive, multiplicative, signal-dependent noise, spikes."""
+"""Noise of the reading: additive, multiplicative, signal-dependent, spikes."""
 
-import torch
 from torch import Tensor
 
 from lipfault.faults.series.site import SeriesFault, SeriesSite
 
 
 class AdditiveNoise(SeriesFault):
-    """White noise above the sensor's own."""
+    """Add white noise above the sensor's own.
 
-    name = 'noise_additive'
-    group = 'noise'
-    formula = "x' = x + min(k σ, 0.3 R) n, n ~ N(0, 1), σ the sensor noise, R the range"
-    reading = 'electromagnetic interference, a loose ground'
+    Formula:
+        x' = x + min(k σ, 0.3 R) n, n ~ N(0, 1), σ the sensor noise, R the range
+
+    Cause:
+        electromagnetic interference, a loose ground
+
+    Levels:
+        k, multiples of the sensor noise
+
+    Reference:
+        Sharma et al. 2010, https://doi.org/10.1145/1754414.1754419 (noise)
+    """
+
+    name, group = 'noise_additive', 'noise'
     levels = (3, 6, 12, 25, 50)
-    level_text = 'k, multiples of the sensor noise'
 
-    def apply(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
-        """Add the noise."""
+    def _faulty(self, site: SeriesSite) -> Tensor:
         scale = site.level(self.levels) * site.sensor.noise[:, None]
+        # Of a coarse sensor, 50 noises would exceed the range.
         scale = scale.minimum(0.3 * site.sensor.span[:, None])
-        return site.signal + scale * site.draws.normal_at('noise', site.counter), site.mask
+        return site.signal + scale * site.draws.normal_at('noise', site.counter)
 
 
 class MultiplicativeNoise(SeriesFault):
-    """The gain is noisy, so a sensor at zero shows nothing."""
+    """Multiply by a noisy gain, which does not change a reading of zero.
 
-    name = 'noise_multiplicative'
-    group = 'noise'
-    formula = "x' = x (1 + a n), n ~ N(0, 1)"
-    reading = 'unstable supply of a bridge, worn potentiometer track'
+    Formula:
+        x' = x (1 + a n), n ~ N(0, 1)
+
+    Cause:
+        unstable supply of a bridge, worn potentiometer track
+
+    Levels:
+        a, standard deviation of the gain
+    """
+
+    name, group = 'noise_multiplicative', 'noise'
     levels = (0.05, 0.1, 0.2, 0.4, 0.8)
-    level_text = 'a, standard deviation of the gain'
 
-    def apply(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
-        """Multiply with the noisy gain."""
+    def _faulty(self, site: SeriesSite) -> Tensor:
+        # One number for each channel and instant, so that overlapping windows agree.
         noise = site.draws.normal_at('noise', site.counter)
-        return site.signal * (1 + site.level(self.levels) * noise), site.mask
+        return site.signal * (1 + site.level(self.levels) * noise)
 
 
 class SignalNoise(SeriesFault):
-    """Noise that grows with the root of the signal, as in counting."""
+    """Add noise that grows with the root of the signal, as in counting.
 
-    name = 'noise_signal'
-    group = 'noise'
-    formula = "x' = x + a √(|x| R) n, n ~ N(0, 1), R the range"
-    reading = 'shot noise of a photodiode or encoder light that grows dim'
+    Formula:
+        x' = x + a √(|x| R) n, n ~ N(0, 1), R the range
+
+    Cause:
+        shot noise of a photodiode or encoder light that grows dim
+
+    Levels:
+        a, standard deviation at full scale, share of the range
+    """
+
+    name, group = 'noise_signal', 'noise'
     levels = (0.01, 0.02, 0.04, 0.08, 0.16)
-    level_text = 'a, standard deviation at full scale, share of the range'
 
-    def apply(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
-        """Add noise by the size of the signal."""
-        noise = site.draws.normal_at('noise', site.counter)
+    def _faulty(self, site: SeriesSite) -> Tensor:
+        # In units of the channel: the root of (signal × range).
         root = (site.signal.abs() * site.sensor.span[:, None]).sqrt()
-        return site.signal + site.level(self.levels) * root * noise, site.mask
+        noise = site.draws.normal_at('noise', site.counter)
+        return site.signal + site.level(self.levels) * root * noise
 
 
 class Spikes(SeriesFault):
-    """Single readings far off, on each channel one in every period."""
+    """Add outliers of one step, on each channel one in every period.
 
-    name = 'spikes'
-    group = 'spikes'
-    formula = "x' = x ± A (1 + v)/2 at one step in each period P, v ~ U(0, 1)"
-    reading = 'flipped bits, arcing brushes, electrostatic discharge'
+    Formula:
+        x' = x ± A (1 + v)/2 at one step in each period P, v ~ U(0, 1)
+
+    Cause:
+        flipped bits, arcing brushes, electrostatic discharge
+
+    Levels:
+        A, share of the range; P: 50, 33, 20, 12, 8 steps, at most the horizon
+
+    Reference:
+        Sharma et al. 2010, https://doi.org/10.1145/1754414.1754419 (short); Ni et al. 2009,
+        https://doi.org/10.1145/1525856.1525863 (spike)
+    """
+
+    name, group = 'spikes', 'spikes'
     levels = (0.08, 0.16, 0.3, 0.5, 0.8)
-    level_text = 'A, share of the range; P: 50, 33, 20, 12, 8 steps, at most the horizon'
     _periods = (50, 33, 20, 12, 8)
 
     def apply(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
-        """Add the spikes where they hit."""
-        count = site.signal.shape[1]
+        """Return the readings with an outlier at every step, and the steps hit.
+
+        Args:
+            site: The affected windows.
+
+        Returns:
+            (n, C, T) float32 and (n, C, T) bool.
+        """
         period = site.level(self._periods).long().minimum(site.horizon[:, None, None])
-        channel = torch.arange(count, device=site.signal.device)[:, None]
-        block = site.age.div(period, rounding_mode='floor') * count + channel
-        place = (site.draws.uniform_at('place', block) * period).long()
+        # A different number for each period and channel, (n, C, T)
+        block = site.age.div(period, rounding_mode='floor') * len(site.channel) + site.channel
+        position = (site.draws.uniform_at('place', block) * period).long()
         side = 2 * (site.draws.uniform_at('side', block) < 0.5) - 1
         size = 0.5 + 0.5 * site.draws.uniform_at('size', block)
-        hit = site.mask & (site.age % period == place)
+        hit = site.mask & (site.age % period == position)
         return site.signal + side * size * site.amplitude(self.levels), hit

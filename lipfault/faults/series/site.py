@@ -1,4 +1,4 @@
-"""Where and when a fault acts on a time series."""
+"""Windows of a time series on which a fault acts, and the base class of the faults of series."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ from lipfault.faults.fault import Fault, Site
 class SeriesSite(Site):
     """Windows of one series on which one kind of fault acts: `n` samples, `C` channels, `T` steps.
 
-    Steps are counted from the start of the window; a negative step lies in the past.
+    Steps are counted from the start of the window; a negative step is in the past.
 
     Args:
-        past: (n, C, steps) float32, what came directly before; may hold zero steps.
-        channels: (n, C) bool, the channels concerned.
+        past: (n, C, steps) float32, samples directly before the window; may hold zero steps.
+        channels: (n, C) bool, the affected channels.
         start: (n,) int64, first faulty step.
         stop: (n,) int64, the step after the last faulty one.
         horizon: (n,) int64, steps from `start` in which a slow fault develops fully, at least 1.
-        clock: (n,) int64, the recording's step at which the window starts; draws that vary in time
+        clock: (n,) int64, the recording's step at which the window starts. Draws that vary in time
             are tied to it, so that overlapping windows agree.
-        anchor: (n, C) the readings at `start` where they are remembered; `None` to look them up in
-            the window and its past.
+        anchor: (n, C) the readings at `start`, if they are stored; `None` to take them from the
+            window and its past.
     """
 
     past: Tensor
@@ -41,46 +41,59 @@ class SeriesSite(Site):
 
     @cached_property
     def time(self) -> Tensor:
-        """(1, T) int64 steps of the window."""
+        """Return (1, T) int64, the steps of the window."""
         return torch.arange(self.signal.shape[-1], device=self.signal.device)[None]
 
     @cached_property
     def age(self) -> Tensor:
-        """(n, 1, T) int64 steps since the onset, negative before."""
+        """Return (n, 1, T) int64, steps since the onset, negative before it."""
         return (self.time - self.start[:, None])[:, None]
 
     @cached_property
     def mask(self) -> Tensor:
-        """(n, C, T) bool, the channels and steps concerned."""
+        """Return (n, C, T) bool, the affected channels and steps."""
         active = (self.age >= 0) & (self.time < self.stop[:, None])[:, None]
         return both(self.channels[:, :, None], active)
 
     @cached_property
     def progress(self) -> Tensor:
-        """(n, 1, T) float32, share of the horizon gone by, from above 0 to 1."""
+        """Return (n, 1, T) float32, elapsed share of the horizon, from above 0 to 1."""
         return ((self.age + 1) / self.horizon[:, None, None]).clamp(0, 1)
 
     @cached_property
-    def counter(self) -> Tensor:
-        """(n, C, T) int64, a number of its own for each channel and step of the recording."""
-        count = self.signal.shape[1]
-        channel = torch.arange(count, device=self.signal.device)[:, None]
-        return (self.clock[:, None] + self.time)[:, None] * count + channel
+    def channel(self) -> Tensor:
+        """Return (C, 1) int64, the channel numbers."""
+        return torch.arange(self.signal.shape[1], device=self.signal.device)[:, None]
 
     @cached_property
-    def tape(self) -> Tensor:
-        """(n, C, steps + T), the past and the window in one piece."""
+    def instant(self) -> Tensor:
+        """Return (n, 1, T) int64, the steps counted from the start of the recording."""
+        return (self.clock[:, None] + self.time)[:, None]
+
+    @cached_property
+    def counter(self) -> Tensor:
+        """Return (n, C, T) int64, a different number for each channel and step of the recording."""
+        return self.instant * self.signal.shape[1] + self.channel
+
+    @cached_property
+    def extended(self) -> Tensor:
+        """Return (n, C, steps + T), the past and the window concatenated."""
         return torch.cat([self.past, self.signal], dim=-1)
 
     @cached_property
+    def extended_time(self) -> Tensor:
+        """Return (steps + T,) int64, the steps of the past and the window."""
+        return torch.arange(-self.past.shape[-1], self.signal.shape[-1], device=self.signal.device)
+
+    @cached_property
     def onset_value(self) -> Tensor:
-        """(n, C, 1) readings at the onset, or the oldest ones known."""
+        """Return (n, C, 1), the readings at the onset, or the oldest ones given."""
         if self.anchor is not None:
             return self.anchor[:, :, None]
         return self.at(self.start[:, None, None])
 
     def at(self, step: Tensor) -> Tensor:
-        """Look readings up, holding the oldest one known before it and the newest one after it.
+        """Gather readings, holding the oldest one given before it and the newest one after it.
 
         Args:
             step: (n, 1 or C, steps) int64, counted from the start of the window.
@@ -88,29 +101,56 @@ class SeriesSite(Site):
         Returns:
             (n, C, steps) readings.
         """
-        index = (step + self.past.shape[-1]).clamp(0, self.tape.shape[-1] - 1)
-        return self.tape.gather(-1, index.expand(-1, self.tape.shape[1], -1))
+        index = (step + self.past.shape[-1]).clamp(0, self.extended.shape[-1] - 1)
+        return self.extended.gather(-1, index.expand(-1, self.extended.shape[1], -1))
 
     def between(self, step: Tensor) -> Tensor:
-        """Look readings up at fractional steps, linearly between neighbours; otherwise as `at`."""
+        """Interpolate readings linearly at fractional steps, holding the ends as `at` does.
+
+        Args:
+            step: (n, 1 or C, steps) float32, counted from the start of the window.
+
+        Returns:
+            (n, C, steps) readings.
+        """
         whole = step.floor()
         before, after = self.at(whole.long()), self.at(whole.long() + 1)
         return before + (after - before) * (step - whole)
 
     def amplitude(self, shares: Sequence[float]) -> Tensor:
-        """(n, C, 1) share of each channel's range by severity, at least 3 noises a severity step.
+        """Return a share of each channel's range, at least 3 noises a severity step.
 
-        The floor keeps a fault of the lowest severity above what the sensor's noise hides.
+        The floor keeps a fault of the lowest severity above the sensor's noise.
+
+        Args:
+            shares: Share of the range at severities 1 to 5.
+
+        Returns:
+            (n, C, 1) float32 in the channels' units.
         """
         floor = 3 * self.severity[:, None] * self.sensor.noise
         return torch.maximum(self.level(shares) * self.sensor.span[:, None], floor[:, :, None])
 
     def sign(self, name: str) -> Tensor:
-        """(n, C, 1) float32, -1 or 1 for each channel."""
+        """Draw a sign for each channel.
+
+        Args:
+            name: Name of the stream.
+
+        Returns:
+            (n, C, 1) float32, -1 or 1.
+        """
         return self.draws.sign(name, (self.signal.shape[1], 1))
 
     def seconds(self, levels: Sequence[float]) -> Tensor:
-        """(n, 1, 1) int64 steps for a table of seconds, at least one a severity step."""
+        """Convert levels in seconds to steps, at least one a severity step.
+
+        Args:
+            levels: Seconds at severities 1 to 5.
+
+        Returns:
+            (n, 1, 1) int64 steps.
+        """
         steps = (self.level(levels) * self.sensor.rate_hz).round().long()
         return torch.maximum(steps, self.severity[:, None, None])
 
@@ -119,7 +159,7 @@ class SeriesSite(Site):
 
         Args:
             shares: Share of the time lost, by severity. The first block is always lost.
-            age: (n, 1, steps) int64 steps since the onset; the window's own if not given.
+            age: (n, 1, steps) int64 steps since the onset; those of the window if not given.
 
         Returns:
             (n, 1, steps) bool, true where the contact is lost; false before the onset.
@@ -127,6 +167,7 @@ class SeriesSite(Site):
         age = self.age if age is None else age
         length = (self.horizon * (0.02 + 0.08 * self.draws.uniform('block'))).long().clamp_min(1)
         block = age.div(length[:, None, None], rounding_mode='floor')
+        # One draw for all channels: they share a plug.
         lost = self.draws.uniform_at('lost', block) < self.level(shares)
         return (lost | (block == 0)) & (age >= 0)
 

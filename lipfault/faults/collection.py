@@ -1,4 +1,4 @@
-"""All faults by name, and those that the settings ask for."""
+"""All faults by name, and the kinds that a configuration selects."""
 
 import difflib
 import importlib
@@ -10,6 +10,7 @@ from lipfault.faults.config import FaultConfig
 from lipfault.faults.fault import AnyFault, Fault
 from lipfault.faults.patterns import PATTERNS
 
+# Paths instead of imports: the names alone are needed in many places, the classes in few.
 _CLASSES = {
     'aliasing': 'series.timing.Aliasing',
     'bias': 'series.offset.Bias',
@@ -62,13 +63,17 @@ _CLASSES = {
     'under_exposure': 'image.exposure.UnderExposure',
 }
 
+# Sorted, and never reordered: labels, logs and checkpoints hold indices into this tuple.
 NAMES = tuple(_CLASSES)
-"""Names of the built-in faults, sorted; a label's kind is the place in this order."""
+"""Names of the built-in faults, sorted; the kind in a label is an index into this tuple."""
 
 
 @cache
 def catalogue() -> dict[str, AnyFault]:
-    """The built-in faults by name, sorted.
+    """Return the built-in faults by name, sorted.
+
+    Returns:
+        One instance of each fault; they have no state.
 
     Example:
         >>> catalogue()['bias'].formula
@@ -78,13 +83,16 @@ def catalogue() -> dict[str, AnyFault]:
 
 
 def load(path: str) -> AnyFault:
-    """Make a fault from the path of its class, your own for instance.
+    """Instantiate a fault from the path of its class, for example a user's own.
 
     Args:
         path: `package.module.ClassName` of a subclass of `lipfault.faults.fault.Fault`.
 
+    Returns:
+        The fault.
+
     Raises:
-        LipfaultError: If there is no such class, or it is no fault.
+        LipfaultError: If there is no such class, or it is not a fault.
     """
     module, _, name = path.rpartition('.')
     try:
@@ -97,31 +105,39 @@ def load(path: str) -> AnyFault:
 
 
 def own_faults(names: Iterable[str]) -> dict[str, AnyFault]:
-    """The faults of a user's own among the names of settings, by name, in a fixed order.
+    """Instantiate the user's own faults among the names of a configuration.
 
     Args:
-        names: Names as `expand` takes them.
+        names: Names as `expand` accepts them.
+
+    Returns:
+        The faults by name, sorted.
 
     Raises:
-        LipfaultError: If one is named like a built-in fault, or two have one name.
+        LipfaultError: If one has the name of a built-in fault, or two share one name.
     """
     own: dict[str, AnyFault] = {}
     for path in sorted({name for name in names if '.' in name}):
         fault = load(path)
         if fault.name in NAMES or fault.name in own:
             raise LipfaultError(
-                f'fault {path!r}: there is another fault named {fault.name!r}; give it a name of '
-                'its own'
+                f'fault {path!r}: there is another fault named {fault.name!r}; rename one of them'
             )
         own[fault.name] = fault
     return dict(sorted(own.items()))
 
 
 def expand(name: str) -> list[AnyFault]:
-    """The faults that a name stands for: a kind, a group, a family or a class path.
+    """Return the faults that a name selects.
+
+    Args:
+        name: A kind, a group, a family, or the class path of a user's own fault.
+
+    Returns:
+        At least one fault.
 
     Raises:
-        LipfaultError: If it stands for none; names the nearest.
+        LipfaultError: If the name is unknown; suggests the nearest known one.
 
     Example:
         >>> [fault.name for fault in expand('swap')]
@@ -138,7 +154,16 @@ def expand(name: str) -> list[AnyFault]:
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> LipfaultError:
-    """Word the error for a name that is none of the known ones."""
+    """Build the error for an unknown name, with the nearest known one as a suggestion.
+
+    Args:
+        what: What the name was expected to name, such as `fault`.
+        name: The unknown name.
+        known: The known names.
+
+    Returns:
+        The error, to be raised.
+    """
     known = list(known)
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
     hint = f'did you mean {near[0]!r}?' if near else f'known are {", ".join(known)}'
@@ -146,28 +171,37 @@ def unknown(what: str, name: str, known: Iterable[str]) -> LipfaultError:
 
 
 def held_out_faults(config: FaultConfig) -> list[AnyFault]:
-    """The faults that `held_out` stands for, names of patterns aside.
+    """Return the faults that `held_out` selects, without the patterns.
+
+    Args:
+        config: Settings of the engine.
+
+    Returns:
+        The faults, in the order of the names.
 
     Raises:
-        LipfaultError: If it names something unknown.
+        LipfaultError: If a name is unknown.
     """
     return [fault for name in config.held_out if name not in PATTERNS for fault in expand(name)]
 
 
 def weighted_kinds(config: FaultConfig, held_out: bool = False) -> dict[AnyFault, float]:
-    """The kinds to draw with their weights.
+    """Return the kinds to draw with their weights.
 
     Args:
-        config: The settings.
-        held_out: Give the kinds held out instead of the others.
+        config: Settings of the engine.
+        held_out: Whether to draw the kinds held out instead of the others.
+
+    Returns:
+        Weight of each kind, not normalized.
 
     Raises:
-        LipfaultError: If no kind is left, a name is unknown, or a kind that loses values is asked
-            for while `missing` is false.
+        LipfaultError: If no kind is left, a name is unknown, or a kind that loses values is
+            requested while `missing` is false.
     """
     if held_out and not config.held_out:
-        raise LipfaultError('faults: held_out names nothing, so there is nothing held out to draw')
-    weights = _asked(config)
+        raise LipfaultError('faults: held_out is empty, so nothing held out can be drawn')
+    weights = _requested(config)
     held = {fault.name: fault for fault in held_out_faults(config)}
     if held_out and held:
         named = {fault.name: weight for fault, weight in weights.items()}
@@ -177,13 +211,15 @@ def weighted_kinds(config: FaultConfig, held_out: bool = False) -> dict[AnyFault
     if not config.missing:
         weights = {fault: weight for fault, weight in weights.items() if not fault.missing}
     if not sum(weights.values()) > 0:
-        left = 'held_out names no kind to draw' if held_out else 'held_out leaves no kind to draw'
+        left = 'held_out selects no kind to draw' if held_out else 'held_out leaves no kind to draw'
         raise LipfaultError(f'faults: {left}, got held_out {config.held_out}')
     return weights
 
 
-def _asked(config: FaultConfig) -> dict[AnyFault, float]:
+def _requested(config: FaultConfig) -> dict[AnyFault, float]:
+    """Return the weights of `kinds`, each group's shared among its members."""
     if config.kinds is None:
+        # Cross-modal kinds are drawn on request only: one of them needs a second sensor.
         return {fault: 1.0 for fault in catalogue().values() if fault.family != 'cross'}
     weights: dict[AnyFault, float] = {}
     for name, weight in config.kinds.items():
