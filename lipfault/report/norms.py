@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -169,7 +170,7 @@ def _draw_line(
         axes.plot(curve.step, curve.value, color=colour, ls=style, label=label)
     if final is not None and final > 0:
         last = 0.0 if curve is None else float(curve.step.max())
-        dot = {'marker': 'o', 'ms': 6, 'mec': INK, 'mew': 0.8, 'clip_on': False}
+        dot: dict[str, Any] = {'marker': 'o', 'ms': 6, 'mec': INK, 'mew': 0.8, 'clip_on': False}
         # Hollow dots belong to dotted lines: colour alone names the module.
         dot |= {'color': colour, 'mfc': 'none' if style == ':' else colour}
         axes.plot(last, final, ls='', label=label if curve is None else None, **dot)
