@@ -2,6 +2,7 @@
 
 import base64
 import io
+import logging
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from lipfault.report.sections import Section, sections
 from lipfault.report.style import RC
 from lipfault.report.tiles import summary, tiles
 from lipfault.runs.atomic import replacing
+
+_log = logging.getLogger(__name__)
 
 CSS_DPI = 96
 """CSS pixels per inch."""
@@ -56,7 +59,7 @@ def write_report(run_dir: Path) -> Path:
     """
     run = load_run(run_dir)
     with matplotlib.rc_context(RC):
-        drawn = [_draw(run, section) for section in sections(run)]
+        drawn = _draw_all(run, sections(run))
         try:
             _save(run, 'overview', draw_overview(run))
         except NothingToShow:
@@ -65,6 +68,15 @@ def write_report(run_dir: Path) -> Path:
     page = run_dir / 'report.html'
     _write(page, _render(run, drawn).encode())
     return page
+
+
+def _draw_all(run: Run, wanted: list[Section]) -> list[DrawnSection]:
+    """Draw and save all sections, with a log record for each, since a figure takes about 1 s."""
+    drawn = []
+    for number, section in enumerate(wanted, start=1):
+        _log.info('report: figure %d of %d, %s', number, len(wanted), section.slug)
+        drawn.append(_draw(run, section))
+    return drawn
 
 
 def _draw(run: Run, section: Section) -> DrawnSection:

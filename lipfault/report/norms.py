@@ -170,10 +170,12 @@ def _draw_line(
         axes.plot(curve.step, curve.value, color=colour, ls=style, label=label)
     if final is not None and final > 0:
         last = 0.0 if curve is None else float(curve.step.max())
-        dot: dict[str, Any] = {'marker': 'o', 'ms': 6, 'mec': INK, 'mew': 0.8, 'clip_on': False}
-        # Hollow dots belong to dotted lines: colour alone names the module.
-        dot |= {'color': colour, 'mfc': 'none' if style == ':' else colour}
-        axes.plot(last, final, ls='', label=label if curve is None else None, **dot)
+        # Hollow dots belong to dotted lines; the colour stands for the module in both.
+        hollow = style == ':'
+        dot: dict[str, Any] = {'mfc': 'none', 'mec': colour} if hollow else {'mec': INK}
+        dot |= {'marker': 'o', 'color': colour, 'ms': 6, 'mew': 1.5 if hollow else 0.8}
+        text = label if curve is None else None
+        axes.plot(last, final, ls='', label=text, clip_on=False, **dot)
 
 
 def _legend(axes: Axes) -> None:

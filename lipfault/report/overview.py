@@ -109,7 +109,8 @@ def _draw_modality(figure: SubFigure, run: Run, examples: Examples, rows: int) -
     else:
         grid[-1, 0].set_xlabel('time step', fontsize=7.5)
         handles, labels = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc='outside upper right', ncols=4, fontsize=7)
+        # Above the panels the legend would overlap the name of the modality.
+        figure.legend(handles, labels, loc='outside lower right', ncols=4, fontsize=7)
 
 
 def _draw_image(axes: Axes, examples: Examples, index: int, key: str) -> None:

@@ -14,7 +14,7 @@ from lipfault.report.images import draw_images
 from lipfault.report.localization import draw_localization
 from lipfault.report.norms import draw_norms
 from lipfault.report.recall import draw_recall
-from lipfault.report.recovery import draw_recovery
+from lipfault.report.recovery import LEAST_RECOVERY, draw_recovery
 from lipfault.report.results import NothingToShow, Results
 from lipfault.report.run import Run
 from lipfault.report.series import draw_series
@@ -168,9 +168,10 @@ _STAGE_2 = (
         'recovery',
         'Recovery',
         'Left: recovery of each fault kind. The bar is the recovery with the true fault mask, so '
-        'the gap is the cost of predicting the fault map. Right: error energy after correction as '
-        'a share of the energy that the fault injected, invariant to a rescaling of layer weights. '
-        'Good: markers at 1 on the left, far left on the right.',
+        'the gap is the cost of predicting the fault map. Recoveries below '
+        f'{LEAST_RECOVERY:g} are drawn there. Right: error energy after correction as a share of '
+        'the energy that the fault injected, invariant to a rescaling of layer weights; above 1 '
+        'the correction does harm. Good: markers at 1 on the left, far left on the right.',
         draw_recovery,
     ),
     Section(

@@ -22,7 +22,7 @@ _LINES: dict[str, dict[str, Any]] = {
     'reconstruction': {'lw': 1.3},
     'corrected': {'lw': 1.3},
 }
-_MAPS = {'true_map': 'true fault map', 'fault_map': 'predicted fault map'}
+_MAPS = {'true_map': 'true\nfault map', 'fault_map': 'predicted\nfault map'}
 
 
 def draw_series(examples: Examples, kinds: Sequence[str]) -> Figure:
@@ -83,7 +83,7 @@ def _label(figure: Figure, grid: Any, channels: int, maps: Sequence[str]) -> Non
     for axes in grid[-1, :channels]:
         axes.set_xlabel('time step')
     for axes, key in zip(grid[0, channels:], maps, strict=True):
-        axes.set_title(_MAPS[key], fontsize=9)
+        axes.set_title(_MAPS[key], fontsize=9, loc='center')
     if maps:
         grid[-1, channels].set_xlabel('time →', fontsize=8)
         grid[-1, channels].set_ylabel('channel →', fontsize=8)
