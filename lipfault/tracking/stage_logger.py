@@ -70,7 +70,7 @@ class StageLogger(WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Log a row of metrics, norms together with those of the paper.
+        """Log a row of metrics; a norm comes with the norm of the paper.
 
         Args:
             metrics: Values by name.
