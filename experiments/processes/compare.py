@@ -75,9 +75,9 @@ class Diary(SpectralNormMonitor):
         """Back to 32 bits."""
         torch.Tensor.float = FLOAT  # type: ignore[method-assign]
 
-    def look(self, pl_module: LightningModule, batch: Any) -> dict[str, float]:  # noqa: ANN401
+    def measure(self, pl_module: LightningModule, batch: Any) -> dict[str, float]:  # noqa: ANN401
         """Keep the norms for the next line."""
-        self._norms = super().look(pl_module, batch)
+        self._norms = super().measure(pl_module, batch)
         return self._norms
 
     def on_train_batch_end(

@@ -1,1 +1,1 @@
-"""Observers of a training run; training is the same with and without them."""
+"""Callbacks that observe a run; training is bit-identical with and without them."""

@@ -1,4 +1,4 @@
-"""Writes what a run found into its folder."""
+"""Write environment, metrics and arrays of a run into its folder."""
 
 import json
 import math
@@ -10,34 +10,39 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from lipfault.modality import Modality
+from lipfault.runs.atomic import replacing
 from lipfault.tasks.clean_windows import recording_data
 
+# Packages whose version changes the numbers of a run.
 _PACKAGES = ('lipfault', 'torch', 'lightning', 'torchmetrics', 'numpy', 'h5py', 'jsonargparse')
 
 
-class RunRecorder(lightning.Callback):
-    """Writes `environment.json` when a run starts, `metrics.json` and `results.npz` after a test.
+class RunRecorder(Callback):
+    """Write `environment.json` when a run starts, `metrics.json` and `results.npz` after a test.
 
     Args:
-        run: The run's folder.
-        seed: The run's seed, for the record.
+        run: Folder of the run.
+        seed: Seed of the run, for `environment.json`.
     """
 
     def __init__(self, run: Path, seed: int | None) -> None:
-        """Nothing is written yet."""
+        """Keep folder and seed."""
         self.run, self.seed = run, seed
 
     @rank_zero_only
-    def on_fit_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
-        """Versions, seed, device and command line."""
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write versions, seed, device and command line.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The task.
+        """
         environment = {
             'command': sys.argv,
             'seed': self.seed,
@@ -50,28 +55,39 @@ class RunRecorder(lightning.Callback):
         write_json(self.run / 'environment.json', environment)
 
     @rank_zero_only
-    def on_test_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Metrics as flat JSON, arrays for the report."""
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the metrics as flat JSON and the arrays of the report.
+
+        Args:
+            trainer: The trainer.
+            pl_module: A task, with `test_results` unless it has no results to write.
+        """
         results: dict[str, Any] = getattr(pl_module, 'test_results', {})
         if not results:
             return
         kinds = recording_data(trainer).kinds
         arrays = report_arrays(results['modalities'], kinds, results['arrays'])
-        temporary = self.run / 'results.tmp.npz'
-        np.savez_compressed(temporary, **arrays)
-        temporary.replace(self.run / 'results.npz')
+        with (
+            replacing(self.run / 'results.npz', overwrite=True) as temporary,
+            # An open file: given a name without .npz, numpy would append it.
+            temporary.open('wb') as file,
+        ):
+            np.savez_compressed(file, **arrays)
         write_json(self.run / 'metrics.json', finite_or_null(results['metrics']))
 
 
 def report_arrays(
     modalities: Mapping[str, Modality], kinds: Sequence[str], arrays: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Arrays as the report reads them, with the names that belong to them.
+    """Add the names of modalities, kinds, channels and units to the arrays of a test.
 
     Args:
-        modalities: What is known of each modality.
-        kinds: Names of the kinds of faults, in the order that labels count them.
-        arrays: What was measured, by key.
+        modalities: Description of each modality by name.
+        kinds: Names of the fault kinds in the order of the labels.
+        arrays: Measured arrays by key.
+
+    Returns:
+        Arrays by key as `lipfault.report.results.Results` reads them.
     """
     named: dict[str, Any] = {
         'modalities': np.array(list(modalities)),
@@ -84,15 +100,30 @@ def report_arrays(
 
 
 def finite_or_null(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    """Metrics with None in the place of what JSON has no word for: NaN and infinity."""
+    """Replace NaN and infinity by None, since JSON has no numbers for them.
+
+    Args:
+        metrics: Values by key.
+
+    Returns:
+        The same keys with finite values or None.
+    """
     return {key: value if math.isfinite(value) else None for key, value in metrics.items()}
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write plain values as JSON, all or nothing."""
-    temporary = path.with_suffix('.tmp')
-    temporary.write_text(json.dumps(values, indent=2, sort_keys=True) + '\n')
-    temporary.replace(path)
+    """Write plain values as JSON, completely or not at all.
+
+    Args:
+        path: The file; an existing one is replaced.
+        values: Plain values by key.
+
+    Raises:
+        LipfaultError: If the file cannot be written.
+    """
+    with replacing(path, overwrite=True) as temporary:
+        # Sorted keys: two runs can be compared line by line.
+        temporary.write_text(json.dumps(values, indent=2, sort_keys=True) + '\n')
 
 
 def _device(device: torch.device) -> str:

@@ -1,9 +1,9 @@
-"""Writes what befell each window of an evaluation, and what was predicted of it."""
+"""JSON Lines of the injected faults and of the predictions of an evaluation."""
 
 from pathlib import Path
 from typing import Any
 
-import lightning
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
@@ -13,99 +13,127 @@ from lipfault.faults.log import Record, records, write_lines
 from lipfault.tasks.distributed import gather_lists
 
 TEST_FAULTS, FAULTS, PREDICTIONS = 'test_faults.jsonl', 'faults.jsonl', 'predictions.jsonl'
-"""The files: faults of a test; faults of a prediction, where it has any, next to what it says."""
+"""Files: faults of a test; faults of a prediction, if any were injected; predictions."""
 
 
-class SampleLog(lightning.Callback):
-    """Writes JSON Lines into the run's folder, a line for each fault and for each prediction.
+class SampleLog(Callback):
+    """Write one line of JSON for each injected fault and for each prediction.
 
-    A test writes `test_faults.jsonl`. A prediction writes `predictions.jsonl`, all that is one
-    number of a window, and, if faults were injected into what is predicted from
-    (`data.predict_faults`), `faults.jsonl`. Lines are in the order of the sample ids.
+    A test writes `test_faults.jsonl`. A prediction writes `predictions.jsonl` with all outputs
+    that are one number per window, and `faults.jsonl` if faults were injected into the observed
+    signals (`data.predict_faults`). Lines are sorted by sample id.
 
     Args:
-        run: The run's folder.
+        run: Folder of the run.
     """
 
     def __init__(self, run: Path) -> None:
-        """Nothing is known yet."""
+        """Start without lines."""
         self.run = run
         self._faults: list[Record] = []
         self._predictions: list[Record] = []
 
-    def on_test_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
-        """Forget an earlier evaluation."""
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Drop the lines of an earlier evaluation.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The task.
+        """
         self._faults, self._predictions = [], []
 
     on_predict_start = on_test_start
 
     def on_test_batch_end(
         self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,  # noqa: ANN401
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
         batch: Batch,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Note the faults of a batch."""
+        """Keep the faults of a batch.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The task.
+            outputs: Not used.
+            batch: Test batch.
+            batch_idx: Not used.
+            dataloader_idx: Index of the test split.
+        """
         names = getattr(_data(trainer), 'test_names', ())
         split = names[dataloader_idx] if names else str(dataloader_idx)
-        self._note_faults(trainer, batch, {'split': split})
+        self._keep_faults(trainer, batch, {'split': split})
 
     def on_predict_batch_end(
         self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,  # noqa: ANN401
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
         batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        *_: object,
     ) -> None:
-        """Note what is predicted, and the faults that it is predicted from."""
-        self._note_faults(trainer, batch, {})
+        """Keep the predictions of a batch and the faults of its observed signals.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The task.
+            outputs: Predictions by name.
+            batch: Batch of observed signals.
+        """
+        self._keep_faults(trainer, batch, {})
         self._predictions += _lines(outputs, batch)
 
-    def on_test_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Write the faults."""
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the faults.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The task.
+        """
         self._write(trainer, TEST_FAULTS, self._faults)
 
-    def on_predict_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
-        """Write predictions and faults."""
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write predictions and faults.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The task.
+        """
         self._write(trainer, PREDICTIONS, self._predictions)
         self._write(trainer, FAULTS, self._faults)
 
-    def _note_faults(self, trainer: lightning.Trainer, batch: Batch, extra: Record) -> None:
+    def _keep_faults(self, trainer: Trainer, batch: Batch, extra: Record) -> None:
         if batch.labels is not None:
             kinds = getattr(_data(trainer), 'kinds', NAMES)
             found = records(batch.labels, batch.sample_id, tuple(batch.clean), kinds)
             self._faults += [record | extra for record in found]
 
-    def _write(self, trainer: lightning.Trainer, name: str, mine: list[Record]) -> None:
-        """Write the lines of all processes, each once; no file where there are none."""
+    def _write(self, trainer: Trainer, name: str, mine: list[Record]) -> None:
+        """Write the lines of all processes without duplicates; no file without lines."""
+        # A distributed sampler repeats windows to give every process the same number.
         found = {
             (str(line.get('split')), line['sample_id'], str(line.get('modality'))): line
             for line in gather_lists(mine)
         }
         if not trainer.is_global_zero:
             return
+        path = self.run / name
         if found:
-            write_lines(self.run / name, (found[key] for key in sorted(found)))
-            rank_zero_info(f'{self.run / name}: {len(found)} lines')
+            write_lines(path, (found[key] for key in sorted(found)))
+            rank_zero_info(f'wrote {len(found)} lines to {path}')
         else:  # lines of an earlier evaluation would not belong to this one
-            (self.run / name).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
-def _data(trainer: lightning.Trainer) -> Any:  # noqa: ANN401
+def _data(trainer: Trainer) -> Any:  # noqa: ANN401
     return getattr(trainer, 'datamodule', None)
 
 
-def _lines(outputs: Any, batch: Batch) -> list[Record]:  # noqa: ANN401
-    """For each window what is one number of it; a modality by its name."""
+def _lines(outputs: object, batch: Batch) -> list[Record]:
+    """Return a record per window with all outputs of shape (batch,), modalities by name."""
     if not isinstance(outputs, dict):
         return []
     columns = {
@@ -116,5 +144,5 @@ def _lines(outputs: Any, batch: Batch) -> list[Record]:  # noqa: ANN401
     columns['sample_id'] = batch.sample_id.tolist()
     if 'modality' in columns:
         names = tuple(batch.clean)
-        columns['modality'] = [names[place] for place in columns['modality']]
+        columns['modality'] = [names[index] for index in columns['modality']]
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -1,9 +1,9 @@
-"""Spectral norms over training: one number a layer, one product a module."""
+"""Monitor of the spectral norms: one value per layer, one product per module."""
 
 from typing import Any
 
-import lightning
 import torch
+from lightning import LightningModule, Trainer
 from torch import nn
 
 from lipfault.callbacks.observer import Observer
@@ -12,44 +12,70 @@ from lipfault.lipschitz.norms.layer_norms import InputSizes, NormTracker, norm_p
 
 
 class SpectralNormMonitor(Observer):
-    """Logs `norm/<module>/<layer>` and their product `norm/<module>`, estimates from below.
+    """Log `norm/<module>/<layer>` and their product `norm/<module>`, estimates from below.
 
-    Weights are equal on all ranks, so nothing is reduced. The product is the paper's raw figure,
-    without activations; it bounds nothing where branches are gated. Nothing for a module without
-    layers.
+    The product omits activations, as in the paper. It is no bound for gated branches, and any
+    rescaling of layer weights changes it. Weights are equal on all ranks, so no value is reduced.
+    A module without linear layers has no metric.
 
     Args:
-        every: Optimizer steps between two looks.
-        modules: Paths of modules in the task, logged under the last part of their name; without
-            it the corrector and the detector of stage 2, or encoder and decoder paths of stage 1.
+        every: Optimizer steps between two measurements.
+        modules: Paths of modules in the task, logged under the last part of the path; by default
+            corrector and detector of stage 2, or the autoencoder of stage 1.
+
+    Reference:
+        Altinses & Schwung, 2026: https://arxiv.org/abs/2603.25103
+        Miyato et al., Spectral normalization for generative adversarial networks, 2018:
+        https://arxiv.org/abs/1802.05957
     """
 
     local = False
 
     def __init__(self, every: int = 50, modules: tuple[str, ...] = ()) -> None:
-        """Nothing is seen yet."""
+        """Keep interval and paths."""
         super().__init__(every)
         self.modules = modules
         self._trackers: dict[str, NormTracker] = {}
         self._sizes = InputSizes()
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
-    def on_fit_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
-        """Have the convolutions tell their input sizes in the first forward passes."""
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Record the input sizes of the convolutions, on which their norms depend.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The task.
+        """
         for module in watched(pl_module, self.modules).values():
             self._handles += self._sizes.watch(module)
 
-    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Take the hooks off."""
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remove the hooks.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The task.
+        """
         self._release()
 
-    def look(self, pl_module: lightning.LightningModule, batch: Any) -> dict[str, float]:  # noqa: ANN401
-        """Norms of all layers and products of all modules."""
+    def measure(self, pl_module: LightningModule, batch: Any) -> dict[str, float]:  # noqa: ANN401
+        """Estimate the norms of all layers and the products of all modules.
+
+        Args:
+            pl_module: The task.
+            batch: Not used.
+
+        Returns:
+            Norms and products by metric name.
+
+        Raises:
+            LipfaultError: If a path names no module, or a weight is empty, NaN or infinite.
+        """
+        # By the first measurement every convolution has had its first forward pass.
         self._release()
         values: dict[str, float] = {}
         for name, module in watched(pl_module, self.modules).items():
+            # Singular vectors of the last call start the next one: weights change slowly.
             tracker = self._trackers.setdefault(name, NormTracker())
             norms = tracker.norms(module, self._sizes.found)
             values |= {f'norm/{name}/{layer}': norm for layer, norm in norms.items()}

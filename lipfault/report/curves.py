@@ -1,4 +1,4 @@
-"""What was logged over training: losses and other validation figures."""
+"""Figure of the training: losses and other quantities logged over the optimizer steps."""
 
 import re
 
@@ -11,22 +11,29 @@ from lipfault.report.run import Curve, Run
 from lipfault.report.style import BLUE, VERMILION, grid_of, log_if_wide, new_figure
 
 MOST = 12
+"""Largest number of panels."""
+
 _STAGES = {'train': (BLUE, 'training'), 'val': (VERMILION, 'validation')}
+
+# Quantities of the figure of norms and gains, and bookkeeping of the trainer.
 _ELSEWHERE = re.compile(r'norm|gain|grad|/lr$|_time|epoch')
 
 
 def draw_losses(run: Run) -> Figure:
-    """A panel per logged quantity, training and validation together; losses come first.
+    """Draw a panel per logged quantity, training and validation together, losses first.
 
     Args:
-        run: A run with a `metrics.csv`; at most twelve quantities are shown.
+        run: A run with a `metrics.csv`.
+
+    Returns:
+        The figure, with at most `MOST` panels.
 
     Raises:
-        NothingToShow: If nothing was logged while training.
+        NothingToShow: If the training logged nothing.
     """
     names = _names_of(run)
     columns = min(len(names), 4)
-    rows = -(-len(names) // columns)
+    rows = -(-len(names) // columns)  # rounded up
     figure = new_figure(max(5.0, 2.8 * columns), 0.3 + 2.1 * rows)
     panels = list(grid_of(figure, len(names), columns))
     for axes, name in zip(panels, names, strict=True):
@@ -38,14 +45,14 @@ def draw_losses(run: Run) -> Figure:
 
 
 def draw_loss_panel(axes: Axes, run: Run) -> None:
-    """The first of the quantities of `draw_losses`: where there is one, the loss.
+    """Draw the first panel of `draw_losses`, the loss if it was logged.
 
     Args:
-        axes: Where to draw.
+        axes: Axes to draw on.
         run: A run with a `metrics.csv`.
 
     Raises:
-        NothingToShow: If nothing was logged while training.
+        NothingToShow: If the training logged nothing.
     """
     draw_curve(axes, run.history, _names_of(run)[0])
     axes.set_xlabel('step')
@@ -53,18 +60,20 @@ def draw_loss_panel(axes: Axes, run: Run) -> None:
 
 
 def draw_curve(axes: Axes, history: dict[str, Curve], name: str) -> None:
-    """One quantity over the steps: means over epochs in full, single batches faint.
+    """Draw one quantity over the steps: epoch means opaque, single batches faint.
 
     Args:
-        axes: Where to draw.
+        axes: Axes to draw on.
         history: Columns of `metrics.csv`.
         name: The quantity, without `train/` or `val/`.
     """
     values = [np.zeros(0)]
     for stage, (colour, label) in _STAGES.items():
+        # Lightning appends _step and _epoch if a quantity is logged at both.
         for suffix, alpha in (('_step', 0.3), ('', 1.0), ('_epoch', 1.0)):
             curve = history.get(f'{stage}/{name}{suffix}')
             if curve is not None:
+                # Few points, or a single one, need markers to be visible.
                 marker = 'o' if len(curve.value) < 15 else ''
                 (line,) = axes.plot(curve.step, curve.value, marker=marker, ms=3)
                 line.set(color=colour, alpha=alpha, label=label if alpha == 1.0 else None)
@@ -74,19 +83,14 @@ def draw_curve(axes: Axes, history: dict[str, Curve], name: str) -> None:
     axes.set_title(name.replace('_', ' '), fontsize=9)
 
 
-def _names_of(run: Run) -> list[str]:
-    """What to show of a run; `NothingToShow` where that is nothing."""
-    names = panel_names(run.history)[:MOST]
-    if not names:
-        raise NothingToShow('No training or validation curve in metrics.csv; lipfault fit logs it.')
-    return names
-
-
 def panel_names(history: dict[str, Curve]) -> list[str]:
-    """Quantities of training or validation that deserve a panel; losses first.
+    """List the quantities of training and validation that get a panel, losses first.
 
     Args:
         history: Columns of `metrics.csv`.
+
+    Returns:
+        Names without `train/` or `val/`.
 
     Example:
         >>> nothing = Curve(np.zeros(0), np.zeros(0))
@@ -97,3 +101,11 @@ def panel_names(history: dict[str, Curve]) -> list[str]:
     names = dict.fromkeys(match[2] for match in found if match)
     kept = [name for name in names if not _ELSEWHERE.search(name)]
     return sorted(kept, key=lambda name: (name != 'loss', 'loss' not in name))
+
+
+def _names_of(run: Run) -> list[str]:
+    """Return the quantities to draw, or raise `NothingToShow` if there are none."""
+    names = panel_names(run.history)[:MOST]
+    if not names:
+        raise NothingToShow('No training or validation curve in metrics.csv: run lipfault fit.')
+    return names

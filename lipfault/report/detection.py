@@ -1,4 +1,4 @@
-"""Detection: the trade-off between alarms and misses, and the scores behind it."""
+"""Figure of the detection: ROC curves and the distributions of the anomaly score."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,16 +9,20 @@ from lipfault.report.run import Run
 from lipfault.report.style import BLUE, INK, SPLITS, VERMILION, logarithmic, new_figure
 
 LEAST_RATE = 1e-3
+"""Lower end of the axis of false-alarm rates."""
 
 
 def draw_detection(run: Run) -> Figure:
-    """ROC of both splits with a logarithmic axis of false alarms, and the scores of each split.
+    """Draw the ROC curves of the splits and the histogram of scores of each split.
 
     Args:
         run: A run whose `results.npz` has scores.
 
+    Returns:
+        The figure.
+
     Raises:
-        NothingToShow: If it has none.
+        NothingToShow: If the run has no scores.
     """
     splits = run.results.splits()
     figure = new_figure(4.2 + 3.6 * len(splits), 3.5)
@@ -31,14 +35,20 @@ def draw_detection(run: Run) -> Figure:
 
 
 def draw_roc(axes: Axes, run: Run) -> None:
-    """Recall against the rate of false alarms, with the working point of the threshold.
+    """Draw recall against false-alarm rate, with the operating point of the threshold.
 
     Args:
-        axes: Where to draw.
+        axes: Axes to draw on.
         run: A run whose `results.npz` has scores.
 
     Raises:
-        NothingToShow: If it has none, or a split without clean or without faulty samples.
+        NothingToShow: If the run has no scores, or a split lacks clean or faulty samples.
+
+    Reference:
+        Fawcett, An introduction to ROC analysis, 2006:
+        https://doi.org/10.1016/j.patrec.2005.10.010
+        Hanley & McNeil, The meaning and use of the area under a ROC curve, 1982:
+        https://doi.org/10.1148/radiology.143.1.7063747
     """
     lowest = 1.0
     for name, split in run.results.splits().items():
@@ -49,6 +59,7 @@ def draw_roc(axes: Axes, run: Run) -> None:
         at = max(float(alarm[~split.faulty].mean()), LEAST_RATE)
         axes.plot(at, alarm[split.faulty].mean(), 'o', color=SPLITS[name], mec=INK, ms=7)
         lowest = min(lowest, float(recall[false_alarms <= LEAST_RATE].max()))
+    # Cut the lower half of the axis only if no curve enters it.
     axes.set(xlim=(LEAST_RATE, 1), ylim=(0.0 if lowest < 0.55 else 0.5, 1.02))
     axes.set(title='detection (ROC)', xlabel='false-alarm rate', ylabel='recall')
     logarithmic(axes, 'x')
@@ -56,26 +67,31 @@ def draw_roc(axes: Axes, run: Run) -> None:
 
 
 def roc(score: Array, faulty: Array) -> tuple[Array, Array]:
-    """Exact ROC curve, ties counted as one step.
+    """Compute the exact ROC curve, ties counted as one step.
 
     Args:
         score: (sample,) anomaly scores.
-        faulty: (sample,) bool truth.
+        faulty: (sample,) bool ground truth.
 
     Returns:
-        False-alarm rate and recall, from (0, 0) to (1, 1).
+        False-alarm rate and recall, (step,) each, from (0, 0) to (1, 1).
 
     Raises:
-        NothingToShow: If there are no clean or no faulty samples, since a rate would be undefined.
+        NothingToShow: If there are no clean or no faulty samples, since a rate is then undefined.
 
     Example:
         >>> roc(np.array([3.0, 2.0, 1.0]), np.array([True, False, False]))
         (array([0. , 0. , 0.5, 1. ]), array([0., 1., 1., 1.]))
+
+    Reference:
+        Fawcett, An introduction to ROC analysis, 2006:
+        https://doi.org/10.1016/j.patrec.2005.10.010
     """
     if faulty.all() or not faulty.any():
         missing = 'clean' if faulty.all() else 'faulty'
         raise NothingToShow(f'A test split has no {missing} samples, so there is no ROC curve.')
     order = np.argsort(-score, kind='stable')
+    # No threshold separates equal scores: only the last sample of a tie is a point of the curve.
     last_of_tie = np.append(np.diff(score[order]) != 0, True)
     truth = faulty[order]
     recall = np.cumsum(truth)[last_of_tie] / truth.sum()
@@ -84,13 +100,14 @@ def roc(score: Array, faulty: Array) -> tuple[Array, Array]:
 
 
 def draw_scores(axes: Axes, split: Split, threshold: float) -> None:
-    """Histograms of clean and faulty scores; what lies outside counts to the outermost bin.
+    """Draw histograms of the scores of clean and faulty samples.
 
     Args:
-        axes: Where to draw.
+        axes: Axes to draw on.
         split: A test split.
-        threshold: Anomaly score above which there is an alarm.
+        threshold: Anomaly score above which a sample is an alarm.
     """
+    # Severe faults score orders of magnitude above the rest; the outermost bins hold the tails.
     low, high = np.quantile(split.score, [0.002, 0.98])
     low, high = min(low, threshold), max(high, threshold)
     wide = low > 0 and high > 30 * low
@@ -100,7 +117,7 @@ def draw_scores(axes: Axes, split: Split, threshold: float) -> None:
     for label, (truth, colour) in groups.items():
         if truth.any():
             scores = np.clip(split.score[truth], bins[0], bins[-1])
-            weights = np.full(len(scores), 1 / len(scores))
+            weights = np.full(len(scores), 1 / len(scores))  # shares: the groups differ in size
             axes.hist(scores, bins.tolist(), weights=weights, color=colour, alpha=0.55, label=label)
     axes.axvline(threshold, color=INK, lw=1.2, ls='--', label='threshold')
     axes.set(xlabel='anomaly score', ylabel='share of samples')

@@ -1,7 +1,8 @@
-"""The self-contained page of a run."""
+"""The self-contained HTML page of a run."""
 
 import base64
 import io
+import logging
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +20,21 @@ from lipfault.report.style import RC
 from lipfault.report.tiles import summary, tiles
 from lipfault.runs.atomic import replacing
 
+_log = logging.getLogger(__name__)
+
+CSS_DPI = 96
+"""CSS pixels per inch."""
+
 
 @dataclass(frozen=True)
-class Drawn:
-    """A section with its picture.
+class DrawnSection:
+    """A section with its figure.
 
     Args:
-        section: What was drawn.
-        image: The picture as base64 PNG, empty where there is nothing to show.
-        width: Natural width on the page in CSS pixels.
-        reason: Why there is nothing to show.
+        section: The section.
+        image: The figure as base64 PNG, empty if there is nothing to show.
+        width: Width on the page in CSS pixels.
+        reason: Reason for a missing figure.
     """
 
     section: Section
@@ -40,41 +46,51 @@ class Drawn:
 def write_report(run_dir: Path) -> Path:
     """Write `report.html` and `figures/*.png` of a run; those of an earlier report are replaced.
 
-    What the run does not hold is named on the page in the place of its figure.
+    The page names missing data in the place of a figure.
 
     Args:
         run_dir: Run folder with `metrics.json`, `metrics.csv` or both.
 
     Returns:
-        The page, which needs no other file.
+        Path of the page, which refers to no other file.
 
     Raises:
-        LipfaultError: If the folder holds no metrics, a file is damaged, or the disk refuses.
+        LipfaultError: If the folder holds no metrics, a file is damaged, or writing fails.
     """
     run = load_run(run_dir)
     with matplotlib.rc_context(RC):
-        drawn = [_draw(run, section) for section in sections(run)]
+        drawn = _draw_all(run, sections(run))
         try:
             _save(run, 'overview', draw_overview(run))
         except NothingToShow:
+            # The figure of an earlier report would not belong to this one.
             (run_dir / 'figures' / 'overview.png').unlink(missing_ok=True)
     page = run_dir / 'report.html'
     _write(page, _render(run, drawn).encode())
     return page
 
 
-def _draw(run: Run, section: Section) -> Drawn:
+def _draw_all(run: Run, wanted: list[Section]) -> list[DrawnSection]:
+    """Draw and save all sections, with a log record for each, since a figure takes about 1 s."""
+    drawn = []
+    for number, section in enumerate(wanted, start=1):
+        _log.info('report: figure %d of %d, %s', number, len(wanted), section.slug)
+        drawn.append(_draw(run, section))
+    return drawn
+
+
+def _draw(run: Run, section: Section) -> DrawnSection:
     """Draw and save one section."""
     try:
         figure = section.draw(run)
     except NothingToShow as reason:
-        return Drawn(section, reason=str(reason))
+        return DrawnSection(section, reason=str(reason))
     image = base64.b64encode(_save(run, section.slug, figure)).decode()
-    return Drawn(section, image, width=round(96 * figure.get_figwidth()))
+    return DrawnSection(section, image, width=round(CSS_DPI * figure.get_figwidth()))
 
 
 def _save(run: Run, name: str, figure: Figure) -> bytes:
-    """The figure as PNG, written to the run's figures too."""
+    """Return the figure as PNG, and write it to `figures/`."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png')
     _write(run.folder / 'figures' / f'{name}.png', buffer.getvalue())
@@ -82,7 +98,7 @@ def _save(run: Run, name: str, figure: Figure) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a whole file or none."""
+    """Write a file completely or not at all."""
     with replacing(path, overwrite=True) as temporary:
         try:
             temporary.write_bytes(content)
@@ -90,11 +106,11 @@ def _write(path: Path, content: bytes) -> None:
             raise LipfaultError(f'cannot write {path}: {error.strerror}') from error
 
 
-def _render(run: Run, drawn: list[Drawn]) -> str:
-    """The page as HTML."""
+def _render(run: Run, drawn: list[DrawnSection]) -> str:
+    """Return the page as HTML."""
     environment = Environment(
         loader=PackageLoader('lipfault', 'report'),
-        autoescape=True,
+        autoescape=True,  # configuration and environment may hold < and &
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -107,12 +123,12 @@ def _render(run: Run, drawn: list[Drawn]) -> str:
         drawn=drawn,
         metrics=run.metrics,
         config=run.config,
-        facts={key: _in_words(value) for key, value in run.environment.items()},
+        environment={key: _as_text(value) for key, value in run.environment.items()},
     )
 
 
-def _in_words(value: object) -> str:
-    """A value of `environment.json` on one line: a command as in a shell, versions in a row."""
+def _as_text(value: object) -> str:
+    """Format a value of `environment.json`: a list as a shell command, versions separated."""
     if isinstance(value, list):
         return shlex.join(map(str, value))
     if isinstance(value, dict):

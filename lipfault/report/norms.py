@@ -1,6 +1,8 @@
-"""Norms and gains of corrector and detector: what the paper logs, and what it means."""
+"""Figure of norms and gains of corrector and detector."""
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,33 +14,34 @@ from lipfault.report.style import BLUE, FAINT, INK, VERMILION, logarithmic, new_
 from lipfault.tracking.names import PAPER_NORMS
 
 COLOURS = {'corrector': BLUE, 'detector': VERMILION}
-_NORMS = 'norm/(corrector|detector)'
+"""Colour of each module."""
+
+_MODULES = '(corrector|detector)'
 _GAINS = {'fault_gain': '-', 'clean_gain': ':'}
+# Names under which `JacobianMonitor` logs the gains on its probe batch.
 _PROBED = {'fault_gain': 'fault', 'clean_gain': 'clean'}
 
 
 def draw_norms(run: Run) -> Figure:
-    """Norms over training, gains over training, and the norm of every layer, as far as logged.
+    """Draw norms over training, gains over training, and the norm of every layer.
 
     Args:
-        run: Its `metrics.csv` or `metrics.json` has norms or gains.
+        run: A run whose `metrics.csv` or `metrics.json` has norms or gains.
+
+    Returns:
+        The figure, without the panels that the run has no data for.
 
     Raises:
-        NothingToShow: If neither has any.
+        NothingToShow: If the run has no norms and no gains.
     """
-    panels = [
-        draw
-        for draw, logged in (
-            (draw_norm_history, _logged(run, _NORMS)),
-            (
-                draw_gain_history,
-                _logged(run, r'(corrector|detector)/(fault|clean)_gain')
-                or _logged(run, 'gain/(corrector|detector)/(fault|clean)'),
-            ),
-            (draw_layers, bool(layer_norms(run))),
-        )
-        if logged
-    ]
+    gains = _logged(run, f'{_MODULES}/(fault|clean)_gain')
+    gains = gains or _logged(run, f'gain/{_MODULES}/(fault|clean)')
+    available = {
+        draw_norm_history: _logged(run, f'norm/{_MODULES}'),
+        draw_gain_history: gains,
+        draw_layers: bool(layer_norms(run)),
+    }
+    panels = [draw for draw, has_data in available.items() if has_data]
     if not panels:
         raise NothingToShow('No norms and no gains in metrics.csv or metrics.json.')
     figure = new_figure(max(5.0, 3.9 * len(panels)), max(3.4, 0.6 + 0.2 * len(layer_norms(run))))
@@ -48,16 +51,19 @@ def draw_norms(run: Run) -> Figure:
 
 
 def draw_norm_history(axes: Axes, run: Run) -> None:
-    """Product of spectral norms of both modules over training, with the paper's two figures.
+    """Draw the product of spectral norms of both modules over training, with the paper's values.
 
     Args:
-        axes: Where to draw.
-        run: Its `metrics.csv` or `metrics.json` has `norm/corrector` or `norm/detector`.
+        axes: Axes to draw on.
+        run: A run with `norm/corrector` or `norm/detector` in `metrics.csv` or `metrics.json`.
 
     Raises:
-        NothingToShow: If neither has one.
+        NothingToShow: If the run has no norms.
+
+    Reference:
+        Altinses & Schwung, 2026: https://arxiv.org/abs/2603.25103
     """
-    if not _logged(run, _NORMS):
+    if not _logged(run, f'norm/{_MODULES}'):
         raise NothingToShow('No norm/corrector and norm/detector in metrics.csv or metrics.json.')
     for module, colour in COLOURS.items():
         key = f'norm/{module}'
@@ -78,18 +84,17 @@ def draw_norm_history(axes: Axes, run: Run) -> None:
 
 
 def draw_gain_history(axes: Axes, run: Run) -> None:
-    """Gain along faults and between clean samples, for both modules, over training.
-
-    From validations; where these are too few for a line, from the probe of `JacobianMonitor`.
+    """Draw the gains of both modules along faults and between clean samples, over training.
 
     Args:
-        axes: Where to draw.
-        run: A run that logged gains.
+        axes: Axes to draw on.
+        run: A run with gains in `metrics.csv` or `metrics.json`.
     """
     for module, colour in COLOURS.items():
         for gain, style in _GAINS.items():
             label, key = f'{module}, {gain.replace("_", " ")}', f'{module}/{gain}'
             curve = history_of(run, key)
+            # One validation is no line: the probe of JacobianMonitor is logged more often.
             if curve is None or len(curve.step) < 2:
                 curve = run.history.get(f'gain/{module}/{_PROBED[gain]}', curve)
             _draw_line(axes, run, key, colour, style, label, curve)
@@ -100,31 +105,34 @@ def draw_gain_history(axes: Axes, run: Run) -> None:
 
 
 def draw_layers(axes: Axes, run: Run) -> None:
-    """Spectral norm of every layer of both modules after training, as dots.
+    """Draw the spectral norm of every layer of both modules after training.
 
     Args:
-        axes: Where to draw.
-        run: Its `metrics.json` has `norm/<module>/<layer>`.
+        axes: Axes to draw on.
+        run: A run with `norm/<module>/<layer>` in `metrics.json`.
     """
     norms = layer_norms(run)
-    places = np.arange(len(norms))[::-1]
-    for place, ((module, _), value) in zip(places, norms.items(), strict=True):
-        axes.plot([1.0, value], [place, place], color=COLOURS[module], lw=1.2, alpha=0.5)
-        axes.plot(value, place, 'o', color=COLOURS[module], ms=5)
+    rows = np.arange(len(norms))[::-1]  # the y axis points up
+    for row, ((module, _), value) in zip(rows, norms.items(), strict=True):
+        axes.plot([1.0, value], [row, row], color=COLOURS[module], lw=1.2, alpha=0.5)
+        axes.plot(value, row, 'o', color=COLOURS[module], ms=5)
     axes.axvline(1.0, color=FAINT, lw=0.9)
     labels = [f'{module[:3]}. {layer}' for module, layer in norms]
-    axes.set_yticks(places, labels=labels, fontsize=7)
+    axes.set_yticks(rows, labels=labels, fontsize=7)
     axes.set(title='spectral norm of each layer')
     logarithmic(axes, 'x')
 
 
 def layer_norms(run: Run) -> dict[tuple[str, str], float]:
-    """Norms after training by (module, layer); without those that are not positive.
+    """Return the positive spectral norms after training.
 
     Args:
         run: A run.
+
+    Returns:
+        Norm by (module, layer).
     """
-    found = {key: re.fullmatch(r'norm/(corrector|detector)/(.+)', key) for key in run.metrics}
+    found = {key: re.fullmatch(f'norm/{_MODULES}/(.+)', key) for key in run.metrics}
     return {
         (match[1], match[2]): run.metrics[key]
         for key, match in found.items()
@@ -133,52 +141,49 @@ def layer_norms(run: Run) -> dict[tuple[str, str], float]:
 
 
 def history_of(run: Run, key: str) -> Curve | None:
-    """The curve of a quantity, logged while training, validating or under its own name.
+    """Return the curve of a quantity, of validation if logged there, else of training.
 
     Args:
         run: A run.
         key: Key of the quantity in `metrics.json`.
 
     Returns:
-        The curve, `None` where nothing of the name was logged.
+        The curve, `None` if the quantity was not logged.
     """
+    names = _logged_names(key)
+    return next((run.history[name] for name in names if name in run.history), None)
+
+
+def _logged_names(key: str) -> Iterator[str]:
+    """Yield the names under which Lightning may have logged a quantity."""
     for prefix in ('val/', '', 'train/'):
         for suffix in ('', '_epoch', '_step'):
-            if f'{prefix}{key}{suffix}' in run.history:
-                return run.history[f'{prefix}{key}{suffix}']
-    return None
+            yield f'{prefix}{key}{suffix}'
 
 
 def _draw_line(
     axes: Axes, run: Run, key: str, colour: str, style: str, label: str, curve: Curve | None
 ) -> None:
-    """A curve and, where the test measured the quantity too, a dot at its end."""
+    """Draw a curve, and the value of the test as a dot at its end."""
     final = run.metrics.get(key)
     if curve is not None:
         axes.plot(curve.step, curve.value, color=colour, ls=style, label=label)
     if final is not None and final > 0:
         last = 0.0 if curve is None else float(curve.step.max())
-        hollow = 'none' if style == ':' else colour
-        axes.plot(
-            last,
-            final,
-            'o',
-            color=colour,
-            mfc=hollow,
-            ms=6,
-            mec=INK,
-            mew=0.8,
-            label=label if curve is None else None,
-            clip_on=False,
-        )
+        # Hollow dots belong to dotted lines; the colour stands for the module in both.
+        hollow = style == ':'
+        dot: dict[str, Any] = {'mfc': 'none', 'mec': colour} if hollow else {'mec': INK}
+        dot |= {'marker': 'o', 'color': colour, 'ms': 6, 'mew': 1.5 if hollow else 0.8}
+        text = label if curve is None else None
+        axes.plot(last, final, ls='', label=text, clip_on=False, **dot)
 
 
 def _legend(axes: Axes) -> None:
-    """Below the panel, since lines run across the whole of it."""
+    """Put the legend below the panel, since lines cross the whole panel."""
     axes.legend(loc='upper center', bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7.5)
 
 
 def _logged(run: Run, pattern: str) -> bool:
-    """Whether any key of the run matches."""
+    """Return whether any key of the run matches."""
     full = re.compile(rf'(val/|train/)?{pattern}(_epoch|_step)?')
     return any(full.fullmatch(key) for key in (*run.history, *run.metrics))

@@ -1,43 +1,44 @@
-"""Samples and scores of a test, as `results.npz` holds them."""
+"""Arrays that a test writes to `results.npz`: values per sample, and example signals."""
 
-import zipfile
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipfault.errors import LipfaultError
-
 Array = NDArray[Any]
 
-SPLIT_NAMES = {'seen': 'kinds seen in training', 'unseen': 'kinds never seen in training'}
-"""The two test splits and how the figures call them."""
+SPLIT_NAMES = {'seen': 'fault kinds seen in training', 'unseen': 'fault kinds unseen in training'}
+"""Titles of the two test splits in figures."""
+
+_VERSIONS = (
+    'faulty', 'corrected', 'reconstruction', 'reconstruction_faulty', 'reconstruction_corrected',
+    'true_map', 'fault_map',
+)  # fmt: skip
 
 
 class NothingToShow(Exception):
-    """A run lacks what a figure needs; the report prints the message in the figure's place."""
+    """A run lacks the data of a figure; the report prints the message in place of the figure."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """One test split; every field has one entry per sample, shape (sample,).
+    """Values of one test split; every field is an array of shape (sample,).
 
     Args:
         faulty: bool, whether a fault was injected.
-        modality: int, index of the faulty modality, -1 where there is none.
-        kind: int, index of the fault kind, -1 where there is none.
-        severity: int, 1 to 5, 0 where there is none.
-        damage: float, RMS change of the sensor stream in units of its noise.
-        score: float, anomaly score; above the threshold is an alarm.
-        predicted_modality: int, index of the modality blamed.
-        energy_injected: float, squared change of the faulty signal by the fault.
-        energy_left: float, squared distance of the cleaned signal from the true one.
-        error_clean: float, reconstruction error without the fault.
-        error_uncorrected: float, the same for the autoencoder fed with the fault.
-        error_corrected: float, the same after correction.
-        error_oracle: float, the same for the model told the true fault mask.
+        modality: int, index of the faulty modality, -1 for clean samples.
+        kind: int, index of the fault kind, -1 for clean samples.
+        severity: int, 1 to 5, 0 for clean samples.
+        damage: float, RMS change of the sensor stream in units of its sensor noise.
+        score: float, anomaly score; a score above the threshold is an alarm.
+        predicted_modality: int, index of the predicted faulty modality.
+        energy_injected: float, sum of (x̃ - x)² of the faulty modality, standardized units.
+        energy_left: float, sum of (x̂ - x)² of the faulty modality, standardized units.
+        error_clean: float, reconstruction error of the autoencoder on the clean signal.
+        error_uncorrected: float, the same on the faulty signal.
+        error_corrected: float, the same on the corrected signal.
+        error_oracle: float, the same on the signal corrected with the true fault mask.
     """
 
     faulty: Array
@@ -54,35 +55,43 @@ class Split:
     error_corrected: Array
     error_oracle: Array
 
+    @property
+    def fault_kinds(self) -> list[int]:
+        """Return the sorted indices of the fault kinds that occur in the split."""
+        return [int(kind) for kind in np.unique(self.kind[self.faulty]) if kind >= 0]
+
 
 @dataclass(frozen=True)
 class Examples:
-    """Samples of one modality to look at.
+    """Example samples of one modality.
 
-    Signals and maps are (sample, channel, time) or (sample, channel, height, width), `None` where
-    the run has none.
+    Signals and maps have shape (sample, channel, time) or (sample, channel, height, width);
+    `None` if the run has none. A test of stage 1 writes `reconstruction`, a test of stage 2 all
+    other versions.
 
     Args:
         name: The modality.
-        clean: True signal.
-        corrected: Corrected reconstruction; in stage 1 the reconstruction.
+        clean: Clean signal, physical units.
         faulty: Signal with the injected fault.
-        uncorrected: Reconstruction of the faulty signal without correction.
-        cleaned: Measured signal, repaired where a fault was found.
-        true_map: Where the fault was injected, 0 or 1.
-        fault_map: Where the model found it, 0 to 1.
-        kind: (sample,) index of the fault kind.
-        severity: (sample,) 1 to 5.
+        corrected: Corrected signal, observed and inpainted values blended by the fault map.
+        reconstruction: Reconstruction of the clean signal.
+        reconstruction_faulty: Reconstruction of the faulty signal, without correction.
+        reconstruction_corrected: Reconstruction of the corrected signal.
+        true_map: True fault mask, 0 or 1.
+        fault_map: Predicted fault map, 0 to 1.
+        kind: (sample,) index of the fault kind, -1 for clean samples.
+        severity: (sample,) 1 to 5, -1 for clean samples.
         channels: Name of each channel.
         units: Unit of each channel.
     """
 
     name: str
     clean: Array
-    corrected: Array
     faulty: Array | None
-    uncorrected: Array | None
-    cleaned: Array | None
+    corrected: Array | None
+    reconstruction: Array | None
+    reconstruction_faulty: Array | None
+    reconstruction_corrected: Array | None
     true_map: Array | None
     fault_map: Array | None
     kind: Array
@@ -92,13 +101,13 @@ class Examples:
 
     @property
     def is_image(self) -> bool:
-        """Whether the samples are images, not series."""
+        """Return whether the samples are images, (sample, channel, height, width)."""
         return self.clean.ndim == 4
 
 
 @dataclass(frozen=True)
 class Results:
-    """The arrays of `results.npz` by key; no file, no arrays.
+    """Arrays of `results.npz` by key, empty if the run has no such file.
 
     Args:
         arrays: Arrays by key.
@@ -106,55 +115,43 @@ class Results:
 
     arrays: dict[str, Array]
 
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read all arrays into memory; pickled objects are refused.
-
-        Args:
-            path: The `.npz` file.
-
-        Raises:
-            LipfaultError: If the file is damaged.
-        """
-        if not path.exists():
-            return cls({})
-        try:
-            with path.open('rb') as file, np.load(file, allow_pickle=False) as content:
-                return cls({key: content[key] for key in content.files})
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-            raise LipfaultError(f'{path}: damaged results: {error}') from error
-
     def __getitem__(self, key: str) -> Array:
-        """The array of a key; `NothingToShow` where the run has none."""
+        """Return the array of a key, or raise `NothingToShow` if it is missing."""
         if not self.arrays:
-            raise NothingToShow('The run has no results.npz; lipfault test writes it.')
+            raise NothingToShow('The run has no results.npz: run lipfault test.')
         if key not in self.arrays:
-            raise NothingToShow(f'results.npz has no {key!r}.')
+            raise NothingToShow(
+                f'results.npz has no {key!r}. Runs of an older version of lipfault lack it: run '
+                'lipfault test again.'
+            )
         return self.arrays[key]
 
     @property
     def modalities(self) -> list[str]:
-        """Names of the modalities, in the order that indices refer to."""
+        """Return the names of the modalities in the order of their indices."""
         return [str(name) for name in self['modalities']]
 
     @property
     def kinds(self) -> list[str]:
-        """Names of the fault kinds, in the order that indices refer to."""
+        """Return the names of the fault kinds in the order of their indices."""
         return [str(name) for name in self['kinds']]
 
     @property
     def threshold(self) -> float:
-        """Anomaly score above which a sample counts as faulty."""
+        """Return the anomaly score above which a sample is an alarm."""
         return float(self['threshold'])
 
     def split(self, name: str) -> Split:
-        """The samples of one test split.
+        """Return the values of one test split.
 
         Args:
             name: `seen` or `unseen`.
 
+        Returns:
+            One array of shape (sample,) per field.
+
         Raises:
-            NothingToShow: If an array of it is missing, or a score is no number.
+            NothingToShow: If an array is missing, or a score is NaN or infinite.
         """
         arrays = {field.name: self[f'{name}/{field.name}'] for field in fields(Split)}
         if not np.isfinite(arrays['score']).all():
@@ -162,38 +159,65 @@ class Results:
         return Split(**arrays)
 
     def splits(self) -> dict[str, Split]:
-        """The splits that the run has by name; `NothingToShow` where it has none."""
-        found = {name: self.split(name) for name in SPLIT_NAMES if f'{name}/score' in self.arrays}
-        return found or {'seen': self.split('seen')}
+        """Return the test splits of the run by name.
 
-    def examples(self, modality: str) -> Examples:
-        """The samples of one modality to look at.
-
-        Args:
-            modality: Its name.
+        Returns:
+            At least one split.
 
         Raises:
-            NothingToShow: If there are none.
+            NothingToShow: If the run has no split, or an array of a split is missing.
+        """
+        found = {name: self.split(name) for name in SPLIT_NAMES if f'{name}/score' in self.arrays}
+        # Without any split, `split` raises and names the first missing array.
+        return found or {'seen': self.split('seen')}
+
+    def faulty_splits(self) -> dict[str, Split]:
+        """Return the test splits with at least one faulty sample, by name.
+
+        Returns:
+            At least one split.
+
+        Raises:
+            NothingToShow: If the run has no split, or no split has a faulty sample.
+        """
+        found = {name: split for name, split in self.splits().items() if split.faulty.any()}
+        if not found:
+            raise NothingToShow('No test split has a faulty sample.')
+        return found
+
+    def examples(self, modality: str) -> Examples:
+        """Return the example samples of one modality.
+
+        Args:
+            modality: Name of the modality.
+
+        Returns:
+            The examples, missing versions as `None`.
+
+        Raises:
+            NothingToShow: If there are none, or an older version of lipfault wrote them.
         """
         clean = self[f'examples/{modality}/clean']
         if not len(clean):
             raise NothingToShow(f'results.npz holds no example of {modality!r}.')
-        optional = {
-            key: self.arrays.get(f'examples/{modality}/{key}')
-            for key in ('faulty', 'uncorrected', 'cleaned', 'true_map', 'fault_map')
-        }
-        nothing = np.full(len(clean), -1)
+        versions = {key: self.arrays.get(f'examples/{modality}/{key}') for key in _VERSIONS}
+        # Older files use the same keys for other signals: `corrected` was a reconstruction.
+        if versions['reconstruction'] is None and versions['reconstruction_corrected'] is None:
+            raise NothingToShow(
+                f'The examples of {modality!r} in results.npz were written by an older version of '
+                'lipfault: run lipfault test again.'
+            )
+        no_fault = np.full(len(clean), -1)
         return Examples(
             name=modality,
             clean=clean,
-            corrected=self[f'examples/{modality}/corrected'],
-            kind=self.arrays.get(f'examples/{modality}/kind', nothing),
-            severity=self.arrays.get(f'examples/{modality}/severity', nothing),
+            kind=self.arrays.get(f'examples/{modality}/kind', no_fault),
+            severity=self.arrays.get(f'examples/{modality}/severity', no_fault),
             channels=self._texts(f'channels/{modality}', clean.shape[1]),
             units=self._texts(f'units/{modality}', clean.shape[1]),
-            **optional,
+            **versions,
         )
 
     def _texts(self, key: str, count: int) -> tuple[str, ...]:
-        """One text per channel, empty where the run has none."""
+        """Return one text per channel, empty texts if the run has none."""
         return tuple(map(str, self.arrays.get(key, [''] * count)))

@@ -1,8 +1,9 @@
-"""What a run folder holds, read for the report."""
+"""Read the files of a run folder for the report."""
 
 import csv
 import json
 import math
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from lipfault.report.results import Results
 
 @dataclass(frozen=True)
 class Curve:
-    """One logged quantity over training.
+    """One logged quantity over the training.
 
     Args:
         step: (n,) optimizer steps, float64.
-        value: (n,) what was logged at each of them, float64.
+        value: (n,) logged values, float64.
     """
 
     step: NDArray[np.float64]
@@ -29,14 +30,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class Run:
-    """The parts of a run folder that a report is made of; absent files are empty parts.
+    """Content of a run folder as the report uses it; a missing file is an empty field.
 
     Args:
         folder: The run folder.
-        metrics: Flat keys and numbers of `metrics.json`.
-        history: Columns of `metrics.csv` that hold a number anywhere; of a resumed run, of the logs
-            of all its parts.
-        results: Samples and scores of `results.npz`.
+        metrics: Flat keys and values of `metrics.json`.
+        history: Numeric columns of `metrics.csv`, and of the earlier logs of a resumed run.
+        results: Arrays of `results.npz`.
         config: Text of `lipfault_config.yaml`.
         environment: Content of `environment.json`: versions, seed, command.
     """
@@ -50,17 +50,20 @@ class Run:
 
     @property
     def stage(self) -> int:
-        """2 where faults were detected or corrected, else 1."""
+        """Return 2 if the run has metrics of detection or correction, else 1."""
         keys = (*self.metrics, *self.results.arrays)
         return 2 if any(key.startswith(('detection/', 'recovery/', 'seen/')) for key in keys) else 1
 
 
 def load_run(folder: Path) -> Run:
-    """Read a run folder; only a folder without any metrics is refused.
+    """Read a run folder.
 
     Args:
-        folder: Run folder, with `metrics.json` (after a test), `metrics.csv` (after training), or
-            both.
+        folder: Run folder with `metrics.json` (written by a test), `metrics.csv` (written by a
+            training), or both.
+
+    Returns:
+        Content of the folder.
 
     Raises:
         LipfaultError: If the folder or both metrics files are missing, or a file is damaged.
@@ -70,21 +73,43 @@ def load_run(folder: Path) -> Run:
     if not (folder / 'metrics.json').exists() and not (folder / 'metrics.csv').exists():
         raise LipfaultError(
             f'{folder}: holds neither metrics.json (written by lipfault test) nor metrics.csv '
-            '(written by lipfault fit), so there is nothing to report; is it a run folder?'
+            '(written by lipfault fit); is it a run folder?'
         )
     config = folder / 'lipfault_config.yaml'
     return Run(
         folder=folder,
-        metrics=_numbers(_read_json(folder / 'metrics.json')),
+        metrics=_numeric_entries(_read_json(folder / 'metrics.json')),
         history=_read_history(folder),
-        results=Results.load(folder / 'results.npz'),
+        results=load_results(folder / 'results.npz'),
         config=config.read_text(encoding='utf-8') if config.exists() else '',
         environment=_read_json(folder / 'environment.json'),
     )
 
 
+def load_results(path: Path) -> Results:
+    """Read all arrays of a results file into memory.
+
+    Args:
+        path: The `.npz` file.
+
+    Returns:
+        Its arrays, none if the file does not exist.
+
+    Raises:
+        LipfaultError: If the file is damaged or holds pickled objects.
+    """
+    if not path.exists():
+        return Results({})
+    try:
+        # Unpickling would execute code of the file.
+        with path.open('rb') as file, np.load(file, allow_pickle=False) as content:
+            return Results({key: content[key] for key in content.files})
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise LipfaultError(f'{path}: damaged results: {error}') from error
+
+
 def _read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file, empty where there is no file."""
+    """Return the object of a JSON file, empty if the file does not exist."""
     if not path.exists():
         return {}
     try:
@@ -96,8 +121,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
-    """The entries that are numbers; null counts as NaN."""
+def _numeric_entries(metrics: dict[str, Any]) -> dict[str, float]:
+    """Return the numeric entries; null becomes NaN, which JSON cannot express."""
     return {
         key: math.nan if value is None else float(value)
         for key, value in metrics.items()
@@ -106,30 +131,32 @@ def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
 
 
 def _read_history(folder: Path) -> dict[str, Curve]:
-    """The columns of Lightning's sparse CSV logs, each without its empty cells.
+    """Return the columns of Lightning's sparse CSV logs without their empty cells.
 
-    A resumed run has a log for each part (`metrics.part1.csv`, ..., at last `metrics.csv`); what a
-    part repeats of the one before stands in its place.
+    A resumed run has one log per part (`metrics.part1.csv`, ..., last `metrics.csv`). Rows that a
+    part logs again replace those of the part before.
     """
+    # By length first, so that part10 follows part9.
     parts = sorted(folder.glob('metrics.part*.csv'), key=lambda part: (len(part.name), part.name))
     points: dict[str, list[tuple[float, float]]] = {}
     for path in (*parts, folder / 'metrics.csv'):
         part = _read_log(path) if path.exists() else {}
         begin = min((pairs[0][0] for pairs in part.values()), default=math.inf)
-        for column in dict.fromkeys([*points, *part]):  # in the order of the logs
+        for column in dict.fromkeys([*points, *part]):  # a set would have no fixed order
             kept = [pair for pair in points.get(column, []) if pair[0] < begin]
             points[column] = kept + part.get(column, [])
     return {
-        column: Curve(*np.asarray(pairs, dtype=np.float64).T)
+        column: Curve(*np.asarray(pairs, dtype=np.float64).T)  # (n, 2) to two arrays (n,)
         for column, pairs in points.items()
         if pairs
     }
 
 
 def _read_log(path: Path) -> dict[str, list[tuple[float, float]]]:
-    """Steps and values by column of one log."""
+    """Return (step, value) pairs of one CSV log by column."""
     points: dict[str, list[tuple[float, float]]] = {}
     with path.open(newline='', encoding='utf-8') as file:
+        # Line 1 is the header.
         for number, row in enumerate(csv.DictReader(file), start=2):
             for column, cell in row.items():
                 if cell and column not in ('epoch', 'step'):

@@ -1,4 +1,4 @@
-"""What a report shows, in order, and what to look for in it."""
+"""Sections of a report in order, each with a figure and a caption."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
-from lipfault.report.certificate import draw_certificate, plain_words
+from lipfault.report.certificate import certificate_statements, draw_certificate
 from lipfault.report.curves import draw_losses
 from lipfault.report.damage import LEAST_FAULTS, draw_damage
 from lipfault.report.detection import draw_detection
@@ -14,7 +14,7 @@ from lipfault.report.images import draw_images
 from lipfault.report.localization import draw_localization
 from lipfault.report.norms import draw_norms
 from lipfault.report.recall import draw_recall
-from lipfault.report.recovery import draw_recovery
+from lipfault.report.recovery import LEAST_RECOVERY, draw_recovery
 from lipfault.report.results import NothingToShow, Results
 from lipfault.report.run import Run
 from lipfault.report.series import draw_series
@@ -26,10 +26,10 @@ class Section:
     """One figure of the page.
 
     Args:
-        slug: Name of its file and of its anchor on the page.
+        slug: Name of the PNG file and of the anchor on the page.
         title: Heading.
-        caption: What it shows and what to look for.
-        draw: Makes the figure of a run, or raises `NothingToShow`.
+        caption: Content of the figure, and how a good result looks.
+        draw: Draws the figure of a run, or raises `NothingToShow`.
     """
 
     slug: str
@@ -39,23 +39,44 @@ class Section:
 
 
 def sections(run: Run) -> list[Section]:
-    """The figures of a run's stage, samples first.
+    """List the sections of a run by its stage, samples first.
 
     Args:
         run: A run.
+
+    Returns:
+        The sections in the order of the page; a run without certificate has no such section.
     """
-    words = plain_words(run)
-    found = list(_samples(run))
+    statements = certificate_statements(run)
+    found = list(_sample_sections(run))
     for section in _STAGE_1 if run.stage == 1 else _STAGE_2:
-        if section.slug != 'certificate':
+        if section.draw is not draw_certificate:
             found.append(section)
-        elif words:
-            found.append(replace(section, caption=f'{section.caption} {words}'))
+        elif statements:
+            found.append(replace(section, caption=f'{section.caption} {statements}'))
     return found
 
 
-def _samples(run: Run) -> Iterator[Section]:
-    """A section for the samples of each modality."""
+def draw_samples(results: Results, name: str) -> Figure:
+    """Draw the example samples of one modality.
+
+    Args:
+        results: Arrays of a test, or of `SampleMonitor` during training.
+        name: The modality.
+
+    Returns:
+        A figure of images or of series.
+
+    Raises:
+        NothingToShow: If there are no examples.
+    """
+    examples = results.examples(name)
+    kinds = results.kinds if (examples.kind >= 0).any() else []
+    return draw_images(examples, kinds) if examples.is_image else draw_series(examples, kinds)
+
+
+def _sample_sections(run: Run) -> Iterator[Section]:
+    """Yield a section for the samples of each modality."""
     try:
         names = run.results.modalities
     except NothingToShow:
@@ -63,61 +84,49 @@ def _samples(run: Run) -> Iterator[Section]:
     captions = _FAULT_FREE if run.stage == 1 else _FAULTY
     for name in names:
         clean = run.results.arrays.get(f'examples/{name}/clean')
+        # (sample, channel, height, width) for an image
         caption = captions['image' if clean is not None and clean.ndim == 4 else 'series']
-        yield Section(f'samples-{name}', f'Samples: {name}', caption, partial(_draw, name=name))
+        draw = partial(_draw_samples_of_run, name=name)
+        yield Section(f'samples-{name}', f'Samples: {name}', caption, draw)
 
 
-def draw_samples(results: Results, name: str) -> Figure:
-    """The samples of one modality.
-
-    Args:
-        results: Arrays of a test, or of a look in the middle of training.
-        name: The modality.
-
-    Raises:
-        NothingToShow: If there are none.
-    """
-    examples = results.examples(name)
-    kinds = results.kinds if (examples.kind >= 0).any() else []
-    return draw_images(examples, kinds) if examples.is_image else draw_series(examples, kinds)
-
-
-def _draw(run: Run, name: str) -> Figure:
+def _draw_samples_of_run(run: Run, name: str) -> Figure:
+    """Draw the example samples of one modality of a run."""
     return draw_samples(run.results, name)
 
 
 _FAULTY = {
     'image': (
-        'Rows: test samples with their fault. Good: the corrected reconstruction looks like the '
-        'clean image, not like the faulty one; the cleaned signal keeps the measured pixels '
-        'wherever no fault was found; the map of the fault found covers the true one and no more.'
+        'Rows: faulty test samples. Good: the corrected image and its reconstruction resemble the '
+        'clean image, not the faulty one. The corrected image keeps the observed pixels outside '
+        'the predicted fault. The predicted fault map covers the true one and nothing else.'
     ),
     'series': (
-        'Rows: test samples with their fault, in the channels that it changed most; the true span '
-        'is shaded. Good: the corrected line (blue) stays on the clean one (grey) where the faulty '
-        'line (red) leaves it. Right: the same window as a map, one line per channel, where the '
-        'fault is and where it was found.'
+        'Rows: faulty test samples, in the channels that the fault changes most. The faulty '
+        'interval is shaded. Good: the corrected signal (blue) follows the clean signal (grey) '
+        'where the faulty signal (red) departs from it. Right: true and predicted fault map of '
+        'the same window, one row per channel.'
     ),
 }
 _FAULT_FREE = {
-    'image': 'Test images, their reconstruction, and where it is off. Good: an error without '
-    'structure; the robot must not be blurred away.',
-    'series': 'Test windows in the channels that move most. Good: the reconstruction (blue) '
-    'covers the clean line (grey).',
+    'image': 'Clean test images, their reconstruction and its absolute error. Good: an error '
+    'without structure, moving parts included.',
+    'series': 'Clean test windows in the channels that vary most. Good: the reconstruction (blue) '
+    'covers the clean signal (grey).',
 }
 
 _LOSSES = Section(
     'losses',
     'Training',
-    'What was logged while training, over optimizer steps. Good: validation follows training '
-    'down and levels off; where it turns up again, the model learns episodes by heart.',
+    'Quantities logged during training, over optimizer steps. Good: the validation loss follows '
+    'the training loss and levels off. A rising validation loss means overfitting.',
     draw_losses,
 )
 _SKILL = Section(
     'skill',
     'Reconstruction',
-    'The share of the variance that is lost, on clean test recordings. Good: the autoencoder is '
-    'not to the right of PCA with the same latent size, on any modality.',
+    'Share of the variance that the reconstruction misses, on clean test recordings. Good: the '
+    'autoencoder is left of PCA with the same latent size for every modality.',
     draw_skill,
 )
 _STAGE_1 = (_LOSSES, _SKILL)
@@ -125,62 +134,66 @@ _STAGE_2 = (
     Section(
         'detection',
         'Detection',
-        'Left: recall against false alarms, on a logarithmic axis since only few are bearable; the '
-        'dot is the threshold, which was set on clean validation recordings. Right: the scores '
-        'themselves. Good: a curve in the upper left corner, two hills far apart, and little '
-        'difference between kinds of fault seen in training and kinds never seen.',
+        'Left: recall against false-alarm rate. The rate has a logarithmic axis, since only small '
+        'rates are acceptable in operation. The dot is the threshold, set on clean validation '
+        'recordings. Right: histograms of the anomaly score. Good: a curve in the upper left '
+        'corner, separated histograms, and similar results for seen and unseen fault kinds.',
         draw_detection,
     ),
     Section(
         'recall',
         'Recall by kind',
-        'Share of the faults found, in percent, with their number. Good: blue. Weak spots show as '
-        'rows; that mild faults are missed is no surprise, see the next figure.',
+        'Share of detected faults in percent, with the number of faults. Good: blue. A fault kind '
+        'with low recall is an orange row. Mild faults are missed if their damage is below the '
+        'sensor noise (next figure).',
         draw_recall,
     ),
     Section(
         'damage',
         'Recall by damage',
-        "The same recall against what the fault did to the signal, in units of the sensor's own "
-        'noise. A fault below the noise (shaded) cannot be found, nor does it do harm. Good: a '
-        'steep rise just right of the line. Bands: 95 % intervals; bins with fewer than '
-        f'{LEAST_FAULTS} faults are left out.',
+        'Recall against damage, the RMS change by the fault in units of the sensor noise. Faults '
+        'below the noise (shaded) are not detectable and do little harm. Good: a steep rise just '
+        'right of the line. Bands: 95 % intervals. Bins with fewer than '
+        f'{LEAST_FAULTS} faults are omitted.',
         draw_damage,
     ),
     Section(
         'localization',
         'Localization',
-        'Rows: the modality truly faulty; columns: the one blamed at an alarm. Good: a blue '
-        'diagonal, no orange. The last column holds misses, the last row false alarms.',
+        'Rows: true faulty modality. Columns: predicted faulty modality at an alarm. Good: a blue '
+        'diagonal, no orange. The last column counts misses, the last row false alarms.',
         draw_localization,
     ),
     Section(
         'recovery',
         'Recovery',
-        'Left: recovery of each kind of fault, the bar beside it is the same model told where the '
-        'fault is: the gap is the price of not knowing. Right: energy of the error left after '
-        'correction, of that which the fault brought; no rescaling inside the network can change '
-        'it. Good: dots at 1 on the left, far left on the right.',
+        'Left: recovery of each fault kind. The bar is the recovery with the true fault mask, so '
+        'the gap is the cost of predicting the fault map. Recoveries below '
+        f'{LEAST_RECOVERY:g} are drawn there. Right: error energy after correction as a share of '
+        'the energy that the fault injected, invariant to a rescaling of layer weights; above 1 '
+        'the correction does harm. Good: markers at 1 on the left, far left on the right.',
         draw_recovery,
     ),
     Section(
         'norms',
         'Norms and gains',
-        'Left: the products of spectral norms (upper bounds of the sensitivity), with the figures '
-        'of the paper. They depend on the scale of the layers around, so read them with the gains '
-        'beside: along faults (full line) the corrector should contract and the detector expand, '
-        'while clean differences (dotted) pass the corrector and leave the detector cold. Dots are '
-        'measured by the test on the whole path; lines of gains by validations or, where there '
-        'was one only, while training on a few windows, each module by itself.',
+        'Left: products of spectral norms (upper bounds of the sensitivity), with the values of '
+        'the paper (arXiv 2603.25103) as dashed lines. Products depend on the scale of adjacent '
+        'layers; the gains beside them do not. Good: along faults (solid) the corrector contracts '
+        'and the detector expands; between clean samples (dotted) the gain of the corrector is '
+        'near 1 and that of the detector is small. Dots are measured by the test on the whole '
+        'path. Lines come from validations or, if there was only one, from a probe batch during '
+        'training, each module by itself.',
         draw_norms,
     ),
     Section(
         'certificate',
         'Certificate',
-        'How far a fault on one modality can move another, per unit of fault: the largest of the '
-        'injected faults, the largest that an adversary found inside the range of the sensor, and '
-        'the bound that no fault can exceed. Good: all below 1, close together. The ledger of all '
-        'layers is in certificate.json. In plain words:',
+        'Change of a corrected modality per unit of fault on a modality. Measured: largest gain of '
+        'the injected faults. Adversarial: largest gain found by gradient ascent inside the '
+        'physical range of the sensor. Certified: upper bound over all faults in that range. Good: '
+        'all below 1 and close together. certificate.json lists all layers (ledger). In physical '
+        'units:',
         draw_certificate,
     ),
     _LOSSES,

@@ -1,4 +1,4 @@
-"""The headline numbers of a run, each with its formula."""
+"""Key metrics of a run: tiles with their formulas, and a summary in sentences."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -8,15 +8,15 @@ from lipfault.report.run import Run
 
 @dataclass(frozen=True)
 class Tile:
-    """One number of the page's head.
+    """One key metric of the page.
 
     Args:
-        group: Heading that it stands under.
-        label: What it is called.
-        key: Its key in `metrics.json`.
-        formula: What it is, and which way is good.
-        percent: Whether it is shown in percent.
-        value: The number.
+        group: Heading above the tile.
+        label: Name of the metric.
+        key: Key in `metrics.json`.
+        formula: Definition, and which values are good.
+        percent: Whether the value is shown in percent.
+        value: The value.
     """
 
     group: str
@@ -28,7 +28,7 @@ class Tile:
 
     @property
     def text(self) -> str:
-        """The number as the page shows it.
+        """Return the value as the page shows it.
 
         Example:
             >>> Tile('', '', '', '', percent=True, value=0.0123).text
@@ -36,10 +36,11 @@ class Tile:
             >>> Tile('', '', '', '', value=0.99987654).text
             '0.999877'
         """
-        if self.value != self.value:
+        if self.value != self.value:  # NaN
             return 'n/a'
         if self.percent:
             return percent(self.value, digits=1)
+        # Four digits would round values just below 1 to 1.
         return f'{self.value:.6g}' if 0.9995 < self.value < 1 else f'{self.value:.4g}'
 
 
@@ -55,102 +56,123 @@ _CLEAN_GAIN = 'mean ‖T(z) - T(y)‖ / ‖z - y‖ over pairs z, y of clean sam
 TILES = (
     Tile('Detection', 'F1', 'detection/f1', _F1),
     Tile('Detection', 'AUROC', 'detection/auroc', _AUROC),
-    Tile('Detection', 'false alarms', 'detection/false_alarm_rate',
-         'share of clean test samples above the threshold; low is good', percent=True),
-    Tile('Detection', 'right modality', 'detection/localization_accuracy',
-         'share of the detected faults whose modality is named rightly; best: 100 %', percent=True),
+    Tile('Detection', 'false-alarm rate', 'detection/false_alarm_rate',
+         'share of clean test samples above the threshold; best: 0', percent=True),
+    Tile('Detection', 'localization accuracy', 'detection/localization_accuracy',
+         'share of the detected faults with the correct faulty modality; best: 100 %',
+         percent=True),
     Tile('Detection', 'F1, unseen kinds', 'detection_unseen/f1',
-         f'on fault kinds kept out of training: {_F1}'),
+         f'on fault kinds held out of training: {_F1}'),
     Tile('Detection', 'AUROC, unseen kinds', 'detection_unseen/auroc',
-         f'on fault kinds kept out of training: {_AUROC}'),
+         f'on fault kinds held out of training: {_AUROC}'),
     Tile('Correction', 'recovery', 'recovery/seen', _RECOVERY),
     Tile('Correction', 'recovery, unseen kinds', 'recovery/unseen',
-         f'on fault kinds kept out of training: {_RECOVERY}'),
-    Tile('Correction', 'recovery, told the mask', 'recovery/oracle',
-         f'the same model told the exact fault mask: {_RECOVERY}'),
+         f'on fault kinds held out of training: {_RECOVERY}'),
+    Tile('Correction', 'error rise on clean input', 'clean/degradation',
+         'relative rise of the reconstruction error if clean input is corrected, too: '
+         'E(x̂) / E(x) - 1; best: 0', percent=True),
+    Tile('Correction', 'change of clean input', 'clean/change',
+         'mean (x̂ - x)² over clean test samples, standardized units; best: 0'),
+    Tile('Correction', 'recovery, true mask', 'recovery/oracle',
+         f'the same model conditioned on the true fault mask: {_RECOVERY}'),
     Tile('Correction', 'energy left', 'corrector/energy_left',
-         'Σ‖x̂ - x‖² / Σ‖x̃ - x‖² of the faulty modality: x̂ cleaned, x true, x̃ faulty; '
-         'no rescaling can change it; best: 0'),
+         'Σ‖x̂ - x‖² / Σ‖x̃ - x‖² of the faulty modality: x̂ corrected, x clean, x̃ faulty; '
+         'invariant to a rescaling of layer weights; best: 0'),
     Tile('Correction', 'energy left, unseen kinds', 'corrector/energy_left_unseen',
-         'the same on fault kinds kept out of training; best: 0'),
-    Tile('Correction', 'clean input made worse', 'clean/degradation',
-         'relative rise of the reconstruction error when the autoencoder is fed with the cleaned '
-         'instead of the clean signal; best: 0', percent=True),
-    Tile('Sensitivity', 'corrector, fault gain', 'corrector/fault_gain', f'{_GAIN}; wanted: 0'),
+         'the same on fault kinds held out of training; best: 0'),
+    Tile('Sensitivity', 'corrector, fault gain', 'corrector/fault_gain', f'{_GAIN}; best: 0'),
     Tile('Sensitivity', 'corrector, clean gain', 'corrector/clean_gain',
-         f'{_CLEAN_GAIN}; wanted: about 1'),
+         f'{_CLEAN_GAIN}; best: 1'),
     Tile('Sensitivity', 'corrector, selectivity', 'corrector/selectivity',
          'clean gain / fault gain; high is good'),
     Tile('Sensitivity', 'detector, fault gain', 'detector/fault_gain',
-         f'{_GAIN}, input scaled to unit RMS on clean data; wanted: above 2'),
+         f'{_GAIN}, input scaled to unit RMS on clean data; target: above 2'),
     Tile('Sensitivity', 'detector, clean gain', 'detector/clean_gain',
-         f'{_CLEAN_GAIN}, input scaled to unit RMS on clean data; wanted: small'),
+         f'{_CLEAN_GAIN}, input scaled to unit RMS on clean data; low is good'),
     Tile('Sensitivity', 'detector, selectivity', 'detector/selectivity',
          'fault gain / clean gain; high is good'),
 )  # fmt: skip
-"""The head of the page in order."""
+"""Tiles in the order of the page.
+
+F1 and AUROC as in Powers (2011), https://arxiv.org/abs/2010.16061, and Hanley & McNeil (1982),
+https://doi.org/10.1148/radiology.143.1.7063747; gains as in docs/theory.md, section 6.
+"""
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """A share in percent.
+    """Format a share in percent.
 
     Args:
-        share: 1 is all.
-        digits: Digits after the point.
+        share: The share, 1 for all.
+        digits: Digits after the decimal point.
+
+    Returns:
+        Text such as `1.2 %`.
     """
     return f'{100 * share:.{digits}f} %'
 
 
 def tiles(run: Run) -> dict[str, list[Tile]]:
-    """The tiles that a run has a number for, by group.
+    """Return the tiles whose metric the run has, by group.
 
     Args:
         run: A run.
+
+    Returns:
+        Tiles with values, by heading.
     """
     groups: dict[str, list[Tile]] = {}
     for tile in (*TILES, *_skills(run)):
         if tile.key in run.metrics:
-            shown = replace(tile, value=run.metrics[tile.key])
-            groups.setdefault(tile.group, []).append(shown)
+            filled = replace(tile, value=run.metrics[tile.key])
+            groups.setdefault(tile.group, []).append(filled)
     return groups
 
 
 def _skills(run: Run) -> Iterator[Tile]:
-    """Skill of each modality, and of PCA beside it."""
-    formula = '1 - MSE / variance of the clean signal; 0: no better than its mean, best: 1'
+    """Yield the skill of each modality, and of PCA beside it."""
+    formula = '1 - MSE / variance of the clean signal; 0: as the mean signal, best: 1'
     for key in run.metrics:
         prefix, _, name = key.partition('/')
         if prefix == 'skill':
             yield Tile('Reconstruction', f'skill, {name}', key, formula)
             yield Tile('Reconstruction', f'PCA skill, {name}', f'skill_pca/{name}',
-                       f'of PCA with the same latent size: {formula}')  # fmt: skip
+                       f'PCA with the same latent size: {formula}')  # fmt: skip
 
 
 def summary(run: Run) -> str:
-    """The run's main figures in one sentence, as far as it has them.
+    """Summarize detection and correction in sentences.
+
+    The error on clean input follows the recovery: a corrector that changes clean signals is no
+    gain in operation, where most windows are clean.
 
     Args:
         run: A run.
+
+    Returns:
+        One sentence for each group of metrics of the run, empty without such metrics.
     """
     m = run.metrics
-    parts = []
+    sentences = []
     if 'detection/f1' in m and 'detection/false_alarm_rate' in m:
-        parts.append(
-            f'finds faults with F1 {m["detection/f1"]:.3f} '
-            f'at {percent(m["detection/false_alarm_rate"], 1)} false alarms'
-        )
+        rate = percent(m['detection/false_alarm_rate'], 1)
+        sentences.append(f'F1 is {m["detection/f1"]:.3f} at a false-alarm rate of {rate}.')
     if 'detection/localization_accuracy' in m:
-        parts.append(
-            'names the right sensor for '
-            f'{percent(m["detection/localization_accuracy"], 1)} of those found'
+        share = percent(m['detection/localization_accuracy'], 1)
+        sentences.append(
+            f'The predicted faulty modality is correct for {share} of detected faults.'
         )
     if 'recovery/seen' in m:
-        parts.append(f'undoes {percent(m["recovery/seen"])} of the damage')
-    if parts and 'recovery/unseen' in m:
-        parts[-1] += f' ({percent(m["recovery/unseen"])} for kinds never seen in training)'
-    return f'This model {_listed(parts)}.' if parts else ''
+        sentences.append(_correction(m))
+    return ' '.join(sentences)
 
 
-def _listed(parts: list[str]) -> str:
-    """Phrases joined as in a sentence."""
-    return f'{", ".join(parts[:-1])} and {parts[-1]}' if len(parts) > 1 else parts[0]
+def _correction(m: dict[str, float]) -> str:
+    """Return the sentence on recovery and on the cost for clean input."""
+    unseen = f' ({percent(m["recovery/unseen"])} on unseen kinds)' if 'recovery/unseen' in m else ''
+    text = f'The correction removes {percent(m["recovery/seen"])}{unseen} of the error by faults'
+    rise = m.get('clean/degradation', float('nan'))
+    if rise == rise:  # not NaN
+        verb = 'raises' if rise >= 0 else 'lowers'
+        text += f' and {verb} the error on clean input by {percent(abs(rise), 1)}'
+    return f'{text}.'

@@ -1,1 +1,1 @@
-"""Sweeps without a server: the sweep files of W&B, run from a journal that processes share."""
+"""Sweeps without a server: W&B sweep files, run from an Optuna journal shared by processes."""

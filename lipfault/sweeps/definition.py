@@ -1,4 +1,4 @@
-"""A sweep file of W&B, read and checked, and the command line of each trial."""
+"""Read and check a W&B sweep file, and build the command line of each trial."""
 
 import json
 import os
@@ -15,16 +15,19 @@ import yaml
 from lipfault.errors import LipfaultError
 
 METHODS = ('grid', 'random', 'bayes')
+"""Search methods of W&B sweeps."""
+
+# W&B's keys for its website have no effect offline and are accepted.
 _KEYS = ('method', 'metric', 'parameters', 'command', 'name', 'description', 'program', 'project',
          'entity')  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several values.
+    """A parameter with a list of values.
 
     Args:
-        values: What may be chosen; a single one is a constant.
+        values: The values; a single one is a constant.
     """
 
     values: tuple[Any, ...]
@@ -32,13 +35,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Range:
-    """A number between two ends, both included.
+    """A numeric parameter between two ends, both included.
 
     Args:
         low: Smallest value.
         high: Largest value.
-        whole: Whether it is an integer.
-        logarithmic: Whether it is drawn evenly on a logarithmic scale.
+        whole: Whether values are integers.
+        logarithmic: Whether values are uniform on a logarithmic scale.
     """
 
     low: float
@@ -49,14 +52,19 @@ class Range:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep file says.
+    """Content of a sweep file.
 
     Args:
-        method: How values are chosen.
-        metric: The metric that judges a trial.
-        goal: Which way it is good.
-        parameters: What is varied, by dotted key of the command line.
-        command: The command line with the placeholders of W&B.
+        method: Search method.
+        metric: Metric to optimize.
+        goal: Whether the metric is minimized or maximized.
+        parameters: Varied parameters by dotted key of the command line.
+        command: Command line with the placeholders of W&B.
+
+    Reference:
+        Grid and random search as in Bergstra & Bengio, 2012:
+        https://jmlr.org/papers/v13/bergstra12a.html
+        File format: https://docs.wandb.ai/guides/sweeps/define-sweep-configuration
     """
 
     method: Literal['grid', 'random', 'bayes']
@@ -66,16 +74,17 @@ class Sweep:
     command: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """What makes two sweeps the same, in plain types: all but the command."""
+        """Return all but the command in plain types; equal content means the same study."""
         parameters = {
             name: {'kind': type(p).__name__} | vars(p) for name, p in self.parameters.items()
         }
-        said = {'method': self.method, 'metric': self.metric, 'goal': self.goal}
-        plain: dict[str, Any] = json.loads(json.dumps(said | {'parameters': parameters}))
+        search = {'method': self.method, 'metric': self.metric, 'goal': self.goal}
+        # Through JSON, as in the journal: tuples become lists.
+        plain: dict[str, Any] = json.loads(json.dumps(search | {'parameters': parameters}))
         return plain
 
     def grid(self) -> list[dict[str, Any]]:
-        """All combinations, the last parameter fastest."""
+        """Return all combinations of values, the last parameter varying fastest."""
         columns = [
             [(name, value) for value in p.values]
             for name, p in self.parameters.items()
@@ -84,35 +93,46 @@ class Sweep:
         return [dict(point) for point in product(*columns)]
 
     def arguments(self, values: Mapping[str, Any]) -> list[str]:
-        """The command line of a trial, as the agent of W&B builds it.
+        """Return the command line of a trial, as the agent of W&B builds it.
 
-        The interpreter is the one that runs, so that a trial sees the same packages.
+        `${interpreter}` is the running interpreter, so that trials use the same packages.
 
         Args:
             values: Value of each parameter.
+
+        Returns:
+            The command and its arguments.
+
+        Raises:
+            LipfaultError: If the command names an environment variable that is not set.
 
         Example:
             >>> sweep = Sweep('grid', 'val/loss', 'minimize', {}, ('lipfault', '${args}'))
             >>> sweep.arguments({'model.losses.con': 0.02})
             ['lipfault', '--model.losses.con=0.02']
         """
-        known = {
+        placeholders = {
             '${env}': ['/usr/bin/env'],
             '${interpreter}': [sys.executable],
             '${args}': [f'--{name}={value}' for name, value in values.items()],
         }
-        words = (known.get(word) or [_ENVIRONMENT.sub(_variable, word)] for word in self.command)
-        return [part for parts in words for part in parts]
+        parts = (
+            placeholders.get(word) or [_ENVIRONMENT.sub(_variable, word)] for word in self.command
+        )
+        return [part for several in parts for part in several]
 
 
 def read_sweep(path: Path) -> Sweep:
     """Read a sweep file.
 
     Args:
-        path: A YAML file as `wandb sweep` takes it, with a `command` of its own.
+        path: A YAML file as for `wandb sweep`, with a `command`.
+
+    Returns:
+        The checked content.
 
     Raises:
-        LipfaultError: If it is missing or no YAML, or naming the key that does not fit.
+        LipfaultError: If the file is missing or no YAML, or a key or value is not supported.
     """
     if not path.is_file():
         raise LipfaultError(f'no sweep file at {path}')
@@ -127,6 +147,7 @@ def read_sweep(path: Path) -> Sweep:
 
 
 def _sweep(found: dict[str, Any]) -> Sweep:
+    """Check the content of a sweep file."""
     _refuse_unknown('', found, _KEYS)
     method, metric = found.get('method'), found.get('metric') or {}
     if method not in METHODS:
@@ -144,14 +165,17 @@ def _sweep(found: dict[str, Any]) -> Sweep:
     return Sweep(method, metric['name'], metric['goal'], parameters, tuple(command))
 
 
-def _refuse_unknown(where: str, given: dict[str, Any], known: tuple[str, ...]) -> None:
-    """Take nothing silently for what it is not."""
-    unknown = [f'{where}{key}' for key in given if key not in known]
+def _refuse_unknown(prefix: str, given: dict[str, Any], supported: tuple[str, ...]) -> None:
+    """Refuse keys that would be ignored, such as `early_terminate`."""
+    unknown = [f'{prefix}{key}' for key in given if key not in supported]
     if unknown:
-        raise LipfaultError(f'{unknown[0]}: not known offline; there are {", ".join(known)}')
+        raise LipfaultError(
+            f'{unknown[0]}: not supported offline; supported are {", ".join(supported)}'
+        )
 
 
 def _parameter(key: str, given: dict[str, Any]) -> Choice | Range:
+    """Check one parameter, `key` naming it in errors."""
     _refuse_unknown(f'{key}.', given, ('value', 'values', 'min', 'max', 'distribution'))
     if 'value' in given:
         return Choice((given['value'],))
@@ -161,12 +185,13 @@ def _parameter(key: str, given: dict[str, Any]) -> Choice | Range:
     numbers = [end for end in (low, high) if isinstance(end, int | float)]
     if len(numbers) < 2 or numbers[0] > numbers[1]:
         raise LipfaultError(f'{key}: needs value, values, or min and max, got {given}')
+    # W&B's defaults: integers if both ends are integers.
     whole = all(isinstance(end, int) for end in numbers)
     shape = given.get('distribution', 'int_uniform' if whole else 'uniform')
     if shape not in ('uniform', 'int_uniform', 'log_uniform_values'):
         raise LipfaultError(
-            f'{key}: distribution {shape!r} is not known offline; there are uniform, int_uniform '
-            'and log_uniform_values'
+            f'{key}: distribution {shape!r} is not supported offline; supported are uniform, '
+            'int_uniform and log_uniform_values'
         )
     if shape == 'log_uniform_values' and numbers[0] <= 0:
         raise LipfaultError(f'{key}: a logarithmic range must begin above 0, got {numbers[0]}')
@@ -178,7 +203,7 @@ _ENVIRONMENT = re.compile(r'\$\{envvar:([A-Z0-9_]+)\}')
 
 
 def _variable(found: re.Match[str]) -> str:
-    """A variable of the environment that a command asks for."""
+    """Return the value of an environment variable in a command."""
     if found[1] not in os.environ:
         raise LipfaultError(f'the command of the sweep needs the environment variable {found[1]}')
     return os.environ[found[1]]

@@ -1,4 +1,4 @@
-"""A study on Optuna, in a journal that several processes share; Optuna's only importer."""
+"""A study of Optuna in a journal shared by processes; the only module that imports Optuna."""
 
 import fcntl
 import os
@@ -17,18 +17,18 @@ from lipfault.errors import LipfaultError
 from lipfault.sweeps.definition import Choice, Sweep
 
 RUN, METRICS, INTERRUPTED, SWEEP = 'run', 'metrics', 'interrupted', 'sweep'
-"""What is noted with a trial: its run folder, its metrics, whether it was cut off; the sweep."""
+"""Keys of user attributes: run folder, metrics and interruption of a trial; sweep of the study."""
 
 
 @dataclass(frozen=True)
 class Assigned:
-    """A trial for this process.
+    """A trial assigned to this process.
 
     Args:
-        number: Its number in the study.
+        number: Number of the trial in the study.
         values: Value of each parameter.
-        folder: Its run folder.
-        lock: Descriptor of the file that is locked as long as anyone works on the trial.
+        folder: Run folder of the trial.
+        lock: Descriptor of a file that stays locked while a process works on the trial.
     """
 
     number: int
@@ -38,55 +38,71 @@ class Assigned:
 
 
 class Study:
-    """Trials of a sweep, dealt out to any number of processes.
+    """Trials of a sweep, assigned to any number of processes (ask-and-tell interface of Optuna).
 
-    A process holds a lock on the trial that it works on, and so do the processes that it starts;
-    the system lets go of it when the last of them ends, however it ends. Whoever asks next finds
-    such a trial, and deals it out again with the same values and the same run folder.
+    A process and its child processes hold a lock on their trial; the system releases it when the
+    last of them ends, however it ends. The next `ask` of any process finds such a trial and
+    assigns it again with the same values and the same run folder.
 
     Args:
         folder: Folder of the study, made if missing.
-        sweep: What is varied and what judges.
-        trials: Number of trials; a grid has as many as points.
-        seed: What `random` and `bayes` draw is a function of it and of the trials before.
+        sweep: Parameters and metric.
+        trials: Number of trials; a grid has one per point.
+        seed: Seed of `random` and `bayes`; their values depend on it and on the earlier trials.
 
     Raises:
         LipfaultError: If the folder holds the study of another sweep.
+
+    Reference:
+        Akiba et al., Optuna, 2019: https://arxiv.org/abs/1907.10902
     """
 
     def __init__(self, folder: Path, sweep: Sweep, trials: int, seed: int = 0) -> None:
-        """Open the journal or begin it."""
+        """Open the journal or create it."""
         self.folder, self.sweep, self.seed = folder, sweep, seed
         self.wanted = len(sweep.grid()) if sweep.method == 'grid' else trials
         (folder / 'trials').mkdir(parents=True, exist_ok=True)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        with self._alone():
+        with self._exclusive():
             self._study = optuna.create_study(
                 storage=JournalStorage(JournalFileBackend(str(folder / 'journal.log'))),
                 study_name='sweep',
                 direction=sweep.goal,
                 load_if_exists=True,
             )
-            self._begin()
+            self._initialize()
 
     def ask(self) -> Assigned | None:
-        """The next trial, None if none is left; those that were cut off come again."""
-        with self._alone():
-            self._collect_dead()
-            if not self._left():
+        """Assign the next trial to this process, interrupted ones first.
+
+        Returns:
+            The trial, None if no trial is left.
+
+        Raises:
+            LipfaultError: If another process works on the trial.
+        """
+        with self._exclusive():
+            self._requeue_interrupted()
+            if not self._any_left():
                 return None
             self._study.sampler = self._sampler()
             trial = self._study.ask()
             values = {name: self._value(trial, name) for name in self.sweep.parameters}
-            run = trial.user_attrs.get(RUN) or f'trials/{trial.number:04d}'
+            # A requeued trial keeps its run folder, in which the training resumes.
+            run = trial.user_attrs.get(RUN) or _run_name(trial.number)
             trial.set_user_attr(RUN, run)
             lock = _try_lock(self._lock_file(trial.number))
             if lock is None:
-                raise LipfaultError(f'trial {trial.number} of {self.folder} is held by another')
+                raise LipfaultError(f'another process holds trial {trial.number} of {self.folder}')
             return Assigned(trial.number, values, self.folder / run, lock)
 
     def tell(self, trial: Assigned, metrics: dict[str, float] | None) -> None:
-        """Note what came of a trial, and let go of it; None or no such metric is a failure."""
+        """Record the result of a trial and release it.
+
+        Args:
+            trial: A trial of `ask`.
+            metrics: Metrics of the run; without the metric of the sweep, or None, the trial failed.
+        """
         value = (metrics or {}).get(self.sweep.metric)
         frozen = self._study.trials[trial.number]
         if metrics is not None:
@@ -96,7 +112,7 @@ class Study:
         os.close(trial.lock)
 
     def results(self) -> list[dict[str, Any]]:
-        """Number, state, values, run folder and metrics of all trials that were not cut off."""
+        """Return number, state, values, run folder and metrics of all but interrupted trials."""
         return [
             {
                 'number': t.number,
@@ -109,50 +125,60 @@ class Study:
             if not t.user_attrs.get(INTERRUPTED)
         ]
 
-    def _begin(self) -> None:
-        """Note the sweep in a new study, and line up its grid; compare it in an old one."""
-        said = self.sweep.to_dict()
-        before = self._study.user_attrs.get(SWEEP)
-        if before is None:
+    def _initialize(self) -> None:
+        """Store the sweep and enqueue its grid in a new study; compare the sweep in an old one."""
+        sweep = self.sweep.to_dict()
+        stored = self._study.user_attrs.get(SWEEP)
+        if stored is None:
+            # Stored last: the study counts as new until its whole grid is enqueued.
             for point in self.sweep.grid() if self.sweep.method == 'grid' else ():
                 self._study.enqueue_trial(point)
-            self._study.set_user_attr(SWEEP, said)
-        elif before != said:
-            differing = [key for key in said if before.get(key) != said[key]]
+            self._study.set_user_attr(SWEEP, sweep)
+        elif stored != sweep:
+            differing = [key for key in sweep if stored.get(key) != sweep[key]]
             raise LipfaultError(
                 f'{self.folder} holds the study of another sweep: {", ".join(differing)} differ; '
                 'choose another --study'
             )
 
-    def _left(self) -> bool:
-        """Whether a trial is waiting, or fewer were begun than are wanted."""
+    def _any_left(self) -> bool:
+        """Return whether a trial is waiting, or fewer trials than wanted have started."""
         trials = self._study.get_trials(deepcopy=False)
         if any(t.state == TrialState.WAITING for t in trials):
             return True
-        begun = [t for t in trials if not t.user_attrs.get(INTERRUPTED)]
-        return self.sweep.method != 'grid' and len(begun) < self.wanted
+        started = [t for t in trials if not t.user_attrs.get(INTERRUPTED)]
+        return self.sweep.method != 'grid' and len(started) < self.wanted
 
-    def _collect_dead(self) -> None:
-        """Line up again what nobody works on any more."""
+    def _requeue_interrupted(self) -> None:
+        """Enqueue the running trials again whose processes have ended."""
         for trial in self._running():
             lock = _try_lock(self._lock_file(trial.number))
             if lock is not None:
-                if trial.number in {t.number for t in self._running()}:  # not told meanwhile
-                    self._line_up_again(trial)
+                # The trial may have ended regularly between listing and locking.
+                if trial.number in {t.number for t in self._running()}:
+                    self._requeue(trial)
                 os.close(lock)
 
     def _running(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
 
-    def _line_up_again(self, trial: FrozenTrial) -> None:
-        run = trial.user_attrs.get(RUN) or f'trials/{trial.number:04d}'
+    def _requeue(self, trial: FrozenTrial) -> None:
+        # Optuna cannot return a running trial to the queue: it fails, and a copy is enqueued.
+        run = trial.user_attrs.get(RUN) or _run_name(trial.number)
         Trial(self._study, trial._trial_id).set_user_attr(INTERRUPTED, True)
         self._study.tell(trial.number, state=TrialState.FAIL)
         self._study.enqueue_trial(trial.params, user_attrs={RUN: run})
 
     def _sampler(self) -> optuna.samplers.BaseSampler:
+        """Return the sampler of the next trial.
+
+        Reference:
+            Watanabe, Tree-structured Parzen estimator, 2023: https://arxiv.org/abs/2304.11127
+        """
+        # A seed per trial: the values do not depend on which process draws them.
         seed = self.seed + len(self._study.get_trials(deepcopy=False))
         if self.sweep.method == 'bayes':
+            # The constant liar keeps parallel processes from drawing near the same point.
             return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         return optuna.samplers.RandomSampler(seed=seed)
 
@@ -168,15 +194,23 @@ class Study:
         return self.folder / 'trials' / f'{number:04d}.lock'
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One process at a time."""
+    def _exclusive(self) -> Iterator[None]:
+        """Exclude the other processes of the study."""
         with (self.folder / 'study.lock').open('a') as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
 
+def _run_name(number: int) -> str:
+    return f'trials/{number:04d}'
+
+
 def _try_lock(path: Path) -> int | None:
-    """Descriptor of a file locked for this process and its children, None if another has it."""
+    """Lock a file for this process and its children.
+
+    Returns:
+        Descriptor of the file, None if another process holds the lock.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

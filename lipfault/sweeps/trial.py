@@ -1,4 +1,4 @@
-"""One trial: a command in a process of its own, and the metrics that it leaves."""
+"""Run one trial in its own process, and read its metrics."""
 
 import math
 import subprocess
@@ -8,17 +8,18 @@ from lipfault.report.run import load_run
 
 
 def run_trial(command: list[str], folder: Path, lock: int) -> dict[str, float] | None:
-    """Run a trial, or go on with it where its run was cut off.
+    """Run a trial, or resume it if its run was interrupted.
 
-    What it prints goes to a file beside the run folder.
+    The output of the process is appended to a file beside the run folder.
 
     Args:
         command: `lipfault fit ...`, without `--run`.
-        folder: Its run folder.
-        lock: Descriptor that the process inherits, so that the trial counts as held while it lives.
+        folder: Run folder of the trial.
+        lock: Descriptor of a locked file; the process inherits it and holds the trial until it
+            ends.
 
     Returns:
-        The last value of every metric that it logged, None if it failed.
+        The last value of every logged metric, None if the process failed.
     """
     resume = ['--ckpt_path=last'] if folder.exists() else []
     with log_file(folder).open('ab') as log:
@@ -31,18 +32,35 @@ def run_trial(command: list[str], folder: Path, lock: int) -> dict[str, float] |
         try:
             status = process.wait()
         except BaseException:
-            process.terminate()  # lipfault saves first
+            process.terminate()  # SIGTERM: lipfault saves a checkpoint before it stops
             process.wait()
             raise
     return last_values(folder) if status == 0 else None
 
 
 def log_file(folder: Path) -> Path:
-    """Where a trial with this run folder prints."""
+    """Return the file with the output of a trial.
+
+    Args:
+        folder: Run folder of the trial.
+
+    Returns:
+        A file beside the folder, which must be empty when the run starts.
+    """
     return folder.with_name(f'{folder.name}.log')
 
 
 def last_values(folder: Path) -> dict[str, float]:
-    """The last finite value of each metric in `metrics.csv` of a run folder."""
+    """Return the last value of each metric in `metrics.csv`.
+
+    Args:
+        folder: A run folder.
+
+    Returns:
+        Finite values by name.
+
+    Raises:
+        LipfaultError: If the folder holds no metrics.
+    """
     values = {name: float(curve.value[-1]) for name, curve in load_run(folder).history.items()}
     return {name: value for name, value in values.items() if math.isfinite(value)}

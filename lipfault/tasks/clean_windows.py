@@ -1,20 +1,18 @@
 """Clean windows in one piece, and the linear floor fitted on them."""
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING, cast
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol, cast
 
 import lightning
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 
+from lipfault.batch import Batch
 from lipfault.errors import LipfaultError
 from lipfault.metrics.recovery import error_per_sample, skill
 from lipfault.modality import Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.autoencoder.pca import fit_pca
-
-if TYPE_CHECKING:
-    from lipfault.data.datamodule import RecordingDataModule
 
 CHUNK = 8
 """Windows that are read at once; the pieces of larger blocks stay in the memory of the process."""
@@ -23,8 +21,94 @@ FIT_LIMIT = 6000
 """Windows from which standardization and PCA are taken, evenly spread over the split."""
 
 
-def recording_data(trainer: lightning.Trainer) -> 'RecordingDataModule':
-    """The DataModule of a trainer.
+class WindowSequence(Protocol):
+    """Windows of one split, as `lipfault.data.windows.WindowDataset` holds them."""
+
+    def __len__(self) -> int:
+        """Return the number of windows."""
+
+    def fetch(self, indices: Sequence[int]) -> Any:  # noqa: ANN401
+        """Read several windows.
+
+        Args:
+            indices: Indices of the windows.
+
+        Returns:
+            The windows, input of `WindowSource.clean_batch` and `WindowSource.faulty_batch`.
+        """
+
+
+class WindowSource(Protocol):
+    """What tasks and callbacks use of `lipfault.data.datamodule.RecordingDataModule`.
+
+    A protocol keeps the whole data package out of the imports of tasks and callbacks.
+    """
+
+    train_split: str
+    val_split: str
+    test_split: str
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Return the names of the fault kinds in the order of the labels."""
+
+    @property
+    def has_faults(self) -> bool:
+        """Return whether faults are configured."""
+
+    @property
+    def split_ids(self) -> Mapping[str, Sequence[str]]:
+        """Return the ids of the episodes of each split."""
+
+    def used_splits(self, stage: str) -> tuple[str, ...]:
+        """Return the splits that a stage reads.
+
+        Args:
+            stage: `fit`, `validate`, `test` or `predict`.
+
+        Returns:
+            Names of the splits.
+        """
+
+    def dataset(self, split: str) -> WindowSequence:
+        """Return the complete windows of a split.
+
+        Args:
+            split: Name of the split.
+
+        Returns:
+            The windows in order of time.
+        """
+
+    def clean_batch(self, windows: Any) -> Batch:  # noqa: ANN401
+        """Unpack windows without injecting faults.
+
+        Args:
+            windows: Windows of `WindowSequence.fetch`, on any device.
+
+        Returns:
+            Batch whose observed signals are the clean ones.
+        """
+
+    def faulty_batch(self, windows: Any) -> Batch:  # noqa: ANN401
+        """Unpack windows and inject the faults of epoch 0.
+
+        Args:
+            windows: Windows of `WindowSequence.fetch`, on any device.
+
+        Returns:
+            Batch with labels.
+        """
+
+
+def recording_data(trainer: lightning.Trainer) -> WindowSource:
+    """Return the DataModule of a trainer.
+
+    Args:
+        trainer: A trainer of a task of lipfault.
+
+    Returns:
+        The DataModule.
 
     Raises:
         LipfaultError: If the trainer runs without one.
@@ -32,12 +116,10 @@ def recording_data(trainer: lightning.Trainer) -> 'RecordingDataModule':
     datamodule = getattr(trainer, 'datamodule', None)
     if not hasattr(datamodule, 'clean_batch'):
         raise LipfaultError('the tasks of lipfault need a RecordingDataModule, pass datamodule=...')
-    return cast('RecordingDataModule', datamodule)
+    return cast(WindowSource, datamodule)
 
 
-def tell_known_episodes(
-    trained: Collection[str], datamodule: 'RecordingDataModule', stage: str
-) -> None:
+def tell_known_episodes(trained: Collection[str], datamodule: WindowSource, stage: str) -> None:
     """Warn of splits with episodes on which stage 1 was trained.
 
     Args:
@@ -56,7 +138,7 @@ def tell_known_episodes(
             )
 
 
-def clean_signals(datamodule: 'RecordingDataModule', split: str, limit: int) -> Signals:
+def clean_signals(datamodule: WindowSource, split: str, limit: int) -> Signals:
     """Clean windows of a split, on the CPU, in physical units.
 
     Args:
@@ -83,7 +165,7 @@ def clean_signals(datamodule: 'RecordingDataModule', split: str, limit: int) -> 
 
 @torch.no_grad()
 def pca_floor(
-    autoencoder: Autoencoder, datamodule: 'RecordingDataModule', train_split: str
+    autoencoder: Autoencoder, datamodule: WindowSource, train_split: str
 ) -> dict[str, float]:
     """`skill_pca/<modality>`: a PCA of whole windows with a latent of the same size.
 

@@ -60,7 +60,7 @@ def clean_examples(autoencoder: Autoencoder, batch: Batch, count: int = 6) -> di
     arrays: dict[str, Any] = {}
     for name, signal in clean.items():
         arrays[f'examples/{name}/clean'] = signal.float().cpu().numpy()
-        arrays[f'examples/{name}/corrected'] = output[name].float().cpu().numpy()
+        arrays[f'examples/{name}/reconstruction'] = output[name].float().cpu().numpy()
     return arrays
 
 
@@ -92,9 +92,9 @@ def _keep(
     physical = {
         'clean': batch.clean[name][rows],
         'faulty': batch.observed[name][rows],
-        'uncorrected': autoencoder.physical(autoencoder.decode(found.latents))[name],
-        'corrected': autoencoder.physical(autoencoder(corrected.signals))[name],
-        'cleaned': autoencoder.physical(corrected.signals)[name],
+        'corrected': autoencoder.physical(corrected.signals)[name],
+        'reconstruction_faulty': autoencoder.physical(autoencoder.decode(found.latents))[name],
+        'reconstruction_corrected': autoencoder.physical(autoencoder(corrected.signals))[name],
         'true_map': fault_masks(labels)[name][rows],
     }
     if name in corrected.maps:

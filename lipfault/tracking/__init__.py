@@ -1,1 +1,1 @@
-"""What leaves a run for Weights & Biases: the runs themselves, and the dashboard over them."""
+"""Weights & Biases: the runs of the stages, and the dashboard over runs."""

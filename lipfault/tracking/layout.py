@@ -1,4 +1,4 @@
-"""The dashboard of lipfault: does the corrector contract while the detector stays sensitive?"""
+"""The dashboard of lipfault: contraction of the corrector, sensitivity of the detector."""
 
 from lipfault.tracking.names import PICTURES, REFERENCES, TABLE
 from lipfault.tracking.panels import (
@@ -13,6 +13,7 @@ from lipfault.tracking.panels import (
     Table,
 )
 
+# Weights of the similarity and of the contrastive term, λ_sim and λ_con.
 SIM, CON = (Quantity('config', f'model.init_args.losses.{key}') for key in ('sim', 'con'))
 F1, LEFT, CORRECTOR, DETECTOR = (
     Quantity('metric', f'val/{key}')
@@ -21,12 +22,22 @@ F1, LEFT, CORRECTOR, DETECTOR = (
     )
 )  # fmt: skip
 
+# Norms span decades over training, so most axes are logarithmic.
+_GAINS = tuple(
+    Lines(
+        f'{module.capitalize()}: gain along faults and between clean samples',
+        (f'gain/{module}/fault', f'gain/{module}/clean'),
+        logarithmic=True,
+    )
+    for module in ('corrector', 'detector')
+)
+
 _CONTRAST = Section(
     'Corrector and detector',
-    'Does the corrector contract while the detector stays sensitive? The norms are raw products, '
-    'with those of the paper (0.03 and 2.0) as lines; any rescaling of a layer changes them. So '
-    'read the gains beside them: along faults the corrector should be far below its clean gain, '
-    'which should stay near 1, and the detector far above its own.',
+    'Does the corrector contract while the detector stays sensitive? Norms are raw products, with '
+    'those of the paper (0.03 and 2.0) as lines; a rescaling of layer weights changes them. The '
+    'gains are comparable between models: the corrector should have a small gain along faults and '
+    'a clean gain near 1, the detector a larger gain along faults than between clean samples.',
     'finetune',
     (
         Lines(
@@ -34,16 +45,7 @@ _CONTRAST = Section(
             (*REFERENCES, *(name for name, _ in REFERENCES.values())),
             logarithmic=True,
         ),
-        Lines(
-            'Corrector: gain along faults and between clean samples',
-            ('gain/corrector/fault', 'gain/corrector/clean'),
-            logarithmic=True,
-        ),
-        Lines(
-            'Detector: gain along faults and between clean samples',
-            ('gain/detector/fault', 'gain/detector/clean'),
-            logarithmic=True,
-        ),
+        *_GAINS,
         Bars('Corrector on validation faults', (CORRECTOR.key, 'val/corrector/clean_gain')),
         Bars('Detector on validation faults', (DETECTOR.key, 'val/detector/clean_gain')),
         Lines(
@@ -61,7 +63,8 @@ _CONTRAST = Section(
 )
 _LAYERS = Section(
     'Norms of the layers',
-    'Which layer attenuates, which one amplifies? A layer held by a cap or a floor runs along it.',
+    'Which layer attenuates, which one amplifies? A layer with a cap or a floor follows its '
+    'target.',
     'finetune',
     (
         Lines('Layers of the corrector', pattern='norm/corrector/.+', logarithmic=True),
@@ -70,50 +73,50 @@ _LAYERS = Section(
 )
 _DETECTION = Section(
     'Detection',
-    'Are faults found, and named rightly, at few false alarms? Mild faults are below the noise: '
-    'recall should rise steeply with the damage.',
+    'Are faults detected and localized at a low false-alarm rate? Faults with a damage below 1 are '
+    'within the sensor noise; the recall should rise steeply above.',
     'finetune',
     (
         Lines('F1 and AUROC', (F1.key, 'val/detection/auroc')),
-        Lines('False alarms', ('val/detection/false_alarm_rate',)),
-        Lines('Right modality', ('val/detection/localization_accuracy',)),
+        Lines('False-alarm rate', ('val/detection/false_alarm_rate',)),
+        Lines('Localization accuracy', ('val/detection/localization_accuracy',)),
         Lines('Recall by damage', pattern='val/detection/recall_damage_.+'),
-        Lines('Recall by kind of fault', pattern='val/detection/recall_kind_.+'),
+        Lines('Recall by fault kind', pattern='val/detection/recall_kind_.+'),
     ),
 )
 _CORRECTION = Section(
     'Correction',
-    'How much of the damage is undone, and does clean input stay clean? Recovery should reach that '
-    'of the block that is told where the fault is; energy left should be below 0.03.',
+    'How much of the error by faults is corrected, and does clean input stay unchanged? The '
+    'recovery should approach that with the true fault mask; energy left should be below 0.03.',
     'finetune',
     (
-        Lines('Recovery, and told the mask', ('val/recovery/seen', 'val/recovery/oracle')),
+        Lines('Recovery, predicted and true mask', ('val/recovery/seen', 'val/recovery/oracle')),
         Lines('Energy left', (LEFT.key,), logarithmic=True),
-        Lines('Clean input made worse', ('val/clean/degradation',)),
+        Lines('Error rise on clean input', ('val/clean/degradation',)),
     ),
 )
 _TRADE_OFF = Section(
     'λ trade-off over runs',
-    'What does weighing similarity (λ_sim) against contrast (λ_con) buy? Each dot is a run; show '
-    'only those of one sweep.',
+    'How do the weights of similarity (λ_sim) and contrast (λ_con) trade correction for detection? '
+    'Each dot is a run; filter the runs of one sweep.',
     'finetune',
     (
         Scatter('Energy left and F1, by λ_con', LEFT, F1, CON),
         Scatter('Gains along faults, by λ_con', CORRECTOR, DETECTOR, CON, logarithmic=True),
         Scatter('Energy left by λ_sim', SIM, LEFT),
         Scatter('F1 by λ_con', CON, F1),
-        Parallel('λ and what came of them', (SIM, CON, CORRECTOR, DETECTOR, LEFT, F1)),
+        Parallel('λ, gains, energy left and F1', (SIM, CON, CORRECTOR, DETECTOR, LEFT, F1)),
     ),
 )
 _SAMPLES = Section(
     'Samples',
-    'What do the numbers look like? The same validation windows over the training.',
+    'How do the corrected signals look? The same validation windows over the training.',
     'finetune',
-    (Pictures('Samples', PICTURES), Table('Share of the fault left, by sample', TABLE)),
+    (Pictures('Samples', PICTURES), Table('Energy left, by sample', TABLE)),
 )
 _TRAINING = Section(
     'Training of stage 2',
-    'Do the terms of the loss fall, and which module is clipped?',
+    'Do the terms of the loss fall, and which gradient norms exceed their clipping limit?',
     'finetune',
     (
         Lines('Loss', ('train/loss', 'val/loss')),
@@ -123,12 +126,13 @@ _TRAINING = Section(
 )
 _TEST = Section(
     'Test',
-    'The figures of metrics.json. Choose nothing by them.',
+    'The metrics of metrics.json. Select no model by them.',
     'test',
     (
-        Bars('F1, kinds seen and unseen', ('detection/f1', 'detection_unseen/f1')),
-        Bars('AUROC, kinds seen and unseen', ('detection/auroc', 'detection_unseen/auroc')),
-        Bars('Recovery, kinds seen and unseen', ('recovery/seen', 'recovery/unseen')),
+        Bars('F1, seen and unseen kinds', ('detection/f1', 'detection_unseen/f1')),
+        Bars('AUROC, seen and unseen kinds', ('detection/auroc', 'detection_unseen/auroc')),
+        Bars('Recovery, seen and unseen kinds', ('recovery/seen', 'recovery/unseen')),
+        Bars('Error rise on clean input', ('clean/degradation',)),
         Bars('Energy left', ('corrector/energy_left', 'corrector/energy_left_unseen')),
         Bars('Gains along faults', ('corrector/fault_gain', 'detector/fault_gain')),
         Bars('Gains between clean samples', ('corrector/clean_gain', 'detector/clean_gain')),
@@ -137,7 +141,7 @@ _TEST = Section(
 )
 _STAGE_1 = Section(
     'Stage 1',
-    'Does the autoencoder explain every modality? 1 is everything, 0 no more than the mean.',
+    'Does the autoencoder reconstruct every modality? Skill 1: without error, 0: as the mean.',
     'pretrain',
     (
         Lines('Loss', ('train/loss', 'val/loss'), logarithmic=True),
@@ -154,4 +158,4 @@ DASHBOARD = Dashboard(
         _STAGE_1,
     ),
 )  # fmt: skip
-"""What `lipfault dashboard` builds."""
+"""The dashboard that `lipfault dashboard` builds."""

@@ -1,18 +1,19 @@
-"""Names under which runs stand in W&B, and the figures of the paper beside them."""
+"""Names of W&B projects and metrics, and the norms reported by the paper."""
 
 PROJECT = 'lipfault'
-"""W&B project of runs for which `WANDB_PROJECT` names no other."""
+"""Default W&B project; the variable `WANDB_PROJECT` overrides it."""
 
+# Altinses & Schwung (2026), https://arxiv.org/abs/2603.25103
 PAPER_NORMS = {'corrector': 0.03, 'detector': 2.0}
-"""Norms of both modules that the paper (arXiv 2603.25103) reports."""
+"""Products of spectral norms of both modules that the paper reports."""
 
 REFERENCES = {
     f'norm/{module}': (f'paper/norm_{module}', norm) for module, norm in PAPER_NORMS.items()
 }
-"""What is logged beside a metric, so that a chart can draw it as a line."""
+"""Constant logged beside a metric, (name, value), so that a chart draws it as a line."""
 
 PICTURES, TABLE = 'samples/pictures', 'samples/table'
-"""Names of the logged pictures, one for each modality, and of the table of samples."""
+"""Names of the logged sample images, one per modality, and of the table of samples."""
 
-SAMPLE_COLUMNS = ('step', 'modality', 'kind', 'severity', 'left')
-"""Columns of the table of samples; `left` as of `lipfault.callbacks.samples`."""
+SAMPLE_COLUMNS = ('step', 'modality', 'kind', 'severity', 'energy_left')
+"""Columns of the table of samples; `energy_left` as in `lipfault.callbacks.samples`."""

@@ -1,44 +1,58 @@
-"""What a dashboard is made of, as plain data: nothing here knows how W&B stores it."""
+"""Panels and sections of a dashboard as plain data, independent of the W&B interface."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 JobType = Literal['pretrain', 'finetune', 'test']
-"""Which W&B runs a section is about: those of a stage, or those of a test."""
+"""Job type of the W&B runs that a section shows: a stage or a test."""
 
 
 @dataclass(frozen=True)
-class Lines:
-    """Metrics over the steps of the stage.
+class Titled:
+    """Base of all panels.
+
+    Args:
+        title: Heading.
+    """
+
+    title: str
+
+
+@dataclass(frozen=True)
+class Lines(Titled):
+    """Metrics over the steps of the job.
 
     Args:
         title: Heading.
         metrics: Names of the metrics.
-        pattern: Regular expression that names further metrics, as a whole.
-        logarithmic: Whether the axis of the values is logarithmic.
+        pattern: Regular expression that must match the whole name of further metrics.
+        logarithmic: Whether the y axis is logarithmic.
     """
 
-    title: str
     metrics: tuple[str, ...] = ()
     pattern: str = ''
     logarithmic: bool = False
 
 
 @dataclass(frozen=True)
-class Bars:
-    """Last values of metrics, a bar for each run."""
+class Bars(Titled):
+    """Last values of metrics, one bar per run.
 
-    title: str
+    Args:
+        title: Heading.
+        metrics: Names of the metrics.
+    """
+
     metrics: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """An entry of the configuration, or the last value of a metric.
+    """A configuration value, or the last value of a metric.
 
     Args:
-        source: Where it stands.
+        source: Whether `key` belongs to the configuration or to the metrics.
         key: Dotted key of the configuration, or name of the metric.
     """
 
@@ -47,10 +61,17 @@ class Quantity:
 
 
 @dataclass(frozen=True)
-class Scatter:
-    """Runs as dots; `colour` is a third quantity."""
+class Scatter(Titled):
+    """Runs as dots.
 
-    title: str
+    Args:
+        title: Heading.
+        x: Quantity of the x axis.
+        y: Quantity of the y axis.
+        colour: Quantity of the colour, if any.
+        logarithmic: Whether both axes are logarithmic.
+    """
+
     x: Quantity
     y: Quantity
     colour: Quantity | None = None
@@ -58,27 +79,40 @@ class Scatter:
 
 
 @dataclass(frozen=True)
-class Parallel:
-    """Runs as lines across several quantities."""
+class Parallel(Titled):
+    """Runs as polylines across parallel axes.
 
-    title: str
+    Args:
+        title: Heading.
+        columns: One quantity per axis.
+
+    Reference:
+        Inselberg, The plane with parallel coordinates, 1985: https://doi.org/10.1007/BF01898350
+    """
+
     columns: tuple[Quantity, ...]
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Logged images."""
+class Media(Titled):
+    """Logged images or a logged table.
 
-    title: str
+    Args:
+        title: Heading.
+        key: Name under which it is logged.
+    """
+
     key: str
 
 
 @dataclass(frozen=True)
-class Table:
-    """A logged table."""
+class Pictures(Media):
+    """Logged images."""
 
-    title: str
-    key: str
+
+@dataclass(frozen=True)
+class Table(Media):
+    """A logged table."""
 
 
 Panel = Lines | Bars | Scatter | Parallel | Pictures | Table
@@ -90,9 +124,9 @@ class Section:
 
     Args:
         title: Heading.
-        question: What to look for.
-        job: The runs it is about.
-        panels: In order.
+        question: The question, and the values that a good model has.
+        job: Job type of the runs it shows.
+        panels: Panels in order.
         is_open: Whether the section is open at first.
     """
 
@@ -104,19 +138,24 @@ class Section:
 
     @property
     def axis(self) -> str:
-        """The step metric of its runs."""
+        """Return the step metric of the runs."""
         return f'{self.job}/step'
 
 
 @dataclass(frozen=True)
 class Dashboard:
-    """Sections in order."""
+    """Sections in order.
+
+    Args:
+        title: Heading.
+        sections: The sections.
+    """
 
     title: str
     sections: tuple[Section, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types only; every panel says its kind, every section its axis."""
+        """Return plain types: every panel with its kind, every section with its axis."""
         return {'title': self.title, 'sections': [_plain(section) for section in self.sections]}
 
 
@@ -126,7 +165,14 @@ def _plain(section: Section) -> dict[str, Any]:
 
 
 def metrics_of(panel: Panel) -> Iterator[str]:
-    """Names of the metrics that a panel shows; those of a pattern are not known here."""
+    """List the metrics that a panel names; a pattern names none.
+
+    Args:
+        panel: A panel.
+
+    Yields:
+        Names of metrics.
+    """
     match panel:
         case Lines() | Bars():
             yield from panel.metrics
@@ -137,7 +183,14 @@ def metrics_of(panel: Panel) -> Iterator[str]:
 
 
 def quantities(panel: Scatter | Parallel) -> tuple[Quantity, ...]:
-    """What a panel compares between runs."""
+    """List the quantities that a panel compares between runs.
+
+    Args:
+        panel: A panel.
+
+    Returns:
+        Quantities in the order of the axes, the colour last.
+    """
     if isinstance(panel, Parallel):
         return panel.columns
     return tuple(q for q in (panel.x, panel.y, panel.colour) if q is not None)

@@ -1,4 +1,4 @@
-"""From a dashboard as plain data to objects of wandb-workspaces, whose only importer this is."""
+"""Convert a dashboard to objects of wandb-workspaces; the only module that imports it."""
 
 from typing import Any
 
@@ -20,17 +20,23 @@ from lipfault.tracking.panels import (
 )
 
 WIDTH, HEIGHT, COLUMNS = 8, 6, 3
-"""Size of a panel of a report in the units of its grid, and panels in a row."""
+"""Size of a panel in grid units of a W&B report, 24 units wide, and panels per row."""
 
 
 def workspace(dashboard: Dashboard, entity: str, project: str, group: str | None) -> Any:  # noqa: ANN401
-    """A saved view of the project, not sent yet.
+    """Build a saved view of the project, without sending it.
 
     Args:
-        dashboard: What it shows.
-        entity: User or team.
+        dashboard: Its content.
+        entity: W&B user or team.
         project: W&B project.
-        group: Show the runs of this group only.
+        group: Restricts the view to the runs of a group.
+
+    Returns:
+        A `wandb_workspaces.workspaces.Workspace`.
+
+    Reference:
+        https://github.com/wandb/wandb-workspaces
     """
     sections = [
         ws.Section(
@@ -51,16 +57,23 @@ def workspace(dashboard: Dashboard, entity: str, project: str, group: str | None
 
 
 def report(dashboard: Dashboard, entity: str, project: str, group: str | None) -> Any:  # noqa: ANN401
-    """A report with a heading, its question and a grid of panels for each section, not sent yet.
+    """Build a report, without sending it: heading, question and panels of each section.
 
     Args:
-        dashboard: What it shows.
-        entity: User or team.
+        dashboard: Its content.
+        entity: W&B user or team.
         project: W&B project.
-        group: Show the runs of this group only.
+        group: Restricts the report to the runs of a group.
+
+    Returns:
+        A `wandb_workspaces.reports.v2.Report`.
+
+    Reference:
+        https://github.com/wandb/wandb-workspaces
     """
     blocks: list[Any] = [wr.TableOfContents()]
     for section in dashboard.sections:
+        # Every job has its own step axis, so a grid shows the runs of one job only.
         filters = [expr.Metric('JobType') == section.job]
         if group:
             filters.append(expr.Metric('Group') == group)
@@ -73,14 +86,16 @@ def report(dashboard: Dashboard, entity: str, project: str, group: str | None) -
 
 
 def _grid(section: Section, runs: Any) -> Any:  # noqa: ANN401
+    """Arrange the panels of a section in rows."""
     panels = [_panel(panel, section.axis) for panel in section.panels]
-    for place, panel in enumerate(panels):
-        row, column = divmod(place, COLUMNS)
+    for index, panel in enumerate(panels):
+        row, column = divmod(index, COLUMNS)
         panel.layout = wr.Layout(x=column * WIDTH, y=row * HEIGHT, w=WIDTH, h=HEIGHT)
     return wr.PanelGrid(runsets=[runs], panels=panels)
 
 
 def _panel(panel: Panel, axis: str) -> Any:  # noqa: ANN401
+    """Convert one panel, `axis` being the x axis of its lines."""
     match panel:
         case Lines():
             return wr.LinePlot(
@@ -107,6 +122,7 @@ def _panel(panel: Panel, axis: str) -> Any:  # noqa: ANN401
         case Pictures():
             return wr.MediaBrowser(title=panel.title, media_keys=[panel.key], gallery_axis='step')
         case Table():
+            # A table panel of W&B has no title.
             return wr.WeavePanelSummaryTable(table_name=panel.key)
 
 

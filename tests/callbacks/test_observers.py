@@ -1,4 +1,4 @@
-"""Observers see the truth and change nothing."""
+"""Observers measure correctly and leave the training bit-identical."""
 
 import csv
 import json
@@ -151,7 +151,7 @@ def test_training_is_bit_identical_with_all_of_a_run_and_with_nothing(tmp_path):
 def test_spectral_norms_are_those_of_the_layers(tmp_path):
     monitor = SpectralNormMonitor(every=5)
     task = fit(tmp_path, [monitor], None)
-    values = monitor.look(task, None)
+    values = monitor.measure(task, None)
     norms = {
         name: float(torch.linalg.matrix_norm(layer.weight.detach(), 2))
         for name, layer in task.block.corrector.named_modules()
@@ -171,8 +171,8 @@ def test_jacobian_and_gains_are_those_of_the_module(tmp_path):
     monitor = JacobianMonitor(every=100, modules=('block.detector.layers',), samples=4)
     task = fit(tmp_path, [monitor], None).eval()
     with torch.no_grad():
-        monitor.look(task, None)
-        values = monitor.look(task, None)
+        monitor.measure(task, None)
+        values = monitor.measure(task, None)
     layers, (clean, observed) = task.block.detector.layers, monitor._probe
     x, moved = (task.block.detector.conv(s['imu']).flatten(1).detach() for s in (clean, observed))
     jacobian = torch.func.vmap(torch.func.jacrev(lambda v: layers(v[None])[0]))(moved).detach()
@@ -186,18 +186,18 @@ def test_jacobian_and_gains_are_those_of_the_module(tmp_path):
     assert values['gain/detector/clean'] == pytest.approx(float(calm.mean()), rel=1e-4)
 
 
-def test_missing_values_are_told_and_do_no_harm():
+def test_masks_of_missing_values_reach_the_block():
     monitor = JacobianMonitor(modules=('block.corrector.trunk', 'block.detector.layers'))
     task, batch = Task(None).eval(), collate([1, 2, 3])
     batch.observed['imu'][0, 1, 2:5] = torch.nan
     with torch.no_grad():
-        values = monitor.look(task, batch)
+        values = monitor.measure(task, batch)
     assert all(torch.tensor(v).isfinite() for v in values.values())
     assert torch.equal(task.block.side_info.missing['imu'], batch.observed['imu'].isnan())
     same = collate([1, 2, 3])
     same.observed['imu'][0, 1, 2:5] = 0.5  # the middle of the range
     with torch.no_grad():
-        again = JacobianMonitor(modules=monitor.modules).look(task, same)
+        again = JacobianMonitor(modules=monitor.modules).measure(task, same)
     assert again == values
 
 
@@ -220,14 +220,22 @@ def test_means_are_taken_on_the_device_of_the_strategy():
     [
         (lambda: SpectralNormMonitor(every=0), 'at least 1 step'),
         (lambda: JacobianMonitor(samples=1), 'at least 2 windows'),
-        (lambda: JacobianMonitor(modules=('block.corrector',)).look(Task(None), collate([1])), '2'),
         (
-            lambda: JacobianMonitor(modules=('block.corrector',)).look(Task(None), collate([1, 2])),
+            lambda: JacobianMonitor(modules=('block.corrector',)).measure(Task(None), collate([1])),
+            '2',
+        ),
+        (
+            lambda: JacobianMonitor(modules=('block.corrector',)).measure(
+                Task(None), collate([1, 2])
+            ),
             r"\['corrector'\] are never called",
         ),
-        (lambda: SpectralNormMonitor(modules=('block.nose',)).look(Task(None), None), 'block.nose'),
+        (
+            lambda: SpectralNormMonitor(modules=('block.nose',)).measure(Task(None), None),
+            'block.nose',
+        ),
     ],
 )
-def test_mistakes_are_named(build, message):
+def test_invalid_settings_are_named(build, message):
     with pytest.raises(LipfaultError, match=message):
         build()

@@ -1,4 +1,4 @@
-"""What a run leaves is JSON for any parser."""
+"""The JSON files of a run are valid for any parser."""
 
 import json
 import math
@@ -7,7 +7,7 @@ from lipfault.callbacks.run_recorder import finite_or_null, write_json
 from lipfault.report.run import load_run
 
 
-def test_numbers_that_json_lacks_are_null(tmp_path):
+def test_nan_and_infinity_become_null(tmp_path):
     metrics = {'a': 0.1, 'b': math.nan, 'c': math.inf}
     write_json(tmp_path / 'metrics.json', finite_or_null(metrics))
 

@@ -23,7 +23,8 @@ def write_run(
     for name, form in modalities.items():
         examples = EXAMPLES[form](rng, samples)
         if stage == 1:
-            examples = {key: examples[key] for key in ('clean', 'corrected')}
+            versions = {'clean': 'clean', 'reconstruction': 'reconstruction_corrected'}
+            examples = {key: examples[version] for key, version in versions.items()}
         results |= {f'examples/{name}/{key}': value for key, value in examples.items()}
         channels = examples['clean'].shape[1]
         results[f'channels/{name}'] = np.array([f'joint_{n}/position' for n in range(channels)])
@@ -61,6 +62,7 @@ def stage_2_metrics() -> dict[str, float]:
         'recovery/unseen': 0.721,
         'recovery/oracle': 0.91,
         'clean/degradation': 0.012,
+        'clean/change': 0.0004,
         'corrector/fault_gain': 0.11,
         'corrector/clean_gain': 0.97,
         'corrector/selectivity': 8.8,
@@ -108,7 +110,7 @@ def split_arrays(
     modality = np.where(faulty, rng.integers(0, modalities, count), -1)
     damage = np.where(faulty, np.exp(rng.normal(severity - 1.0, 1.2)), 0.0)
     score = np.exp(rng.normal(-1.2, 0.5, count)) + 0.8 * damage * rng.random(count)
-    blamed = np.where(rng.random(count) < 0.97, modality, rng.integers(0, modalities, count))
+    predicted = np.where(rng.random(count) < 0.97, modality, rng.integers(0, modalities, count))
     injected = np.where(faulty, damage**2, np.nan)
     clean = np.where(faulty, 8e-4, np.nan)
     left = (0.1 if split == 'seen' else 0.25) * (0.5 + kind / 9)
@@ -119,7 +121,7 @@ def split_arrays(
         'severity': severity,
         'damage': damage,
         'score': score,
-        'predicted_modality': np.where(blamed < 0, 0, blamed),
+        'predicted_modality': np.where(predicted < 0, 0, predicted),
         'energy_injected': injected,
         'energy_left': injected * left * rng.random(count),
         'error_clean': clean,
@@ -156,9 +158,9 @@ def image_examples(
     return {
         'clean': clean,
         'faulty': faulty,
-        'uncorrected': 0.6 * faulty + 0.4 * blur,
-        'corrected': blur,
-        'cleaned': np.where(true_map > 0, blur, clean),
+        'reconstruction_faulty': 0.6 * faulty + 0.4 * blur,
+        'reconstruction_corrected': blur,
+        'corrected': np.where(true_map > 0, blur, clean),
         'true_map': true_map,
         'fault_map': found,
         'kind': rng.integers(0, len(KINDS), count),
@@ -177,13 +179,13 @@ def series_examples(rng: np.random.Generator, count: int) -> dict[str, np.ndarra
         start = rng.integers(10, 60)
         true_map[n, rng.choice(channels, 2, replace=False), start : start + 35] = 1
     faulty = clean + true_map * (0.6 + 0.2 * rng.standard_normal(clean.shape))
-    corrected = clean + 0.03 * rng.standard_normal((count, channels, 1)) * (1 + true_map)
+    reconstruction = clean + 0.03 * rng.standard_normal((count, channels, 1)) * (1 + true_map)
     return {
         'clean': clean,
         'faulty': faulty,
-        'uncorrected': clean + 0.6 * (faulty - clean),
-        'corrected': corrected,
-        'cleaned': np.where(true_map > 0, corrected, clean),
+        'reconstruction_faulty': clean + 0.6 * (faulty - clean),
+        'reconstruction_corrected': reconstruction,
+        'corrected': np.where(true_map > 0, reconstruction, clean),
         'true_map': true_map,
         'fault_map': np.clip(0.85 * true_map + 0.1 * rng.random(clean.shape), 0, 1),
         'kind': rng.integers(0, len(KINDS), count),

@@ -10,11 +10,11 @@ from synthetic_run import split_arrays, stage_2_metrics
 from lipfault.report.damage import LEAST_FAULTS, recall_by_damage
 from lipfault.report.detection import roc
 from lipfault.report.localization import confusion
-from lipfault.report.picks import most_affected, pick
 from lipfault.report.recall import recall_table
-from lipfault.report.recovery import corrections, ratio
+from lipfault.report.recovery import correction_scores, ratio
 from lipfault.report.results import Examples, NothingToShow, Split
 from lipfault.report.run import Run
+from lipfault.report.selection import most_affected_channels, select_samples
 from lipfault.report.tiles import TILES, summary, tiles
 
 
@@ -101,7 +101,7 @@ def test_recovery_of_each_kind(split: Split, corrected: float, expected: float) 
     known = Split(**{**vars(split), 'error_clean': same, 'error_uncorrected': 3 * same,
                      'error_corrected': corrected * same, 'energy_injected': 4 * same,
                      'energy_left': same})  # fmt: skip
-    found = corrections(known)
+    found = correction_scores(known)
     assert {(c.kind, c.modality) for c in found} == {
         (int(k), int(m))
         for k, m in zip(split.kind[split.faulty], split.modality[split.faulty], strict=True)
@@ -123,7 +123,7 @@ def test_an_unknown_part_makes_the_ratio_unknown() -> None:
 @settings(deadline=None)
 def test_picks_are_distinct_and_show_as_many_kinds_as_fit(samples: list[tuple[int, int]]) -> None:
     kind, severity = np.array(samples).T
-    chosen = pick(kind, severity, 4)
+    chosen = select_samples(kind, severity, 4)
     assert len(set(chosen)) == len(chosen) == min(4, len(samples))
     assert len(set(kind[chosen])) == min(len(chosen), len(set(kind)))
 
@@ -132,11 +132,12 @@ def test_most_affected_channels_are_measured_in_their_own_spread() -> None:
     clean = np.random.default_rng(0).standard_normal((3, 3, 20)) * np.array([[1], [100], [1]])
     faulty = clean + np.array([[0.0], [10.0], [1.0]])
     examples = Examples(
-        name='arm', clean=clean, corrected=clean, faulty=faulty, uncorrected=None, cleaned=None,
-        true_map=None, fault_map=None, kind=np.zeros(3), severity=np.ones(3),
+        name='arm', clean=clean, faulty=faulty, corrected=clean, reconstruction=None,
+        reconstruction_faulty=None, reconstruction_corrected=clean, true_map=None,
+        fault_map=None, kind=np.zeros(3), severity=np.ones(3),
         channels=('a', 'b', 'c'), units=('', '', ''),
     )  # fmt: skip
-    assert most_affected(examples, 0, 2) == [2, 1]
+    assert most_affected_channels(examples, 0, 2) == [2, 1]
 
 
 def run_with(metrics: dict[str, float], tmp_path_factory: pytest.TempPathFactory) -> Run:
@@ -152,10 +153,17 @@ def test_tiles_show_what_the_run_has(tmp_path_factory: pytest.TempPathFactory) -
     assert {'skill/arm', 'skill_pca/arm', 'recovery/oracle'} <= {tile.key for tile in shown}
 
 
-def test_summary_is_one_sentence(tmp_path_factory: pytest.TempPathFactory) -> None:
-    assert summary(run_with(stage_2_metrics(), tmp_path_factory)) == (
-        'This model finds faults with F1 0.984 at 1.2 % false alarms, names the right sensor for '
-        '99.3 % of those found and undoes 85 % of the damage (72 % for kinds never seen in '
-        'training).'
+def test_summary_names_the_cost_for_clean_input(tmp_path_factory: pytest.TempPathFactory) -> None:
+    metrics = stage_2_metrics()
+    assert summary(run_with(metrics, tmp_path_factory)) == (
+        'F1 is 0.984 at a false-alarm rate of 1.2 %. The predicted faulty modality is correct for '
+        '99.3 % of detected faults. The correction removes 85 % (72 % on unseen kinds) of the '
+        'error by faults and raises the error on clean input by 1.2 %.'
     )
+    metrics['clean/degradation'] = -0.02
+    assert 'and lowers the error on clean input by 2.0 %' in summary(
+        run_with(metrics, tmp_path_factory)
+    )
+    metrics['clean/degradation'] = float('nan')
+    assert summary(run_with(metrics, tmp_path_factory)).endswith('of the error by faults.')
     assert summary(run_with({'skill/arm': 0.9}, tmp_path_factory)) == ''

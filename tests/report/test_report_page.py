@@ -71,7 +71,7 @@ def page_1(stage_1: Path) -> Page:
 
 def test_complete_run_has_every_figure(page_2: Page, stage_2: Path) -> None:
     slugs = ['samples-camera', 'samples-kinematics', *STAGE_2, 'losses', 'skill']
-    assert page_2.ids == ['numbers', *slugs, 'setting']
+    assert page_2.ids == ['metrics', *slugs, 'settings']
     assert len(page_2.images) == len(slugs)
     files = {path.stem for path in (stage_2 / 'figures').iterdir()}
     assert files == {*slugs, 'overview'}
@@ -97,7 +97,7 @@ def test_links_of_the_page_lead_somewhere(name: str, request: pytest.FixtureRequ
 
 def test_stage_1_shows_no_detection(page_1: Page) -> None:
     assert page_1.ids == [
-        'numbers', 'samples-camera', 'samples-kinematics', 'losses', 'skill', 'setting',
+        'metrics', 'samples-camera', 'samples-kinematics', 'losses', 'skill', 'settings',
     ]  # fmt: skip
     assert 'Nothing to show' not in page_1.text
 
@@ -115,20 +115,23 @@ def test_settings_of_matplotlib_are_restored(stage_1: Path, tmp_path: Path) -> N
 
 def test_trained_but_untested_run_says_so(stage_2: Path, tmp_path: Path) -> None:
     page = read(write_report(slim(stage_2, tmp_path, 'metrics.csv')))
-    assert 'No metrics.json in this run yet' in page.text
+    assert 'The run has no metrics.json' in page.text
     assert 'has no environment.json' in page.text
     assert [image['alt'] for image in page.images] != []
 
 
-def test_certificate_is_shown_in_plain_words(stage_2: Path, tmp_path: Path) -> None:
+def test_certificate_is_shown_with_its_statements(stage_2: Path, tmp_path: Path) -> None:
     run = shutil.copytree(stage_2, tmp_path / 'run')
-    words = 'If camera fails within its range, the cleaned arm moves ...'
+    statement = 'A fault of camera changes the corrected arm ...'
     entry = {'measured': 0.5, 'adversarial': 0.7, 'certified': 2.0}
-    certificate = {'matrix': {'camera': {'arm': entry}}, 'plain': [words]}
+    certificate = {'matrix': {'camera': {'arm': entry}}, 'statements': [statement]}
     (run / 'certificate.json').write_text(json.dumps(certificate))
     page = read(write_report(run))
     assert 'certificate' in page.ids
-    assert words in page.text
+    assert statement in page.text
+    del certificate['statements']
+    (run / 'certificate.json').write_text(json.dumps(certificate))
+    assert 'run lipfault certify again' in read(write_report(run)).text
 
 
 def test_tested_run_without_results_names_them(stage_2: Path, tmp_path: Path) -> None:
@@ -148,6 +151,27 @@ def test_missing_array_is_named(stage_2: Path, tmp_path: Path, key: str) -> None
     assert f'results.npz has no &#39;{key}&#39;' in read(write_report(tmp_path)).text
 
 
+@pytest.mark.parametrize('stage', [1, 2])
+def test_examples_of_an_older_version_are_named(
+    stage: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    slim(request.getfixturevalue(f'stage_{stage}'), tmp_path, 'metrics.json')
+    older = {
+        'corrected': 'cleaned', 'reconstruction_faulty': 'uncorrected',
+        'reconstruction_corrected': 'corrected', 'reconstruction': 'corrected',
+    }  # fmt: skip
+
+    def old_key(key: str) -> str:
+        head, _, version = key.rpartition('/')
+        return f'{head}/{older.get(version, version)}' if key.startswith('examples/') else key
+
+    with np.load(request.getfixturevalue(f'stage_{stage}') / 'results.npz') as content:
+        arrays = {old_key(key): content[key] for key in content.files}
+    np.savez(tmp_path / 'results.npz', **arrays)
+    text = read(write_report(tmp_path)).text
+    assert text.count('written by an older version of lipfault: run lipfault test again') == 2
+
+
 def test_any_number_of_modalities_of_any_shape(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     forms = {'gray': (2, 1, 20, 30), 'infrared': (1, 5, 8, 8), 'a': (1, 1, 9), 'b': (2, 2, 200)}
@@ -156,7 +180,10 @@ def test_any_number_of_modalities_of_any_shape(tmp_path: Path) -> None:
         arrays = {k: content[k] for k in content.files if not k.startswith('examples/')}
     arrays['modalities'] = np.array(list(forms))
     for name, shape in forms.items():
-        versions = ('clean', 'faulty', 'uncorrected', 'corrected', 'true_map', 'fault_map')
+        versions = (
+            'clean', 'faulty', 'corrected', 'reconstruction_faulty', 'reconstruction_corrected',
+            'true_map', 'fault_map',
+        )  # fmt: skip
         arrays |= {f'examples/{name}/{version}': rng.random(shape) for version in versions}
         arrays[f'examples/{name}/kind'] = np.arange(shape[0])
         arrays[f'examples/{name}/severity'] = np.full(shape[0], 3)

@@ -67,16 +67,16 @@ def test_grid_holds_every_combination_once(tmp_path: Path) -> None:
         ('method: random', 'method: grid', 'a grid needs values for every parameter'),
         ('goal: minimize', 'goal: least', 'metric: needs a name and a goal'),
         ('{min: 1, max: 4}', '{min: 4, max: 1}', 'parameters.data.seed: needs value'),
-        ('{value: 8}', '{mu: 8}', 'parameters.data.batch_size.mu: not known offline'),
+        ('{value: 8}', '{mu: 8}', 'parameters.data.batch_size.mu: not supported'),
         ('{value: 8}', '{min: 8}', 'parameters.data.batch_size: needs value'),
-        ('method: random', 'method: random\nearly_terminate: {}', 'early_terminate: not known'),
-        ('log_uniform_values', 'beta', "distribution 'beta' is not known offline"),
+        ('method: random', 'method: random\nearly_terminate: {}', 'early_terminate: not supported'),
+        ('log_uniform_values', 'beta', "distribution 'beta' is not supported offline"),
         ('min: 0.01', 'min: 0.0', 'must begin above 0'),
         ("'${args}'", 'args', r'command: must be given and hold \$\{args\}'),
         ('method: random', 'method: [', 'is no YAML'),
     ],
 )
-def test_mistakes_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_invalid_files_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
     (tmp_path / 'sweep.yaml').write_text(GOOD.replace(old, new))
     with pytest.raises(LipfaultError, match=message):
         read_sweep(tmp_path / 'sweep.yaml')

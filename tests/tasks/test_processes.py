@@ -23,8 +23,8 @@ from lipfault.callbacks.spectral import SpectralNormMonitor
 class Diary(SpectralNormMonitor):
     """Writes the norms that each process has seen."""
 
-    def look(self, pl_module, batch):
-        values = super().look(pl_module, batch)
+    def measure(self, pl_module, batch):
+        values = super().measure(pl_module, batch)
         folder = Path(pl_module.trainer.default_root_dir)
         with (folder / f'norms-{rank_zero_only.rank}.jsonl').open('a') as file:
             file.write(json.dumps(values) + chr(10))

@@ -318,10 +318,10 @@ def test_certificate_is_ordered(faults, runs, tmp_path):
     for e in entries:
         assert e['measured'] <= e['adversarial'] * (1 + 1e-5)
         assert e['adversarial'] <= e['certified'] * (1 + 1e-5)
-    moves = [m for row in certificate['moves'].values() for m in row.values()]
-    assert len(moves) == len(certificate['plain']) == 9
-    for m in moves:
-        assert 0 <= m['typical'] <= m['worst'] <= m['bound'] * (1 + 1e-5)
+    changes = [c for row in certificate['output_changes'].values() for c in row.values()]
+    assert len(changes) == len(certificate['statements']) == 9
+    for c in changes:
+        assert 0 <= c['median'] <= c['worst'] <= c['bound'] * (1 + 1e-5)
 
 
 @pytest.mark.parametrize(

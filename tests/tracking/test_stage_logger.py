@@ -107,7 +107,7 @@ def test_samples_are_drawn_and_sent(logged: Logged, stage: str) -> None:
     assert {f'{name}-000000.png' for name in row['samples/pictures']['captions']} == drawn
     table = next((logged.files[stage].path.parent / 'files').rglob('*.table.json'))
     content = json.loads(table.read_text())
-    assert content['columns'] == ['step', 'modality', 'kind', 'severity', 'left']
+    assert content['columns'] == ['step', 'modality', 'kind', 'severity', 'energy_left']
     assert all(entry[4] >= 0 for entry in content['data'])
 
 
