@@ -1,0 +1,1 @@
+"""Run folders: checkpoints, configuration, group, and writing them whole."""
