@@ -1,3 +1,3 @@
 """Fault-tolerant multimodal representation learning with measured fault sensitivity."""
 
-__version__ = '0.1.0'
+from lipfault.version import __version__ as __version__
