@@ -1,4 +1,4 @@
-"""Print constraints-oldest.txt: the lowest version of each dependency that pyproject.toml allows."""
+"""Print constraints-oldest.txt: the lowest version of each dependency in pyproject.toml."""
 
 import re
 import sys
