@@ -37,8 +37,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     listed = ', '.join(f'{reason} ({count})' for reason, count in sorted(reasons.items()))
     line = f'skipped tests: {len(reports)}' + f': {listed}' * bool(reports)
     reporter.write_line(line)
-    if config.cache is not None:
-        (config.cache.mkdir('lipfault') / 'skipped.txt').write_text(f'{line}\n')
+    cache = getattr(config, 'cache', None)  # absent with -p no:cacheprovider
+    if cache is not None:
+        (cache.mkdir('lipfault') / 'skipped.txt').write_text(f'{line}\n')
 
 
 @pytest.fixture(autouse=True)
