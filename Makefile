@@ -6,14 +6,27 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 LIPFAULT := $(BIN)/python -m lipfault
+OLDEST := .venv-oldest
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 # What the demo and the smoke runs read, and where they leave their runs.
 DEMO_RUNS := runs/demo
 SMOKE_RUNS := runs/smoke
+# Output of the checks that `make test` runs beside pytest.
+BESIDE_LOG := runs/test-beside.log
+
+define smoke_runs
+	rm -rf $(SMOKE_RUNS)
+	$(1) fit --config configs/pretrain.yaml --config configs/trainer/smoke.yaml \
+	  --run $(SMOKE_RUNS)/pretrain --report=false
+	$(1) test --ckpt_path $(SMOKE_RUNS)/pretrain
+	$(1) fit --config configs/finetune.yaml --config configs/trainer/smoke.yaml \
+	  --run $(SMOKE_RUNS)/finetune --model.pretrained $(SMOKE_RUNS)/pretrain --report=false
+	$(1) test --ckpt_path $(SMOKE_RUNS)/finetune
+endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-simulate demo main-path lambda-sweep experiments experiments-quick test check lint types unit smoke format bench clean
+.PHONY: help install demo main-path lambda-sweep experiments experiments-quick test check lint types unit smoke test-oldest wheel test-wheel docs docs-serve format bench clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -26,11 +39,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	       "make PYTHON=python3.12 install" >&2; exit 1; }
 	@echo "installing the pinned versions into $(VENV) (a few minutes the first time)"
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --editable '.[dev]'
+# Bytecode is written at the first import; compiling all of torch ahead takes longer.
+	$(PIP) --no-compile --editable '.[dev]'
 	@touch $@
 
-install-simulate: install ## Add MuJoCo, to simulate the robot cells again
-	$(PIP) --editable '.[simulate]'
+$(VENV)/.docs: $(VENV)/.installed
+	$(PIP) --editable '.[docs]'
+	@touch $@
 
 # The test of a run draws its page; the fit need not.
 demo: install ## Train and test both stages on the shipped ur5 recordings (runs/demo)
@@ -45,18 +60,24 @@ main-path: install ## The experiment behind docs/results.md; resumable run by ru
 	$(BIN)/python -m experiments run main_path --preset full
 
 lambda-sweep: install ## The λ sweep at its quick size, two processes on one study
-	$(PIP) --editable '.[sweep]'
 	experiments/lambda_sweep/run.sh quick
 
 experiments: install ## List the experiments with their cost and state
 	@$(BIN)/python -m experiments list
 
 experiments-quick: install ## Run all experiments, tiny and anew, to see that they work
-	$(PIP) --editable '.[baselines]'
 	rm -rf runs/experiments/quick
 	OMP_NUM_THREADS=1 $(BIN)/python -m experiments run --preset quick --jobs $(JOBS)
 
-test: check unit experiments-quick ## All checks: lint, types, tests, doctests, tiny runs
+# pytest's processes wait at times; types and experiments use the cores meanwhile.
+test: install lint ## All checks: lint, types, tests, doctests, tiny runs of all experiments
+	@mkdir -p $(dir $(BESIDE_LOG))
+	@echo "types and experiments run beside the tests; their output: $(BESIDE_LOG)"
+	@$(MAKE) types experiments-quick JOBS=1 > $(BESIDE_LOG) 2>&1 & beside=$$!; \
+	  $(MAKE) --no-print-directory unit || { kill $$beside; exit 1; }; \
+	  wait $$beside || { cat $(BESIDE_LOG); exit 1; }
+	@tail -n 1 $(BESIDE_LOG)
+	@cat .pytest_cache/d/lipfault/skipped.txt
 
 check: lint types ## The checks that run nothing: lint and types
 
@@ -68,19 +89,37 @@ types: install ## Types, by mypy
 	$(BIN)/mypy
 
 unit: install ## Tests and doctests, by pytest in JOBS processes
-	OMP_NUM_THREADS=1 $(BIN)/pytest --doctest-modules lipfault experiments
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --doctest-modules tests lipfault experiments
 
 smoke: install ## Both stages through the command line, tiny, on the shipped recordings
-	rm -rf $(SMOKE_RUNS)
-	$(LIPFAULT) fit --config configs/pretrain.yaml --config configs/trainer/smoke.yaml \
-	  --run $(SMOKE_RUNS)/pretrain --report=false
-	$(LIPFAULT) test --ckpt_path $(SMOKE_RUNS)/pretrain
-	$(LIPFAULT) fit --config configs/finetune.yaml --config configs/trainer/smoke.yaml \
-	  --run $(SMOKE_RUNS)/finetune --model.pretrained $(SMOKE_RUNS)/pretrain --report=false
-	$(LIPFAULT) test --ckpt_path $(SMOKE_RUNS)/finetune
+	$(call smoke_runs,$(LIPFAULT))
 
-format: install ## Mend formatting and what ruff can mend by itself
+test-oldest: $(OLDEST)/.installed ## Tests and smoke runs with the oldest versions in pyproject.toml
+# Newer libraries deprecate what older ones call: no error here, as it is with the pinned versions.
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/pytest -n $(JOBS) \
+	  -W default::DeprecationWarning -W default::FutureWarning
+	$(call smoke_runs,$(OLDEST)/bin/python -m lipfault)
+
+$(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --no-compile --constraint constraints-oldest.txt \
+	  --editable '.[baselines,simulate,sweep,test]'
+	@touch $@
+
+wheel: install ## Build source distribution and wheel into dist/
+	rm -rf build dist
+	$(BIN)/python -m build --quiet
+
+test-wheel: wheel ## Run both stages from the wheel, in an empty environment and folder
+	.ci/test-wheel
+
+docs: $(VENV)/.docs ## Build the documentation into site/; a warning is an error
+	$(BIN)/mkdocs build --strict
+
+docs-serve: $(VENV)/.docs ## Serve the documentation, built anew at each change
+	$(BIN)/mkdocs serve
+
+format: install ## Fix formatting and the lint errors that ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -88,6 +127,6 @@ bench: install ## Run the benchmarks in bench/, one after the other
 	$(PIP) --editable '.[bench]'
 	set -e; for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
-clean: ## Remove caches and smoke runs; .venv and all other runs stay
-	rm -rf $(SMOKE_RUNS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## Remove caches, builds and smoke runs; environments and all other runs stay
+	rm -rf $(SMOKE_RUNS) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find lipfault tests -name __pycache__ -type d -prune -exec rm -rf {} +

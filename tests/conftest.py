@@ -1,5 +1,6 @@
-"""A tiny recording for every test, and global state put back after each."""
+"""Provide a tiny recording, restore global state after each test, and count skipped tests."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,17 +15,36 @@ from lipfault.modality import Modality
 EPISODES = 6
 DURATION_S = 3.0
 LONG = ('tasks', 'tracking')
-"""Folders of tests that run whole commands."""
+"""Folders whose tests run whole commands, several seconds each."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process begin with the long tests; the others fill its time, and not the reverse."""
+    """Sort long tests first, so that no process ends with one while the others are idle."""
     items.sort(key=lambda item: item.path.parent.name not in LONG)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Print how many tests were skipped and why, below the counts of pytest.
+
+    The line is also written to `.pytest_cache/d/lipfault/skipped.txt`, which `make test` shows
+    last.
+    """
+    reporter = config.pluginmanager.get_plugin('terminalreporter')
+    if reporter is None or not reporter.stats:  # a worker of pytest-xdist, or nothing was run
+        return
+    reports = reporter.stats.get('skipped', [])
+    reasons = Counter(str(report.longrepr[2]).removeprefix('Skipped: ') for report in reports)
+    listed = ', '.join(f'{reason} ({count})' for reason, count in sorted(reasons.items()))
+    line = f'skipped tests: {len(reports)}' + f': {listed}' * bool(reports)
+    reporter.write_line(line)
+    cache = getattr(config, 'cache', None)  # absent with -p no:cacheprovider
+    if cache is not None:
+        (cache.mkdir('lipfault') / 'skipped.txt').write_text(f'{line}\n')
 
 
 @pytest.fixture(autouse=True)
 def _restore_torch() -> Iterator[None]:
-    """Give each test seed 0 and leave number of threads, default dtype and modes as they were."""
+    """Set seed 0 before each test; restore threads, default dtype and modes after it."""
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     grad, deterministic = torch.is_grad_enabled(), torch.are_deterministic_algorithms_enabled()
     torch.manual_seed(0)
@@ -37,7 +57,7 @@ def _restore_torch() -> Iterator[None]:
 
 @pytest.fixture(scope='session')
 def tiny_modalities() -> dict[str, Modality]:
-    """A camera of 16 x 16 pixels at 10 Hz, four joints at 50 Hz, two forces at 100 Hz."""
+    """Return a camera of 16 x 16 pixels at 10 Hz, four joints at 50 Hz, two forces at 100 Hz."""
     camera = Modality(
         'camera',
         'image',
@@ -67,7 +87,7 @@ def tiny_modalities() -> dict[str, Modality]:
 
 @pytest.fixture(scope='session')
 def tiny_episodes() -> list[Episode]:
-    """Six episodes of 3 s in which every modality shows the same two swinging joints."""
+    """Return six episodes of 3 s in which every modality measures the same two swinging joints."""
     return [_swing(number) for number in range(EPISODES)]
 
 
@@ -77,19 +97,27 @@ def tiny_recording(
     tiny_modalities: dict[str, Modality],
     tiny_episodes: list[Episode],
 ) -> Path:
-    """Path of an HDF5 file that holds `tiny_episodes`; treat it as read-only."""
+    """Write `tiny_episodes` to an HDF5 file and return its path; tests only read the file."""
     path = tmp_path_factory.mktemp('recordings') / 'tiny.h5'
     write_recording(path, list(tiny_modalities.values()), tiny_episodes, {'cell': 'tiny'})
     return path
 
 
 def _swing(number: int) -> Episode:
-    """Two joints swing; the camera sees a spot at their angles, the force follows the second
-    derivative."""
+    """Simulate two swinging joints.
+
+    The camera shows a spot at the two angles, the force is the second derivative of the angles.
+
+    Args:
+        number: Seed of rates and phases, and number in the episode's name.
+
+    Returns:
+        Signals of `tiny_modalities`, with sensor noise.
+    """
     rng = np.random.default_rng(number)
     rate, phase = rng.uniform(0.3, 0.9, 2), rng.uniform(0, 2 * np.pi, 2)
 
-    def angle(rate_hz: float, derivative: int = 0) -> np.ndarray:
+    def angle(rate_hz: float, derivative: int = 0) -> np.ndarray:  # (time, joint), rad / s^n
         turns = np.arange(round(DURATION_S * rate_hz))[:, None] / rate_hz * rate
         scale = (2 * np.pi * rate) ** derivative
         return scale * np.sin(2 * np.pi * turns + phase + derivative * np.pi / 2)
@@ -97,11 +125,12 @@ def _swing(number: int) -> Episode:
     joints = np.concatenate([angle(50.0), angle(50.0, 1)], axis=1)
     joints += rng.normal(0, [0.002, 0.002, 0.02, 0.02], joints.shape)
     force = angle(100.0, 2) + rng.normal(0, 0.2, (round(DURATION_S * 100), 2))
-    pixels = np.linspace(-1.5, 1.5, 16)
+    pixels = np.linspace(-1.5, 1.5, 16)  # rad; the joints reach at most 1 rad
     column, row = angle(10.0).T[:, :, None]
     spot = (
         np.exp(-8 * (pixels - row) ** 2)[:, :, None] * np.exp(-8 * (pixels - column) ** 2)[:, None]
     )
+    # (time, row, column, colour)
     frames = spot[..., None] * np.array([1.0, 0.7, 0.4]) * 0.8 + 0.1
     frames += rng.normal(0, 0.01, frames.shape)
     return Episode(

@@ -1,4 +1,4 @@
-"""Commands of lipfault, each in a process of its own that has imported everything already."""
+"""Run commands of lipfault in processes forked from a server that has imported everything."""
 
 import multiprocessing
 import os
@@ -16,15 +16,16 @@ TIMEOUT_S = 300
 
 
 class Started:
-    """A command under way; `end` waits for it.
+    """A running command; `end` waits for its end.
 
-    What is read when a library is imported (`OMP_NUM_THREADS` for one) is that of this process.
+    Variables that a library reads at its import, `OMP_NUM_THREADS` for example, have the values of
+    the fork server.
 
     Args:
         args: Arguments of `lipfault`.
-        variables: The whole environment; that of this process if not given.
-        folder: Where to run it; here if not given.
-        file_bytes: Size beyond which it cannot write a file, as on a full disk.
+        variables: The whole environment; by default the environment of this process.
+        folder: Working directory; by default the one of this process.
+        file_bytes: Largest size of a file that the command can write, to imitate a full disk.
     """
 
     def __init__(
@@ -44,15 +45,19 @@ class Started:
             target=_work, args=(words, environment, where, file_bytes, sender)
         )
         self._process.start()
-        sender.close()
+        sender.close()  # the pipe ends when the last process of the command ends
         self._printed = bytearray()
         self._reader = Thread(target=self._read, args=(receiver,), daemon=True)
         self._reader.start()
 
     def end(self) -> tuple[int, str]:
-        """Exit status and what was printed, by the process and by those that it started, in order.
+        """Wait for the command and for the processes that it started.
 
-        All of them have ended, then; if not, the test fails.
+        Returns:
+            Exit status, and the output of all these processes in order.
+
+        Raises:
+            AssertionError: If one of the processes is still running after `TIMEOUT_S`.
         """
         self._process.join(TIMEOUT_S)
         status = self._process.exitcode
@@ -73,7 +78,16 @@ class Started:
 def command(
     args: Sequence[object], variables: Mapping[str, str] | None = None, folder: Path | None = None
 ) -> tuple[int, str]:
-    """Run a command to its end; return its exit status and what was printed, in order."""
+    """Run a command to its end.
+
+    Args:
+        args: Arguments of `lipfault`.
+        variables: The whole environment; by default the environment of this process.
+        folder: Working directory; by default the one of this process.
+
+    Returns:
+        Exit status and output.
+    """
     return Started(args, variables, folder).end()
 
 
@@ -84,7 +98,7 @@ def _work(
     file_bytes: int | None,
     printed: Connection,
 ) -> None:
-    for descriptor in (1, 2):
+    for descriptor in (1, 2):  # standard output and error; libraries in C write there, too
         os.dup2(printed.fileno(), descriptor)
     printed.close()
     os.environ.clear()

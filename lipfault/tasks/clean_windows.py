@@ -1,4 +1,4 @@
-"""Clean windows in one piece, and the linear floor fitted on them."""
+"""Clean windows in memory, and the PCA baseline fitted on them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, cast
@@ -15,10 +15,10 @@ from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.autoencoder.pca import fit_pca
 
 CHUNK = 8
-"""Windows that are read at once; the pieces of larger blocks stay in the memory of the process."""
+"""Windows that are read at once: the allocator returns the memory of small blocks for reuse."""
 
 FIT_LIMIT = 6000
-"""Windows from which standardization and PCA are taken, evenly spread over the split."""
+"""Windows on which standardization and PCA are fitted, evenly spread over the split."""
 
 
 class WindowSequence(Protocol):
@@ -119,12 +119,14 @@ def recording_data(trainer: lightning.Trainer) -> WindowSource:
     return cast(WindowSource, datamodule)
 
 
-def tell_known_episodes(trained: Collection[str], datamodule: WindowSource, stage: str) -> None:
+def warn_of_training_episodes(
+    trained: Collection[str], datamodule: WindowSource, stage: str
+) -> None:
     """Warn of splits with episodes on which stage 1 was trained.
 
     Args:
-        trained: Their ids, as the card of the checkpoint names them.
-        datamodule: Knows which episodes the splits have.
+        trained: Ids of these episodes, from the card of the checkpoint.
+        datamodule: The DataModule.
         stage: `fit`, `validate`, `test` or `predict`.
     """
     for split in datamodule.used_splits(stage):
@@ -132,17 +134,17 @@ def tell_known_episodes(trained: Collection[str], datamodule: WindowSource, stag
         if known:
             shown = ', '.join(repr(e) for e in known[:3]) + (', ...' if len(known) > 3 else '')
             rank_zero_warn(
-                f'stage 1 was trained on {len(known)} episodes of split {split!r} ({shown}): what '
-                'is measured there is not what new recordings give; set data.splits and '
-                'data.split_seed as in stage 1'
+                f'stage 1 was trained on {len(known)} episodes of split {split!r} ({shown}): '
+                'metrics are not those of new recordings; set data.splits and data.split_seed as '
+                'in stage 1'
             )
 
 
 def clean_signals(datamodule: WindowSource, split: str, limit: int) -> Signals:
-    """Clean windows of a split, on the CPU, in physical units.
+    """Read clean windows of a split, on the CPU, in physical units.
 
     Args:
-        datamodule: Where they come from.
+        datamodule: The DataModule.
         split: Name of the split.
         limit: At most so many windows, evenly spread.
 
@@ -151,14 +153,14 @@ def clean_signals(datamodule: WindowSource, split: str, limit: int) -> Signals:
     """
     dataset = datamodule.dataset(split)
     count = len(dataset)
-    places = sorted(set(torch.linspace(0, count - 1, min(limit, count)).long().tolist()))
+    indices = sorted(set(torch.linspace(0, count - 1, min(limit, count)).long().tolist()))
     kept: Signals = {}
-    for start in range(0, len(places), CHUNK):
+    for start in range(0, len(indices), CHUNK):
         rows = slice(start, start + CHUNK)
-        clean = datamodule.clean_batch(dataset.fetch(places[rows])).clean
+        clean = datamodule.clean_batch(dataset.fetch(indices[rows])).clean
         for name, signals in clean.items():
             if name not in kept:
-                kept[name] = signals.new_empty(len(places), *signals.shape[1:])
+                kept[name] = signals.new_empty(len(indices), *signals.shape[1:])
             kept[name][rows] = signals
     return kept
 
@@ -167,13 +169,16 @@ def clean_signals(datamodule: WindowSource, split: str, limit: int) -> Signals:
 def pca_floor(
     autoencoder: Autoencoder, datamodule: WindowSource, train_split: str
 ) -> dict[str, float]:
-    """`skill_pca/<modality>`: a PCA of whole windows with a latent of the same size.
+    """Compute the skill of a PCA of whole windows with a latent of the same size.
 
     Args:
-        autoencoder: Decides the units and the size of the latent.
-        datamodule: Where the windows come from.
-        train_split: The split on which the autoencoder was trained; the PCA is fitted on it and
+        autoencoder: Stage 1, for the units and the size of the latent.
+        datamodule: The DataModule.
+        train_split: Split on which the autoencoder was trained; the PCA is fitted on it and
             measured on the test split.
+
+    Returns:
+        `skill_pca/<modality>`, 1 - MSE / variance.
     """
     device = next(autoencoder.parameters()).device
     train = clean_signals(datamodule, train_split, FIT_LIMIT)

@@ -20,7 +20,7 @@ from lipfault.tasks.clean_windows import (
     clean_signals,
     pca_floor,
     recording_data,
-    tell_known_episodes,
+    warn_of_training_episodes,
 )
 from lipfault.tasks.distributed import PerSample, joined
 from lipfault.tasks.evaluation import (
@@ -101,7 +101,7 @@ class FinetuneTask(BaseTask):
             stage: `fit`, `validate`, `test` or `predict`.
         """
         datamodule = recording_data(self.trainer)
-        tell_known_episodes(self.origin.get('train_episodes', ()), datamodule, stage)
+        warn_of_training_episodes(self.origin.get('train_episodes', ()), datamodule, stage)
         if stage == 'fit':
             self.check_settings()
             rank_zero_info(self._loaded)

@@ -24,7 +24,7 @@ from lipfault.tasks.clean_windows import (
     clean_signals,
     pca_floor,
     recording_data,
-    tell_known_episodes,
+    warn_of_training_episodes,
 )
 from lipfault.tasks.distributed import joined
 from lipfault.tasks.examples import clean_examples
@@ -166,7 +166,7 @@ class PretrainTask(BaseTask):
         """Discard earlier results."""
         self._collected = []
         self._examples = {}
-        tell_known_episodes(self.train_episodes, recording_data(self.trainer), 'test')
+        warn_of_training_episodes(self.train_episodes, recording_data(self.trainer), 'test')
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Collect the error of each window.

@@ -4,6 +4,8 @@ The default device stands for another one: a tensor allocated without a device l
 does not mix with weights and inputs on the CPU.
 """
 
+import inspect
+
 import pytest
 import torch
 from torch import nn
@@ -26,6 +28,12 @@ def locality(net, x):
         return locality_metrics(net(x + support) - net(x), image).contrast
 
 
+@pytest.mark.xfail(
+    'device="cpu"' not in inspect.getsource(torch.optim.Adam._init_group),
+    raises=RuntimeError,
+    strict=False,
+    reason='Adam of an older torch allocates its step counter on the default device',
+)
 @pytest.mark.parametrize(
     'tool',
     [

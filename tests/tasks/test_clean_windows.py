@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lipfault.data.datamodule import RecordingDataModule
-from lipfault.tasks.clean_windows import clean_signals, tell_known_episodes
+from lipfault.tasks.clean_windows import clean_signals, warn_of_training_episodes
 
 
 @pytest.mark.parametrize('limit', [1, 7, 70, 1000])
@@ -32,8 +32,8 @@ def test_episodes_of_stage_one_are_told_where_they_should_not_be(tiny_recording,
 
     trained = data(0).split_ids['pretrain']
     for stage in ('fit', 'validate', 'test', 'predict'):
-        tell_known_episodes(trained, data(0), stage)
+        warn_of_training_episodes(trained, data(0), stage)
     assert not recwarn.list
     other = next(d for d in map(data, range(9)) if set(d.split_ids['test']) & set(trained))
     with pytest.warns(UserWarning, match=r"episodes of split 'test' \('swing-0.*data.split_seed"):
-        tell_known_episodes(trained, other, 'test')
+        warn_of_training_episodes(trained, other, 'test')
