@@ -17,7 +17,8 @@ from lipfault.errors import LipfaultError
 from lipfault.faults.log import read_log
 from lipfault.report.recall import draw_recall
 from lipfault.report.run import load_run
-from lipfault.runs.checkpoints import CARD, CONFIG_NAME, find_checkpoint, read_checkpoint
+from lipfault.runs.checkpoints import CARD, read_checkpoint
+from lipfault.runs.folder import CONFIG_NAME, find_checkpoint
 from lipfault.tasks.trained import trained_task
 
 COMMON = """
