@@ -52,7 +52,9 @@ def config_file(given: str) -> str:
     names = shipped_names()
     if given in names:
         return str(shipped_folder() / f'{given}.yaml')
-    near = difflib.get_close_matches(given, names, n=1)
+    # `configs/pretrain.yaml`, given outside the repository, means the name `pretrain`.
+    bare = given.removeprefix('configs/').removesuffix('.yaml')
+    near = difflib.get_close_matches(bare, names, n=1)
     hint = f'did you mean {near[0]}? ' if near else ''
     raise LipfaultError(
         f'--config {given}: neither a file nor a shipped configuration; {hint}'

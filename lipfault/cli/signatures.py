@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-Options: TypeAlias = 'dict[str, Options | None]'
+Options: TypeAlias = dict[str, 'Options | None']
 """Names and what may follow each after a dot; None where anything may follow."""
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -109,7 +109,7 @@ def _source(module: str) -> Path | None:
     if spec is None:
         return None
     if not below:
-        return Path(spec.origin) if str(spec.origin).endswith('.py') else None
+        return Path(spec.origin) if spec.origin and spec.origin.endswith('.py') else None
     for folder in spec.submodule_search_locations or ():
         base = Path(folder, *below)
         for file in (base.with_name(f'{base.name}.py'), base / '__init__.py'):

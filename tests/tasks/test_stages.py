@@ -12,7 +12,7 @@ import pytest
 import torch
 from forked import command
 
-from lipfault.cli.main import BESIDE_THE_POINT
+from lipfault.cli.quiet import IGNORED_WARNINGS
 from lipfault.errors import LipfaultError
 from lipfault.faults.log import read_log
 from lipfault.report.recall import draw_recall
@@ -92,7 +92,7 @@ def runs(configs, tmp_path_factory):
         '--model.pretrained', root / 'pretrain',
     )  # fmt: skip
     assert 'no report drawn' in printed
-    assert not re.search('|'.join(BESIDE_THE_POINT), printed)
+    assert not re.search('|'.join(IGNORED_WARNINGS), printed)
     assert not (root / 'finetune' / 'report.html').exists()
     command(['test', '--ckpt_path', root / 'finetune'])  # draws it, although the fit did not
     return root
