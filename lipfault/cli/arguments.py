@@ -58,6 +58,7 @@ def _with_config_of_run(args: list[str]) -> list[str]:
     if args[0] not in EVALUATIONS or any(word.split('=')[0] in _CONFIG for word in args):
         return args
     weights, folders = (option_values(args, name) for name in ('--ckpt_path', '--run'))
+    # Before PyTorch is imported; `best` and `last` are of the folder in --run.
     for wanted in set(weights) - {'best', 'last'}:
         find_checkpoint(wanted)
     for path in weights + folders:

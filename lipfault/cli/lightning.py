@@ -88,6 +88,7 @@ class LipfaultCLI(LightningCLI):
         config.group = config.group or group_of(
             self.run_folder, config.model.init_args.get('pretrained')
         )
+        # Profiler and loggers without a folder of their own write there.
         config.trainer.default_root_dir = str(self.run_folder)
         config.trainer.callbacks = _as_list(config.trainer.callbacks)
 
@@ -103,6 +104,7 @@ class LipfaultCLI(LightningCLI):
         self.model.check_settings()
         if config.ckpt_path is not None:
             self.model.check_resume(read_checkpoint(Path(config.ckpt_path)))
+        # Only now: a run that is refused above keeps its files as they were.
         if self._resumes and first_process():
             remove_leftovers(self.run_folder)
             keep_metrics(self.run_folder)

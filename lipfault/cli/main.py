@@ -66,8 +66,10 @@ def _run(args: list[str]) -> None:
 
 def _run_stage(name: str, command: Command, args: list[str]) -> None:
     """Check what can be checked in milliseconds, then import Lightning."""
+    # A help text needs no configuration; `certify` is none of Lightning's subcommands.
     args = args if asks_for_help(args) and name != 'certify' else completed(args)
     check_stage(name, args)
+    # Processes that Lightning starts have a LOCAL_RANK and would repeat the line.
     first = os.environ.get('LOCAL_RANK', '0') == '0'
     if first and 'lightning' not in sys.modules:
         _print(f'lipfault {name}: importing PyTorch and Lightning', stderr=True)

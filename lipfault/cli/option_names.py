@@ -58,6 +58,7 @@ def nearest_name(options: Options, key: str) -> str | None:
         'model.lr'
     """
     everywhere = list(_keys(options))
+    # A name at its full path is the likelier error: `--lr` for `--model.optimizer.lr`.
     *above, wrong = [part for part in key.split('.') if part != 'init_args']
     for known in everywhere:
         if known.rsplit('.', 1)[-1] == wrong:

@@ -19,6 +19,7 @@ def shipped_folder() -> Path:
     Raises:
         LipfaultError: If neither is there.
     """
+    # An editable install has the files of the repository only.
     package = Path(str(files(_PACKAGE)))
     for folder in (package / 'configs', package.parent / 'configs'):
         if (folder / 'pretrain.yaml').is_file():

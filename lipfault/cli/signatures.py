@@ -56,7 +56,7 @@ def function_options(module: str, name: str, method_of: str | None = None) -> Op
     body = tree.body
     if method_of is not None:
         found = _find_class(module, method_of)
-        body = [] if found is None else found.node.body
+        body = [] if found is None else found.node.body  # an unknown class has no methods
     function = _function(body, name)
     return None if function is None else _of_function(module, function)
 
@@ -144,6 +144,7 @@ def _with_bases(found: _Found, own: Options) -> Options | None:
     """Add the options of the base classes; None if one of them has no source here."""
     options: Options = {}
     for base in found.node.bases:
+        # These have no parameters, and no source to read them from.
         if isinstance(base, ast.Name) and base.id in ('ABC', 'object'):
             continue
         above = _find_class(found.module, base.id) if isinstance(base, ast.Name) else None
@@ -178,7 +179,7 @@ def _of_function(module: str, function: _Function) -> Options | None:
 
 def _nested(module: str, annotation: ast.expr | None) -> Options | None:
     """Return the options of `Config` or `Config | None`; None for any other annotation."""
-    members = [annotation]
+    members = [annotation]  # of `a | b | c`, which the parser nests as `(a | b) | c`
     while isinstance(members[0], ast.BinOp) and isinstance(members[0].op, ast.BitOr):
         members[:1] = [members[0].left, members[0].right]
     names = [m for m in members if not (isinstance(m, ast.Constant) and m.value is None)]

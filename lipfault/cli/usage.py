@@ -96,6 +96,7 @@ def check_stage(name: str, args: list[str]) -> None:
         LipfaultError: If a recording is missing.
     """
     subcommand, *words = args
+    # The help of a class (`--model.help NAME`) names options that are not on the command line.
     if asks_for_help(words):
         return
     given = _Given.collect(words)
@@ -160,6 +161,7 @@ class _Given:
                 found._add_file(value)
             elif name in ('--model', '--model.class_path') and value is not None:
                 found.models.append(value)
+            # `--data.path+` extends what came before, `--data` names a file: neither is read here.
             elif name.startswith('--data.path') or name == '--data':
                 found.recordings = _paths(value) if name == '--data.path' else []
         return found
@@ -210,6 +212,7 @@ def _model_options(paths: Iterable[str]) -> Options | None:
 def _check_class(path: str) -> None:
     """Refuse a class path within this package that leads nowhere."""
     module, _, name = path.rpartition('.')
+    # A module of the user's may be made at run time, or lie on a path added later.
     if not module.startswith('lipfault.'):
         return
     names = class_names(module)
@@ -244,7 +247,7 @@ def _check_recordings(paths: list[str]) -> None:
 def _options(args: list[str]) -> Iterator[tuple[str, str | None]]:
     """Yield each option and its value, None where the next word is an option itself."""
     for word, following in itertools.zip_longest(args, args[1:]):
-        if word == '--':
+        if word == '--':  # ends the options
             return
         if word.startswith('-'):
             name, equals, value = word.partition('=')

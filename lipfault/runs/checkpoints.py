@@ -37,7 +37,7 @@ def resumable_checkpoint(run: Path) -> Path | None:
         try:
             read_checkpoint(file)
         except LipfaultError as error:
-            if file == files[-1]:
+            if file == files[-1]:  # no older one to fall back on
                 raise
             rank_zero_info(f'{error}; going on from the one before')
         else:
@@ -102,6 +102,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         LipfaultError: If the file is torn, or holds anything but plain types and tensors.
     """
+    # weights_only: unpickling anything else would run code from the file.
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location='cpu', weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, KeyError) as error:

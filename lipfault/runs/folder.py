@@ -51,6 +51,7 @@ class RunFolder:
             The run folder; `path` itself unless it is a file or ends in `.ckpt`.
         """
         path = Path(path)
+        # By suffix where nothing exists yet; `runs/v1.2` has one too, but not this.
         if path.suffix != '.ckpt' and not path.is_file():
             return cls(path)
         return cls(path.parent.parent if path.parent.name == _CHECKPOINTS else path.parent)
@@ -128,6 +129,7 @@ def find_checkpoint(path: str | Path, prefer: str = 'best') -> Path:
     if not path.exists():
         raise LipfaultError(f'no checkpoint at {path}: there is no such file or run folder')
     run = RunFolder(path)
+    # Each name once, the preferred one first.
     for name in dict.fromkeys((prefer, 'best', 'last')):
         if run.checkpoint(name).is_file():
             return run.checkpoint(name)
@@ -151,6 +153,7 @@ def make_new(name: str) -> str:
     """
     for number in itertools.count(1):
         folder = Path(name if number == 1 else f'{name}-{number}')
+        # mkdir is atomic: of two runs started in the same second only one gets the name.
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
@@ -170,6 +173,7 @@ def require_writable(folder: Path) -> None:
     Raises:
         LipfaultError: Names the path in the way.
     """
+    # What exists decides: the folder itself or the nearest folder above it.
     above = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     if not above.is_dir():
         raise LipfaultError(f'run folder {folder} cannot be made: {above} is no folder')

@@ -29,6 +29,7 @@ def group_of(run: Path, pretrained: str | None, config_name: str = CONFIG_NAME) 
         return _experiment(run)
     owner = RunFolder.of(pretrained).path
     file = owner / config_name
+    # The group that stage 1 was given may be another than its folder suggests.
     if owner != run and file.is_file():
         found = yaml.safe_load(file.read_text(encoding='utf-8')) or {}
         return str(found.get('group') or _experiment(owner))

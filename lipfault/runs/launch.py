@@ -31,6 +31,7 @@ def new_folder(stage: str) -> str:
     Raises:
         LipfaultError: If another program has started several processes: they need a common folder.
     """
+    # Processes that Lightning starts inherit the environment; those of a launcher do not.
     if first_process() and _started_together() == 1:
         os.environ['LIPFAULT_RUN'] = make_new(f'runs/{stage}-{time.strftime("%Y%m%d-%H%M%S")}')
     elif 'LIPFAULT_RUN' not in os.environ:
