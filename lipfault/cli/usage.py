@@ -96,7 +96,7 @@ def check_stage(name: str, args: list[str]) -> None:
         LipfaultError: If a recording is missing.
     """
     subcommand, *words = args
-    # The help of a class (`--model.help NAME`) names options that are not on the command line.
+    # The parser writes the help text and ends, whatever else is given.
     if asks_for_help(words):
         return
     given = _Given.collect(words)
