@@ -165,12 +165,17 @@ class ProgressLines(ProgressBar):
         return True
 
     def _values(self) -> str:
+        """Return the values that the task has logged for its bar."""
+        # As Lightning's bar does: where other processes read them too, one might wait for another.
+        if not self._enabled:
+            return ''
         found = self.get_metrics(self.trainer, self.trainer.lightning_module)
         # Numbers only: the dictionary also holds the version of the logger, v_num.
         shown = {key: value for key, value in found.items() if isinstance(value, int | float)}
         return ''.join(f', {key} {value:.4g}' for key, value in shown.items() if key != 'v_num')
 
     def _print(self, text: str) -> None:
+        """Print a line with the time since the start."""
         if self._enabled:
             self._printed = time.monotonic()
             line = f'{text}, {_clock(self._printed - self._began)} elapsed'

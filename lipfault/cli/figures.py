@@ -1,5 +1,6 @@
 """The metrics of an evaluation as text, one table."""
 
+import re
 from collections.abc import Mapping
 
 _UNSEEN = '_unseen'
@@ -37,7 +38,7 @@ def metrics_text(title: str, metrics: Mapping[str, float]) -> str:
         lines.append(f'{group:<{width + 2}}{heads}'.rstrip() if heads else group)
         lines += [
             f'  {name:<{width}}{seen:>11}{unseen:>11}'.rstrip()
-            for name, (seen, unseen) in sorted(rows.items())
+            for name, (seen, unseen) in sorted(rows.items(), key=lambda row: _natural(row[0]))
         ]
     return '\n'.join(lines)
 
@@ -47,8 +48,16 @@ def _parts(key: str, metrics: Mapping[str, float]) -> tuple[str, str, bool]:
     group, slash, name = key.partition('/')
     if not slash:
         group, name = 'metrics', key
+    # `recovery/seen` and `recovery/unseen` are the two columns of a row named after their group.
+    if name in ('seen', 'unseen') and {f'{group}/seen', f'{group}/unseen'} <= metrics.keys():
+        return group, group, name == 'unseen'
     if group.endswith(_UNSEEN):
         return group.removesuffix(_UNSEEN), name, True
     if name.endswith(_UNSEEN) and key.removesuffix(_UNSEEN) in metrics:
         return group, name.removesuffix(_UNSEEN), True
     return group, name, False
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a sort key by which `damage_2` precedes `damage_16`."""
+    return [(int(part), '') if part.isdigit() else (0, part) for part in re.split(r'(\d+)', name)]

@@ -64,6 +64,7 @@ def test_a_disabled_bar_prints_nothing(loader, capsys):
     lines = ProgressLines()
     lines.disable()
     lines._print('text')
+    assert lines._values() == ''
     assert capsys.readouterr().out == ''
     lines.enable()
     lines._print('text')
