@@ -26,7 +26,7 @@ from lipfault.lipschitz.norms.norms import certified_norm, estimate_norm, exact_
 from lipfault.lipschitz.propagation.composition import module_gain
 from lipfault.lipschitz.propagation.lipsdp import lipsdp_bound
 from lipfault.models.blocks.observation import Observation
-from lipfault.runs.checkpoints import find_checkpoint
+from lipfault.runs.folder import find_checkpoint
 from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.trained import trained_task
 

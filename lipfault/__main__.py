@@ -1,4 +1,4 @@
-"""`python -m lipfault` is `lipfault`."""
+"""Run `python -m lipfault` as `lipfault`."""
 
 from lipfault.cli.main import main
 

@@ -29,7 +29,8 @@ from experiments.runner.run import Run
 from lipfault.lipschitz.gains.locality import locality_metrics, receptive_field_image
 from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.report.style import BLUE, RC, VERMILION, new_figure
-from lipfault.runs.checkpoints import find_checkpoint, read_checkpoint
+from lipfault.runs.checkpoints import read_checkpoint
+from lipfault.runs.folder import find_checkpoint
 from lipfault.tasks.clean_windows import clean_signals
 from lipfault.tasks.pretrained import autoencoder_from
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from lipfault.errors import LipfaultError
-from lipfault.runs.checkpoints import CONFIG_NAME
+from lipfault.runs.folder import CONFIG_NAME
 
 FILE = 'state.json'
 PLACES = (

@@ -1,1 +1,1 @@
-"""Commands beside fit, validate, test and predict."""
+"""The command line: a table of commands, the check of their words, and their implementations."""

@@ -1,4 +1,4 @@
-"""`lipfault dashboard`: a W&B workspace and a report over the runs of a project, by code."""
+"""`lipfault dashboard`: a W&B workspace and a W&B report over the runs of a project."""
 
 import json
 from pathlib import Path
@@ -23,12 +23,12 @@ def dashboard(
     """Build the dashboard of a W&B project: corrector and detector, norms and gains, trade-off.
 
     Args:
-        entity: User or team; without it that of the key.
+        entity: User or team; the default of the key if not given.
         project: W&B project.
-        group: Show the runs of this group only.
-        dry_run: Send nothing, write the specification as JSON. Needs neither a key nor
-            wandb-workspaces.
-        out: File for the specification; without it, it is printed.
+        group: Group of runs to show; all if not given.
+        dry_run: Whether to write the specification as JSON and send nothing, which needs neither
+            a key nor wandb-workspaces.
+        out: File for the specification; printed if not given.
 
     Raises:
         LipfaultError: If wandb-workspaces is missing, or W&B refuses.
@@ -37,6 +37,7 @@ def dashboard(
         _write(json.dumps(DASHBOARD.to_dict(), indent=2, ensure_ascii=False) + '\n', out)
     if dry_run:
         return
+    # Needs the extra `dashboard`, which --dry-run does without.
     try:
         from lipfault.tracking import render
     except ModuleNotFoundError as error:
@@ -44,13 +45,14 @@ def dashboard(
             "lipfault dashboard needs wandb-workspaces: pip install 'lipfault[dashboard]'; "
             'lipfault dashboard --dry-run works without'
         ) from error
+    # The default binds the function of this turn of the loop, not that of the last.
     for build in (render.workspace, render.report):
         saved = _save(lambda owner, build=build: build(DASHBOARD, owner, project, group), entity)
         Console().print(f'{build.__name__}: {saved.url}', soft_wrap=True)
 
 
 def _save(build: Any, entity: str | None) -> Any:  # noqa: ANN401
-    """Send a workspace or report; what W&B says is told in one line."""
+    """Send a workspace or report; word an error of W&B in one line."""
     try:
         return build(entity or wandb.Api().default_entity).save()
     except Exception as error:  # wandb-workspaces lets errors of every kind through
@@ -62,13 +64,10 @@ def _save(build: Any, entity: str | None) -> Any:  # noqa: ANN401
 
 
 def _write(text: str, out: str | None) -> None:
+    """Write the specification to a file, or print it."""
     if out is None:
-        Console().file.write(text)
+        Console().file.write(text)  # unformatted: the console would break long lines
         return
     with replacing(Path(out), overwrite=True) as temporary:
         temporary.write_text(text, encoding='utf-8')
     Console().print(f'specification: {out}', soft_wrap=True)
-
-
-COMMANDS = {'dashboard': dashboard}
-"""Commands of this module by name."""

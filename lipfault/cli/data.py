@@ -1,4 +1,4 @@
-"""`lipfault data`: make, look at and check recordings."""
+"""`lipfault data`: simulate, inspect and check recordings."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,9 +31,9 @@ def simulate(
 
     Args:
         cell: Name of the cell.
-        out: HDF5 file to make.
+        out: HDF5 file to write.
         episodes: Number of episodes.
-        seed: Seed of everything drawn.
+        seed: Seed of all random draws.
         image_size: Height and width of the camera's frames in pixels.
         episode_s: Length of an episode in seconds.
         compression: `gzip` is smallest, `lzf` reads fastest.
@@ -56,7 +56,7 @@ def simulate(
     count = write_recording(
         out, modalities, tracked, attributes, compression=compression, overwrite=overwrite
     )
-    size = Path(out).stat().st_size
+    size = Path(out).stat().st_size  # bytes
     console.print(
         f'{escape(out)}: {count} episodes of {episode_s:g} s, {size / 1e6:.2f} MB, '
         f'{size / count / episode_s / 1e3:.1f} kB for each second',
@@ -65,10 +65,13 @@ def simulate(
 
 
 def inspect(path: str) -> None:
-    """Show what a recording holds, without reading its signals.
+    """Print attributes, modalities, channels and episodes of a recording; no signal is read.
 
     Args:
         path: The recording, an HDF5 file.
+
+    Raises:
+        LipfaultError: If the file is missing or no recording.
     """
     recording = Recording(path)
     console = Console()
@@ -82,17 +85,18 @@ def inspect(path: str) -> None:
 
 
 def check(path: str) -> None:
-    """Read a whole recording and name everything that is wrong with it.
+    """Read a whole recording and print each signal that contradicts its description.
 
     Args:
         path: The recording, an HDF5 file.
 
     Raises:
-        LipfaultError: If anything is wrong.
+        LipfaultError: If a signal does, or the file is no recording.
     """
     console = Console()
     recording = Recording(path)
     found = []
+    # Printed as they are found: reading a large recording takes minutes.
     for problem in problems(recording):
         console.print(escape(problem), soft_wrap=True)
         found.append(problem)
@@ -107,7 +111,7 @@ def check(path: str) -> None:
 
 
 def _modality_table(modalities: dict[str, Modality], missing: dict[str, float]) -> Table:
-    """One row for each modality."""
+    """Return a table with a row for each modality."""
     table = Table('modality', 'kind', 'rate', 'channels', 'size', 'missing', title='Modalities')
     for name, modality in modalities.items():
         size = '' if modality.size is None else f'{modality.size[0]} x {modality.size[1]}'
@@ -123,7 +127,7 @@ def _modality_table(modalities: dict[str, Modality], missing: dict[str, float]) 
 
 
 def _channel_table(modality: Modality) -> Table:
-    """One row for each channel of a modality."""
+    """Return a table with a row for each channel: unit, physical range, sensor noise."""
     table = Table('channel', 'unit', 'low', 'high', 'noise', title=escape(modality.name))
     rows = zip(
         modality.channels, modality.units, modality.low, modality.high, modality.noise, strict=True
@@ -134,7 +138,7 @@ def _channel_table(modality: Modality) -> Table:
 
 
 def _episode_table(recording: Recording) -> Table:
-    """One row for each episode."""
+    """Return a table with a row for each episode: length in seconds, samples by modality."""
     table = Table('episode', 'seconds', *map(escape, recording.modalities), title='Episodes')
     for info in recording.episodes:
         lengths = [str(info.lengths[name]) for name in recording.modalities]
@@ -147,3 +151,4 @@ COMMANDS: dict[str, Callable[..., None]] = {
     'inspect': inspect,
     'check': check,
 }
+"""Subcommands by name."""

@@ -1,4 +1,4 @@
-"""Pictures of faults: kinds by severities for images, overlays for series."""
+"""Figures of faults: kinds by severities for images, overlaid signals for series."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,16 +17,17 @@ from lipfault.modality import Modality
 
 _SHADES = {1: '#e9b08a', 3: '#d9773c', 5: '#a33c00'}
 _CLEAN = '#1f2933'
+"""Colours: severities drawn over a series, and the clean signal."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """One window of one modality with its history.
+    """A window of one modality with its history.
 
     Args:
         modality: The modality.
-        signal: (1, C, T) or (1, C, H, W).
-        past: (1, C, steps) or (1, frames, C, H, W).
+        signal: (1, C, T) in physical units or (1, C, H, W) in [0, 1], float32.
+        past: (1, C, steps) or (1, frames, C, H, W), the samples just before the window.
     """
 
     modality: Modality
@@ -34,7 +35,16 @@ class Moment:
     past: Tensor
 
     def faulty(self, kind: str, severity: int, seed: int) -> tuple[Tensor, Tensor]:
-        """The signal with a fault, and the channels touched, (C,) bool."""
+        """Inject a fault.
+
+        Args:
+            kind: Name of the kind of fault.
+            severity: From 1 to 5.
+            seed: Seed of the draws.
+
+        Returns:
+            Faulty signal, (C, T) or (C, H, W), and the channels with a fault, (C,) bool.
+        """
         config = FaultConfig(
             seed=seed,
             kinds={kind: 1.0},
@@ -45,13 +55,14 @@ class Moment:
         )
         name = self.modality.name
         engine = FaultEngine({name: self.modality}, config)
-        sample_id = _telling_sample(engine)
+        sample_id = _early_sample(engine)
         observed, labels = engine({name: self.signal}, {name: self.past}, sample_id)
         return observed[name][0], labels.channels[name][0]
 
 
-def _telling_sample(engine: FaultEngine) -> Tensor:
-    """(1,) int64, the first sample whose fault begins in the first third and goes on."""
+def _early_sample(engine: FaultEngine) -> Tensor:
+    """Return the first sample id whose fault begins early and lasts to the end, (1,) int64."""
+    # Of 500 draws some always qualify; begin and end are shares of the window, above 1 without end.
     columns = engine.plan(torch.arange(500)).columns
     good = (columns.begin > 0.2) & (columns.begin < 0.35) & (columns.end > 1)
     return good[:, 0].nonzero()[:1, 0]
@@ -61,8 +72,11 @@ def draw_moment(moment: Moment, seed: int) -> Figure:
     """Draw all kinds of faults that fit a modality.
 
     Args:
-        moment: What to show them on.
+        moment: Window to inject them into.
         seed: Seed of the draws.
+
+    Returns:
+        A figure: for an image a grid of frames, for a series a panel for each kind.
     """
     kinds = [kind for kind, fault in catalogue().items() if fault.fits(moment.modality)]
     if moment.modality.kind == 'image':
@@ -71,8 +85,9 @@ def draw_moment(moment: Moment, seed: int) -> Figure:
 
 
 def _draw_images(moment: Moment, kinds: list[str], seed: int) -> Figure:
-    """A row for each kind, half of them on each side; clean and severities 1 to 5 along it."""
+    """Draw a row for each kind: the clean frame and severities 1 to 5; two kinds side by side."""
     rows, columns = -(-len(kinds) // 2), 2 * (len(SEVERITIES) + 1)
+    # Inches: a square for each frame, and a margin for the names of the kinds.
     figure = Figure(figsize=(1.05 * columns + 1.6, 1.05 * rows + 0.4), layout='constrained')
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
@@ -100,24 +115,25 @@ def _draw_images(moment: Moment, kinds: list[str], seed: int) -> Figure:
 
 def _show(axes: Axes, picture: Tensor) -> None:
     """Show a (C, H, W) picture; missing pixels in magenta."""
-    shown = picture[:3] if len(picture) >= 3 else picture[:1].expand(3, -1, -1)
-    values = shown.permute(1, 2, 0).numpy()
+    colours = picture[:3] if len(picture) >= 3 else picture[:1].expand(3, -1, -1)
+    values = colours.permute(1, 2, 0).numpy()  # (height, width, colour)
     axes.imshow(np.where(np.isnan(values), [1.0, 0.0, 1.0], values), interpolation='nearest')
 
 
 def _draw_series(moment: Moment, kinds: list[str], seed: int) -> Figure:
-    """A panel for each kind: the channel that moves most among those touched."""
+    """Draw a panel for each kind: of the channels with a fault the one that moves most."""
     columns = 4
     rows = -(-len(kinds) // columns)
     figure = Figure(figsize=(3.1 * columns, 1.75 * rows + 0.3), layout='constrained')
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True)
     noise = torch.tensor(moment.modality.noise)
+    # Standard deviation in units of sensor noise, (channel,): comparable between units.
     motion = moment.signal[0].nan_to_num().std(-1) / noise
     seconds = np.arange(moment.signal.shape[-1]) / moment.modality.rate_hz
     for axes, kind in zip(grid.flat, kinds, strict=False):
         faulty = {severity: moment.faulty(kind, severity, seed) for severity in _SHADES}
-        touched = torch.stack([channels for _, channels in faulty.values()]).any(0)
-        channel = int(torch.where(touched, motion, -1.0).argmax())
+        concerned = torch.stack([channels for _, channels in faulty.values()]).any(0)
+        channel = int(torch.where(concerned, motion, -1.0).argmax())
         for severity, (signal, _) in reversed(faulty.items()):
             axes.plot(seconds, signal[channel], color=_SHADES[severity], lw=1.2)
         style = ':' if catalogue()[kind].missing else '-'
@@ -147,11 +163,15 @@ def moments(
         signals: For each modality a stretch that ends where the window ends: series (C, steps),
             images (frame, C, H, W).
         window_s: Length of the window in seconds.
+
+    Returns:
+        One window for each modality; for an image its last frame.
     """
     found = []
     for name, modality in modalities.items():
         whole = signals[name]
         if modality.kind == 'image':
+            # (frame, C, H, W): the last frame is the window, those before it the history
             found.append(Moment(modality, whole[-1:], whole[None, :-1]))
         else:
             steps = max(1, round(window_s * modality.rate_hz))

@@ -8,10 +8,13 @@ from lipfault.faults.patterns import PATTERNS
 
 
 def family_table(family: Family) -> str:
-    """The kinds of a family as a Markdown table, group by group.
+    """Return the kinds of a family as a Markdown table, group by group.
 
     Args:
         family: `series`, `image` or `cross`.
+
+    Returns:
+        Lines of Markdown.
     """
     faults = [fault for fault in catalogue().values() if fault.family == family]
     faults.sort(key=lambda fault: (fault.group, fault.name))
@@ -20,12 +23,13 @@ def family_table(family: Family) -> str:
 
 
 def pattern_table() -> str:
-    """The patterns across modalities as a Markdown table."""
+    """Return the patterns across modalities as a Markdown table."""
     rows = [(f'`{each.name}`', each.formula, each.cause) for each in PATTERNS.values()]
     return _table(('pattern', 'what is drawn', 'what happened'), rows)
 
 
 def _row(fault: AnyFault) -> tuple[str, ...]:
+    """Return the cells of a kind."""
     levels = ', '.join(f'{level:g}' for level in fault.levels)
     source = f' ({fault.source})' if fault.source else ''
     severity = f'{levels}: {fault.level_text}'
@@ -33,6 +37,7 @@ def _row(fault: AnyFault) -> tuple[str, ...]:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return Markdown; a pipe in a formula would end its cell."""
     lines = [heads, ['---'] * len(heads), *rows]
     return '\n'.join(
         '| ' + ' | '.join(cell.replace('|', '\\|') for cell in line) + ' |' for line in lines

@@ -1,4 +1,4 @@
-"""`lipfault faults`: list and look at the kinds of faults."""
+"""`lipfault faults`: list and draw the kinds of faults."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +19,10 @@ from lipfault.faults.patterns import PATTERNS
 
 
 def list_faults(family: Family | None = None) -> None:
-    """List the kinds of faults with their formulas and severities.
+    """Print the kinds of faults with their formulas and severities.
 
     Args:
-        family: Show this family only.
+        family: Family to print; all if not given.
     """
     console = Console()
     for each in FAMILIES if family is None else (family,):
@@ -56,14 +56,16 @@ def gallery(
         data: The recording, an HDF5 file.
         out: PNG to write; with several modalities the name of each is put before the ending.
         episode: Position of the episode in the recording.
-        end_s: End of the window in seconds from the start of the episode; its middle if not given.
+        end_s: End of the window in seconds from the start of the episode; the middle of the episode
+            if not given.
         window_s: Length of the window in seconds.
-        history_s: Seconds before the window that faults such as delay can use.
+        history_s: Seconds before the window, which faults such as delay read.
         seed: Seed of the draws.
 
     Raises:
         LipfaultError: If the recording does not hold that window, or there is no folder for `out`.
     """
+    # matplotlib, which the other subcommands do without
     from lipfault.cli.fault_gallery import draw_moment, moments
 
     path = Path(out)
@@ -81,7 +83,7 @@ def gallery(
 def _stretch(
     recording: Recording, episode: int, end_s: float | None, seconds: float
 ) -> dict[str, Tensor]:
-    """The last seconds before an instant: series (C, steps), images (frame, C, H, W)."""
+    """Read the seconds before an instant: series (C, steps), images (frame, C, H, W)."""
     if not 0 <= episode < len(recording.episodes):
         raise LipfaultError(
             f'episode must be from 0 to {len(recording.episodes) - 1}, got {episode}'
@@ -98,6 +100,7 @@ def _stretch(
         start = max(0, stop - max(1, round(seconds * modality.rate_hz)))
         block = torch.from_numpy(np.array(recording.read(episode, name, start, stop)))
         image = modality.kind == 'image'
+        # stored as (frame, height, width, channel) and (step, channel)
         found[name] = unit_range(block.permute(0, 3, 1, 2)) if image else block.T.float()
     return found
 
@@ -121,3 +124,4 @@ COMMANDS: dict[str, Callable[..., None]] = {
     'gallery': gallery,
     'table': table,
 }
+"""Subcommands by name."""

@@ -1,127 +1,136 @@
-"""The command line of both stages: LightningCLI, with one folder for each run."""
+"""Run a stage: LightningCLI with one folder for each run."""
 
 import signal
+import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
+from rich.console import Console
 
 from lipfault.callbacks.last_checkpoint import LastCheckpoint
+from lipfault.callbacks.progress import ProgressLines, SetupMessages
 from lipfault.callbacks.run_recorder import RunRecorder
 from lipfault.callbacks.sample_log import SampleLog
+from lipfault.cli.arguments import with_config_files
+from lipfault.cli.figures import metrics_text
+from lipfault.cli.quiet import ignore_messages
+from lipfault.cli.run_options import RUN_OPTIONS, ExtraLogger
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.errors import LipfaultError
 from lipfault.runs.checkpoints import (
-    CONFIG_NAME,
     WholeFileIO,
-    find_checkpoint,
     read_checkpoint,
     remove_leftovers,
     resumable_checkpoint,
 )
 from lipfault.runs.folder import (
+    CONFIG_NAME,
+    RunFolder,
     changes_since,
-    first_process,
+    find_checkpoint,
     keep_metrics,
-    new_folder,
-    owner_of,
     require_writable,
     restore_metrics,
 )
 from lipfault.runs.group import group_of
+from lipfault.runs.launch import first_process, new_folder
 from lipfault.tasks.base import BaseTask
-from lipfault.tracking.stage_logger import StageLogger
-
-DESCRIPTION = """\
-Fault-tolerant multimodal learning. Beside the subcommands below, each with --help of its own:
-certify (test, and bounds of the sensitivity to faults), report (draw the page of a run again), data
-(simulate, inspect and check recordings), faults (catalogue and pictures of the faults), sweep
-(trainings over a grid of settings), dashboard (W&B)."""
-
-ExtraLogger = Literal['tensorboard', 'wandb']
 
 
 class LipfaultCLI(LightningCLI):
-    """Fit, validate, test and predict, each in the folder of its run."""
+    """Fit, validate, test and predict, each in a run folder."""
 
     run_folder: Path
     model: BaseTask
-    _resumes = False
+    _resumes = False  # whether a fit goes on from a checkpoint
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:  # noqa: ANN401
+        """Make a parser that raises its errors, for `main` to word them in one line.
+
+        Args:
+            kwargs: Arguments of the parser.
+
+        Returns:
+            A parser with the option `--config`.
+        """
+        return super().init_parser(**{'exit_on_error': False, 'prog': 'lipfault'} | kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add what belongs to a run, and tell the model about the data."""
-        parser.add_argument(
-            '--run', type=str | None, default=None, help='Folder of the run, new for every fit.'
-        )
-        parser.add_argument(
-            '--save_every',
-            type=int,
-            default=200,
-            help='Optimizer steps between two saves of last.ckpt, beside one after each epoch.',
-        )
-        parser.add_argument(
-            '--report',
-            type=bool,
-            default=True,
-            help='Whether to draw report.html after fit and test; `lipfault report` does it later.',
-        )
-        parser.add_argument(
-            '--loggers',
-            type=list[ExtraLogger],
-            default=[],
-            help='Loggers beside metrics.csv: tensorboard, wandb (offline without a key).',
-        )
-        parser.add_argument(
-            '--group',
-            type=str | None,
-            default=None,
-            help='Group of the run in W&B; that of its stage 1, or the name of the folder above.',
-        )
+        """Add the options of a run, and pass the description of the data to the model.
+
+        Args:
+            parser: Parser of a subcommand.
+        """
+        for name, settings in RUN_OPTIONS.items():
+            parser.add_argument(f'--{name}', **settings)
         parser.link_arguments(
             'data.description', 'model.init_args.description', apply_on='instantiate'
         )
 
     def _parse_ckpt_path(self) -> None:
-        """Checkpoints of lipfault hold no arguments; their content is checked when loaded."""
+        """Read no arguments: checkpoints of lipfault hold none and are checked when loaded."""
 
     def before_instantiate_classes(self) -> None:
-        """Settle checkpoint and folder of the run before anything is built."""
+        """Choose checkpoint and folder of the run before anything is built."""
         name = str(self.subcommand)
         config = self.config[name]
         if name == 'fit':
-            self._settle_fit(config)
+            self._prepare_fit(config)
         else:
-            self._settle_evaluation(config, name)
+            self._prepare_evaluation(config, name)
         config.group = config.group or group_of(
-            self.run_folder, config.model.init_args.get('pretrained'), CONFIG_NAME
+            self.run_folder, config.model.init_args.get('pretrained')
         )
+        # Profiler and loggers without a folder of their own write there.
         config.trainer.default_root_dir = str(self.run_folder)
         config.trainer.callbacks = _as_list(config.trainer.callbacks)
 
+    def instantiate_classes(self) -> None:
+        """Build data, model and trainer; the model needs the description of the recording."""
+        paths = self.config[str(self.subcommand)].data.path
+        rank_zero_info(f'reading {paths if isinstance(paths, str) else ", ".join(paths)}')
+        super().instantiate_classes()
+
     def before_fit(self) -> None:
-        """Refuse what does not fit together, then put aside what an earlier part has left."""
+        """Refuse settings that contradict each other, then rename what an earlier part has left."""
         config = self.config[str(self.subcommand)]
         self.model.check_settings()
         if config.ckpt_path is not None:
             self.model.check_resume(read_checkpoint(Path(config.ckpt_path)))
+        # Only now: a run that is refused above keeps its files as they were.
         if self._resumes and first_process():
             remove_leftovers(self.run_folder)
             keep_metrics(self.run_folder)
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Give the trainer the callbacks and loggers of the run."""
+        """Build the trainer with the callbacks and loggers of the run.
+
+        Args:
+            kwargs: Ignored; part of LightningCLI's interface.
+
+        Returns:
+            The trainer.
+        """
         config = self.config[str(self.subcommand)]
         fit = self.subcommand == 'fit'
-        extra: list[Callback] = [RunRecorder(self.run_folder, config.seed_everything)]
-        extra.append(SampleLog(self.run_folder))
-        callbacks = extra + (checkpointing(self.run_folder, config.save_every) if fit else [])
         trainer_config = self._get(self.config_init, 'trainer', default={})
-        trainer_config['callbacks'] = [*_as_list(trainer_config.get('callbacks')), *callbacks]
+        callbacks = [
+            *_as_list(trainer_config.get('callbacks')),
+            RunRecorder(self.run_folder, config.seed_everything),
+            SampleLog(self.run_folder),
+            SetupMessages(),
+        ]
+        callbacks += checkpointing(self.run_folder, config.save_every) if fit else []
+        if trainer_config.get('enable_progress_bar') is not False and needs_lines(callbacks):
+            callbacks.append(ProgressLines())
+        trainer_config['callbacks'] = callbacks
         trainer_config['plugins'] = [*_as_list(trainer_config.get('plugins')), WholeFileIO()]
         trainer_config['logger'] = self._loggers(config)
         if not fit:  # an evaluation must not replace the configuration of the run
@@ -129,7 +138,7 @@ class LipfaultCLI(LightningCLI):
         return self._instantiate_trainer(trainer_config, [])
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Run it; if it fails, the processes that this one has started must not wait for it."""
+        """Run it; if it fails, end the processes that this one has started and that wait for it."""
         try:
             super()._run_subcommand(subcommand)
         except Exception:
@@ -138,8 +147,26 @@ class LipfaultCLI(LightningCLI):
                 launcher.kill(signal.SIGKILL)
             raise
 
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """Switch off Lightning's tables, one for each loader; `after_test` prints one for all."""
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        return kwargs | ({'verbose': False} if 'verbose' in kwargs else {})
+
+    def after_test(self) -> None:
+        """Print the metrics unless `verbose` is false."""
+        if self.trainer.is_global_zero and self.config[str(self.subcommand)].verbose:
+            # Lightning adds the loader to the name of a metric logged in one of several.
+            logged = self.trainer.callback_metrics.items()
+            metrics = {key.split('/dataloader_idx_')[0]: float(value) for key, value in logged}
+            title = f'{str(self.subcommand).capitalize()} metrics'
+            Console().print(
+                metrics_text(title, metrics), highlight=False, markup=False, soft_wrap=True
+            )
+
+    after_validate = after_test
+
     def _loggers(self, config: Any) -> list[Logger] | bool:  # noqa: ANN401
-        """Those of the run while training; of a test W&B only, in a run of its own."""
+        """Return the loggers of a fit, or of a test W&B only, as a run of its own."""
         name = str(self.subcommand)
         loggers: list[Logger] = []
         if name == 'fit':
@@ -147,19 +174,23 @@ class LipfaultCLI(LightningCLI):
         if 'wandb' in config.loggers and name in ('fit', 'test'):
             nested = yaml.safe_load(self._parser(name).dump(config, skip_none=False))
             stage = _stage(config) if name == 'fit' else name
+            # wandb takes a second to import: only for those who log to it.
+            from lipfault.tracking.stage_logger import StageLogger
+
             loggers.append(StageLogger(self.run_folder, stage, config.group, nested))
         return loggers or False
 
-    def _settle_fit(self, config: Any) -> None:  # noqa: ANN401
+    def _prepare_fit(self, config: Any) -> None:  # noqa: ANN401
+        """Choose the run folder and the checkpoint to go on from."""
         self.run_folder = Path(config.run or new_folder(_stage(config)))
         if first_process():
             require_writable(self.run_folder)
         self._resumes = config.ckpt_path is not None
         if self._resumes:
-            config.ckpt_path = self._settle_resume(config.ckpt_path)
+            config.ckpt_path = self._resumed_checkpoint(config.ckpt_path)
         if first_process():
             self._require_own(config.ckpt_path)
-            self._tell_changes(config)
+            self._log_changes(config)
 
     def _require_own(self, checkpoint: str | None) -> None:
         """Refuse to train in the folder of another run.
@@ -175,14 +206,15 @@ class LipfaultCLI(LightningCLI):
                 f'run folder {run} is not empty: choose another --run, or resume '
                 f'it with --ckpt_path last'
             )
-        if checkpoint is not None and owner_of(Path(checkpoint)).resolve() != run.resolve():
+        owner = run if checkpoint is None else RunFolder.of(checkpoint).path
+        if owner.resolve() != run.resolve():
             raise LipfaultError(
                 f'run folder {run} is not empty, and {checkpoint} is not of this run: choose '
-                f'another --run, or --run {owner_of(Path(checkpoint))} to go on with that one'
+                f'another --run, or --run {owner} to go on with that one'
             )
 
-    def _tell_changes(self, config: Any) -> None:  # noqa: ANN401
-        """Say what is configured otherwise than in the part of the run that is resumed."""
+    def _log_changes(self, config: Any) -> None:  # noqa: ANN401
+        """Log the settings that differ from those of the part of the run that is resumed."""
         if config.ckpt_path is None:
             return
         now = yaml.safe_load(self._parser(str(self.subcommand)).dump(config, skip_none=False))
@@ -190,8 +222,8 @@ class LipfaultCLI(LightningCLI):
         if changed:
             rank_zero_info(f'going on with another configuration: {"; ".join(changed)}')
 
-    def _settle_resume(self, wanted: str) -> str | None:
-        """The file to go on from; None if the run was interrupted before its first save."""
+    def _resumed_checkpoint(self, wanted: str) -> str | None:
+        """Return the file to go on from, None if the run was interrupted before its first save."""
         if wanted == 'last':
             file = resumable_checkpoint(self.run_folder)
             return None if file is None else str(file)
@@ -201,7 +233,8 @@ class LipfaultCLI(LightningCLI):
         read_checkpoint(file)
         return str(file)
 
-    def _settle_evaluation(self, config: Any, name: str) -> None:  # noqa: ANN401
+    def _prepare_evaluation(self, config: Any, name: str) -> None:  # noqa: ANN401
+        """Choose the checkpoint to evaluate and the folder for what is measured."""
         if config.ckpt_path is None:
             raise LipfaultError(
                 f'{name} needs trained weights: give --ckpt_path a run folder or a checkpoint file'
@@ -212,15 +245,24 @@ class LipfaultCLI(LightningCLI):
             file = find_checkpoint(config.ckpt_path)
         read_checkpoint(file)
         config.ckpt_path = str(file)
-        self.run_folder = Path(config.run) if config.run else owner_of(file)
+        self.run_folder = Path(config.run) if config.run else RunFolder.of(file).path
         self.run_folder.mkdir(parents=True, exist_ok=True)
+        # The checkpoint of stage 2 holds the autoencoder too: that of stage 1 may be gone.
         if 'pretrained' in config.model.init_args:
             config.model.init_args.pretrained = str(file)
 
 
 def checkpointing(run: Path, every: int) -> list[Callback]:
-    """Keep `best.ckpt` by `val/loss`, then `last.ckpt`, which also holds which was best."""
-    folder = run / 'checkpoints'
+    """Return the callbacks that save `best.ckpt` by `val/loss`, and `last.ckpt`.
+
+    Args:
+        run: The run folder.
+        every: Optimizer steps between two saves of `last.ckpt`.
+
+    Returns:
+        Two callbacks in this order: `last.ckpt` also holds which checkpoint was best.
+    """
+    folder = RunFolder(run).checkpoints
     best = ModelCheckpoint(
         dirpath=folder, filename='best', monitor='val/loss', enable_version_counter=False
     )
@@ -228,27 +270,76 @@ def checkpointing(run: Path, every: int) -> list[Callback]:
 
 
 def local_loggers(run: Path, extra: list[ExtraLogger]) -> list[Logger]:
-    """`metrics.csv` always, TensorBoard where asked for."""
+    """Return the loggers that write into the run folder.
+
+    Args:
+        run: The run folder.
+        extra: Loggers beside `metrics.csv`.
+
+    Returns:
+        A logger of `metrics.csv`, and one of TensorBoard if `extra` names it.
+    """
     loggers: list[Logger] = [CSVLogger(run, name='', version='')]
     if 'tensorboard' in extra:
         loggers.append(TensorBoardLogger(run, name='tensorboard', version=''))
     return loggers
 
 
+def needs_lines(callbacks: Sequence[Callback]) -> bool:
+    """Return whether progress is to be printed as lines: no terminal, and no bar configured.
+
+    Args:
+        callbacks: The callbacks of the trainer.
+    """
+    return not sys.stdout.isatty() and not any(isinstance(c, ProgressBar) for c in callbacks)
+
+
 def _stage(config: Any) -> str:  # noqa: ANN401
-    """Name of the stage that a configuration trains."""
+    """Return the name of the stage that a configuration trains."""
     return str(config.model.class_path.rsplit('.', 1)[-1].removesuffix('Task').lower())
 
 
 def _as_list(given: Any) -> list[Any]:  # noqa: ANN401
-    """None, one or several as a list."""
+    """Return None, one or several values as a list."""
     if given is None:
         return []
     return list(given) if isinstance(given, list | tuple) else [given]
 
 
+def run(args: list[str]) -> None:
+    """Run a stage, print its folder, and draw its report.
+
+    Args:
+        args: A subcommand of Lightning and its options.
+    """
+    ignore_messages()
+    cli = build(args)
+    if cli.subcommand not in ('fit', 'test') or not cli.trainer.is_global_zero:
+        return
+    drawn = _report(cli.run_folder) if cli.config[cli.subcommand].report else 'no report drawn'
+    Console().print(f'run folder {cli.run_folder}, {drawn}', highlight=False, soft_wrap=True)
+
+
+def _report(run: Path) -> str:
+    """Draw the report of a run, unless a few steps have logged nothing to draw."""
+    # Needs matplotlib and jinja2, which a run without a report need not import.
+    from lipfault.report.html import write_report
+
+    folder = RunFolder(run)
+    if not folder.metrics.exists() and not folder.history.exists():
+        return 'no report: nothing was logged (trainer.log_every_n_steps)'
+    return f'report {write_report(run)}'
+
+
 def build(args: list[str]) -> LipfaultCLI:
-    """Parse the arguments and run the subcommand."""
+    """Parse the arguments and run the subcommand.
+
+    Args:
+        args: A subcommand of Lightning and its options.
+
+    Returns:
+        The command line with the trainer, after the run.
+    """
     cli = command_line(args, LipfaultCLI)
     if cli.trainer.is_global_zero:
         restore_metrics(cli.run_folder)
@@ -256,21 +347,21 @@ def build(args: list[str]) -> LipfaultCLI:
 
 
 class _Settings(LipfaultCLI):
-    """Parses the arguments of a training, and leaves it at that."""
+    """Parse the arguments of a fit without running it."""
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """No parsers of other commands: they take long."""
+        """Return the one subcommand that is parsed."""
         return {'fit': LipfaultCLI.subcommands()['fit']}
 
     def _set_seed(self) -> None:
         """Leave the random state alone."""
 
     def _add_instantiators(self) -> None:
-        """Need no means to build anything."""
+        """Add none: nothing is built."""
 
     def before_instantiate_classes(self) -> None:
-        """Settle nothing."""
+        """Choose no folder."""
 
     def instantiate_classes(self) -> None:
         """Build nothing."""
@@ -280,14 +371,20 @@ class _Settings(LipfaultCLI):
 
 
 def settings(args: list[str]) -> dict[str, Any]:
-    """The complete configuration of a training, defaults included, plain types.
+    """Return the complete configuration of a fit.
 
     Args:
-        args: As of `build`, those of `fit`: `['fit', '--config', 'configs/pretrain.yaml']`.
+        args: `fit` and its options, such as `['fit', '--config', 'pretrain']`.
+
+    Returns:
+        Nested settings in plain types, defaults included.
+
+    Raises:
+        LipfaultError: If a configuration does not exist.
     """
     with warnings.catch_warnings():
-        # Of arguments beside those on this process' command line, and of `skip_none`, which newer
-        # versions of jsonargparse call otherwise.
+        # About arguments beside those on the command line of this process, and about `skip_none`,
+        # which newer versions of jsonargparse call otherwise.
         warnings.simplefilter('ignore')
         cli = command_line(args, _Settings)
         parsed: dict[str, Any] = yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))
@@ -296,7 +393,18 @@ def settings(args: list[str]) -> dict[str, Any]:
 
 
 def command_line(args: list[str], kind: type[LipfaultCLI]) -> LipfaultCLI:
-    """The command line, after it has done what its kind does with the arguments."""
+    """Make a command line, which parses and runs its arguments when it is made.
+
+    Args:
+        args: A subcommand of Lightning and its options; `--config` also by name.
+        kind: Class of the command line.
+
+    Returns:
+        The command line.
+
+    Raises:
+        LipfaultError: If a configuration does not exist.
+    """
     return kind(
         BaseTask,
         RecordingDataModule,
@@ -304,6 +412,6 @@ def command_line(args: list[str], kind: type[LipfaultCLI]) -> LipfaultCLI:
         seed_everything_default=0,
         auto_configure_optimizers=False,
         save_config_kwargs={'config_filename': CONFIG_NAME, 'overwrite': True},
-        parser_kwargs={'parser_mode': 'yaml', 'description': DESCRIPTION},
-        args=args,
+        parser_kwargs={'parser_mode': 'yaml'},
+        args=with_config_files(args),
     )

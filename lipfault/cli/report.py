@@ -1,4 +1,4 @@
-"""`lipfault report`: figures and page of a finished run."""
+"""`lipfault report`: draw figures and page of a run."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from lipfault.report.html import write_report
 
 
 def report(run: str) -> None:
-    """Make the figures and the `report.html` of a run again, from what its folder holds.
+    """Draw the figures and the `report.html` of a run again, from the files in its folder.
 
     Args:
         run: Run folder, with `metrics.json`, `metrics.csv` or both.
@@ -17,7 +17,3 @@ def report(run: str) -> None:
         LipfaultError: If the folder holds no metrics or a file in it is damaged.
     """
     Console().print(f'report: {write_report(Path(run))}', soft_wrap=True)
-
-
-COMMANDS = {'report': report}
-"""Commands of this module by name."""

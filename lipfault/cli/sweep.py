@@ -1,4 +1,4 @@
-"""`lipfault sweep`: a sweep file of W&B, run offline by any number of processes."""
+"""`lipfault sweep`: run a sweep file of W&B offline, in any number of processes."""
 
 import json
 import signal
@@ -13,26 +13,27 @@ from lipfault.sweeps.definition import Sweep, read_sweep
 from lipfault.sweeps.trial import log_file, run_trial
 
 MOST_FAILURES = 2
-"""Failed trials in a row after which a process stops: the command is probably wrong."""
+"""Failed trials in a row after which a process stops: most probably all would fail."""
 
 
 def sweep(file: str, study: str, trials: int = 20, seed: int = 0) -> None:
     """Run the trials of a sweep, one after the other, until none is left.
 
-    Start it several times for several processes on one study. Started again, it goes on: trials
-    that were cut off are resumed, finished ones are not repeated.
+    Several processes may share a study: start the command several times. Started again, it resumes
+    trials that were interrupted and repeats none that is finished.
 
     Args:
-        file: The sweep file, as `wandb sweep` takes it.
+        file: The sweep file, in the format of `wandb sweep`.
         study: Folder of the study: journal, run folders, `results.json`.
-        trials: Number of trials of `random` and `bayes`; a grid has as many as points.
-        seed: Seed of what is drawn.
+        trials: Number of trials of `random` and `bayes`; a grid has one for each point.
+        seed: Seed of the sampler.
 
     Raises:
         LipfaultError: If the file does not fit, Optuna is missing, or trials fail.
     """
     definition, folder = read_sweep(Path(file)), Path(study)
     opened = _open(definition, folder, trials, seed)
+    # As an exception, SIGTERM lets `run_trial` end its child and release the lock of the trial.
     signal.signal(signal.SIGTERM, _stop)
     failures = 0
     while (trial := opened.ask()) is not None:
@@ -43,10 +44,11 @@ def sweep(file: str, study: str, trials: int = 20, seed: int = 0) -> None:
         failures = 0 if (metrics or {}).get(definition.metric) is not None else failures + 1
         if failures == MOST_FAILURES:
             raise LipfaultError(f'{failures} trials failed in a row: see {log_file(trial.folder)}')
-    _tell(definition, opened.results())
+    _print_best(definition, opened.results())
 
 
 def _open(definition: Sweep, folder: Path, trials: int, seed: int) -> Any:  # noqa: ANN401
+    """Open the study; Optuna, an extra, is imported here."""
     try:
         from lipfault.sweeps.study import Study
     except ModuleNotFoundError as error:
@@ -55,13 +57,14 @@ def _open(definition: Sweep, folder: Path, trials: int, seed: int) -> Any:  # no
 
 
 def _write_results(folder: Path, definition: Sweep, results: list[dict[str, Any]]) -> None:
+    """Write all trials so far to `results.json`, after each trial: a study may be cut off."""
     content = {'metric': definition.metric, 'goal': definition.goal, 'trials': results}
     with replacing(folder / 'results.json', overwrite=True) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
 
 
-def _tell(definition: Sweep, results: list[dict[str, Any]]) -> None:
-    """How many trials there are, and the best."""
+def _print_best(definition: Sweep, results: list[dict[str, Any]]) -> None:
+    """Print how many trials are complete, and the best one."""
     done = [trial for trial in results if trial['state'] == 'complete']
     text = f'{len(done)} of {len(results)} trials complete'
     if done:
@@ -73,8 +76,5 @@ def _tell(definition: Sweep, results: list[dict[str, Any]]) -> None:
 
 
 def _stop(*_: object) -> None:
+    """Leave with the exit status of a process that SIGTERM has ended."""
     raise SystemExit(128 + signal.SIGTERM)
-
-
-COMMANDS = {'sweep': sweep}
-"""Commands of this module by name."""

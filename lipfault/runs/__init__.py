@@ -1,1 +1,1 @@
-"""Run folders: checkpoints, configuration, group, and writing them whole."""
+"""Run folders: layout, checkpoints, configuration, group, and atomic writing of files."""

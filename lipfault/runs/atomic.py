@@ -11,20 +11,20 @@ from lipfault.errors import LipfaultError
 
 @contextmanager
 def replacing(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """Path of a temporary file beside `path` that takes its place if the block succeeds.
+    """Provide a temporary file that replaces `path` if the block succeeds.
 
-    If the block fails for any reason, the temporary file is removed and what was at `path` stays.
+    If the block fails for any reason, the temporary file is removed and `path` stays as it was.
 
     Args:
-        path: Where the finished file goes; its folder is made if missing.
+        path: The finished file; its folder is made if missing.
         overwrite: Whether an existing file may be replaced.
 
     Yields:
         An existing, empty file in the same folder, its name ending in `.tmp`.
 
     Raises:
-        LipfaultError: If the file exists and `overwrite` is false, or the system refuses to write
-            to make or to rename it (no such place, no permission, disk full).
+        LipfaultError: If the file exists and `overwrite` is false, or the system refuses to
+            make or to rename it (no such folder, no permission, disk full).
 
     Example:
         >>> folder = Path(tempfile.mkdtemp())
@@ -46,26 +46,25 @@ def replacing(path: Path, overwrite: bool = False) -> Iterator[Path]:
 
 
 class Sink:
-    """A file object for HDF5 that keeps the first refusal of the disk instead of raising it.
+    """A file object for HDF5 that keeps the first failed write instead of raising it.
 
-    HDF5 2.0 crashes the process when it fails to write while closing a data set. Here it never
-    learns of a full disk: after the first refusal everything is accepted and dropped, and `check`
-    tells the caller.
+    HDF5 2.0 crashes the process when a write fails while it closes a data set. This object accepts
+    and drops everything after the first failure; `check` raises it.
 
     Args:
         path: An existing file, opened for reading and writing.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file without a buffer, so that a refusal comes at once."""
+        """Open the file without a buffer, so that a failed write is noticed at once."""
         self._file = path.open('r+b', buffering=0)
         self._error: OSError | None = None
 
     def check(self, path: Path) -> None:
-        """Raise what the disk refused so far.
+        """Raise the first failed write, if there was one.
 
         Args:
-            path: The file to name.
+            path: The file to name in the message.
 
         Raises:
             LipfaultError: If a write failed.
@@ -75,8 +74,16 @@ class Sink:
             raise LipfaultError(f'cannot write {path}: {reason}') from self._error
 
     def write(self, data: memoryview) -> int:
-        """Write all of `data`, or note why not."""
+        """Write all of `data`, or keep the error.
+
+        Args:
+            data: The bytes.
+
+        Returns:
+            Number of bytes of `data`, whether written or dropped.
+        """
         rest = memoryview(data)
+        # An unbuffered write may take a part only.
         while self._error is None and rest.nbytes:
             try:
                 rest = rest[self._file.write(rest) :]
@@ -85,7 +92,14 @@ class Sink:
         return len(data)
 
     def truncate(self, size: int) -> int:
-        """Set the size of the file, or note why not."""
+        """Set the size of the file, or keep the error.
+
+        Args:
+            size: Bytes.
+
+        Returns:
+            The size asked for if it failed, else the new size, in bytes.
+        """
         try:
             return self._file.truncate(size)
         except OSError as error:
@@ -93,22 +107,44 @@ class Sink:
             return size
 
     def read(self, size: int = -1) -> bytes:
-        """Bytes from the current place; h5py knows a file object by this method."""
+        """Read bytes from the current position; h5py recognizes a file object by this method.
+
+        Args:
+            size: Number of bytes, -1 for all.
+
+        Returns:
+            The bytes.
+        """
         return self._file.read(size) or b''
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill the buffer; what was dropped reads as zeros."""
+        """Fill the buffer; bytes that were dropped read as zeros.
+
+        Args:
+            buffer: Buffer to fill.
+
+        Returns:
+            Number of bytes of the buffer.
+        """
         view = memoryview(buffer).cast('B')
         count = self._file.readinto(view) or 0
         view[count:] = bytes(view.nbytes - count)
         return view.nbytes
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a byte."""
+        """Move to a position.
+
+        Args:
+            offset: Bytes.
+            whence: Where to count from, as of `io.IOBase.seek`.
+
+        Returns:
+            The new position in bytes.
+        """
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Current byte."""
+        """Return the current position in bytes."""
         return self._file.tell()
 
     def flush(self) -> None:
@@ -120,7 +156,7 @@ class Sink:
 
 
 def _beside(path: Path) -> Path:
-    """A new, empty file in the folder of `path`."""
+    """Make an empty file in the folder of `path`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f'.{path.name}.', suffix='.tmp', dir=path.parent)
@@ -131,13 +167,14 @@ def _beside(path: Path) -> Path:
 
 
 def _publish(temporary: Path, path: Path) -> None:
-    """Put the finished file on the disk, with the usual permissions, and rename it."""
+    """Flush the finished file to the disk, set the usual permissions, and rename it."""
+    # mkstemp makes files of mode 0600; the umask can only be read by setting it.
     umask = os.umask(0)
     os.umask(umask)
     try:
         temporary.chmod(0o666 & ~umask)
         with temporary.open('rb') as file:
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # else a crash could leave the new name with no content
         os.replace(temporary, path)
     except OSError as error:
         raise LipfaultError(f'cannot write {path}: {error.strerror}') from error

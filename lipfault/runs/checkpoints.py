@@ -1,4 +1,4 @@
-"""Finding, reading and writing checkpoints."""
+"""Read, write and clean up checkpoints."""
 
 import pickle
 from pathlib import Path
@@ -10,61 +10,34 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from lipfault.errors import LipfaultError
 from lipfault.runs.atomic import replacing
+from lipfault.runs.folder import RunFolder
 
 CARD = 'lipfault'
-"""Key of a checkpoint under which a task writes what it is, in plain types."""
-
-
-CONFIG_NAME = 'lipfault_config.yaml'
-"""Name of the complete configuration in a run's folder."""
-
-
-def find_checkpoint(path: str | Path, prefer: str = 'best') -> Path:
-    """The checkpoint file meant by a path.
-
-    Args:
-        path: A checkpoint file, or a run folder.
-        prefer: Which one of a run folder, `best` or `last`.
-
-    Raises:
-        LipfaultError: If there is none.
-    """
-    path = Path(path)
-    if path.is_file():
-        return path
-    if not path.exists():
-        raise LipfaultError(f'no checkpoint at {path}: there is no such file or run folder')
-    folder = path / 'checkpoints'
-    for name in dict.fromkeys((prefer, 'best', 'last')):
-        if (folder / f'{name}.ckpt').is_file():
-            return folder / f'{name}.ckpt'
-    raise LipfaultError(
-        f'run folder {path} has no checkpoint: looked for best.ckpt and last.ckpt in {folder}'
-    )
+"""Key of a checkpoint under which a task describes itself, in plain types."""
 
 
 def resumable_checkpoint(run: Path) -> Path | None:
-    """The newest whole checkpoint that a run can go on from; says so if the newest is torn.
+    """Return the newest readable checkpoint of a run; log it if the newest one is torn.
 
     Args:
         run: An existing run folder.
 
     Returns:
-        `last.ckpt`, or `previous.ckpt` in its place; None if the run was interrupted before it
-        saved anything.
+        `last.ckpt`, or `previous.ckpt` in its place; None if the run was interrupted before its
+        first save.
 
     Raises:
-        LipfaultError: If there is no such folder, or it has checkpoints and none is whole.
+        LipfaultError: If there is no such folder, or it has checkpoints and none is readable.
     """
     if not run.is_dir():
         raise LipfaultError(f'no run to resume at {run}: there is no such file or run folder')
-    files = [run / 'checkpoints' / f'{name}.ckpt' for name in ('last', 'previous')]
+    files = [RunFolder(run).checkpoint(name) for name in ('last', 'previous')]
     files = [file for file in files if file.is_file()]
     for file in files:
         try:
             read_checkpoint(file)
         except LipfaultError as error:
-            if file == files[-1]:
+            if file == files[-1]:  # no older one to fall back on
                 raise
             rank_zero_info(f'{error}; going on from the one before')
         else:
@@ -74,9 +47,9 @@ def resumable_checkpoint(run: Path) -> Path | None:
 
 
 class WholeFileIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it, so that no reader ever sees a part.
+    """Write a checkpoint to a temporary file beside its path and rename it: all or nothing.
 
-    The trainer's own writer goes through the system's temporary folder; from there to another file
+    The trainer's own writer goes through the system's temporary folder. From there to another file
     system a file is copied, and a copy can be interrupted.
     """
 
@@ -88,8 +61,13 @@ class WholeFileIO(TorchCheckpointIO):
     ) -> None:
         """Write all or nothing.
 
+        Args:
+            checkpoint: Plain types and tensors.
+            path: The finished file.
+            storage_options: Ignored; part of Lightning's interface.
+
         Raises:
-            LipfaultError: If the disk refuses, for example because it is full.
+            LipfaultError: If the system refuses to write, for example because the disk is full.
         """
         with replacing(Path(path), overwrite=True) as temporary:
             try:
@@ -103,17 +81,28 @@ class WholeFileIO(TorchCheckpointIO):
 
 
 def remove_leftovers(run: Path) -> None:
-    """Remove what an interrupted save has left beside the checkpoints of a run."""
-    for file in (run / 'checkpoints').glob('.*.ckpt.*.tmp'):
+    """Remove the temporary files of an interrupted save.
+
+    Args:
+        run: The run folder.
+    """
+    for file in RunFolder(run).checkpoints.glob('.*.ckpt.*.tmp'):
         file.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint of plain types and tensors onto the CPU.
 
+    Args:
+        path: The file.
+
+    Returns:
+        The checkpoint; its entry `CARD` describes the task.
+
     Raises:
-        LipfaultError: If the file is torn, or holds anything but plain types.
+        LipfaultError: If the file is torn, or holds anything but plain types and tensors.
     """
+    # weights_only: unpickling anything else would run code from the file.
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location='cpu', weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, KeyError) as error:

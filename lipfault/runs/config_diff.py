@@ -1,13 +1,21 @@
-"""What differs between two nested settings, in words."""
+"""Compare two nested settings."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 MISSING = 'nothing'
+"""What a message says in place of the value of a key that is not there."""
 
 
 def flattened(settings: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
-    """Values by dotted key.
+    """Flatten nested settings.
+
+    Args:
+        settings: Nested settings.
+        prefix: Put before each key.
+
+    Returns:
+        Values by dotted key; a tuple becomes a list, as a YAML file would return it.
 
     Example:
         >>> flattened({'data': {'batch_size': 64}, 'seed': 0})
@@ -22,18 +30,21 @@ def flattened(settings: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
     return flat
 
 
-def differences(
+def config_diff(
     before: Mapping[str, Any], now: Mapping[str, Any], ignored: Iterable[str] = ()
 ) -> list[str]:
-    """One phrase for each dotted key whose value has changed, in the order of the keys.
+    """Name the settings that have changed.
 
     Args:
         before: Nested settings.
         now: Nested settings.
         ignored: Keys, or beginnings of keys up to a dot, that are not compared.
 
+    Returns:
+        One phrase for each dotted key whose value has changed, in the order of the keys.
+
     Example:
-        >>> differences({'data': {'seed': 0}}, {'data': {'seed': 1}, 'run': 'b'}, ['run'])
+        >>> config_diff({'data': {'seed': 0}}, {'data': {'seed': 1}, 'run': 'b'}, ['run'])
         ['data.seed is 1, was 0']
     """
     old, new = flattened(before), flattened(now)

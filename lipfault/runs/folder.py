@@ -1,53 +1,159 @@
-"""The folder of a run: which one, whether it can be written, and how its run was configured."""
+"""The layout of a run folder: where its checkpoints, configuration, metrics and report are."""
 
 import itertools
 import os
-import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning.pytorch.utilities import rank_zero_only
 
 from lipfault.errors import LipfaultError
-from lipfault.runs.checkpoints import CONFIG_NAME
-from lipfault.runs.config_diff import differences
+from lipfault.runs.config_diff import config_diff
 
-_FREE = (
+CONFIG_NAME = 'lipfault_config.yaml'
+"""Name of the complete configuration in a run folder."""
+
+_CHECKPOINTS = 'checkpoints'
+_UNCOMPARED = (
     'group',
     'run', 'report', 'ckpt_path', 'save_every', 'loggers', 'config', 'verbose', 'weights_only',
     'trainer.default_root_dir', 'trainer.callbacks', 'trainer.logger', 'trainer.log_every_n_steps',
     'trainer.enable_progress_bar', 'trainer.enable_model_summary',
 )  # fmt: skip
-"""Keys that may change between the parts of a run without a word."""
+"""Keys that may change between the parts of a run without a message: they change no weight."""
 
 
-def first_process() -> bool:
-    """Whether this is the process of rank 0, or the only one, also before there is a trainer."""
-    rank: int = getattr(rank_zero_only, 'rank', 0)
-    # Lightning's own launcher numbers the processes of a node only.
-    node = int(os.environ.get('NODE_RANK', 0)) if 'RANK' not in os.environ else 0
-    return rank == 0 and node == 0
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run.
+
+    Args:
+        path: The folder; it need not exist.
+
+    Example:
+        >>> RunFolder.of('runs/a/checkpoints/best.ckpt').config.as_posix()
+        'runs/a/lipfault_config.yaml'
+    """
+
+    path: Path
+
+    @classmethod
+    def of(cls, path: str | Path) -> 'RunFolder':
+        """Return the run folder that a checkpoint belongs to.
+
+        Args:
+            path: A checkpoint file, in `checkpoints/` of its run or directly in it, or a run
+                folder.
+
+        Returns:
+            The run folder; `path` itself unless it is a file or ends in `.ckpt`.
+        """
+        path = Path(path)
+        # By suffix where nothing exists yet; `runs/v1.2` has one too, but not this.
+        if path.suffix != '.ckpt' and not path.is_file():
+            return cls(path)
+        return cls(path.parent.parent if path.parent.name == _CHECKPOINTS else path.parent)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / _CHECKPOINTS
+
+    @property
+    def config(self) -> Path:
+        """Complete configuration of the fit, YAML."""
+        return self.path / CONFIG_NAME
+
+    @property
+    def environment(self) -> Path:
+        """Versions, seed, device and command of the fit, JSON."""
+        return self.path / 'environment.json'
+
+    @property
+    def history(self) -> Path:
+        """Values logged during the fit, CSV; see `history_parts` for a resumed run."""
+        return self.path / 'metrics.csv'
+
+    @property
+    def history_parts(self) -> list[Path]:
+        """Values logged by the interrupted parts of a resumed run, the oldest first."""
+        # By number, not by name: part 10 follows part 9.
+        found = self.path.glob('metrics.part*.csv')
+        return sorted(found, key=lambda part: (len(part.name), part.name))
+
+    @property
+    def metrics(self) -> Path:
+        """Metrics of the last test, flat JSON."""
+        return self.path / 'metrics.json'
+
+    @property
+    def results(self) -> Path:
+        """Arrays of the last test that the report draws, NumPy archive."""
+        return self.path / 'results.npz'
+
+    @property
+    def report(self) -> Path:
+        """The drawn page, HTML."""
+        return self.path / 'report.html'
+
+    def checkpoint(self, name: str) -> Path:
+        """Return the path of a checkpoint.
+
+        Args:
+            name: `best`, `last` or `previous`.
+
+        Returns:
+            Path of the file; it need not exist.
+        """
+        return self.checkpoints / f'{name}.ckpt'
 
 
-def new_folder(stage: str) -> str:
-    """A folder named after stage and time, the same in the processes that this one starts.
+def find_checkpoint(path: str | Path, prefer: str = 'best') -> Path:
+    """Return the checkpoint file that a path stands for.
+
+    Args:
+        path: A checkpoint file, or a run folder.
+        prefer: Checkpoint of a run folder to prefer, `best` or `last`.
+
+    Returns:
+        Path of an existing file.
 
     Raises:
-        LipfaultError: If another program has started several processes: they need a common one.
+        LipfaultError: If there is none.
     """
-    if first_process() and _started_together() == 1:
-        os.environ['LIPFAULT_RUN'] = make_new(f'runs/{stage}-{time.strftime("%Y%m%d-%H%M%S")}')
-    elif 'LIPFAULT_RUN' not in os.environ:
-        raise LipfaultError('several processes need a common folder: name it with --run')
-    return os.environ['LIPFAULT_RUN']
+    path = Path(path)
+    if path.is_file():
+        return path
+    if not path.exists():
+        raise LipfaultError(f'no checkpoint at {path}: there is no such file or run folder')
+    run = RunFolder(path)
+    # Each name once, the preferred one first.
+    for name in dict.fromkeys((prefer, 'best', 'last')):
+        if run.checkpoint(name).is_file():
+            return run.checkpoint(name)
+    raise LipfaultError(
+        f'run folder {path} has no checkpoint: looked for best.ckpt and last.ckpt in '
+        f'{run.checkpoints}'
+    )
 
 
 def make_new(name: str) -> str:
-    """Make a folder that no other run takes at the same second; its name."""
+    """Make a folder, with a number behind its name if that exists already.
+
+    Args:
+        name: Path of the folder.
+
+    Returns:
+        Path of the folder made, which no other process has made.
+
+    Raises:
+        LipfaultError: If the system refuses to make it.
+    """
     for number in itertools.count(1):
         folder = Path(name if number == 1 else f'{name}-{number}')
+        # mkdir is atomic: of two runs started in the same second only one gets the name.
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
@@ -61,9 +167,13 @@ def make_new(name: str) -> str:
 def require_writable(folder: Path) -> None:
     """Refuse a folder that cannot be made or written, before anything costs time.
 
+    Args:
+        folder: The run folder; it need not exist.
+
     Raises:
-        LipfaultError: Naming the place that is in the way.
+        LipfaultError: Names the path in the way.
     """
+    # What exists decides: the folder itself or the nearest folder above it.
     above = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     if not above.is_dir():
         raise LipfaultError(f'run folder {folder} cannot be made: {above} is no folder')
@@ -75,44 +185,42 @@ def require_writable(folder: Path) -> None:
 
 
 def changes_since(checkpoint: Path, config: Mapping[str, Any]) -> list[str]:
-    """What is configured otherwise than in the run that a checkpoint is of, a phrase for each key.
+    """Compare a configuration with that of the run a checkpoint belongs to.
 
     Args:
-        checkpoint: A checkpoint; nothing is compared if it is in no run folder.
+        checkpoint: A checkpoint.
         config: The complete configuration now, in plain types.
+
+    Returns:
+        A phrase for each key that has changed; none if the checkpoint is in no run folder.
     """
-    file = checkpoint.parent.parent / CONFIG_NAME
+    file = RunFolder.of(checkpoint).config
     if not file.is_file():
         return []
     before = yaml.safe_load(file.read_text())
-    return differences(before if isinstance(before, dict) else {}, config, _FREE)
-
-
-def _started_together() -> int:
-    """How many processes torchrun or SLURM has started beside this one, itself included."""
-    if 'RANK' in os.environ:
-        return int(os.environ.get('WORLD_SIZE', 1))
-    if os.environ.get('SLURM_JOB_NAME') in ('bash', 'interactive'):
-        return 1
-    return int(os.environ.get('SLURM_NTASKS', 1)) if 'SLURM_PROCID' in os.environ else 1
-
-
-def owner_of(checkpoint: Path) -> Path:
-    """The run folder that a checkpoint lies in."""
-    folder = checkpoint.parent
-    return folder.parent if folder.name == 'checkpoints' else folder
+    return config_diff(before if isinstance(before, dict) else {}, config, _UNCOMPARED)
 
 
 def keep_metrics(run: Path) -> None:
-    """Put the metrics of the interrupted part aside; the CSV logger starts a new file."""
-    metrics = run / 'metrics.csv'
-    if metrics.exists():
-        parts = len(list(run.glob('metrics.part*.csv')))
-        metrics.rename(run / f'metrics.part{parts + 1}.csv')
+    """Rename the history of the interrupted part; the CSV logger starts a new file.
+
+    Args:
+        run: The run folder.
+    """
+    folder = RunFolder(run)
+    if folder.history.exists():
+        number = len(folder.history_parts) + 1
+        folder.history.rename(run / f'metrics.part{number}.csv')
 
 
 def restore_metrics(run: Path) -> None:
-    """Put the metrics back if the resumed part had nothing left to log."""
-    parts = sorted(run.glob('metrics.part*.csv'), key=lambda part: part.stat().st_mtime)
-    if parts and not (run / 'metrics.csv').exists():
-        parts[-1].rename(run / 'metrics.csv')
+    """Undo `keep_metrics` if the resumed part had nothing left to log.
+
+    Args:
+        run: The run folder.
+    """
+    folder = RunFolder(run)
+    if folder.history_parts and not folder.history.exists():
+        # The number says nothing if parts were removed by hand: take the one written last.
+        newest = max(folder.history_parts, key=lambda part: part.stat().st_mtime)
+        newest.rename(folder.history)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 from lipfault.runs.checkpoints import CARD
-from lipfault.runs.config_diff import differences
+from lipfault.runs.config_diff import config_diff
 from lipfault.tasks.schedule import continue_cycle, one_cycle, planned_steps
 
 
@@ -165,7 +165,7 @@ class BaseTask(lightning.LightningModule, ABC):
         wanted |= {n: found[n] for n, shape in wanted.items() if 0 in shape and n in found}
         if found != wanted:
             names = sorted(n for n in found | wanted if found.get(n) != wanted.get(n))
-            changed = differences(
+            changed = config_diff(
                 checkpoint[CARD], self.card(), ('description', 'train_split', 'train_episodes')
             )
             raise LipfaultError(
@@ -336,7 +336,7 @@ def log_changed_ranges(found: dict[str, Any], wanted: dict[str, Any], where: str
         }
         for modalities in (found['description']['modalities'], wanted['modalities'])
     )
-    changed = differences(have, want)
+    changed = config_diff(have, want)
     if changed:
         rank_zero_info(f'the data differ from those of {where}: {"; ".join(changed)}')
 

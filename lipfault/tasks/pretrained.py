@@ -9,7 +9,8 @@ from lipfault.errors import LipfaultError
 from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
 from lipfault.models.blocks.base import ComputeBlock
 from lipfault.models.relations.relations import Relations, RelationsConfig
-from lipfault.runs.checkpoints import CARD, find_checkpoint, read_checkpoint
+from lipfault.runs.checkpoints import CARD, read_checkpoint
+from lipfault.runs.folder import find_checkpoint
 from lipfault.tasks.base import Description, check_card, log_changed_ranges
 
 ORIGIN = ('coder', 'relations', 'train_split', 'train_episodes')

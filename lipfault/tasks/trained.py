@@ -15,7 +15,8 @@ from lipfault.data.stillness import stillness
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 from lipfault.models.blocks.config import BlockConfig
-from lipfault.runs.checkpoints import CARD, CONFIG_NAME, find_checkpoint, read_checkpoint
+from lipfault.runs.checkpoints import CARD, read_checkpoint
+from lipfault.runs.folder import RunFolder, find_checkpoint
 from lipfault.tasks.arrays import to_signals
 from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.finetune_config import FinetuneConfig
@@ -224,7 +225,7 @@ def trained_task(run: str) -> FinetuneTask:
             f'{file}: a checkpoint of stage 1 ({card["stage"]!r}), which reconstructs only; give a '
             f'run of stage 2 (lipfault fit --config finetune --model.pretrained {run})'
         )
-    settings = file.parents[1] / CONFIG_NAME
+    settings = RunFolder.of(file).config
     if not settings.exists():
         raise LipfaultError(f'{file}: the configuration of its run is missing, {settings}')
     arguments = yaml.safe_load(settings.read_text())['model']['init_args']

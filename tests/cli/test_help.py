@@ -1,4 +1,4 @@
-"""What there is to call is told."""
+"""The help text names every command, and each command has its own."""
 
 import pytest
 

@@ -16,7 +16,8 @@ from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
 from lipfault.models.blocks.config import BlockConfig
 from lipfault.models.blocks.fault_map.block import FaultMapBlock
 from lipfault.models.relations.relations import Relations, RelationsConfig
-from lipfault.runs.checkpoints import CARD, CONFIG_NAME
+from lipfault.runs.checkpoints import CARD
+from lipfault.runs.folder import CONFIG_NAME
 from lipfault.tasks.base import Description, OptimizerConfig, check_card, log_changed_ranges
 from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.finetune_config import FinetuneConfig

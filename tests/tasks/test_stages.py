@@ -12,12 +12,13 @@ import pytest
 import torch
 from forked import command
 
-from lipfault.cli.main import BESIDE_THE_POINT
+from lipfault.cli.quiet import IGNORED_WARNINGS
 from lipfault.errors import LipfaultError
 from lipfault.faults.log import read_log
 from lipfault.report.recall import draw_recall
 from lipfault.report.run import load_run
-from lipfault.runs.checkpoints import CARD, CONFIG_NAME, find_checkpoint, read_checkpoint
+from lipfault.runs.checkpoints import CARD, read_checkpoint
+from lipfault.runs.folder import CONFIG_NAME, find_checkpoint
 from lipfault.tasks.trained import trained_task
 
 COMMON = """
@@ -91,7 +92,7 @@ def runs(configs, tmp_path_factory):
         '--model.pretrained', root / 'pretrain',
     )  # fmt: skip
     assert 'no report drawn' in printed
-    assert not re.search('|'.join(BESIDE_THE_POINT), printed)
+    assert not re.search('|'.join(IGNORED_WARNINGS), printed)
     assert not (root / 'finetune' / 'report.html').exists()
     command(['test', '--ckpt_path', root / 'finetune'])  # draws it, although the fit did not
     return root

@@ -14,7 +14,8 @@ from run_file import RunFile
 from wandb_server import serving
 
 from lipfault.report.run import load_run
-from lipfault.runs.checkpoints import find_checkpoint, read_checkpoint
+from lipfault.runs.checkpoints import read_checkpoint
+from lipfault.runs.folder import find_checkpoint
 from lipfault.runs.group import group_of
 
 KEY = 'k' * 40

@@ -7,13 +7,8 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
 from lipfault.errors import LipfaultError
-from lipfault.runs.checkpoints import CONFIG_NAME
-from lipfault.runs.folder import (
-    changes_since,
-    first_process,
-    new_folder,
-    require_writable,
-)
+from lipfault.runs.folder import CONFIG_NAME, changes_since, require_writable
+from lipfault.runs.launch import first_process, new_folder
 
 LAUNCHERS = ('RANK', 'WORLD_SIZE', 'NODE_RANK', 'LOCAL_RANK', 'SLURM_PROCID', 'SLURM_NTASKS')
 SLURM = {'SLURM_PROCID': '0', 'SLURM_NTASKS': '2', 'SLURM_JOB_NAME': 'train'}
