@@ -25,7 +25,7 @@ from lipfault.lipschitz.norms.layer_norms import InputSizes, linear_layers
 from lipfault.lipschitz.norms.norms import certified_norm, estimate_norm, exact_norm
 from lipfault.lipschitz.propagation.composition import module_gain
 from lipfault.lipschitz.propagation.lipsdp import lipsdp_bound
-from lipfault.models.blocks.observation import Observation
+from lipfault.models.blocks.types import Observation
 from lipfault.runs.folder import find_checkpoint
 from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.trained import trained_task

@@ -23,9 +23,8 @@ from lipfault.models.blocks.baselines.pca import Projection
 from lipfault.models.blocks.baselines.residual_attention import TokenAttention, TokenCoder
 from lipfault.models.blocks.baselines.residual_score import ResidualScore
 from lipfault.models.blocks.config import BlockConfig
-from lipfault.models.blocks.observation import Masks, Observation, SideInfo
 from lipfault.models.blocks.registry import BLOCKS, block_class, build_block
-from lipfault.models.blocks.step_data import StepData
+from lipfault.models.blocks.types import Masks, Observation, SideInfo, StepData
 from lipfault.models.relations.relations import Relations, RelationsConfig
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'block'

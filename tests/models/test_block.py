@@ -6,10 +6,8 @@ from lipfault.losses import attribution
 from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
 from lipfault.models.blocks.config import BlockConfig
 from lipfault.models.blocks.fault_map.block import FaultMapBlock
-from lipfault.models.blocks.observation import Masks, Observation, SideInfo
-from lipfault.models.blocks.outputs import Correction
 from lipfault.models.blocks.registry import build_block
-from lipfault.models.blocks.step_data import StepData
+from lipfault.models.blocks.types import Correction, Masks, Observation, SideInfo, StepData
 from lipfault.models.layers.running_scale import RunningScale
 from lipfault.models.relations.relations import Relations, RelationsConfig
 

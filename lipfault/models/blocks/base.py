@@ -9,9 +9,7 @@ from torch import Tensor, nn
 from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.blocks.detector import FaultDetector
-from lipfault.models.blocks.observation import Masks, Observation
-from lipfault.models.blocks.outputs import Correction, Detection
-from lipfault.models.blocks.step_data import StepData
+from lipfault.models.blocks.types import Correction, Detection, Masks, Observation, StepData
 
 
 class ComputeBlock(nn.Module, ABC):

@@ -6,8 +6,7 @@ from torch import Tensor
 
 from lipfault.modality import Signals
 from lipfault.models.blocks.base import ComputeBlock
-from lipfault.models.blocks.observation import Masks, Observation
-from lipfault.models.blocks.outputs import Correction, Detection
+from lipfault.models.blocks.types import Correction, Detection, Masks, Observation
 
 
 class WholeSignalBlock(ComputeBlock):

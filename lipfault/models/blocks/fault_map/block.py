@@ -14,9 +14,7 @@ from lipfault.models.blocks.detector import Detector
 from lipfault.models.blocks.fault_map.corrector import Corrector
 from lipfault.models.blocks.fault_map.features import mean_over_positions
 from lipfault.models.blocks.fault_map.modality_parts import ModalityParts, PartSizes, Residuals
-from lipfault.models.blocks.observation import Masks, Observation
-from lipfault.models.blocks.outputs import Correction, Detection
-from lipfault.models.blocks.step_data import StepData
+from lipfault.models.blocks.types import Correction, Detection, Masks, Observation, StepData
 from lipfault.models.layers.chunks import CHUNK, in_chunks
 from lipfault.models.layers.patch_net import require_patches
 from lipfault.models.relations.relations import Relations
