@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.blocks.base import WholeSignalBlock
 from lipfault.models.blocks.baselines.residual_score import (
     ResidualScore,
     mean_squared_residuals,
@@ -15,7 +16,6 @@ from lipfault.models.blocks.baselines.residual_score import (
 from lipfault.models.blocks.config import BlockConfig
 from lipfault.models.blocks.detector import Detector, FaultDetector
 from lipfault.models.blocks.joint_latent import JointLatent
-from lipfault.models.blocks.whole_signal import WholeSignalBlock
 from lipfault.models.layers.chunks import features_in_chunks
 from lipfault.models.layers.mlp import mlp
 
