@@ -25,10 +25,9 @@ from lipfault.lipschitz.norms.layer_norms import InputSizes, linear_layers
 from lipfault.lipschitz.norms.norms import certified_norm, estimate_norm, exact_norm
 from lipfault.lipschitz.propagation.composition import module_gain
 from lipfault.lipschitz.propagation.lipsdp import lipsdp_bound
-from lipfault.models.blocks.types import Observation
 from lipfault.runs.folder import find_checkpoint
 from lipfault.tasks.finetune import FinetuneTask
-from lipfault.tasks.trained import trained_task
+from lipfault.tasks.trained import TrainedModel, trained_task
 
 
 def signals(task: FinetuneTask, samples: int = 1) -> dict[str, Tensor]:
@@ -45,7 +44,7 @@ def accuracy(task: FinetuneTask) -> Iterator[str]:
     """Largest error of estimates and certificates over all layers."""
     sizes = InputSizes()
     sizes.watch(task)
-    task.block(Observation(signals(task)))
+    TrainedModel(task, 'bench').predict(signals(task))
     worst: dict[str, list[float]] = {}
     for _, layer in linear_layers(task):
         dense = isinstance(layer, nn.Linear)

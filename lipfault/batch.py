@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from lipfault.faults.labels import FaultLabels
-from lipfault.modality import Signals
 
 
 @dataclass
@@ -13,9 +12,9 @@ class Batch:
     """Windows of several synchronized modalities, before and after fault injection.
 
     Args:
-        clean: Signals as recorded.
-        observed: Signals after fault injection, the input of the model; the same tensors as
-            `clean` where no fault is injected.
+        clean: Signals as recorded, see `lipfault.modality.Signals`.
+        observed: Signals after fault injection, the input of the model; the same tensors as `clean`
+            where no fault is injected.
         present: For each modality (batch,) bool, false where the window is missing.
         sample_id: (batch,) int64, index of the window among all windows of the recordings,
             whatever the split.
@@ -25,8 +24,8 @@ class Batch:
         clean_stillness: The stillness of the recorded frames.
     """
 
-    clean: Signals
-    observed: Signals
+    clean: dict[str, Tensor]
+    observed: dict[str, Tensor]
     present: dict[str, Tensor]
     sample_id: Tensor
     labels: FaultLabels | None = None

@@ -7,7 +7,7 @@ import torch
 
 from experiments.runner.once import once
 from experiments.runner.run import Run
-from lipfault.models.blocks.types import Observation
+from lipfault.models.blocks.interface.types import Observation
 from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.trained import trained_task
 

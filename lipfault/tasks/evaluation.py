@@ -9,8 +9,14 @@ from lipfault.lipschitz.gains.pairwise import pairwise_gains
 from lipfault.metrics.recovery import error_per_sample
 from lipfault.modality import Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
-from lipfault.models.blocks.base import ComputeBlock
-from lipfault.models.blocks.types import Correction, Detection, Masks, Observation, SideInfo
+from lipfault.models.blocks.interface.base import ComputeBlock
+from lipfault.models.blocks.interface.types import (
+    Correction,
+    Detection,
+    Masks,
+    Observation,
+    SideInfo,
+)
 from lipfault.tasks.distributed import PerSample
 from lipfault.tasks.inputs import fault_masks, labels_of, worst_faulty
 

@@ -9,8 +9,8 @@ from lipfault.batch import Batch
 from lipfault.faults.labels import FaultLabels
 from lipfault.modality import Modality
 from lipfault.models.autoencoder.autoencoder import Autoencoder
-from lipfault.models.blocks.base import ComputeBlock
-from lipfault.models.blocks.types import Correction, Detection, Observation
+from lipfault.models.blocks.interface.base import ComputeBlock
+from lipfault.models.blocks.interface.types import Correction, Detection, Observation
 from lipfault.tasks.inputs import fault_masks, observed, worst_faulty
 
 COUNT = 8

@@ -12,7 +12,7 @@ from lipfault.batch import Batch
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation.modulation import modulate, penalty, set_progress
 from lipfault.lipschitz.norms.layer_norms import InputSizes
-from lipfault.models.blocks.config import BlockConfig
+from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.registry import build_block
 from lipfault.tasks.base import BaseTask, OptimizerConfig, channels_last
 from lipfault.tasks.clean_windows import (

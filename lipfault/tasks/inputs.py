@@ -11,7 +11,7 @@ from lipfault.faults.labels import FaultLabels
 from lipfault.faults.presence import split_missing
 from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
-from lipfault.models.blocks.types import Observation, SideInfo
+from lipfault.models.blocks.interface.types import Observation, SideInfo
 
 
 def labels_of(batch: Batch) -> FaultLabels:

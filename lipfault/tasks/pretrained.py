@@ -7,7 +7,7 @@ from torch import nn
 
 from lipfault.errors import LipfaultError
 from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
-from lipfault.models.blocks.base import ComputeBlock
+from lipfault.models.blocks.interface.base import ComputeBlock
 from lipfault.models.relations.relations import Relations, RelationsConfig
 from lipfault.runs.checkpoints import CARD, read_checkpoint
 from lipfault.runs.folder import find_checkpoint

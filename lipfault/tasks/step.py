@@ -8,8 +8,8 @@ from lipfault.batch import Batch
 from lipfault.faults.draws import Draws
 from lipfault.faults.labels import FaultLabels
 from lipfault.modality import Modality, Signals
-from lipfault.models.blocks.base import ComputeBlock
-from lipfault.models.blocks.types import Detection, Masks, Observation, StepData
+from lipfault.models.blocks.interface.base import ComputeBlock
+from lipfault.models.blocks.interface.types import Detection, Masks, Observation, StepData
 from lipfault.tasks.finetune_config import FinetuneConfig
 from lipfault.tasks.inputs import fault_masks, labels_of, observed
 from lipfault.tasks.random_masks import training_masks

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from lipfault import losses
-from lipfault.models.blocks.base import ComputeBlock
-from lipfault.models.blocks.types import StepData
+from lipfault.models.blocks.interface.base import ComputeBlock
+from lipfault.models.blocks.interface.types import StepData
 from lipfault.tasks.base import mean_over
 from lipfault.tasks.distributed import gather_rows, mean_of_processes
 from lipfault.tasks.finetune_config import LossWeights

@@ -14,7 +14,7 @@ from lipfault.data.recording import Recording
 from lipfault.data.stillness import stillness
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
-from lipfault.models.blocks.config import BlockConfig
+from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.runs.checkpoints import CARD, read_checkpoint
 from lipfault.runs.folder import RunFolder, find_checkpoint
 from lipfault.tasks.arrays import to_signals

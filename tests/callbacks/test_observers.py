@@ -20,7 +20,7 @@ from lipfault.callbacks.spectral import SpectralNormMonitor
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation.modulation import modulate
 from lipfault.modality import Modality
-from lipfault.models.blocks.types import Observation
+from lipfault.models.blocks.interface.types import Observation
 
 pytestmark = pytest.mark.filterwarnings(
     'ignore:.*does not have many workers', 'ignore:.*treespec, LeafSpec'

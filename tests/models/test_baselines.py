@@ -22,9 +22,9 @@ from lipfault.models.blocks.baselines.modality_dropout import ModalityDropoutBlo
 from lipfault.models.blocks.baselines.pca import Projection
 from lipfault.models.blocks.baselines.residual_attention import TokenAttention, TokenCoder
 from lipfault.models.blocks.baselines.residual_score import ResidualScore
-from lipfault.models.blocks.config import BlockConfig
+from lipfault.models.blocks.interface.config import BlockConfig
+from lipfault.models.blocks.interface.types import Masks, Observation, SideInfo, StepData
 from lipfault.models.blocks.registry import BLOCKS, block_class, build_block
-from lipfault.models.blocks.types import Masks, Observation, SideInfo, StepData
 from lipfault.models.relations.relations import Relations, RelationsConfig
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'block'

@@ -4,10 +4,16 @@ import torch
 from lipfault.errors import LipfaultError
 from lipfault.losses import attribution
 from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
-from lipfault.models.blocks.config import BlockConfig
 from lipfault.models.blocks.fault_map.block import FaultMapBlock
+from lipfault.models.blocks.interface.config import BlockConfig
+from lipfault.models.blocks.interface.types import (
+    Correction,
+    Masks,
+    Observation,
+    SideInfo,
+    StepData,
+)
 from lipfault.models.blocks.registry import build_block
-from lipfault.models.blocks.types import Correction, Masks, Observation, SideInfo, StepData
 from lipfault.models.layers.running_scale import RunningScale
 from lipfault.models.relations.relations import Relations, RelationsConfig
 

@@ -8,9 +8,9 @@ import yaml
 
 from lipfault.data.recording import Recording
 from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
-from lipfault.models.blocks.config import BlockConfig
 from lipfault.models.blocks.fault_map.block import FaultMapBlock
-from lipfault.models.blocks.types import Observation
+from lipfault.models.blocks.interface.config import BlockConfig
+from lipfault.models.blocks.interface.types import Observation
 from lipfault.models.relations.relations import Relations
 
 ROOT = Path(__file__).parents[2]

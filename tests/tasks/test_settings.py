@@ -13,8 +13,8 @@ from lipfault.cli.lightning import settings
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation.modulation import modulated
 from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
-from lipfault.models.blocks.config import BlockConfig
 from lipfault.models.blocks.fault_map.block import FaultMapBlock
+from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.relations.relations import Relations, RelationsConfig
 from lipfault.runs.checkpoints import CARD
 from lipfault.runs.folder import CONFIG_NAME

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
-from lipfault.models.blocks.base import WholeSignalBlock
-from lipfault.models.blocks.config import BlockConfig
-from lipfault.models.blocks.detector import Detector
-from lipfault.models.blocks.joint_latent import JointLatent
+from lipfault.models.blocks.interface.base import WholeSignalBlock
+from lipfault.models.blocks.interface.config import BlockConfig
+from lipfault.models.blocks.interface.detector import Detector
+from lipfault.models.blocks.interface.joint_latent import JointLatent
 
 
 class PaperBlock(WholeSignalBlock):

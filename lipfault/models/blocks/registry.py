@@ -7,8 +7,8 @@ from importlib import import_module
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 from lipfault.models.autoencoder.autoencoder import Autoencoder
-from lipfault.models.blocks.base import ComputeBlock
-from lipfault.models.blocks.config import BlockConfig
+from lipfault.models.blocks.interface.base import ComputeBlock
+from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.relations.relations import Relations
 
 _BASELINES = 'lipfault.models.blocks.baselines.'

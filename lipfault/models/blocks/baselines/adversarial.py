@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from lipfault.models.blocks.baselines.base import LatentMlpBlock
-from lipfault.models.blocks.types import StepData
+from lipfault.models.blocks.interface.types import StepData
 from lipfault.models.layers.mlp import mlp
 
 

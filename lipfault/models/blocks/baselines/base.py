@@ -7,15 +7,15 @@ from torch import Tensor, nn
 
 from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
-from lipfault.models.blocks.base import WholeSignalBlock
 from lipfault.models.blocks.baselines.residual_score import (
     ResidualScore,
     mean_squared_residuals,
     pooled_residuals,
 )
-from lipfault.models.blocks.config import BlockConfig
-from lipfault.models.blocks.detector import Detector, FaultDetector
-from lipfault.models.blocks.joint_latent import JointLatent
+from lipfault.models.blocks.interface.base import WholeSignalBlock
+from lipfault.models.blocks.interface.config import BlockConfig
+from lipfault.models.blocks.interface.detector import Detector, FaultDetector
+from lipfault.models.blocks.interface.joint_latent import JointLatent
 from lipfault.models.layers.chunks import features_in_chunks
 from lipfault.models.layers.mlp import mlp
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.blocks.baselines.base import ClosedFormBlock
-from lipfault.models.blocks.config import BlockConfig
-from lipfault.models.blocks.types import Correction, Masks, Observation
+from lipfault.models.blocks.interface.config import BlockConfig
+from lipfault.models.blocks.interface.types import Correction, Masks, Observation
 from lipfault.models.relations.relations import Relations
 
 STEEPNESS = 8.0

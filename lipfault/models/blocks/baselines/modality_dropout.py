@@ -6,7 +6,7 @@ from torch import Tensor
 from lipfault.losses import reconstruction
 from lipfault.modality import Signals
 from lipfault.models.blocks.baselines.base import LatentMlpBlock
-from lipfault.models.blocks.types import StepData
+from lipfault.models.blocks.interface.types import StepData
 
 
 class ModalityDropoutBlock(LatentMlpBlock):

@@ -10,10 +10,10 @@ from torch.nn import functional
 
 from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
-from lipfault.models.blocks.base import WholeSignalBlock
-from lipfault.models.blocks.config import BlockConfig
-from lipfault.models.blocks.detector import FaultDetector
-from lipfault.models.blocks.types import StepData
+from lipfault.models.blocks.interface.base import WholeSignalBlock
+from lipfault.models.blocks.interface.config import BlockConfig
+from lipfault.models.blocks.interface.detector import FaultDetector
+from lipfault.models.blocks.interface.types import StepData
 from lipfault.models.layers.running_scale import RunningScale
 
 # Sizes of the published code, github.com/Diyarino/robust-multimodal-latent-repair.

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lipfault.modality import Signals
-from lipfault.models.blocks.detector import FaultDetector
+from lipfault.models.blocks.interface.detector import FaultDetector
 from lipfault.models.layers.running_scale import RunningScale
 
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from lipfault.modality import Signals
 from lipfault.models.blocks.baselines.denoising import DenoisingBlock, refinement
-from lipfault.models.blocks.detector import Detector, FaultDetector
+from lipfault.models.blocks.interface.detector import Detector, FaultDetector
 from lipfault.models.layers.per_modality import PerModality
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from lipfault.losses import reconstruction
 from lipfault.modality import Signals
 from lipfault.models.blocks.baselines.base import ReconstructionBlock
-from lipfault.models.blocks.types import StepData
+from lipfault.models.blocks.interface.types import StepData
 from lipfault.models.layers.mlp import mlp
 
 VARIANCE = 0.1

@@ -8,13 +8,19 @@ from torch import Tensor, nn
 from lipfault.losses import attribution
 from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
-from lipfault.models.blocks.base import ComputeBlock
-from lipfault.models.blocks.config import BlockConfig
-from lipfault.models.blocks.detector import Detector
 from lipfault.models.blocks.fault_map.corrector import Corrector
 from lipfault.models.blocks.fault_map.features import mean_over_positions
 from lipfault.models.blocks.fault_map.modality_parts import ModalityParts, PartSizes, Residuals
-from lipfault.models.blocks.types import Correction, Detection, Masks, Observation, StepData
+from lipfault.models.blocks.interface.base import ComputeBlock
+from lipfault.models.blocks.interface.config import BlockConfig
+from lipfault.models.blocks.interface.detector import Detector
+from lipfault.models.blocks.interface.types import (
+    Correction,
+    Detection,
+    Masks,
+    Observation,
+    StepData,
+)
 from lipfault.models.layers.chunks import CHUNK, in_chunks
 from lipfault.models.layers.patch_net import require_patches
 from lipfault.models.relations.relations import Relations

@@ -19,7 +19,7 @@ from lipfault.models.blocks.fault_map.latent_residual import LatentResidual
 from lipfault.models.blocks.fault_map.locator import Locator
 from lipfault.models.blocks.fault_map.map_refiner import MapRefiner
 from lipfault.models.blocks.fault_map.pixel_scale import PixelScale
-from lipfault.models.blocks.types import Observation
+from lipfault.models.blocks.interface.types import Observation
 from lipfault.models.layers.running_scale import RunningScale, symlog
 
 

@@ -8,8 +8,14 @@ from torch import Tensor, nn
 
 from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
-from lipfault.models.blocks.detector import FaultDetector
-from lipfault.models.blocks.types import Correction, Detection, Masks, Observation, StepData
+from lipfault.models.blocks.interface.detector import FaultDetector
+from lipfault.models.blocks.interface.types import (
+    Correction,
+    Detection,
+    Masks,
+    Observation,
+    StepData,
+)
 
 
 class ComputeBlock(nn.Module, ABC):

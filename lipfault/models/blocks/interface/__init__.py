@@ -1,0 +1,1 @@
+"""The contract of compute blocks: base classes, inputs and outputs, settings, detector."""
