@@ -44,7 +44,7 @@ def accuracy(task: FinetuneTask) -> Iterator[str]:
     """Largest error of estimates and certificates over all layers."""
     sizes = InputSizes()
     sizes.watch(task)
-    TrainedModel(task, 'bench').predict(signals(task))
+    TrainedModel(task, 'bench').predict(task.autoencoder.physical(signals(task)))
     worst: dict[str, list[float]] = {}
     for _, layer in linear_layers(task):
         dense = isinstance(layer, nn.Linear)
