@@ -9,4 +9,17 @@ from .tasks.prediction import Prediction as Prediction
 from .tasks.trained import TrainedModel as TrainedModel
 from .tasks.trained import load as load
 
+__all__ = [
+    'LipfaultError',
+    'Modality',
+    'Prediction',
+    'Recording',
+    'TrainedModel',
+    'data',
+    'faults',
+    'lipschitz',
+    'load',
+    'write_recording',
+]
+
 __version__: str

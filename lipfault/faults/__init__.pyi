@@ -24,3 +24,32 @@ from .schedule import draw_schedule as draw_schedule
 from .series.site import SeriesFault as SeriesFault
 from .series.site import SeriesSite as SeriesSite
 from .testing import check_fault as check_fault
+
+__all__ = [
+    'NAMES',
+    'PATTERNS',
+    'Draws',
+    'Fault',
+    'FaultConfig',
+    'FaultEngine',
+    'FaultEvent',
+    'FaultLabels',
+    'FaultLog',
+    'FaultScenario',
+    'FaultSchedule',
+    'ImageFault',
+    'ImageSite',
+    'Plan',
+    'Sensor',
+    'SeriesFault',
+    'SeriesSite',
+    'catalogue',
+    'check_fault',
+    'draw_schedule',
+    'expand',
+    'inject_faults',
+    'kind_names',
+    'load',
+    'read_log',
+    'split_missing',
+]

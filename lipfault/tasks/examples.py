@@ -30,7 +30,7 @@ def fault_examples(
         kept: For `examples/<modality>/<what>` a list of arrays; changed in place.
         block: The compute block.
         batch: A test batch with labels.
-        modalities: What is known of each modality.
+        modalities: Description of each modality.
     """
     labels = batch.labels
     if labels is None:

@@ -44,7 +44,7 @@ class FinetuneConfig:
     Args:
         false_alarm_rate: Share of clean validation windows above the threshold, in (0, 1).
         least_damage: Least damage, in units of the sensor noise, with which a fault trains the
-            detector: a weaker one cannot be told from noise.
+            detector: a weaker one cannot be distinguished from noise.
         seed: Seed of the masks of the corrector in training.
         clip: Largest gradient norm by module of the task (`block.detector`, ...). A glob pattern
             (`block.parts.*.locator`) clips all its modules by their joint norm. The unclipped norms

@@ -46,7 +46,7 @@ class ModulatedLayer:
 
     @property
     def raw(self) -> Tensor:
-        """Unscaled weight: the parameter that the optimizer updates."""
+        """Unscaled weight, shaped as the weight: the parameter that the optimizer updates."""
         original: Tensor = self.layer.parametrizations.weight.original  # type: ignore[union-attr,assignment]
         return original
 

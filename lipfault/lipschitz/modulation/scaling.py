@@ -99,7 +99,8 @@ def scale_by_autograd(
         right: Vector.
 
     Returns:
-        s W, differentiable any number of times and inside `torch.func` transforms.
+        s W, shaped as the weight, differentiable any number of times and inside `torch.func`
+        transforms.
     """
     if torch.is_grad_enabled() and weight.requires_grad:
         flat = weight.to(sigma.dtype).reshape(len(left), len(right))

@@ -40,7 +40,7 @@ class Autoencoder(nn.Module):
     """One encoder and one decoder per modality, each with a latent that keeps positions.
 
     Args:
-        modalities: What is known of each modality.
+        modalities: Description of each modality.
         steps: Length of the window of each series, in samples.
         config: Sizes.
 

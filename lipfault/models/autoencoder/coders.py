@@ -137,7 +137,7 @@ class ImageCoder(nn.Module):
         """Return the squared effect of each latent dimension on the image.
 
         Returns:
-            Squared norms, broadcastable to the latent.
+            Squared norms, (latent channel, row, column) or broadcastable to it.
         """
         return self.linear.importance()
 

@@ -27,7 +27,7 @@ class Reversal(torch.autograd.Function):
             values: A tensor of any shape.
 
         Returns:
-            A view of the tensor.
+            A view of the tensor, of the same shape.
         """
         return values.view_as(values)
 
@@ -40,7 +40,7 @@ class Reversal(torch.autograd.Function):
             *grads: The gradient with respect to the output.
 
         Returns:
-            The gradient with respect to the values.
+            The gradient with respect to the values, of the same shape.
         """
         return -grads[0]
 

@@ -73,7 +73,7 @@ class TokenScores(FaultDetector):
             scaled: (batch, token).
 
         Returns:
-            The same tensor.
+            The same tensor, (batch, token).
         """
         return scaled
 

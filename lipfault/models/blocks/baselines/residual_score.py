@@ -90,7 +90,7 @@ class ResidualScore(FaultDetector):
             scaled: (batch, modality).
 
         Returns:
-            The same tensor.
+            The same tensor, (batch, modality).
         """
         return scaled
 
@@ -101,7 +101,7 @@ class ResidualScore(FaultDetector):
             embedding: (batch, modality).
 
         Returns:
-            The same tensor.
+            The same tensor, (batch, modality).
         """
         return embedding
 
