@@ -38,7 +38,7 @@ class Assigned:
 
 
 class Study:
-    """Trials of a sweep, assigned to any number of processes (the ask and report interface of Optuna).
+    """Trials of a sweep, assigned to any number of processes by the ask interface of Optuna.
 
     A process and its child processes hold a lock on their trial; the system releases it when the
     last of them ends, however it ends. The next `ask` of any process finds such a trial and
