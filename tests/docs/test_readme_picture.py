@@ -13,7 +13,8 @@ SCRIPT = ROOT / 'docs/images/make_readme_picture.py'
 
 def test_picture_and_table_agree_with_the_results() -> None:
     spec = spec_from_file_location('make_readme_picture', SCRIPT)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     script = module_from_spec(spec)
     spec.loader.exec_module(script)
     figures = script.figures_of(json.loads(script.RUNS.read_text()), 'fault_map')
