@@ -43,7 +43,7 @@ PHRASES = {
         r'(?<![a-z])(tells?|telling)(?![a-z])',
         'say, report, name, distinguish',
         # Optuna's and a file's own methods.
-        r'\btell(ing|s)?( \w+)? apart|\.tell\(|def tell\(self',
+        r'\btell(ing|s)?( \w+)? apart|\.tell\(|def tell\(self|ask-and-tell',
     ),
     'whoever': Rule(r'\bwhoever\b', 'name the user or the object'),
     'what is known': Rule(r'\bwhat (is|was|are|were) known\b', 'description of'),
@@ -94,7 +94,9 @@ IDENTIFIERS = {
 """Names of variables, parameters, attributes, functions and classes, and their words, that are
 gone."""
 MATHEMATICS = ('lipfault/lipschitz', 'lipfault/metrics', 'lipfault/losses.py', 'lipfault/models')
-SHAPE = re.compile(r'\([\w* ×.]+,[^)]*\)|\b[Ss]calars?\b|\bshaped?s?\b')
+SHAPE = re.compile(
+    r'\([\w* ×.]+,[^)]*\)|\b[Ss]calars?\b|\bshaped?s?\b|\bsame tensor\b|\bbroadcastable\b'
+)
 SECTION = re.compile(r'^(Args|Returns|Raises|Reference|References|Example|Examples|Yields|Note):')
 
 
@@ -257,7 +259,8 @@ def test_described_parameters_exist() -> None:
 def test_returned_tensors_of_the_mathematics_have_a_shape() -> None:
     lacking = []
     for function in functions():
-        if function.returns not in ('Tensor', 'torch.Tensor'):
+        of_autograd = function.parameters[:1] == ['ctx']
+        if of_autograd or function.returns not in ('Tensor', 'torch.Tensor'):
             continue
         parts = function.sections()
         text = '\n'.join(parts.values()) if function.is_property else parts.get('Returns', '')

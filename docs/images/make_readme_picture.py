@@ -61,7 +61,7 @@ def figures_of(runs: dict[str, Any], method: str) -> dict[str, float]:
         for split, suffix in (('seen', ''), ('unseen', '_unseen')):
             sums = run['values']['episodes'][split]
             found.setdefault(f'recall{suffix}', []).append(
-                sum(sums['caught']) / sum(sums['faulty'])
+                sum(sums['true_positives']) / sum(sums['faulty'])
             )
             recovery = run['values']['metrics'][f'recovery/{split}']
             found.setdefault(f'recovery{suffix}', []).append(recovery)
@@ -132,9 +132,12 @@ def draw_frames(figure: SubFigure, run: Path, rows: int = 3) -> None:
     if not images:
         raise SystemExit(f'{run} has no image modality to draw')
     name = images[0]
-    # The corrected signal; `corrected` is its reconstruction where a run holds both.
-    best = 'cleaned' if f'examples/{name}/cleaned' in arrays else 'corrected'
-    columns = {'clean': 'true', 'faulty': 'as read', best: 'corrected', 'fault_map': 'fault map'}
+    columns = {
+        'clean': 'true',
+        'faulty': 'as read',
+        'corrected': 'corrected',
+        'fault_map': 'fault map',
+    }
     places = most_changed(arrays, name, rows)
     grid = figure.subplots(len(places), len(columns), squeeze=False)
     for number, (row, place) in enumerate(zip(grid, places, strict=True)):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import lipfault
+
 ROOT = Path(__file__).parents[2]
 SITE = (ROOT / 'mkdocs.yml').read_text()
 PAGES = sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md'), *ROOT.glob('experiments/**/*.md')])
@@ -68,3 +70,7 @@ def test_reference_covers_every_package() -> None:
 
 def test_readme_has_a_readable_length() -> None:
     assert len((ROOT / 'README.md').read_text().splitlines()) <= 130
+
+
+def test_readme_cites_this_version() -> None:
+    assert f'version = {{{lipfault.__version__}}}' in (ROOT / 'README.md').read_text()

@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ def run_page(page: str, folder: Path) -> int:
         elif block.language == 'python':
             # Blank lines in front, so that a traceback has the line of the page.
             source = '\n' * (block.line - 1) + block.text
-            exec(compile(source, str(TUTORIALS / f'{page}.md'), 'exec'), names)
+            with chdir(folder):
+                exec(compile(source, str(TUTORIALS / f'{page}.md'), 'exec'), names)
         elif block.language == 'bash':
             run_commands(block, page, folder)
         else:
@@ -75,15 +77,12 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder in which the first tutorial was run, with the repository's configurations."""
     folder = tmp_path_factory.mktemp('tutorials')
     (folder / 'configs').symlink_to(ROOT / 'configs')
-    before = Path.cwd()
-    os.chdir(folder)
     sys.path.insert(0, str(folder))
     try:
         run_page(FIRST, folder)
         yield folder
     finally:
         sys.path.remove(str(folder))
-        os.chdir(before)
 
 
 @pytest.mark.slow
@@ -106,4 +105,5 @@ def test_readme_example_runs(workshop: Path) -> None:
         (workshop / link).symlink_to(workshop / target)
     readme = (ROOT / 'README.md').read_text()
     (example,) = re.findall(r'```python\n(.*?)```', readme, flags=re.DOTALL)
-    exec(compile(example, 'README.md', 'exec'), {})
+    with chdir(workshop):
+        exec(compile(example, 'README.md', 'exec'), {})
