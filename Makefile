@@ -114,10 +114,10 @@ test-wheel: wheel ## Run both stages from the wheel, in an empty environment and
 	.ci/test-wheel
 
 docs: $(VENV)/.docs ## Build the documentation into site/; a warning is an error
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 docs-serve: $(VENV)/.docs ## Serve the documentation, built anew at each change
-	$(BIN)/mkdocs serve
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 format: install ## Fix formatting and the lint errors that ruff can fix
 	$(BIN)/ruff check --fix .

@@ -6,6 +6,7 @@ from lipfault.cells.registry import CELLS, simulate, simulate_episode
 from lipfault.errors import LipfaultError
 
 SHORT = {'image_size': 16, 'episode_s': 0.5}
+WITH_WRIST_SENSOR = sorted(name for name, cell in CELLS.items() if 'wrench' in cell.series)
 
 
 def arms(cell):
@@ -137,10 +138,9 @@ def test_the_camera_is_as_noisy_as_declared(truth):
     assert np.sqrt((errors**2).mean()) == pytest.approx(cell.camera_noise, rel=0.2)
 
 
+@pytest.mark.parametrize('truth', WITH_WRIST_SENSOR, indirect=True)
 def test_the_wrist_carries_the_torch(truth):
     cell, episodes = truth
-    if 'wrench' not in cell.series:
-        pytest.skip('no wrist sensor')
     for parameters, series, _ in episodes:
         # Weight of the torch; accelerations and the touch of the wire average out only roughly.
         force = np.linalg.norm(series['wrench'][:, :3], axis=1)
