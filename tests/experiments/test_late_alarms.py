@@ -1,4 +1,4 @@
-"""How late the alarm is on a continuous recording, with a detector that is known."""
+"""Detection delays on a continuous recording, with a perfect detector."""
 
 from types import SimpleNamespace
 
@@ -29,7 +29,7 @@ def test_episodes_are_whole_and_in_order(data):
 def test_a_perfect_detector_is_late_by_less_than_a_stride(data, monkeypatch):
     monkeypatch.setattr(
         experiment, 'observed_signals', lambda _, batch, __: (batch, None)
-    )  # hands the batch to the detector below
+    )  # the detector below receives the batch with its labels
 
     def detect(_, batch, known):
         return SimpleNamespace(score=batch.labels.faulty.float())
