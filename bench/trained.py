@@ -1,7 +1,8 @@
-"""Figures of the Lipschitz toolkit on a trained run: `python bench/trained.py --ckpt_path RUN`.
+"""Lipschitz toolkit on a trained run: `python bench/trained.py --ckpt_path RUN`.
 
-Prints how accurate norms are on every layer, how tight bounds of corrector and detector are, what
-the callbacks of the shipped configuration cost, and the Jacobian of the whole path beside jacrev.
+Prints the accuracy of the norms of every layer, the tightness of the bounds of corrector and
+detector, the cost of the callbacks of the shipped configuration, and the time of the Jacobian's
+largest singular value against `torch.func.jacrev`.
 """
 
 import argparse
@@ -31,7 +32,12 @@ from lipfault.tasks.trained import trained_task
 
 
 def signals(task: FinetuneTask, samples: int = 1) -> dict[str, Tensor]:
-    """Standardized noise in the shapes of the signals."""
+    """Return standardized noise in the shapes of the signals.
+
+    Args:
+        task: A trained stage 2.
+        samples: Batch size.
+    """
     generator = torch.Generator().manual_seed(0)
     shapes = {
         n: (len(m.channels), *(m.size or (task.autoencoder.steps[n],)))
@@ -41,19 +47,24 @@ def signals(task: FinetuneTask, samples: int = 1) -> dict[str, Tensor]:
 
 
 def accuracy(task: FinetuneTask) -> Iterator[str]:
-    """Largest error of estimates and certificates over all layers."""
+    """Yield the largest errors of estimated and certified norms over all layers.
+
+    Args:
+        task: A trained stage 2.
+    """
     sizes = InputSizes()
     sizes.watch(task)
     task.block(task.autoencoder, signals(task))
     worst: dict[str, list[float]] = {}
     for _, layer in linear_layers(task):
+        # The norm of a convolution depends on its input size; a layer that did not run has none.
         dense = isinstance(layer, nn.Linear)
         if not dense and layer not in sizes.found:
             continue
         size = sizes.found.get(layer)
         exact = exact_norm(layer, size).value
         if exact == 0:
-            continue
+            continue  # a layer at its zero initialization: errors are relative
         below = 1 - estimate_norm(layer, size).value / exact
         above = certified_norm(layer, size).value / exact - 1
         worst.setdefault('dense' if dense else 'convolution', []).append(abs(below))
@@ -66,7 +77,11 @@ def accuracy(task: FinetuneTask) -> Iterator[str]:
 
 
 def bounds(task: FinetuneTask) -> Iterator[str]:
-    """Tighter bounds of the dense parts, as a share of two products."""
+    """Yield bounds of the dense parts relative to products of norms.
+
+    Args:
+        task: A trained stage 2 with the fault-map block.
+    """
     corrector, detector = task.block.corrector, task.block.detector
     parts = {'detector': detector.layers}
     for name, head in corrector.heads.items():
@@ -82,11 +97,15 @@ def bounds(task: FinetuneTask) -> Iterator[str]:
 
 
 CALLBACKS: dict[Any, int] = {SpectralNormMonitor: 50, JacobianMonitor: 200}
-"""Default steps between two looks."""
+"""Callbacks, and their default number of steps between two measurements."""
 
 
 def monitors(run: str) -> Iterator[str]:
-    """A look of each callback beside the training step, in one short training of stage 2."""
+    """Yield the time of each callback relative to the training step of stage 2.
+
+    Args:
+        run: Folder of a trained run, from which weights are loaded.
+    """
     from lipfault.cli.lightning import build
 
     spent: dict[Any, list[float]] = {each: [] for each in CALLBACKS}
@@ -119,6 +138,7 @@ def monitors(run: str) -> Iterator[str]:
         finally:
             for each, look in looks.items():
                 each.look = look
+    # The first steps include allocations and the first measurement of each callback.
     step = statistics.median(cli.trainer.profiler.recorded_durations['run_training_batch'][5:])
     total = 0.0
     for each, every in CALLBACKS.items():
@@ -129,15 +149,20 @@ def monitors(run: str) -> Iterator[str]:
 
 
 def whole_path(task: FinetuneTask) -> Iterator[str]:
-    """Largest singular value of the Jacobian from each modality to each cleaned signal."""
+    """Yield the time of the Jacobian's largest singular value, for each pair of modalities.
+
+    Args:
+        task: A trained stage 2.
+    """
     x = signals(task)
+    # The full Jacobian of an image takes minutes, so small outputs come first.
     small_first = sorted(x, key=lambda n: x[n].numel())
     for output in small_first:
         for source in small_first:
 
             def path(part: Tensor, source: str = source, output: str = output) -> Tensor:
-                cleaned = task.block.clean(task.autoencoder, x | {source: part})
-                return cleaned[output].flatten(1)
+                corrected = task.block.clean(task.autoencoder, x | {source: part})
+                return corrected[output].flatten(1)
 
             start = time.process_time()
             found = float(largest_gain(path, x[source]).sigma)
@@ -152,7 +177,7 @@ def whole_path(task: FinetuneTask) -> Iterator[str]:
 
 
 def main() -> None:
-    """Print Markdown."""
+    """Print the tables as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--ckpt_path', default='runs/demo/finetune')
     parser.add_argument('--only', nargs='*', choices=['accuracy', 'bounds', 'monitors', 'jacobian'])
@@ -175,7 +200,7 @@ def main() -> None:
             bounds(task),
         ),
         'monitors': (
-            '| callback | a look | every | share of training |\n|---|---|---|---|',
+            '| callback | one measurement | every | share of training |\n|---|---|---|---|',
             monitors(run),
         ),
         'jacobian': (
