@@ -122,6 +122,7 @@ def own_operation(kinds: Kinds, modality: str) -> Call:
     found = gather(source, {modality: now[modality]}, plan, tuple(catalogue().values()), 0, 1 / 3)
     if found is None:
         raise ValueError('a batch without clean samples has faulty ones')
+    # Parameters are drawn and masks gathered before the clock starts.
     groups, site = found.groups, found.site
     return lambda: [fault.apply(site.rows(start, stop)) for fault, start, stop in groups]
 
@@ -204,6 +205,7 @@ def albumentations_peers() -> Iterator[Peer]:
     import albumentations as alb
     import cv2
 
+    # OpenCV has its own threads, which `--threads` must limit, too.
     cv2.setNumThreads(torch.get_num_threads())
     plain = {'gaussian_noise': alb.GaussNoise, 'shot_noise': alb.ShotNoise,
              'impulse_noise': alb.SaltAndPepper, 'defocus': alb.Defocus,

@@ -162,6 +162,7 @@ class SideBySide(Callback):
             self._loop.step()
         if step:
             self.bare.append((time.process_time() - start) / BLOCK)
+        # The data are measured once, after the last block, while the trainer is paused.
         if step == BLOCK * BLOCKS:
             self.data = data_seconds(self._loop)
         self._start = time.process_time()
@@ -207,6 +208,7 @@ def data_seconds(loop: BareLoop) -> dict[str, float]:
     data = loop.data
     arrays = Arrays(data)
     loader = DataLoader(arrays, BATCH, sampler=RandomSampler(arrays), collate_fn=default_collate)
+    # A second DataModule on the same recording, without the split that is already in memory.
     disk = copy.copy(data)
     disk._datasets, disk._cache = {}, 'none'
     uncached = BareLoop(loop.task, disk, loop.faulty, loop.mixed)

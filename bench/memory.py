@@ -104,6 +104,7 @@ def peak_mb(recording: Path, run: Path, cache: str) -> float:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         env=os.environ | {'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)},
     )  # fmt: skip
+    # `wait4` gives the usage of this child alone, unlike `getrusage(RUSAGE_CHILDREN)`.
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f'lipfault fit failed on {recording}')

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 import yaml
+from common.page import MEASURED
 from torch import Tensor, nn
 
 from lipfault.callbacks.jacobian import JacobianMonitor
@@ -86,6 +87,7 @@ def bounds(task: FinetuneTask) -> Iterator[str]:
     parts = {'detector': detector.layers}
     for name, head in corrector.heads.items():
         parts[f'corrector to {name}'] = nn.Sequential(*corrector.trunk, head)
+    # Products of norms and slopes bound every net; the columns show by how much others are lower.
     for name, net in parts.items():
         found = tighten(net)
         raw = math.prod(exact_norm(layer).value for _, layer in linear_layers(net))
@@ -95,6 +97,15 @@ def bounds(task: FinetuneTask) -> Iterator[str]:
             f'{found.bound / found.product:.3f} | {raw:.4g} | {found.bound / raw:.3f} |'
         )
 
+
+HEADS = {
+    'accuracy': '| layers | estimate, largest error | certificate above exact |',
+    'bounds': '| path | product of norms and slopes | `propagate` / it | `tighten` / it '
+    '| product of norms | `tighten` / it |',
+    'monitors': '| callback | one measurement | every | share of training |',
+    'jacobian': '| path | Jacobian | ours | jacrev, SVD | ratio | error |',
+}
+"""Heads of the tables."""
 
 CALLBACKS: dict[Any, int] = {SpectralNormMonitor: 50, JacobianMonitor: 200}
 """Callbacks, and their default number of steps between two measurements."""
@@ -121,6 +132,7 @@ def monitors(run: str) -> Iterator[str]:
 
     looks = {each: each.look for each in CALLBACKS}
     names = [{'class_path': f'{e.__module__}.{e.__name__}'} for e in CALLBACKS]
+    # Every 4 steps instead of the default cadence: 40 steps then have enough measurements.
     entries = [name | {'init_args': {'every': 4}} for name in names]
     with tempfile.TemporaryDirectory() as folder:
         often = Path(folder) / 'often.yaml'
@@ -167,6 +179,7 @@ def whole_path(task: FinetuneTask) -> Iterator[str]:
             start = time.process_time()
             found = float(largest_gain(path, x[source]).sigma)
             ours, start = time.process_time() - start, time.process_time()
+            # (output, input): row by row, 64 rows at a time to limit the memory.
             jacobian = torch.func.jacrev(lambda v: path(v[None])[0], chunk_size=64)(x[source][0])
             right = float(torch.linalg.matrix_norm(jacobian.flatten(1), 2))
             theirs = time.process_time() - start
@@ -180,7 +193,7 @@ def main() -> None:
     """Print the tables as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--ckpt_path', default='runs/demo/finetune')
-    parser.add_argument('--only', nargs='*', choices=['accuracy', 'bounds', 'monitors', 'jacobian'])
+    parser.add_argument('--only', nargs='*', choices=list(HEADS), help='tables; default: all')
     options = parser.parse_args()
     run = options.ckpt_path
     if not Path(run).exists():
@@ -189,29 +202,17 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter('ignore')
     task = trained_task(run)
-    parts: dict[str, tuple[str, Iterator[str]]] = {
-        'accuracy': (
-            '| layers | estimate, largest error | certificate above exact |\n|---|---|---|',
-            accuracy(task),
-        ),
-        'bounds': (
-            '| path | product of norms and slopes | `propagate` / it | `tighten` / it '
-            '| product of norms | `tighten` / it |\n|---|---|---|---|---|---|',
-            bounds(task),
-        ),
-        'monitors': (
-            '| callback | one measurement | every | share of training |\n|---|---|---|---|',
-            monitors(run),
-        ),
-        'jacobian': (
-            '| path | Jacobian | ours | jacrev, SVD | ratio | error |\n|---|---|---|---|---|---|',
-            whole_path(task),
-        ),
+    # Generators: a table that is not asked for costs nothing.
+    parts = {
+        'accuracy': accuracy(task),
+        'bounds': bounds(task),
+        'monitors': monitors(run),
+        'jacobian': whole_path(task),
     }
+    print(MEASURED)
     for name in options.only or parts:
-        head, rows = parts[name]
-        print(f'\n{head}')
-        for row in rows:
+        print(f'\n{HEADS[name]}\n|' + '---|' * (HEADS[name].count('|') - 1))
+        for row in parts[name]:
             print(row, flush=True)
 
 

@@ -12,7 +12,7 @@ STAGE_ONE = {
     'without_stage_one': (f'{HERE}/untrained.yaml',),
     'dense_encoders': (f'{HERE}/dense_encoders.yaml',),
 }
-"""Overlays of stage 1, for variants of stage 1 below the shipped stage 2."""
+"""Overlays of stage 1, for the variants in which stage 1 varies."""
 
 QUICK_STAGE_ONE = {'dense_encoders': (f'{HERE}/dense_encoders_quick.yaml',)}
 """Further overlays of stage 1 with the quick preset."""
@@ -48,6 +48,7 @@ def variants(preset: str, cell: str, seed: int) -> dict[str, Run]:
     for name in VARIANTS if preset == 'full' else QUICK:
         overlays, below = VARIANTS[name], None
         if name in STAGE_ONE:
+            # Stage 2 keeps the shipped configuration, on another stage 1.
             small = QUICK_STAGE_ONE.get(name, ()) if preset == 'quick' else ()
             layers = (*STAGE_ONE[name], *small)
             below = stage_one(preset, cell, seed, f'pretrain_{name}', layers)
@@ -61,6 +62,7 @@ def columns(preset: str) -> dict[str, dict[str, dict[int, Run]]]:
     Args:
         preset: `quick` or `full`.
     """
+    # Ablations of one cell: another cell would cost 5.5 hours more.
     pairs = cells_and_seeds(preset)
     found: dict[str, dict[str, dict[int, Run]]] = {pairs[0][0]: {}}
     for cell, seed in pairs:

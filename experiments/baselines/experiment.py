@@ -16,6 +16,7 @@ AGAIN = (WITHOUT_CONTRAST, TUNED)
 METHODS: dict[str, tuple[str, ...]] = {
     OURS: (),
     'paper': ('configs/block/paper.yaml',),
+    # Isolates the contrastive loss, whose gradient reaches the corrector in this block.
     WITHOUT_CONTRAST: ('configs/block/paper.yaml', 'experiments/lambda_sweep/con_0.0.yaml'),
     'uncorrected': ('configs/block/uncorrected.yaml',),
     'denoising': ('configs/block/denoising.yaml',),
@@ -23,6 +24,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     'vae': ('configs/block/vae.yaml',),
     'adversarial': ('configs/block/adversarial.yaml',),
     'residual_attention': ('configs/block/residual_attention.yaml',),
+    # The published setting stays at chance level within the common number of epochs.
     TUNED: (
         'configs/block/residual_attention.yaml',
         'experiments/baselines/residual_attention_tuned.yaml',
@@ -68,6 +70,7 @@ def variants(preset: str) -> dict[str, dict[str, dict[int, Run]]]:
         for name, overlays in methods_of.items():
             run = stage_two(preset, cell, seed, name, overlays)
             found.setdefault(cell, {}).setdefault(name, {})[seed] = run
+    # Two more seeds of the fault-map block show the spread between its trainings.
     for cell, methods in found.items() if preset == 'full' else ():
         methods[OURS] |= {s: stage_two(preset, cell, s, OURS) for s in MORE_SEEDS}
     return found

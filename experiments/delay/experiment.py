@@ -55,6 +55,7 @@ def episodes(dataset: WindowDataset) -> Iterator[range]:
         dataset: Windows of a split.
     """
     for episode in np.unique(dataset.episode):
+        # Rows of an episode are contiguous in a split.
         rows = np.flatnonzero(dataset.episode == episode)
         yield range(int(rows[0]), int(rows[-1]) + 1)
 
@@ -104,6 +105,7 @@ def measure(
     for rows in episodes(dataset):
         number = int(dataset.episode[rows.start])
         length_s = float(dataset.fetch([rows[-1]]).end_s)
+        # Schedules depend on episode and seed alone: every run is tested with the same faults.
         for seed in range(SCHEDULES[preset]):
             schedule = draw_schedule(data.modalities, kinds, number, length_s, EVENTS[preset], seed)
             alarm, end_s = alarms(task, data, rows, schedule)
@@ -165,6 +167,7 @@ def draw(methods: Delays) -> Figure:
             delays = torch.tensor([d for of in methods[name].values() for d in of['delays_s']])
             delays = delays.sort().values
             share = torch.arange(1, len(delays) + 1) / len(delays)
+            # An infinite delay is a missed fault: it counts in the share, but draws no step.
             known = delays.isfinite()
             found = [0.0, *share[known].tolist()]
             times = [0.0, *delays[known].tolist(), end]

@@ -10,6 +10,7 @@ from numpy import linspace
 
 from experiments.runner.catalogue import Experiment
 from experiments.runner.kept import gathered, publish, values_of
+from experiments.runner.method_figures import draw_values
 from experiments.runner.results import table, write_figure
 from experiments.runner.run import Run
 from experiments.runner.watched import watched
@@ -65,11 +66,13 @@ def by_epoch(run: Run) -> Curves:
     """
     history = load_run(run.folder).history
     found: Curves = {}
+    # The recall of clean windows is the share without an alarm.
     if FALSE in history:
         found['clean'] = [1 - v for v in history[FALSE].value.tolist()]
     if FAULTY in history:
         found['faulty'] = history[FAULTY].value.tolist()
     for key in (k for k in history if k.startswith(DAMAGE)):
+        # `..._recall_damage_16_64` becomes `damage 16 to 64`.
         low, high = key.removeprefix(DAMAGE).split('_')
         found[f'damage {low} to {high}'] = history[key].value.tolist()
     for key in sorted(k for k in history if k.startswith(KIND)):
@@ -131,12 +134,7 @@ def _draw_kinds(axes: Axes, curves: Curves) -> None:
         return
     kinds.sort(key=lambda key: -sum(curves[key]))
     axes.imshow([curves[k] for k in kinds], cmap='Blues', vmin=0, vmax=1, aspect='auto')
-    for row, kind in enumerate(kinds):
-        for column, value in enumerate(curves[kind]):
-            axes.text(
-                column, row, f'{value:.2f}', ha='center', va='center', fontsize=6.5,
-                color='white' if value > 0.6 else 'black',
-            )  # fmt: skip
+    draw_values(axes, [curves[kind] for kind in kinds], '.2f', 6.5, dark_above=0.6)
     epochs = range(len(curves[kinds[0]]))
     axes.set_xticks(epochs, labels=[str(epoch + 1) for epoch in epochs])
     axes.set_yticks(range(len(kinds)), labels=[k.removeprefix('kind ') for k in kinds], fontsize=7)

@@ -16,6 +16,7 @@ from experiments.runner.by_cell import report_cells
 from experiments.runner.catalogue import Experiment
 from experiments.runner.data import data_of
 from experiments.runner.injected import injected_faults
+from experiments.runner.method_figures import draw_values
 from experiments.runner.once import once
 from experiments.runner.results import over_seeds, table
 from experiments.runner.run import Run
@@ -111,6 +112,7 @@ def table_of(methods: Matrices) -> list[str]:
     Args:
         methods: Matrices by method and seed.
     """
+    # Cell: RMS gain over seeds, and in brackets the mean over faults, averaged over seeds.
     rows = {
         f'{name} ({len(seeds)})': [
             f'{over_seeds(m[i][j]["rms"] for m in seeds.values())} '
@@ -147,13 +149,9 @@ def _draw_matrix(axes: Axes, seeds: Mapping[str, Matrix]) -> None:
     sources = list(dict.fromkeys(i for i, _ in _pairs(seeds)))
     outputs = list(dict.fromkeys(j for _, j in _pairs(seeds)))
     values = [[mean(m[i][j]['rms'] for m in seeds.values()) for j in outputs] for i in sources]
+    # One scale for all methods; 1.2 leaves room for a fault that is amplified.
     axes.imshow(values, cmap='Blues', vmin=0, vmax=1.2)
-    for row, line in enumerate(values):
-        for column, value in enumerate(line):
-            axes.text(
-                column, row, f'{value:.2g}', ha='center', va='center', fontsize=8,
-                color='white' if value > 0.7 else 'black',
-            )  # fmt: skip
+    draw_values(axes, values, '.2g', 8, dark_above=0.7)
     axes.set_xticks(range(len(outputs)), labels=outputs, fontsize=7, rotation=20, ha='right')
     axes.set_yticks(range(len(sources)), labels=sources, fontsize=7)
     axes.grid(visible=False)

@@ -56,6 +56,7 @@ def report(preset: str, folder: Path) -> None:
     seed = cells_and_seeds(preset)[0][1]
     pairs = {f'{sim:g}, {con:g}': (sim, con) for sim, con in variants(preset)}
     columns = {name: {seed: variants(preset)[pair]} for name, pair in pairs.items()}
+    # Pairs with the published λ_con may be measured in `similarity_weight` alone.
     known = known_of(columns, results_folder('similarity_weight', preset))
     # `known` has all columns, so the update keeps their order.
     known |= gathered(columns, folder, measure)

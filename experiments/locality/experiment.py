@@ -65,6 +65,7 @@ def spread(encode: Encoder, clean: Tensor, faulty: Tensor) -> dict[str, float]:
     """
     middle = _middle(clean[0])
     image = receptive_image(encode, clean[:PROBES], middle)
+    # The mask limits the noise to the middle quarter: a local fault of any shape.
     noise = torch.randn(clean[:PROBES].shape, generator=torch.Generator().manual_seed(1))
     local = encode(clean[:PROBES] + noise * middle) - encode(clean[:PROBES])
     injected = spread_of(encode(faulty) - encode(clean))
@@ -79,6 +80,7 @@ def spread(encode: Encoder, clean: Tensor, faulty: Tensor) -> dict[str, float]:
 def _middle(signal: Tensor) -> Tensor:
     """Mask of the middle quarter of the time of a series, or of each side of an image."""
     mask = torch.zeros_like(signal)
+    # From 3/8 to 5/8 of each axis behind the channels.
     spans = [slice(3 * n // 8, 3 * n // 8 + n // 4) for n in signal.shape[1:]]
     mask[(slice(None), *spans)] = 1.0
     return mask
@@ -125,6 +127,7 @@ def _layers(
 ) -> dict[str, dict[str, float]]:
     coder = autoencoder.coders[name]
     layers = {k: asdict(v) for k, v in layers_of(coder, encode, clean, faulty).items()}
+    # For comparison with the theory: a dense layer from the same input to a latent of this size.
     start = untrained(clean[0].numel(), size, (faulty - clean).flatten(1))
     return layers | {'dense, untrained': asdict(start)}
 
@@ -180,6 +183,7 @@ def draw(found: dict[str, dict[str, Found]]) -> Figure:
         for axes, key in zip(
             figure.subplots(1, 2, sharey=True), ('reached', 'participation'), strict=True
         ):
+            # Two bars per modality, above and below its tick.
             for kind, colour, shift in (('convolutional', BLUE, 0.18), ('dense', VERMILION, -0.18)):
                 axes.barh(
                     [k + shift for k in range(len(labels))],

@@ -83,6 +83,7 @@ def columns(preset: str) -> dict[str, dict[int, Run]]:
     found: dict[str, dict[int, Run]] = {}
     for cell, seed in cells_and_seeds(preset):
         found.setdefault(cell, {})[seed] = stage_two(preset, cell, seed, 'fault_map')
+        # The published block is trained on the first cell only; `baselines` has it on all.
         if cell == CELLS[0]:
             run = stage_two(preset, cell, seed, 'paper', ('configs/block/paper.yaml',))
             found.setdefault(f'{cell}, paper', {})[seed] = run
@@ -100,6 +101,7 @@ def report(preset: str, folder: Path) -> None:
         LipfaultError: If a run on this machine has another configuration than today's.
     """
     measured = gathered(columns(preset), folder, _measured)
+    # Sorted like the keys of results.json, so that page and file have one order.
     found = dict(sorted(values_of(measured).items()))
     versions = list(versions_of(measured))
     origin = [trained_on(devices_of(measured))] + ([measured_with(versions)] if versions else [])

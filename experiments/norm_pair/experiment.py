@@ -29,6 +29,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 """Overlays of the shipped stage 2, by variant."""
 
 QUICK = ('paper_0.03', 'fault_map_0.03')
+"""Variants of the quick preset, one of each block."""
+
 KEYS = (
     'norm/corrector', 'norm/detector', 'corrector/fault_gain', 'corrector/clean_gain',
     'corrector/selectivity', 'corrector/energy_left', 'recovery/seen', 'clean/degradation',
@@ -85,6 +87,7 @@ def draw(found: MethodMetrics) -> Figure:
     """
     with rc_context(RC):
         figure = new_figure(12.6, 1.3 + 0.26 * len(found))
+        # Shared names on the left; `sharey` keeps the order of the bars in all panels.
         panels = figure.subplots(1, len(DRAWN), sharey=True)
         for axes, (key, title) in zip(panels, DRAWN.items(), strict=True):
             draw_bars(axes, found, key, title, _colour_of)

@@ -75,6 +75,7 @@ class PerModality:
             self.detectors[name] = self.make()
             self.detectors[name].fit(features.double().numpy())
             scores = self._scores(name, held_back[name])
+            # Median and MAD: a few outliers among the clean windows must not set the scale.
             middle = scores.median()
             self.scale[name] = middle, (scores - middle).abs().median().clamp_min(1e-12)
 

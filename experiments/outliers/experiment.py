@@ -57,6 +57,7 @@ def measure(preset: str, cell: str, seed: int) -> dict[str, dict[str, float]]:
     """
     data, limit = data_of(preset, cell, seed), WINDOWS[preset]
     train = clean_signals(data, data.train_split, limit)
+    # Features are fitted on the training split, thresholds on the calibration split.
     make = {n: FeaturesOf.fit(train[n], m) for n, m in data.modalities.items()}
     clean = {s: _features(make, clean_signals(data, s, limit)) for s in (data.val_split,)}
     fitted = _features(make, train)
@@ -82,6 +83,7 @@ def measure(preset: str, cell: str, seed: int) -> dict[str, dict[str, float]]:
 
 def _halves(features: Features) -> tuple[Features, Features]:
     """The first three quarters of the windows, and the last; at most one episode is in both."""
+    # Windows are in order of time, so a cut separates episodes, except for the one that it splits.
     cut = 3 * len(next(iter(features.values()))) // 4
     return {n: f[:cut] for n, f in features.items()}, {n: f[cut:] for n, f in features.items()}
 

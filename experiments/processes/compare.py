@@ -90,7 +90,12 @@ class Diary(SpectralNormMonitor):
         torch.Tensor.float = FLOAT  # type: ignore[method-assign]
 
     def look(self, pl_module: LightningModule, batch: Any) -> dict[str, float]:  # noqa: ANN401
-        """Keep the norms for the next line."""
+        """Measure the norms and keep them for the next line.
+
+        Args:
+            pl_module: The task.
+            batch: Batch of the step.
+        """
         self._norms = super().look(pl_module, batch)
         return self._norms
 
@@ -113,6 +118,7 @@ class Diary(SpectralNormMonitor):
         """
         torch.Tensor.float = FLOAT  # type: ignore[method-assign]
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        # One number per window identifies its content, faults included.
         sums = sum(x.double().flatten(1).sum(1) for x in batch.observed.values())
         line = {
             'loss': float(outputs['loss']),
@@ -270,7 +276,7 @@ def command() -> None:
     """Compare both stages and print the differences."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--steps', type=int, default=200, help='Optimizer steps of each stage.')
-    parser.add_argument('--batch_size', type=int, default=8, help='Windows per step of each of two processes.')
+    parser.add_argument('--batch_size', type=int, default=8, help='Windows of each of two.')
     parser.add_argument('--precision', type=int, default=64, choices=(32, 64))
     parser.add_argument('--out', type=Path, default=Path('runs/processes'))
     parser.add_argument('--write', action='store_true', help='write the result beside the script')

@@ -66,6 +66,7 @@ def started(args: list[str], log: Path) -> BaseProcess:
             os.dup2(file.fileno(), 2)
         build(args)  # `lipfault fit` without its report
 
+    # Forked: PyTorch is already imported, so that a kill falls into training, not into imports.
     process = multiprocessing.get_context('fork').Process(target=work)
     process.start()
     return process
@@ -178,6 +179,7 @@ def trial(stage: str, out: Path, number: int, after_s: float) -> dict[str, Any]:
     saved, step = sorted(f.name for f in (run / 'checkpoints').glob('*')), resumed_step(run)
     resumed = started([*args, '--ckpt_path=last'], log)
     resumed.join()
+    # The weights are compared only if the resumed run has ended normally.
     wrong = ['exit status'] if resumed.exitcode else tensor_diff(out / stage, run)
     if not wrong:
         shutil.rmtree(run)
@@ -212,6 +214,7 @@ def command() -> None:
     out = options.out
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
+    # Sums on one thread have one order, which a comparison bit by bit needs.
     torch.set_num_threads(1)
     moments = random.Random(options.seed)
     took = {stage: uninterrupted(stage, out) for stage in ('pretrain', 'finetune')}

@@ -98,6 +98,7 @@ def compare(
     for cell, found in measured.items():
         pairs = _pairs(found, ours)
         metrics = _table_metrics(found, cells[cell], beside)
+        # Keys of results.json: `metrics`, `<ours> minus`, `<ours> minus, kinds held out`.
         values[cell] = {'metrics': metrics}
         values[cell] |= {f'{ours} minus{suffix}': p for suffix, p in pairs.items()}
         lines += _section(cell, found, metrics, pairs, ours)
@@ -119,6 +120,7 @@ def _first_seeds(methods: Methods) -> set[str]:
 
 def _measured(first: set[str], run: Run) -> Values:
     metrics = metrics_of(run) | (cost_of(run) if run.name in first else {})
+    # Recalls by damage and by kind have keys that depend on the faults of the run.
     parts = sorted(k for k in metrics if k.startswith((*RECALLS.values(), SKILL)))
     episodes = {split: scored.to_dict() for split, scored in read_scored(run.folder).items()}
     return {'metrics': picked(metrics, (*KEYS, *parts)), 'episodes': episodes}
@@ -175,6 +177,7 @@ def other_stage_one(metrics: MethodMetrics, ours: str) -> dict[str, list[str]]:
 
 def _remarks(sums: MethodMetrics, elsewhere: Mapping[str, list[str]]) -> list[str]:
     """Number of test episodes, and seeds whose pairs do not share a stage 1."""
+    # All runs of a cell have the same test episodes; `paired_differences` has checked it.
     run = next(each for seeds in sums.values() for each in seeds.values())
     counts = [f'{len(scored["first"])} ({split})' for split, scored in run.items()]
     remarks = [f'Test episodes, adjacent ones in the recording as one: {", ".join(counts)}.']

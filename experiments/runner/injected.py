@@ -35,6 +35,7 @@ def injected_faults(
         if batch.labels is None:
             continue
         clean = autoencoder.standardized(batch.clean)
+        # Missing values are filled as in stage 2, so that every change is finite.
         observed, _ = observed_signals(autoencoder, batch, data.modalities)
         alone = batch.labels.modality.sum(dim=1) == 1  # (batch, modality) to (batch,)
         for index, name in enumerate(clean):

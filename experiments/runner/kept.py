@@ -79,6 +79,7 @@ def gathered(
     found: Columns = {}
     for column, runs in columns.items():
         for seed, run in runs.items():
+            # A run on this machine counts more than a kept measurement of another training.
             if ready(run):
                 digest, values = wanted_state(run).hash, measure(run)
                 measured = Measured(run.name, digest, device_of(run), values, version_of(run))
@@ -131,6 +132,7 @@ def keep(folder: Path, *found: Columns) -> None:
     for measured in (m for columns in found for m in each(columns)):
         fields = asdict(measured)
         name = fields.pop('run')
+        # Older entries have no version; absent and empty are the same.
         if not fields['made_with']:
             del fields['made_with']
         runs[name] = fields
@@ -192,6 +194,7 @@ def versions_of(*found: Columns) -> Iterable[str]:
 def _read(folder: Path) -> dict[str, Measured]:
     file = folder / FILE
     try:
+        # An entry with other fields raises TypeError: the file is of another format.
         runs = json.loads(file.read_text()) if file.exists() else {}
         return {name: Measured(name, **fields) for name, fields in runs.items()}
     except (ValueError, TypeError, AttributeError) as error:

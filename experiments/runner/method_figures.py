@@ -1,6 +1,6 @@
 """Figures of methods: bar charts, paired differences, and heat maps of recall."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib import rc_context
@@ -43,6 +43,7 @@ def chart(metrics: MethodMetrics) -> Figure:
         metrics: Metrics by method and seed.
     """
     with rc_context(RC):
+        # Inches: two rows of panels, each with 0.2 per method and 0.9 for title and axis.
         figure = new_figure(10.5, 2 * (0.9 + 0.2 * len(metrics)))
         for axes, (key, title) in zip(figure.subplots(2, 3).flat, DRAWN.items(), strict=True):
             draw_bars(axes, metrics, key, title)
@@ -65,7 +66,7 @@ def draw_bars(
         title: Title of the panel.
         colour_of: Returns the colour of a method's bar.
     """
-    names = list(metrics)[::-1]
+    names = list(metrics)[::-1]  # matplotlib counts positions from below
     for position, name in enumerate(names):
         values = [m[key] for m in metrics[name].values() if key in m]
         if values:
@@ -78,6 +79,25 @@ def draw_bars(
     axes.set_yticks(range(len(names)), labels=names, fontsize=7)
     axes.set_title(title, fontsize=9)
     axes.grid(visible=False, axis='y')
+
+
+def draw_values(
+    axes: Axes, values: Sequence[Sequence[float]], form: str, size: float, dark_above: float
+) -> None:
+    """Write the values of a heat map into its cells.
+
+    Args:
+        axes: Axes of the heat map.
+        values: Values by row and column.
+        form: Format of a value.
+        size: Font size in points.
+        dark_above: Value above which a cell of the colour map is dark, so that the text is white.
+    """
+    for row, line in enumerate(values):
+        for column, value in enumerate(line):
+            colour = 'white' if value > dark_above else 'black'
+            text = format(value, form)
+            axes.text(column, row, text, ha='center', va='center', fontsize=size, color=colour)
 
 
 def draw_differences(pairs: Mapping[str, Pairs], ours: str) -> Figure:

@@ -28,6 +28,7 @@ def metrics_table(metrics: MethodMetrics, keys: Iterable[str]) -> list[str]:
     """
     heads = [f'{name} ({len(seeds)})' for name, seeds in metrics.items()]
     known = {key for seeds in metrics.values() for m in seeds.values() for key in m}
+    # A metric that no method has is left out, such as delays before they are measured.
     rows = {
         f'`{key}`': [_cell([m[key] for m in s.values() if key in m], s) for s in metrics.values()]
         for key in keys
@@ -58,6 +59,7 @@ def recall_table(metrics: MethodMetrics, what: str) -> list[str]:
         name: [over_seeds(m[prefix + p] for m in seeds.values() if prefix + p in m) for p in parts]
         for name, seeds in metrics.items()
     }
+    # `16_64` becomes `16 to 64`, `channel_swap` becomes `channel swap`.
     heads = [part.replace('_', ' to ' if part[0].isdigit() else ' ') for part in parts]
     return table([what, *heads], rows) if parts else []
 

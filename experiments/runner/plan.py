@@ -40,6 +40,7 @@ def stage_one(
         variant: Name of the run; equal overlays must have equal names in all experiments.
         overlays: Configuration files that override the shipped ones.
     """
+    # The smoke overlays of the quick preset come last, so that no variant can undo them.
     configs = ('configs/pretrain.yaml', f'configs/data/{cell}.yaml', *CODERS.get(cell, ()))
     return Run(
         f'{preset}/{cell}-{seed}/{variant}',

@@ -80,6 +80,7 @@ def version_of(run: Run) -> str:
 
 
 def _environment(run: Run) -> dict[str, Any]:
+    # Written when training starts; a run adopted from elsewhere may lack it.
     file = run.folder / 'environment.json'
     found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     return found
@@ -123,6 +124,7 @@ def over_seeds(values: Iterable[float]) -> str:
         >>> over_seeds([0.5, 0.7]), over_seeds([0.25]), over_seeds([]), over_seeds([0.5, math.inf])
         ('0.6 ± 0.14', '0.25', '–', 'inf')
     """
+    # NaN: the metric has no value with this seed, such as the recall of a kind that was not drawn.
     known = [v for v in values if not math.isnan(v)]
     infinite = [v for v in known if math.isinf(v)]
     if len(known) < 2 or infinite:

@@ -33,6 +33,7 @@ class Run:
     @property
     def settings(self) -> list[str]:
         """Arguments of `lipfault fit` that determine the training, without any paths."""
+        # The hash of a run is made from these alone: moving a folder keeps it valid.
         return [*(a for c in self.configs for a in ('--config', c)), *self.options]
 
     @property
@@ -75,6 +76,7 @@ def with_stage_one(runs: Iterable[Run]) -> list[Run]:
     """
     order: dict[str, Run] = {}
     for run in runs:
+        # Stage 1 loads no other run, so one level is enough.
         for needed in (run.pretrained, run):
             if needed is not None:
                 order.setdefault(needed.name, needed)

@@ -79,6 +79,7 @@ def late_losses(run: Run) -> dict[str, float]:
     for key in LOSSES:
         if key in history:
             curve = history[key]
+            # Losses are logged every few steps, so the tenth is taken by step, not by entry.
             last = curve.step > curve.step.max() - max(1, round(0.1 * curve.step.max()))
             found[key] = float(curve.value[last].mean())
     return found
@@ -100,6 +101,7 @@ def report(preset: str, folder: Path) -> None:
         preset: `quick` or `full`.
         folder: Folder of the results.
     """
+    # Columns are strings in JSON and in the table; the drawing needs the weights as numbers.
     columns = {f'{weight:g}': seeds for weight, seeds in variants(preset).items()}
     measured = gathered(columns, folder, measure)
     by_weight = values_of(measured)
@@ -166,8 +168,10 @@ def draw(found: ByWeight) -> Figure:
             axes.set_xticks(range(len(weights)), labels=[f'{w:g}' for w in weights])
             axes.set_title(title, fontsize=9)
             axes.set_xlabel('λ_sim')
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, loc='outside lower center', ncols=len(seeds))
+        # One legend for all panels: their lines are the same.
+        figure.legend(
+            *axes.get_legend_handles_labels(), loc='outside lower center', ncols=len(seeds)
+        )
     return figure
 
 

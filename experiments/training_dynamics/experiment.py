@@ -50,6 +50,7 @@ def report(preset: str, folder: Path) -> None:
     measured = gathered(columns, folder, ends)
     found = values_of(measured)
     publish(folder, found, seeds_table('at the end, on test windows', found, LAST), measured)
+    # Tables come from kept measurements, curves only from run folders.
     here = {n: load_run(r.folder) for n, of in columns.items() for r in of.values() if ready(r)}
     if here and (len(here) == len(measured) or not (folder / 'training.png').exists()):
         write_figure(folder, 'training', draw(here))
