@@ -1,16 +1,15 @@
-"""The training loop next to a bare PyTorch loop, and the DataModule next to arrays in memory.
+"""Throughput of the training loop against a bare PyTorch loop, and of the DataModule.
 
     python bench/loop.py [--write]
 
-Everything is as shipped: `configs/pretrain.yaml` and `configs/finetune.yaml`, batches of 64, the
-callbacks and the logger of the command line. In the middle of `lipfault fit`, after every few steps
-of the trainer, a copy of the task makes as many steps in a bare loop: same data set, faults,
-precision, optimizer and clipping, no trainer and no logging. Times are CPU times of one thread,
-since the machine may be busy; those of two processes are wall-clock times. The table goes into
-docs/benchmarks.md, section "Loop".
+Configurations, callbacks and logger are the shipped ones, with batches of 64. During
+`lipfault fit` the trainer and a bare loop alternate in blocks of steps. The bare loop trains a copy
+of the task on the same data set, with the same faults, precision, optimizer and clipping, without
+trainer and logging. Times are CPU times of one thread, which other load on the machine changes
+little; those of two processes are wall-clock times. The table is section "Loop" of
+docs/benchmarks.md.
 """
 
-import argparse
 import copy
 import os
 import statistics
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from common.page import MEASURED, ROOT, parser_of, put_section
 from lightning import Callback, LightningModule, Trainer
 from torch.utils.benchmark import Timer
 from torch.utils.data import DataLoader, Dataset, RandomSampler, default_collate
@@ -32,14 +32,21 @@ from lipfault.batch import Batch
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.data.window_batch import Windows, collate
 
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / 'docs/benchmarks.md'
 SECTION = 'Loop'
 BATCH, BLOCK, BLOCKS, WARM_UP = 64, 8, 6, 2
+"""Windows per step, steps per block, blocks, and rounds that are not counted."""
 
 
 class Row(NamedTuple):
-    """A comparison of two rates in samples per second."""
+    """Comparison of two rates in samples per second.
+
+    Args:
+        what: Name of our measurement.
+        ours: Our rate.
+        peer: Name of the reference.
+        theirs: Rate of the reference.
+        goal: Goal for the ratio, as text.
+    """
 
     what: str
     ours: float
@@ -49,7 +56,7 @@ class Row(NamedTuple):
 
 
 class BareTrainer:
-    """What a task asks of its trainer, and no more."""
+    """The attributes of a trainer that a task reads."""
 
     estimated_stepping_batches = 1000
     current_epoch = global_step = 0
@@ -57,7 +64,11 @@ class BareTrainer:
 
 
 def bare_copy(task: LightningModule) -> LightningModule:
-    """A copy of a task that logs nothing and knows no trainer."""
+    """Return a copy of a task without trainer and logging, in training mode.
+
+    Args:
+        task: A task in the middle of a training.
+    """
     copied: Any = copy.deepcopy(task)
     copied._trainer = BareTrainer()
     copied.log = copied.log_dict = lambda *args, **options: None
@@ -67,19 +78,19 @@ def bare_copy(task: LightningModule) -> LightningModule:
 
 
 class BareLoop:
-    """The steps of a task in plain PyTorch.
+    """Training steps of a task in plain PyTorch.
 
     Args:
-        task: A copy without trainer.
-        data: Gives windows, and faults if it is configured to.
+        task: Copy of a task without trainer.
+        data: DataModule of windows and faults.
         faulty: Whether to inject faults.
-        mixed: Whether the forward pass is in bfloat16 where that will do.
+        mixed: Whether to run the forward pass under bfloat16 autocast.
     """
 
     def __init__(
         self, task: LightningModule, data: RecordingDataModule, faulty: bool, mixed: bool
     ) -> None:
-        """Make loader and optimizer."""
+        """Build loader and optimizer."""
         self.task, self.data, self.faulty, self.mixed = task, data, faulty, mixed
         found: Any = task.configure_optimizers()
         self.optimizer, self.schedule = found['optimizer'], found['lr_scheduler']['scheduler']
@@ -94,12 +105,12 @@ class BareLoop:
             yield from loader
 
     def batch(self) -> Batch:
-        """The next batch, with faults if asked for."""
+        """Return the next batch, with faults if configured."""
         windows = next(self.batches)
         return self.data.faulty_batch(windows) if self.faulty else self.data.clean_batch(windows)
 
     def step(self) -> None:
-        """One optimizer step."""
+        """Make one optimizer step."""
         batch = self.batch()
         self.optimizer.zero_grad()
         with torch.autocast('cpu', torch.bfloat16, enabled=self.mixed):
@@ -112,17 +123,16 @@ class BareLoop:
 
 
 class SideBySide(Callback):
-    """Has a bare loop make as many steps as the trainer, in turn, and keeps the CPU times.
+    """Callback that alternates blocks of trainer steps and of bare steps, and times both.
 
     Attributes:
-        ours: Seconds a step of the trainer, one entry for each block of steps.
-        bare: The same of the bare loop.
-        batches: Seconds a batch of the DataModule alone.
-        arrays: Seconds a batch of arrays in memory, sample by sample.
+        ours: CPU seconds per step of the trainer, one entry per block.
+        bare: CPU seconds per step of the bare loop, one entry per block.
+        data: CPU seconds per batch, from `data_seconds`.
     """
 
     def __init__(self) -> None:
-        """Nothing is measured yet."""
+        """Start without measurements."""
         self.ours: list[float] = []
         self.bare: list[float] = []
         self.data: dict[str, float] = {}
@@ -130,7 +140,12 @@ class SideBySide(Callback):
         self._start = 0.0
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:  # noqa: ANN401
-        """After a block of the trainer, a block of the bare loop."""
+        """Run a block of the bare loop after each block of the trainer.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The task.
+        """
         step = trainer.global_step
         if step % BLOCK:
             return
@@ -141,40 +156,59 @@ class SideBySide(Callback):
             faulty = data._faults is not None
             mixed = trainer.precision == 'bf16-mixed'
             self._loop = BareLoop(bare_copy(pl_module), data, faulty, mixed)
+        # The first block of either loop warms up and is not counted.
         start = time.process_time()
         for _ in range(BLOCK):
             self._loop.step()
         if step:
             self.bare.append((time.process_time() - start) / BLOCK)
+        # The data are measured once, after the last block, while the trainer is paused.
         if step == BLOCK * BLOCKS:
             self.data = data_seconds(self._loop)
         self._start = time.process_time()
 
 
 class Arrays(Dataset[dict[str, torch.Tensor]]):
-    """Windows as samples of whole signals in memory, as a plain data set would hold them."""
+    """Data set of finished windows in memory, at most 1024, one sample per item.
+
+    Args:
+        data: DataModule whose training split is read.
+    """
 
     def __init__(self, data: RecordingDataModule) -> None:
-        """Read everything; keep where each window ends."""
+        """Read the windows."""
         dataset = data.dataset(data.train_split)
         count = range(min(len(dataset), 1024))
         batches = [data.clean_batch(dataset.fetch([n])).clean for n in count]
         self.samples = [{n: x[0].clone() for n, x in batch.items()} for batch in batches]
 
     def __len__(self) -> int:
-        """Number of windows."""
+        """Return the number of windows."""
         return len(self.samples)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """The signals of one window."""
+        """Return the signals of one window by modality.
+
+        Args:
+            index: Index of the window.
+        """
         return self.samples[index]
 
 
 def data_seconds(loop: BareLoop) -> dict[str, float]:
-    """Seconds a batch: the DataModule, without its cache, and arrays in memory."""
+    """Return CPU seconds per batch of three sources.
+
+    Args:
+        loop: A bare loop; its DataModule is measured.
+
+    Returns:
+        Medians by source: `cached` and `disk` are the DataModule with and without its cache,
+        `arrays` are finished windows in memory, collated by PyTorch.
+    """
     data = loop.data
     arrays = Arrays(data)
     loader = DataLoader(arrays, BATCH, sampler=RandomSampler(arrays), collate_fn=default_collate)
+    # A second DataModule on the same recording, without the split that is already in memory.
     disk = copy.copy(data)
     disk._datasets, disk._cache = {}, 'none'
     uncached = BareLoop(loop.task, disk, loop.faulty, loop.mixed)
@@ -192,15 +226,26 @@ def data_seconds(loop: BareLoop) -> dict[str, float]:
 
 
 def endless(loader: DataLoader[dict[str, torch.Tensor]]) -> Iterator[dict[str, torch.Tensor]]:
-    """Epoch after epoch."""
+    """Yield batches epoch after epoch.
+
+    Args:
+        loader: A loader.
+    """
     while True:
         yield from loader
 
 
 def fit(stage: str, folder: Path) -> SideBySide:
-    """Run a stage through the command line, with a bare loop beside it."""
+    """Run a stage through the command line with `SideBySide`.
+
+    Args:
+        stage: `pretrain` or `finetune`.
+        folder: Folder of the runs; stage 2 reads stage 1 from it.
+    """
     from lipfault.cli import lightning as cli
 
+    # The command line has no option for a callback object, so it is added where checkpointing
+    # callbacks are made.
     beside = SideBySide()
     made = cli.checkpointing
     cli.checkpointing = lambda run, every: [*made(run, every), beside]
@@ -221,7 +266,12 @@ def fit(stage: str, folder: Path) -> SideBySide:
 
 
 def stage_rows(stage: str, folder: Path) -> list[Row]:
-    """Loop and data of a stage."""
+    """Return the rows on loop and data of a stage.
+
+    Args:
+        stage: `pretrain` or `finetune`.
+        folder: Folder of the runs.
+    """
     found = fit(stage, folder)
     ours, bare = (BATCH / statistics.median(times) for times in (found.ours, found.bare))
     rates = {name: BATCH / seconds for name, seconds in found.data.items()}
@@ -237,26 +287,41 @@ def stage_rows(stage: str, folder: Path) -> list[Row]:
 
 
 class Clock(Callback):
-    """Prints the wall-clock seconds a step, without the first few."""
+    """Callback that prints wall-clock seconds per step, without the first block."""
 
     def __init__(self) -> None:
-        """Not started."""
+        """Start without a time."""
         self.start = 0.0
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:  # noqa: ANN401
-        """Start after a few steps."""
+        """Start the clock after the first block.
+
+        Args:
+            trainer: The trainer.
+        """
         if trainer.global_step == BLOCK:
             self.start = time.perf_counter()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tell."""
+        """Print the seconds per step in the first process.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The task.
+        """
         if trainer.is_global_zero:
             seconds = (time.perf_counter() - self.start) / (trainer.global_step - BLOCK)
             print(f'seconds a step: {seconds}', flush=True)
 
 
 def wall_rate(processes: int, folder: Path, turn: int) -> float:
-    """Samples per second of stage 2 with so many processes of one thread, 64 windows a step."""
+    """Return samples per second of stage 2, wall clock, with 64 windows per step.
+
+    Args:
+        processes: Number of processes, of one thread each.
+        folder: Folder of the runs.
+        turn: Number of the repetition, for the name of the run.
+    """
     args = [
         '--config', f'{ROOT}/configs/finetune.yaml', '--run', f'{folder}/{processes}-{turn}',
         '--model.pretrained', f'{folder}/pretrain/checkpoints/last.ckpt',
@@ -276,7 +341,12 @@ def wall_rate(processes: int, folder: Path, turn: int) -> float:
 
 
 def process_row(folder: Path, turns: int = 2) -> Row:
-    """Two processes next to one, in turn."""
+    """Return the row that compares two processes with one.
+
+    Args:
+        folder: Folder of the runs.
+        turns: Repetitions, in turn.
+    """
     rates: dict[int, list[float]] = {1: [], 2: []}
     for turn in range(turns):
         for processes, found in rates.items():
@@ -286,18 +356,22 @@ def process_row(folder: Path, turns: int = 2) -> Row:
 
 
 def report(rows: list[Row]) -> str:
-    """The section of the page."""
+    """Return the section of the page.
+
+    Args:
+        rows: Comparisons.
+    """
     load = os.getloadavg()[2]
     lines = [
         f'## {SECTION}',
         '',
-        f'`python bench/loop.py` (in `make bench`): shipped configurations and `ur5` set, batches '
-        f'of {BATCH}, on the CPU, one thread a process, torch {torch.__version__}; samples a '
-        f'second, by CPU time where nothing else is said, each pair in turn in one run, medians '
-        f'of {BLOCKS} blocks of {BLOCK} steps. {os.cpu_count()} cores, load average {load:.1f} '
-        f'over the last quarter of an hour, its own share included.',
+        f'{MEASURED} `python bench/loop.py`, in `make bench`: shipped configurations and `ur5` '
+        f'set, batches of {BATCH}, on the CPU, one thread per process, torch {torch.__version__}. '
+        f'Samples per second of CPU time unless marked as wall clock; both sides of a row '
+        f'alternate in one run, medians of {BLOCKS} blocks of {BLOCK} steps. {os.cpu_count()} '
+        f'cores, load average {load:.1f} over 15 minutes, including the benchmark.',
         '',
-        '| what | ours | beside it | its rate | ratio | goal |',
+        '| measurement | ours | reference | its rate | ratio | goal |',
         '|---|---|---|---|---|---|',
     ]
     lines += [
@@ -308,28 +382,16 @@ def report(rows: list[Row]) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def put_section(text: str, section: str = SECTION) -> None:
-    """Replace a section in the page, or append it."""
-    before, _, rest = PAGE.read_text().partition(f'## {section}\n')
-    _, mark, after = rest.partition('\n## ')
-    PAGE.write_text(before.rstrip() + '\n\n' + text + (mark + after if mark else ''))
-
-
 def main() -> None:
-    """Run everything; print the table and, if wanted, put it into the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--write', action='store_true', help='put it into docs/benchmarks.md')
-    options = parser.parse_args()
+    """Measure and print the table; write it to the page on request."""
+    options = parser_of(__doc__).parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter('ignore')
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = [row for stage in ('pretrain', 'finetune') for row in stage_rows(stage, folder)]
         rows.append(process_row(folder))
-    text = report(rows)
-    print(text)
-    if options.write:
-        put_section(text)
+    put_section(SECTION, report(rows), options.write)
 
 
 if __name__ == '__main__':

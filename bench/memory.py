@@ -2,51 +2,45 @@
 
     python bench/memory.py [--write]
 
-Writes recordings of the size of the shipped `ur5` set, and several times as large, and trains some
-steps of stage 1 on each with `data.cache: none`, in a process of its own whose largest resident
-set is read from the system. For comparison the small one is trained with `cache: all`, too, which
-holds a split in memory and refuses to exceed `data.cache_limit_gb`. The table goes into
-docs/benchmarks.md, section "Memory".
+Writes recordings of the size of the shipped `ur5` set, and several times as large. Trains some
+steps of stage 1 on each with `data.cache: none`, in a process whose maximum resident set size is
+read from the system. The smaller set is also trained with `cache: all`, which holds a split in
+memory and is limited by `data.cache_limit_gb`. The table is section "Memory" of
+docs/benchmarks.md.
 """
 
-import argparse
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from common.page import MEASURED, ROOT, parser_of, put_section
+from common.sensors import camera, joints
 
 from lipfault.data.episode import Episode
 from lipfault.data.writer import write_recording
-from lipfault.modality import Modality
 
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / 'docs/benchmarks.md'
 SECTION = 'Memory'
 RATE_HZ, FRAMES_HZ, SIDE, CHANNELS, DURATION_S = 100.0, 10.0, 64, 14, 30.0
+"""Sizes of the `ur5` cell: 14 series channels, frames of 64 x 64 pixels, episodes of 30 s."""
+
 UR5_MB = 219
+"""Size in memory of the shipped `ur5` set."""
+
 TIMES = 6
+"""Size of the larger set over that of the smaller one."""
+
 STEPS = 20
 
 
-def sensors() -> list[Modality]:
-    """A camera and the joints of an arm."""
-    camera = Modality(
-        'camera', 'image', FRAMES_HZ, ('r', 'g', 'b'), ('1',) * 3, (0.0,) * 3, (1.0,) * 3,
-        (0.01,) * 3, (SIDE, SIDE),
-    )  # fmt: skip
-    joints = Modality(
-        'joints', 'series', RATE_HZ, tuple(f'q{n}' for n in range(CHANNELS)), ('rad',) * CHANNELS,
-        (-3.0,) * CHANNELS, (3.0,) * CHANNELS, (0.002,) * CHANNELS,
-    )  # fmt: skip
-    return [camera, joints]
-
-
 def episode(number: int) -> Episode:
-    """Joints swing, and a spot in the picture follows two of them."""
+    """Return an episode of swinging joints and a bright spot that follows two of them.
+
+    Args:
+        number: Seed and name of the episode.
+    """
     draw = np.random.default_rng(number)
     rate, phase = draw.uniform(0.1, 0.5, CHANNELS), draw.uniform(0, 6, CHANNELS)
 
@@ -54,36 +48,50 @@ def episode(number: int) -> Episode:
         turns = np.arange(round(DURATION_S * rate_hz))[:, None] / rate_hz * rate
         return np.sin(2 * np.pi * turns + phase)
 
-    joints = angles(RATE_HZ) + draw.normal(0, 0.002, (round(DURATION_S * RATE_HZ), CHANNELS))
+    # Sensor noise of 0.002 rad, as the modality declares it.
+    series = angles(RATE_HZ) + draw.normal(0, 0.002, (round(DURATION_S * RATE_HZ), CHANNELS))
+    # Squared distances to the spot along rows and columns, (frame, side) each.
     row, column = np.linspace(-1.5, 1.5, SIDE) - angles(FRAMES_HZ).T[:2, :, None]
     spot = 200 * np.exp(-8 * row**2)[:, :, None] * np.exp(-8 * column**2)[:, None]
     frames = np.repeat(spot[..., None], 3, axis=3) + draw.uniform(0, 20, (*spot.shape, 3))
     return Episode(
         f'swing-{number:04d}',
-        {'camera': frames.astype(np.uint8), 'joints': joints.astype(np.float32)},
+        {'camera': frames.astype(np.uint8), 'joints': series.astype(np.float32)},
         parameters={},
     )
 
 
 def size_mb(episodes: int) -> float:
-    """Size of so many episodes in memory."""
+    """Return the size of some episodes in memory, in MB.
+
+    Args:
+        episodes: Number of episodes.
+    """
     frame, step = 3 * SIDE**2, 4 * CHANNELS
     return 1e-6 * episodes * DURATION_S * (FRAMES_HZ * frame + RATE_HZ * step)
 
 
 def written(folder: Path, episodes: int) -> Path:
-    """A recording of so many episodes, one of them in memory at a time."""
+    """Write a recording, one episode in memory at a time, and return its path.
+
+    Args:
+        folder: Folder of the recording.
+        episodes: Number of episodes.
+    """
     path = folder / f'{episodes}.h5'
-
-    def all_episodes() -> Iterator[Episode]:
-        yield from map(episode, range(episodes))
-
-    write_recording(path, sensors(), all_episodes(), {'cell': 'swing'})
+    sensors = [camera(SIDE, FRAMES_HZ), joints('joints', CHANNELS, RATE_HZ)]
+    write_recording(path, sensors, map(episode, range(episodes)), {'cell': 'swing'})
     return path
 
 
 def peak_mb(recording: Path, run: Path, cache: str) -> float:
-    """Largest resident set of a process that trains some steps."""
+    """Return the maximum resident set size in MB of a process that trains some steps.
+
+    Args:
+        recording: Path of the recording.
+        run: Folder of the run.
+        cache: Value of `data.cache`.
+    """
     args = [
         '--config', f'{ROOT}/configs/pretrain.yaml',
         '--config', f'{ROOT}/experiments/small/pretrain.yaml', '--run', str(run),
@@ -96,23 +104,28 @@ def peak_mb(recording: Path, run: Path, cache: str) -> float:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         env=os.environ | {'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)},
     )  # fmt: skip
+    # `wait4` gives the usage of this child alone, unlike `getrusage(RUSAGE_CHILDREN)`.
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f'lipfault fit failed on {recording}')
-    return usage.ru_maxrss / 1024
+    return usage.ru_maxrss / 1024  # KiB on Linux
 
 
 def report(rows: list[tuple[int, str, float]]) -> str:
-    """The section of the page."""
+    """Return the section of the page.
+
+    Args:
+        rows: Number of episodes, value of `data.cache` and peak memory in MB.
+    """
     first = rows[0][2]
     lines = [
         f'## {SECTION}',
         '',
-        f'`python bench/memory.py` (in `make bench`): largest resident set of `lipfault fit`, '
-        f'{STEPS} steps of stage 1 with small networks on written recordings; the shipped `ur5` '
-        f'set has {UR5_MB} MB in memory. Load of the machine does not matter here.',
+        f'{MEASURED} `python bench/memory.py`, in `make bench`: maximum resident set size of '
+        f'`lipfault fit` over {STEPS} steps of stage 1 with small networks, on synthetic '
+        f'recordings; the shipped `ur5` set takes {UR5_MB} MB in memory.',
         '',
-        '| data set | cache | peak memory | beside the first row |',
+        '| data set | cache | peak memory | difference to the first row |',
         '|---|---|---|---|',
     ]
     lines += [
@@ -122,18 +135,9 @@ def report(rows: list[tuple[int, str, float]]) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def put_section(text: str) -> None:
-    """Replace the section in the page, or append it."""
-    before, _, rest = PAGE.read_text().partition(f'## {SECTION}\n')
-    _, mark, after = rest.partition('\n## ')
-    PAGE.write_text(before.rstrip() + '\n\n' + text + (mark + after if mark else ''))
-
-
 def main() -> None:
-    """Run everything; print the table and, if wanted, put it into the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--write', action='store_true', help='put it into docs/benchmarks.md')
-    options = parser.parse_args()
+    """Measure and print the table; write it to the page on request."""
+    options = parser_of(__doc__).parse_args()
     base = round(UR5_MB / size_mb(1))
     rows = []
     with tempfile.TemporaryDirectory() as name:
@@ -143,10 +147,7 @@ def main() -> None:
             path = path if path.exists() else written(folder, episodes)
             rows.append((episodes, cache, peak_mb(path, folder / f'{episodes}-{cache}', cache)))
             print(*rows[-1], flush=True)
-    text = report(rows)
-    print(text)
-    if options.write:
-        put_section(text)
+    put_section(SECTION, report(rows), options.write)
 
 
 if __name__ == '__main__':

@@ -1,7 +1,8 @@
-"""Figures of the Lipschitz toolkit on a trained run: `python bench/trained.py --ckpt_path RUN`.
+"""Lipschitz toolkit on a trained run: `python bench/trained.py --ckpt_path RUN`.
 
-Prints how accurate norms are on every layer, how tight bounds of corrector and detector are, what
-the callbacks of the shipped configuration cost, and the Jacobian of the whole path beside jacrev.
+Prints the accuracy of the norms of every layer, the tightness of the bounds of corrector and
+detector, the cost of the callbacks of the shipped configuration, and the time of the Jacobian's
+largest singular value against `torch.func.jacrev`.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 import yaml
+from common.page import MEASURED
 from torch import Tensor, nn
 
 from lipfault.callbacks.jacobian import JacobianMonitor
@@ -31,7 +33,12 @@ from lipfault.tasks.trained import TrainedModel, trained_task
 
 
 def signals(task: FinetuneTask, samples: int = 1) -> dict[str, Tensor]:
-    """Standardized noise in the shapes of the signals."""
+    """Return standardized noise in the shapes of the signals.
+
+    Args:
+        task: A trained stage 2.
+        samples: Batch size.
+    """
     generator = torch.Generator().manual_seed(0)
     shapes = {
         n: (len(m.channels), *(m.size or (task.autoencoder.steps[n],)))
@@ -41,19 +48,24 @@ def signals(task: FinetuneTask, samples: int = 1) -> dict[str, Tensor]:
 
 
 def accuracy(task: FinetuneTask) -> Iterator[str]:
-    """Largest error of estimates and certificates over all layers."""
+    """Yield the largest errors of estimated and certified norms over all layers.
+
+    Args:
+        task: A trained stage 2.
+    """
     sizes = InputSizes()
     sizes.watch(task)
     TrainedModel(task, 'bench').predict(task.autoencoder.physical(signals(task)))
     worst: dict[str, list[float]] = {}
     for _, layer in linear_layers(task):
+        # The norm of a convolution depends on its input size; a layer that did not run has none.
         dense = isinstance(layer, nn.Linear)
         if not dense and layer not in sizes.found:
             continue
         size = sizes.found.get(layer)
         exact = exact_norm(layer, size).value
         if exact == 0:
-            continue
+            continue  # a layer at its zero initialization: errors are relative
         below = 1 - estimate_norm(layer, size).value / exact
         above = certified_norm(layer, size).value / exact - 1
         worst.setdefault('dense' if dense else 'convolution', []).append(abs(below))
@@ -66,11 +78,16 @@ def accuracy(task: FinetuneTask) -> Iterator[str]:
 
 
 def bounds(task: FinetuneTask) -> Iterator[str]:
-    """Tighter bounds of the dense parts, as a share of two products."""
+    """Yield bounds of the dense parts relative to products of norms.
+
+    Args:
+        task: A trained stage 2 with the fault-map block.
+    """
     corrector, detector = task.block.corrector, task.block.detector
     parts = {'detector': detector.layers}
     for name, head in corrector.heads.items():
         parts[f'corrector to {name}'] = nn.Sequential(*corrector.trunk, head)
+    # Products of norms and slopes bound every net; the columns show by how much others are lower.
     for name, net in parts.items():
         found = lipsdp_bound(net)
         raw = math.prod(exact_norm(layer).value for _, layer in linear_layers(net))
@@ -81,12 +98,25 @@ def bounds(task: FinetuneTask) -> Iterator[str]:
         )
 
 
+HEADS = {
+    'accuracy': '| layers | estimate, largest error | certificate above exact |',
+    'bounds': '| path | product of norms and slopes | `propagate` / it | `lipsdp_bound` / it '
+    '| product of norms | `lipsdp_bound` / it |',
+    'monitors': '| callback | one measurement | every | share of training |',
+    'jacobian': '| path | Jacobian | ours | jacrev, SVD | ratio | error |',
+}
+"""Heads of the tables."""
+
 CALLBACKS: dict[Any, int] = {SpectralNormMonitor: 50, JacobianMonitor: 200}
-"""Default steps between two looks."""
+"""Callbacks, and their default number of steps between two measurements."""
 
 
 def monitors(run: str) -> Iterator[str]:
-    """A look of each callback beside the training step, in one short training of stage 2."""
+    """Yield the time of each callback relative to the training step of stage 2.
+
+    Args:
+        run: Folder of a trained run, from which weights are loaded.
+    """
     from lipfault.cli.lightning import build
 
     spent: dict[Any, list[float]] = {each: [] for each in CALLBACKS}
@@ -102,6 +132,7 @@ def monitors(run: str) -> Iterator[str]:
 
     looks = {each: each.look for each in CALLBACKS}
     names = [{'class_path': f'{e.__module__}.{e.__name__}'} for e in CALLBACKS]
+    # Every 4 steps instead of the default cadence: 40 steps then have enough measurements.
     entries = [name | {'init_args': {'every': 4}} for name in names]
     with tempfile.TemporaryDirectory() as folder:
         often = Path(folder) / 'often.yaml'
@@ -119,6 +150,7 @@ def monitors(run: str) -> Iterator[str]:
         finally:
             for each, look in looks.items():
                 each.look = look
+    # The first steps include allocations and the first measurement of each callback.
     step = statistics.median(cli.trainer.profiler.recorded_durations['run_training_batch'][5:])
     total = 0.0
     for each, every in CALLBACKS.items():
@@ -129,8 +161,13 @@ def monitors(run: str) -> Iterator[str]:
 
 
 def whole_path(task: FinetuneTask) -> Iterator[str]:
-    """Largest singular value of the Jacobian from each modality to each cleaned signal."""
+    """Yield the time of the Jacobian's largest singular value, for each pair of modalities.
+
+    Args:
+        task: A trained stage 2.
+    """
     x = signals(task)
+    # The full Jacobian of an image takes minutes, so small outputs come first.
     small_first = sorted(x, key=lambda n: x[n].numel())
     for output in small_first:
         for source in small_first:
@@ -142,6 +179,7 @@ def whole_path(task: FinetuneTask) -> Iterator[str]:
             start = time.process_time()
             found = float(largest_gain(path, x[source]).sigma)
             ours, start = time.process_time() - start, time.process_time()
+            # (output, input): row by row, 64 rows at a time to limit the memory.
             jacobian = torch.func.jacrev(lambda v: path(v[None])[0], chunk_size=64)(x[source][0])
             right = float(torch.linalg.matrix_norm(jacobian.flatten(1), 2))
             theirs = time.process_time() - start
@@ -152,10 +190,10 @@ def whole_path(task: FinetuneTask) -> Iterator[str]:
 
 
 def main() -> None:
-    """Print Markdown."""
+    """Print the tables as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--ckpt_path', default='runs/demo/finetune')
-    parser.add_argument('--only', nargs='*', choices=['accuracy', 'bounds', 'monitors', 'jacobian'])
+    parser.add_argument('--only', nargs='*', choices=list(HEADS), help='tables; default: all')
     options = parser.parse_args()
     run = options.ckpt_path
     if not Path(run).exists():
@@ -164,29 +202,17 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter('ignore')
     task = trained_task(run)
-    parts: dict[str, tuple[str, Iterator[str]]] = {
-        'accuracy': (
-            '| layers | estimate, largest error | certificate above exact |\n|---|---|---|',
-            accuracy(task),
-        ),
-        'bounds': (
-            '| path | product of norms and slopes | `propagate` / it | `lipsdp_bound` / it '
-            '| product of norms | `lipsdp_bound` / it |\n|---|---|---|---|---|---|',
-            bounds(task),
-        ),
-        'monitors': (
-            '| callback | a look | every | share of training |\n|---|---|---|---|',
-            monitors(run),
-        ),
-        'jacobian': (
-            '| path | Jacobian | ours | jacrev, SVD | ratio | error |\n|---|---|---|---|---|---|',
-            whole_path(task),
-        ),
+    # Generators: a table that is not asked for costs nothing.
+    parts = {
+        'accuracy': accuracy(task),
+        'bounds': bounds(task),
+        'monitors': monitors(run),
+        'jacobian': whole_path(task),
     }
+    print(MEASURED)
     for name in options.only or parts:
-        head, rows = parts[name]
-        print(f'\n{head}')
-        for row in rows:
+        print(f'\n{HEADS[name]}\n|' + '---|' * (HEADS[name].count('|') - 1))
+        for row in parts[name]:
             print(row, flush=True)
 
 

@@ -1,1 +1,1 @@
-"""One folder per experiment, and the runner that they share."""
+"""Experiments, one folder each, and the runner that they share."""

@@ -1,1 +1,1 @@
-"""What each part buys."""
+"""Ablations of the fault-map block, its training and stage 1."""

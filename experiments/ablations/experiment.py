@@ -1,4 +1,4 @@
-"""What each part of the fault-map block buys."""
+"""Ablations of the fault-map block, its training and stage 1."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ STAGE_ONE = {
     'without_stage_one': (f'{HERE}/untrained.yaml',),
     'dense_encoders': (f'{HERE}/dense_encoders.yaml',),
 }
-"""Variants of stage 1, on which stage 2 is the usual one."""
+"""Overlays of stage 1, for the variants in which stage 1 varies."""
 
 QUICK_STAGE_ONE = {'dense_encoders': (f'{HERE}/dense_encoders_quick.yaml',)}
-"""What is laid over them in a quick run besides."""
+"""Further overlays of stage 1 with the quick preset."""
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     'fault_map': (),
@@ -29,19 +29,26 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     'without_stage_one': (),
     'dense_encoders': (),
 }  # fmt: skip
-"""What is laid over the usual configuration of stage 2; `paper` corrects the whole latent."""
+"""Overlays of the shipped stage 2; `paper` corrects the whole latent instead of a fault map."""
 
 
 QUICK = ('fault_map', 'without_modulation', 'dense_encoders')
-"""Enough to see that variants of both stages run, and an encoder of another kind."""
+"""Variants of the quick preset: one of each stage, and another kind of encoder."""
 
 
 def variants(preset: str, cell: str, seed: int) -> dict[str, Run]:
-    """Runs of one cell and seed."""
+    """Return the runs of one cell and seed by variant.
+
+    Args:
+        preset: `quick` or `full`.
+        cell: Name of a shipped recording.
+        seed: Seed of all runs.
+    """
     found = {}
     for name in VARIANTS if preset == 'full' else QUICK:
         overlays, below = VARIANTS[name], None
         if name in STAGE_ONE:
+            # Stage 2 keeps the shipped configuration, on another stage 1.
             small = QUICK_STAGE_ONE.get(name, ()) if preset == 'quick' else ()
             layers = (*STAGE_ONE[name], *small)
             below = stage_one(preset, cell, seed, f'pretrain_{name}', layers)
@@ -49,29 +56,34 @@ def variants(preset: str, cell: str, seed: int) -> dict[str, Run]:
     return found
 
 
-def places(preset: str) -> list[tuple[str, int]]:
-    """Cells and seeds: all seeds of the first cell only."""
-    every = cells_and_seeds(preset)
-    return [(cell, seed) for cell, seed in every if cell == every[0][0]]
+def columns(preset: str) -> dict[str, dict[str, dict[int, Run]]]:
+    """Return the runs by cell, variant and seed: all seeds of the first cell.
 
-
-def runs(preset: str) -> list[Run]:
-    """All variants of a preset."""
-    return [run for place in places(preset) for run in variants(preset, *place).values()]
+    Args:
+        preset: `quick` or `full`.
+    """
+    # Ablations of one cell: another cell would cost 5.5 hours more.
+    pairs = cells_and_seeds(preset)
+    found: dict[str, dict[str, dict[int, Run]]] = {pairs[0][0]: {}}
+    for cell, seed in pairs:
+        for name, run in variants(preset, cell, seed).items() if cell in found else ():
+            found[cell].setdefault(name, {})[seed] = run
+    return found
 
 
 def report(preset: str, folder: Path) -> None:
-    """A table of the variants, and what each costs."""
-    cells: dict[str, dict[str, dict[int, Run]]] = {}
-    for cell, seed in places(preset):
-        for name, run in variants(preset, cell, seed).items():
-            cells.setdefault(cell, {}).setdefault(name, {})[seed] = run
-    compare(cells, 'fault_map', folder)
+    """Write the table of the variants and their differences to the fault-map block.
+
+    Args:
+        preset: `quick` or `full`.
+        folder: Folder of the results.
+    """
+    compare(columns(preset), 'fault_map', folder)
 
 
 EXPERIMENT = Experiment(
-    question='What does each part of the block, of its training and of stage 1 buy?',
+    question='How much does each part of the block, of its training and of stage 1 contribute?',
     cost={'quick': '1 min', 'full': '5.5 h'},
-    runs=runs,
     report=report,
+    columns=columns,
 )

@@ -1,1 +1,1 @@
-"""Our block against its baselines."""
+"""The fault-map block against baselines."""

@@ -1,1 +1,1 @@
-"""How much the recordings vary."""
+"""Variation of the shipped recordings."""

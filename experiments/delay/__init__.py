@@ -1,1 +1,1 @@
-"""How late a fault is found."""
+"""Detection delay on continuous recordings."""

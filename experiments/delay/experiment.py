@@ -1,4 +1,4 @@
-"""Continuous recordings with scheduled faults, and when each method raises the alarm."""
+"""Detection delay of each method, on continuous recordings with scheduled faults."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -12,12 +12,12 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from experiments.baselines.experiment import looked_at, runs_of
+from experiments.baselines.experiment import methods_by_cell
+from experiments.runner.by_cell import report_cells
 from experiments.runner.catalogue import Experiment
 from experiments.runner.data import data_of, faults_of
-from experiments.runner.kept import gathered, publish, values_of
 from experiments.runner.once import once
-from experiments.runner.results import seeds_table, write_figure
+from experiments.runner.results import seeds_table
 from experiments.runner.run import Run
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.data.windows import WindowDataset
@@ -31,24 +31,31 @@ from lipfault.tasks.inputs import observed
 from lipfault.tasks.trained import trained_task
 
 EVENTS = {'quick': 1, 'full': 3}
-"""Faults in an episode; a severity from 1 to 5 is drawn for each."""
+"""Faults per episode; a severity from 1 to 5 is drawn for each."""
 
 SEED = 0
-"""Of the faults that are scheduled, the same for all runs."""
+"""Seed of the scheduled faults, the same for all runs."""
 
 SCHEDULES = {'quick': 1, 'full': 4}
-"""Schedules played on each test episode."""
+"""Schedules per test episode."""
 
 CHUNK = 64
+"""Windows per batch."""
+
 Delays = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""Figures and `delays_s` by method and seed."""
+"""Metrics and `delays_s` by method and seed."""
 
 KEYS = ('detected', 'delay_median_s', 'delay_p90_s', 'alarms_outside')
 
 
 def episodes(dataset: WindowDataset) -> Iterator[range]:
-    """The windows of each episode, in order of time."""
+    """Yield the rows of each episode, in order of time.
+
+    Args:
+        dataset: Windows of a split.
+    """
     for episode in np.unique(dataset.episode):
+        # Rows of an episode are contiguous in a split.
         rows = np.flatnonzero(dataset.episode == episode)
         yield range(int(rows[0]), int(rows[-1]) + 1)
 
@@ -57,7 +64,18 @@ def episodes(dataset: WindowDataset) -> Iterator[range]:
 def alarms(
     task: FinetuneTask, data: RecordingDataModule, rows: range, schedule: FaultSchedule
 ) -> tuple[Tensor, Tensor]:
-    """Whether each window of an episode raises the alarm, (window,) bool, and when it ends."""
+    """Run the detector over an episode with scheduled faults.
+
+    Args:
+        task: A trained stage 2.
+        data: DataModule whose test split is used.
+        rows: Rows of the episode in the split.
+        schedule: Faults of the episode.
+
+    Returns:
+        Whether each window raises an alarm, (window,) bool, and the end of each window in seconds
+        from the start of the episode, (window,).
+    """
     dataset, scenario = data.dataset(data.test_split), FaultScenario(schedule)
     found, end_s = [], []
     for start in range(rows.start, rows.stop, CHUNK):
@@ -72,13 +90,21 @@ def alarms(
 def measure(
     run: Run, preset: str, data: RecordingDataModule, kinds: list[str]
 ) -> dict[str, object]:
-    """Delays of all events, and their summary."""
+    """Return the delays of all scheduled faults, and their summary.
+
+    Args:
+        run: A tested run of stage 2.
+        preset: `quick` or `full`.
+        data: DataModule whose test split is used.
+        kinds: Names of the fault kinds to schedule.
+    """
     task = trained_task(run.where)
     dataset = data.dataset(data.test_split)
     delays, outside = [], []
     for rows in episodes(dataset):
         number = int(dataset.episode[rows.start])
         length_s = float(dataset.fetch([rows[-1]]).end_s)
+        # Schedules depend on episode and seed alone: every run is tested with the same faults.
         for seed in range(SCHEDULES[preset]):
             schedule = draw_schedule(data.modalities, kinds, number, length_s, EVENTS[preset], seed)
             alarm, end_s = alarms(task, data, rows, schedule)
@@ -86,35 +112,47 @@ def measure(
             delays.append(detection_delays(*timing))
             outside.append(alarms_outside(*timing))
     together = torch.cat(delays)
-    known = [share for share in outside if share == share]
+    known = [share for share in outside if share == share]  # NaN: no window without a fault
     summary = delay_summary(together) | {'alarms_outside': sum(known) / max(1, len(known))}
     return summary | {'events': len(together), 'delays_s': sorted(together.tolist())}
 
 
 def measured(preset: str, cell: str, run: Run) -> dict[str, object]:
-    """Delays of a tested run, measured once."""
+    """Return the delays of a tested run, cached in its folder.
+
+    Args:
+        preset: `quick` or `full`.
+        cell: Name of a shipped recording.
+        run: A tested run of stage 2 on this cell.
+    """
+    # `weighted_kinds` leaves out the held-out kinds: the schedules hold kinds seen in training.
     kinds = sorted(fault.name for fault in weighted_kinds(faults_of(preset, cell, SEED)))
     return once(run, 'delay', lambda: measure(run, preset, data_of(preset, cell, SEED), kinds))
 
 
 def report(preset: str, folder: Path) -> None:
-    """Table and curves of the methods that are done."""
-    of_cells = {
-        cell: gathered(methods, folder, partial(measured, preset, cell))
-        for cell, methods in looked_at(preset).items()
-    }
-    found = {cell: values_of(columns) for cell, columns in of_cells.items() if columns}
-    lines: list[str] = []
-    for cell, methods in found.items():
-        lines += [f'## {cell}', '', *seeds_table('method (seeds)', methods, ('events', *KEYS)), '']
-        write_figure(folder, f'delay_{cell}', draw(methods))
-    publish(folder, found, lines, *of_cells.values())
+    """Write tables and curves of the tested methods.
+
+    Args:
+        preset: `quick` or `full`.
+        folder: Folder of the results.
+    """
+    keys = ('events', *KEYS)
+    report_cells(
+        methods_by_cell(preset),
+        folder,
+        partial(measured, preset),
+        lambda methods: seeds_table('method (seeds)', methods, keys),
+        ('delay', draw),
+    )
 
 
 def draw(methods: Delays) -> Figure:
-    """Share of the events found, by the time since their onset.
+    """Draw the share of faults detected against the time since their onset.
 
-    All seeds of a method together, their number in brackets.
+    Args:
+        methods: Delays by method and seed. The seeds of a method are pooled; the legend has their
+            number.
     """
     every = [d for seeds in methods.values() for of in seeds.values() for d in of['delays_s']]
     end = max((d for d in every if math.isfinite(d)), default=1.0)
@@ -123,29 +161,25 @@ def draw(methods: Delays) -> Figure:
         axes = figure.subplots()
         used: list[str] = []
         for name, colour in colours(list(methods)).items():
-            style = ('-', '--', ':')[used.count(colour) % 3]  # there are fewer colours than methods
+            style = ('-', '--', ':')[used.count(colour) % 3]  # 7 colours for up to 14 methods
             used.append(colour)
             delays = torch.tensor([d for of in methods[name].values() for d in of['delays_s']])
             delays = delays.sort().values
             share = torch.arange(1, len(delays) + 1) / len(delays)
+            # An infinite delay is a missed fault: it counts in the share, but draws no step.
             known = delays.isfinite()
             found = [0.0, *share[known].tolist()]
             times = [0.0, *delays[known].tolist(), end]
             label = f'{name} ({len(methods[name])})'
             axes.step(times, [*found, found[-1]], where='post', color=colour, ls=style, label=label)
-        axes.set(xlabel='seconds since the onset', ylabel='share of the events found', ylim=(0, 1))
+        axes.set(xlabel='time since onset (s)', ylabel='share of faults detected', ylim=(0, 1))
         figure.legend(fontsize=7.5, loc='outside right center')
     return figure
 
 
-def runs(preset: str) -> list[Run]:
-    """The runs of `baselines`."""
-    return runs_of(looked_at(preset))
-
-
 EXPERIMENT = Experiment(
-    question='How long after its onset is a fault found on a continuous recording?',
+    question='What is the detection delay of a fault on a continuous recording?',
     cost={'quick': '1 min', 'full': '25 min'},
-    runs=runs,
     report=report,
+    columns=methods_by_cell,
 )

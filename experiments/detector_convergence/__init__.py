@@ -1,1 +1,1 @@
-"""How fast the detector learns."""
+"""Convergence of the fault detector."""

@@ -1,4 +1,4 @@
-"""How fast the detector learns, on clean and on faulty windows."""
+"""Recall of the detector after each epoch, on clean and on faulty windows."""
 
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,10 @@ from numpy import linspace
 
 from experiments.runner.catalogue import Experiment
 from experiments.runner.kept import gathered, publish, values_of
+from experiments.runner.method_figures import draw_values
 from experiments.runner.results import table, write_figure
 from experiments.runner.run import Run
-from experiments.runner.watched import runs, watched
+from experiments.runner.watched import watched
 from lipfault.report.run import load_run
 from lipfault.report.style import INK, RC, VERMILION, new_figure
 
@@ -24,15 +25,20 @@ WHOLE: dict[str, dict[str, Any]] = {
     'clean': {'color': INK, 'lw': 1.5, 'ls': '--'},
     'faulty': {'color': VERMILION, 'lw': 2.2},
 }
-"""How the curves of all clean and of all faulty windows are drawn."""
+"""Line styles of the curves over all clean and over all faulty windows."""
 
 
 Curves = dict[str, list[float]]
-"""Recall after each epoch, by what it is of."""
+"""Recall after each epoch, by group of windows."""
 
 
 def report(preset: str, folder: Path) -> None:
-    """Recall by epoch of each block."""
+    """Write tables and figure of the recall by epoch.
+
+    Args:
+        preset: `quick` or `full`.
+        folder: Folder of the results.
+    """
     measured = gathered(watched(preset), folder, by_epoch)
     found = values_of(measured)
     lines: list[str] = []
@@ -49,14 +55,24 @@ def report(preset: str, folder: Path) -> None:
 
 
 def by_epoch(run: Run) -> Curves:
-    """Recall after each epoch on calibration windows: clean, faulty, by damage and by kind."""
+    """Return the recall after each epoch on calibration windows.
+
+    Args:
+        run: A run that was validated after every epoch.
+
+    Returns:
+        Curves of all clean windows (1 minus the false alarm rate), of all faulty ones, and of the
+        faulty ones by damage and by kind.
+    """
     history = load_run(run.folder).history
     found: Curves = {}
+    # The recall of clean windows is the share without an alarm.
     if FALSE in history:
         found['clean'] = [1 - v for v in history[FALSE].value.tolist()]
     if FAULTY in history:
         found['faulty'] = history[FAULTY].value.tolist()
     for key in (k for k in history if k.startswith(DAMAGE)):
+        # `..._recall_damage_16_64` becomes `damage 16 to 64`.
         low, high = key.removeprefix(DAMAGE).split('_')
         found[f'damage {low} to {high}'] = history[key].value.tolist()
     for key in sorted(k for k in history if k.startswith(KIND)):
@@ -65,7 +81,11 @@ def by_epoch(run: Run) -> Curves:
 
 
 def in_order(curves: Curves) -> list[str]:
-    """Names of the curves: the whole first, then by damage, then by kind."""
+    """Return the names of the curves: all windows first, then by damage, then by kind.
+
+    Args:
+        curves: Curves from `by_epoch`.
+    """
     damages = sorted(
         (key for key in curves if key.startswith('damage')), key=lambda k: float(k.split()[1])
     )
@@ -74,8 +94,13 @@ def in_order(curves: Curves) -> list[str]:
 
 
 def draw(values: dict[str, Curves]) -> Figure:
-    """A column for each block: by damage above, the larger the darker; by kind of fault below."""
+    """Draw a column per block: recall by damage above, by kind of fault below.
+
+    Args:
+        values: Curves by block.
+    """
     with rc_context(RC):
+        # Height of the lower row: 0.17 inch per kind, the size of a printed number.
         kinds = max(sum(k.startswith('kind') for k in curves) for curves in values.values())
         figure = new_figure(5.4 * len(values), 4.6 + (0.6 + 0.17 * kinds if kinds else 0))
         ratios = [4.6, 0.6 + 0.17 * kinds] if kinds else [1]
@@ -92,6 +117,7 @@ def draw(values: dict[str, Curves]) -> Figure:
 
 def _draw_damages(axes: Axes, curves: Curves) -> None:
     damages = [key for key in in_order(curves) if key.startswith('damage')]
+    # The larger the damage, the darker the line.
     shades = dict(zip(damages, colormaps['Blues'](linspace(0.3, 1, len(damages))), strict=True))
     for key in (*WHOLE, *damages):
         style = {'color': shades[key], 'lw': 1.2} if key in shades else WHOLE[key]
@@ -101,19 +127,14 @@ def _draw_damages(axes: Axes, curves: Curves) -> None:
 
 
 def _draw_kinds(axes: Axes, curves: Curves) -> None:
-    """A map of recall: kinds down, those found first on top, epochs to the right."""
+    """Draw recall by kind (rows, those detected earliest on top) and epoch (columns)."""
     kinds = [key for key in curves if key.startswith('kind')]
     if not kinds:
-        axes.set_axis_off()
+        axes.set_axis_off()  # a block without recall by kind beside one with it
         return
     kinds.sort(key=lambda key: -sum(curves[key]))
     axes.imshow([curves[k] for k in kinds], cmap='Blues', vmin=0, vmax=1, aspect='auto')
-    for row, kind in enumerate(kinds):
-        for column, value in enumerate(curves[kind]):
-            axes.text(
-                column, row, f'{value:.2f}', ha='center', va='center', fontsize=6.5,
-                color='white' if value > 0.6 else 'black',
-            )  # fmt: skip
+    draw_values(axes, [curves[kind] for kind in kinds], '.2f', 6.5, dark_above=0.6)
     epochs = range(len(curves[kinds[0]]))
     axes.set_xticks(epochs, labels=[str(epoch + 1) for epoch in epochs])
     axes.set_yticks(range(len(kinds)), labels=[k.removeprefix('kind ') for k in kinds], fontsize=7)
@@ -122,8 +143,8 @@ def _draw_kinds(axes: Axes, curves: Curves) -> None:
 
 
 EXPERIMENT = Experiment(
-    question='How fast does the failure detector converge, on clean and on faulty windows?',
+    question='How fast does the fault detector converge, on clean and on faulty windows?',
     cost={'quick': '2 min', 'full': '20 min'},
-    runs=runs,
     report=report,
+    columns=watched,
 )

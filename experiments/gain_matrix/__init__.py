@@ -1,1 +1,1 @@
-"""How far does a fault on one modality move what is cleaned of another?"""
+"""Fault gain matrix: effect of a fault on each corrected modality."""

@@ -1,4 +1,4 @@
-"""The fault gain matrix of every method: measured on injected faults."""
+"""Fault gain matrix of every method, measured on injected faults."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -7,16 +7,18 @@ from statistics import mean
 
 import torch
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from experiments.baselines.experiment import looked_at, runs_of
+from experiments.baselines.experiment import methods_by_cell
+from experiments.runner.by_cell import report_cells
 from experiments.runner.catalogue import Experiment
 from experiments.runner.data import data_of
 from experiments.runner.injected import injected_faults
-from experiments.runner.kept import gathered, publish, values_of
+from experiments.runner.method_figures import draw_values
 from experiments.runner.once import once
-from experiments.runner.results import over_seeds, table, write_figure
+from experiments.runner.results import over_seeds, table
 from experiments.runner.run import Run
 from lipfault.lipschitz.fault_gain_matrix import measure
 from lipfault.lipschitz.gains.pairwise import summarize
@@ -27,24 +29,27 @@ from lipfault.tasks.trained import trained_task
 
 WINDOWS = {'quick': 64, 'full': 1000}
 CHUNK = 64
+"""Windows per batch."""
 
 Matrix = dict[str, dict[str, dict[str, float]]]
-"""Figures by faulty and cleaned modality; `energy` is the root of the energy of all changes
-over that of all faults, the others are of the gains of the single faults."""
+"""Gains by faulty and corrected modality. `rms` is the root of the summed squared changes over the
+root of the summed squared faults; the other entries summarize the gains of single faults."""
 
 Matrices = Mapping[str, Mapping[str, Matrix]]
-"""By method and seed."""
+"""Matrices by method and seed."""
 
 SEED = 0
-"""Of the faults, the same for all runs."""
+"""Seed of the faults, the same for all runs."""
 
 
 def gain_matrix(task: FinetuneTask, faults: Mapping[str, tuple[Signals, Tensor]]) -> Matrix:
-    """Change of each cleaned signal per change of each faulty one, Euclidean norms.
+    """Return the change of each corrected signal per change of each faulty one.
+
+    Norms are Euclidean over a window, in standardized units (docs/theory.md, section 7).
 
     Args:
         task: A trained stage 2.
-        faults: From `injected_faults`.
+        faults: Clean and faulty signals from `injected_faults`.
     """
     found: Matrix = {}
     for source, (clean, faulty) in faults.items():
@@ -57,13 +62,14 @@ def gain_matrix(task: FinetuneTask, faults: Mapping[str, tuple[Signals, Tensor]]
             )
             for start in range(0, len(faulty), CHUNK)
         ]
-        size = (faulty - clean[source]).flatten(1).double().norm(dim=1)
+        size = (faulty - clean[source]).flatten(1).double().norm(dim=1)  # (fault,)
         for output in clean:
             of_faults = torch.cat([each[output] for each in gains]).double()
+            # A fault that changes nothing has no gain.
             moved = (of_faults * size)[of_faults.isfinite()]
             summary = summarize(of_faults)
             found.setdefault(source, {})[output] = {
-                'energy': float(moved.norm() / size.norm()),
+                'rms': float(moved.norm() / size.norm()),
                 'mean': summary.mean,
                 'p95': summary.p95,
                 'largest': summary.largest,
@@ -73,42 +79,50 @@ def gain_matrix(task: FinetuneTask, faults: Mapping[str, tuple[Signals, Tensor]]
 
 
 def report(preset: str, folder: Path) -> None:
-    """Matrices of the methods that are done."""
-    of_cells = {
-        cell: gathered(methods, folder, partial(measured, preset, cell))
-        for cell, methods in looked_at(preset).items()
-    }
-    found = {cell: values_of(columns) for cell, columns in of_cells.items() if columns}
-    lines: list[str] = []
-    for cell, methods in found.items():
-        lines += [f'## {cell}', '', *table_of(methods), '']
-        write_figure(folder, f'gains_{cell}', draw(methods))
-    publish(folder, found, lines, *of_cells.values())
+    """Write tables and heat maps of the tested methods.
+
+    Args:
+        preset: `quick` or `full`.
+        folder: Folder of the results.
+    """
+    cells = methods_by_cell(preset)
+    report_cells(cells, folder, partial(measured, preset), table_of, ('gains', draw))
 
 
 def measured(preset: str, cell: str, run: Run) -> Matrix:
-    """The matrix of a tested run on faults of the test, measured once."""
+    """Return the matrix of a tested run on faults of the test, cached in its folder.
+
+    Args:
+        preset: `quick` or `full`.
+        cell: Name of a shipped recording.
+        run: A tested run of stage 2 on this cell.
+    """
 
     def measure_it() -> Matrix:
         task = trained_task(run.where)
         data = data_of(preset, cell, SEED)
         return gain_matrix(task, injected_faults(data, task.autoencoder, WINDOWS[preset]))
 
-    return once(run, 'gain_matrix', measure_it)
+    return once(run, 'gains', measure_it)
 
 
 def table_of(methods: Matrices) -> list[str]:
-    """A row for each method, a column for each pair of faulty and cleaned modality."""
+    """Return a table with a row per method and a column per pair of modalities.
+
+    Args:
+        methods: Matrices by method and seed.
+    """
+    # Cell: RMS gain over seeds, and in brackets the mean over faults, averaged over seeds.
     rows = {
         f'{name} ({len(seeds)})': [
-            f'{over_seeds(m[i][j]["energy"] for m in seeds.values())} '
+            f'{over_seeds(m[i][j]["rms"] for m in seeds.values())} '
             f'({mean(m[i][j]["mean"] for m in seeds.values()):.3g})'
             for i, j in _pairs(seeds)
         ]
         for name, seeds in methods.items()
     }
     heads = [f'{i} → {j}' for i, j in _pairs(next(iter(methods.values())))]
-    return table(['gain (mean over faults)', *heads], rows)
+    return table(['RMS gain (mean over faults)', *heads], rows)
 
 
 def _pairs(seeds: Mapping[str, Matrix]) -> list[tuple[str, str]]:
@@ -116,44 +130,37 @@ def _pairs(seeds: Mapping[str, Matrix]) -> list[tuple[str, str]]:
 
 
 def draw(methods: Matrices) -> Figure:
-    """A map for each method: gain from the faulty modality (row) to the cleaned (column).
+    """Draw a heat map per method: RMS gain from the faulty modality to the corrected one.
 
-    The mean over the seeds, their number in brackets.
+    Args:
+        methods: Matrices by method and seed. The map shows the mean over seeds; the title has
+            their number.
     """
     with rc_context(RC):
         count = len(methods)
         figure = new_figure(3.0 * min(4, count), 2.6 * -(-count // 4))
         for axes, (name, seeds) in zip(grid_of(figure, count, 4), methods.items(), strict=True):
-            sources = list(dict.fromkeys(i for i, _ in _pairs(seeds)))
-            outputs = list(dict.fromkeys(j for _, j in _pairs(seeds)))
-            values = [
-                [mean(m[i][j]['energy'] for m in seeds.values()) for j in outputs] for i in sources
-            ]
-            axes.imshow(values, cmap='Blues', vmin=0, vmax=1.2)
-            for row, line in enumerate(values):
-                for column, value in enumerate(line):
-                    axes.text(
-                        column, row, f'{value:.2g}', ha='center', va='center', fontsize=8,
-                        color='white' if value > 0.7 else 'black',
-                    )  # fmt: skip
-            axes.set_xticks(
-                range(len(outputs)), labels=outputs, fontsize=7, rotation=20, ha='right'
-            )
-            axes.set_yticks(range(len(sources)), labels=sources, fontsize=7)
-            axes.grid(visible=False)
-            axes.set(xlabel='cleaned', ylabel='faulty')
+            _draw_matrix(axes, seeds)
             axes.set_title(f'{name} ({len(seeds)})', fontsize=9)
     return figure
 
 
-def runs(preset: str) -> list[Run]:
-    """The runs of `baselines`."""
-    return runs_of(looked_at(preset))
+def _draw_matrix(axes: Axes, seeds: Mapping[str, Matrix]) -> None:
+    sources = list(dict.fromkeys(i for i, _ in _pairs(seeds)))
+    outputs = list(dict.fromkeys(j for _, j in _pairs(seeds)))
+    values = [[mean(m[i][j]['rms'] for m in seeds.values()) for j in outputs] for i in sources]
+    # One scale for all methods; 1.2 leaves room for a fault that is amplified.
+    axes.imshow(values, cmap='Blues', vmin=0, vmax=1.2)
+    draw_values(axes, values, '.2g', 8, dark_above=0.7)
+    axes.set_xticks(range(len(outputs)), labels=outputs, fontsize=7, rotation=20, ha='right')
+    axes.set_yticks(range(len(sources)), labels=sources, fontsize=7)
+    axes.grid(visible=False)
+    axes.set(xlabel='corrected', ylabel='faulty')
 
 
 EXPERIMENT = Experiment(
-    question='How far does a fault on one modality move what is cleaned of each?',
+    question='How strongly does a fault on one modality change each corrected modality?',
     cost={'quick': '1 min', 'full': '25 min'},
-    runs=runs,
     report=report,
+    columns=methods_by_cell,
 )

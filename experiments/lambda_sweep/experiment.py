@@ -1,4 +1,4 @@
-"""What the weights of similarity and of contrast do together in the block as published."""
+"""Grid over the similarity and the contrastive weight of the block as published."""
 
 import math
 from pathlib import Path
@@ -17,17 +17,23 @@ from experiments.similarity_weight.experiment import KEYS, measure, overlays_of
 from lipfault.report.style import RC, RIGHT, new_figure
 
 USUAL = 0.02
-"""λ_con in the block as published."""
+"""λ_con of `configs/block/paper.yaml`."""
 
 SIMS = {'quick': (0.1, 1.0), 'full': (0.0, 1.0, 10.0)}
 CONS = {'quick': (USUAL,), 'full': (0.0, USUAL, 0.2)}
 
-Figures = dict[tuple[float, float], dict[str, float]]
-"""By λ_sim and λ_con, and key."""
+Grid = dict[tuple[float, float], dict[str, float]]
+"""Metrics by λ_sim and λ_con."""
 
 
 def variants(preset: str) -> dict[tuple[float, float], Run]:
-    """Runs by λ_sim and λ_con, on the first cell and seed; the usual λ_con is not in their name."""
+    """Return the runs by λ_sim and λ_con, on the first cell and seed.
+
+    A run with the published λ_con has the name that it has in other experiments, which share it.
+
+    Args:
+        preset: `quick` or `full`.
+    """
     cell, seed = cells_and_seeds(preset)[0]
     found = {}
     for sim in SIMS[preset]:
@@ -41,12 +47,19 @@ def variants(preset: str) -> dict[tuple[float, float], Run]:
 
 
 def report(preset: str, folder: Path) -> None:
-    """A row for each pair of weights, and each figure over the grid."""
+    """Write a table with a row per pair of weights, and a heat map per metric.
+
+    Args:
+        preset: `quick` or `full`.
+        folder: Folder of the results.
+    """
     seed = cells_and_seeds(preset)[0][1]
     pairs = {f'{sim:g}, {con:g}': (sim, con) for sim, con in variants(preset)}
     columns = {name: {seed: variants(preset)[pair]} for name, pair in pairs.items()}
+    # Pairs with the published λ_con may be measured in `similarity_weight` alone.
     known = known_of(columns, results_folder('similarity_weight', preset))
-    known |= gathered(columns, folder, measure)  # in the order of the columns
+    # `known` has all columns, so the update keeps their order.
+    known |= gathered(columns, folder, measure)
     measured = {name: seeds for name, seeds in known.items() if seeds}
     found = {pairs[name]: seeds[str(seed)] for name, seeds in values_of(measured).items()}
     values = {
@@ -58,8 +71,12 @@ def report(preset: str, folder: Path) -> None:
         write_figure(folder, 'lambda_grid', draw(found))
 
 
-def draw(found: Figures) -> Figure:
-    """A panel for each figure, its value at each pair of weights; white is 0."""
+def draw(found: Grid) -> Figure:
+    """Draw a heat map per metric over both weights; white is 0.
+
+    Args:
+        found: Metrics by λ_sim and λ_con.
+    """
     with rc_context(RC):
         figure = new_figure(10.5, 8.0)
         for axes, (key, title) in zip(figure.subplots(3, 3).flat, KEYS.items(), strict=True):
@@ -72,6 +89,7 @@ def _draw_grid(axes: Axes, of_pair: dict[tuple[float, float], float]) -> None:
     sims, cons = (sorted(set(weights)) for weights in zip(*of_pair, strict=True))
     grid = np.array([[of_pair.get((sim, con), math.nan) for sim in sims] for con in cons])
     most = max((v for v in of_pair.values() if v > 0), default=1.0)
+    # Rows are λ_con from below, columns are λ_sim.
     axes.imshow(grid, origin='lower', aspect='auto', cmap=RIGHT, alpha=0.75, vmin=0, vmax=most)
     for (row, column), value in np.ndenumerate(grid):
         text = '–' if math.isnan(value) else f'{value:.3g}'
@@ -82,15 +100,10 @@ def _draw_grid(axes: Axes, of_pair: dict[tuple[float, float], float]) -> None:
     axes.grid(visible=False)
 
 
-def runs(preset: str) -> list[Run]:
-    """All pairs of weights."""
-    return list(variants(preset).values())
-
-
 EXPERIMENT = Experiment(
-    question='What do similarity and contrast buy at the cost of each other in the block as '
+    question='How do the similarity and the contrastive weight trade off in the block as '
     'published?',
     cost={'quick': '1 min', 'full': '40 min'},
-    runs=runs,
     report=report,
+    columns=variants,
 )

@@ -1,9 +1,9 @@
-"""Draw what a λ sweep has found: the trade-off, and each figure over the grid.
+"""Plot the trials of a λ sweep: the trade-off, and each metric over the grid.
 
     python experiments/lambda_sweep/plot.py runs/lambda_sweep/quick/study/results.json \
         --out experiments/lambda_sweep/quick
 
-writes quick.png and, for the record, quick.json: values and validation figures of each trial.
+writes quick.png, and quick.json with the parameters and validation metrics of each trial.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from lipfault.report.style import RC, new_figure
 
 SIM, CON = 'model.losses.sim', 'model.losses.con'
-FIGURES = {
+METRICS = {
     'val/detection/f1': 'F1 (good: 1)',
     'val/corrector/energy_left': 'energy left (good: 0)',
     'val/corrector/fault_gain': 'corrector, gain\nalong faults (good: 0)',
@@ -27,16 +27,17 @@ FIGURES = {
     'val/detector/fault_gain': 'detector, gain\nalong faults (good: above 2)',
     'val/detector/selectivity': 'detector, selectivity (good: high)',
 }
-KEPT = (*FIGURES, 'val/loss', 'val/detection/auroc', 'val/recovery/seen', 'norm/corrector',
+KEPT = (*METRICS, 'val/loss', 'val/detection/auroc', 'val/recovery/seen', 'norm/corrector',
         'norm/detector')  # fmt: skip
 
 
 def main() -> None:
-    """Read the trials, draw them, and keep their figures."""
+    """Read the trials, draw them, and write their metrics."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('results', type=Path, help='results.json of a study')
-    parser.add_argument('--out', type=Path, required=True, help='what to write, without ending')
+    parser.add_argument('--out', type=Path, required=True, help='output path without suffix')
     given = parser.parse_args()
+    # A trial that failed has no metrics.
     trials = [t for t in json.loads(given.results.read_text())['trials'] if t['metrics']]
     with matplotlib.rc_context(RC):
         draw(trials).savefig(given.out.with_suffix('.png'), dpi=110)
@@ -50,19 +51,29 @@ def main() -> None:
 
 
 def draw(trials: list[dict[str, Any]]) -> Figure:
-    """The trade-off on the left, the figures over the grid on the right."""
+    """Draw the trade-off on the left, the metrics over the grid on the right.
+
+    Args:
+        trials: Trials of a study, with `values` (parameters) and `metrics`.
+    """
     figure = new_figure(13.5, 6.2)
     left, right = np.ravel(figure.subfigures(1, 2, squeeze=False, width_ratios=[1, 2.1]))
     draw_trade_off(left.subplots(), trials)
-    for axes, (name, title) in zip(np.ravel(right.subplots(2, 3)), FIGURES.items(), strict=True):
+    for axes, (name, title) in zip(np.ravel(right.subplots(2, 3)), METRICS.items(), strict=True):
         draw_grid(axes, trials, name, title)
     return figure
 
 
 def draw_trade_off(axes: Axes, trials: list[dict[str, Any]]) -> None:
-    """A dot for each trial: λ_con by colour, λ_sim by size."""
+    """Draw a dot per trial: energy left against F1, λ_con by colour, λ_sim by size.
+
+    Args:
+        axes: Axes to draw into.
+        trials: Trials of a study.
+    """
     values = {k: np.array([t['values'][k] for t in trials]) for k in (SIM, CON)}
-    x, y = (np.array([t['metrics'].get(k, np.nan) for t in trials]) for k in list(FIGURES)[1::-1])
+    # Reversed: the first metric, F1, is the vertical axis.
+    x, y = (np.array([t['metrics'].get(k, np.nan) for t in trials]) for k in list(METRICS)[1::-1])
     ranks = {k: np.unique(v, return_inverse=True)[1] for k, v in values.items()}
     axes.scatter(x, y, s=40 + 90 * ranks[SIM], c=ranks[CON], cmap='viridis', edgecolor='white')
     for a, b, sim, con in zip(x, y, values[SIM], values[CON], strict=True):
@@ -73,12 +84,19 @@ def draw_trade_off(axes: Axes, trials: list[dict[str, Any]]) -> None:
 
 
 def draw_grid(axes: Axes, trials: list[dict[str, Any]], name: str, title: str) -> None:
-    """A figure for each pair of λ as a coloured number."""
+    """Draw one metric as a heat map over both weights.
+
+    Args:
+        axes: Axes to draw into.
+        trials: Trials of a study.
+        name: Key of the metric.
+        title: Title of the panel.
+    """
     sims, cons = (sorted({t['values'][k] for t in trials}) for k in (SIM, CON))
     grid = np.full((len(cons), len(sims)), np.nan)
     for t in trials:
-        place = cons.index(t['values'][CON]), sims.index(t['values'][SIM])
-        grid[place] = t['metrics'].get(name, np.nan)
+        cell = cons.index(t['values'][CON]), sims.index(t['values'][SIM])
+        grid[cell] = t['metrics'].get(name, np.nan)
     axes.imshow(grid, origin='lower', aspect='auto', cmap='Blues', alpha=0.75)
     for (row, column), value in np.ndenumerate(grid):
         axes.text(column, row, f'{value:.3g}', ha='center', va='center', fontsize=8)

@@ -1,1 +1,1 @@
-"""Does a convolutional encoder keep the trace of a fault where a dense one smears it?"""
+"""Locality of faults in convolutional and dense encoders."""

@@ -1,4 +1,4 @@
-"""The encoders that are compared: of stage 1, linear and dense, and a layer as torch starts it."""
+"""Encoders to compare, and gains of single layers: measured, and predicted from the weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,21 +13,26 @@ from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.autoencoder.pca import fit_pca
 
 Encoder = Callable[[Tensor], Tensor]
-"""From standardized signals (window, ...) to latents (window, channel, position ...) or
-(window, number)."""
+"""Maps standardized signals (window, ...) to latents (window, channel, position ...) or
+(window, feature)."""
 
 
 def convolutional(autoencoder: Autoencoder, name: str) -> Encoder:
-    """The encoder of one modality of stage 1."""
+    """Return the encoder of one modality of stage 1.
+
+    Args:
+        autoencoder: A trained stage 1.
+        name: Name of the modality.
+    """
     return lambda signals: autoencoder.encode({name: signals})[name]
 
 
 def dense(standardized: Tensor, size: int) -> Encoder:
-    """PCA of whole windows, its numbers scaled to unit variance.
+    """Return a linear dense encoder: PCA of whole windows, scaled to unit variance.
 
     Args:
-        standardized: Clean training signals (window, ...).
-        size: Of the latent; fewer if there are not so many components.
+        standardized: Clean training signals, (window, ...).
+        size: Features of the latent; reduced to the number of components if there are fewer.
     """
     flat = standardized.flatten(1)
     pca = fit_pca(flat, min(size, *flat.shape))
@@ -37,14 +42,14 @@ def dense(standardized: Tensor, size: int) -> Encoder:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer beside what theory says of it.
+    """Gains of a layer, predicted from its weights and measured.
 
     Args:
-        norm: Spectral norm: no fault is amplified more.
-        isotropic: Root mean square gain of a fault in random directions, from the weights.
-        measured: The same, measured on random faults.
-        injected: Root mean square gain along injected faults.
-        largest: Largest gain of an injected fault.
+        norm: Spectral norm, the upper bound of every gain.
+        isotropic: RMS gain in random directions, predicted from the weights.
+        measured: RMS gain in random directions, measured.
+        injected: RMS gain along injected faults, measured.
+        largest: Largest gain along an injected fault.
     """
 
     norm: float
@@ -55,12 +60,19 @@ class Layer:
 
 
 def untrained(inputs: int, outputs: int, faults: Tensor) -> Layer:
-    """A dense layer as torch starts it; isotropic is √(p / 3n) for n inputs and p outputs.
+    """Return the gains of a dense layer with the initialization of torch.
+
+    Its weights are uniform with variance 1 / (3n), so that the isotropic gain is √(p / 3n) for n
+    inputs and p outputs.
 
     Args:
-        inputs: n.
-        outputs: p.
-        faults: Injected faults (fault, n).
+        inputs: Number of inputs n.
+        outputs: Number of outputs p.
+        faults: Changes by injected faults, (fault, n).
+
+    Reference:
+        He et al., Delving deep into rectifiers, 2015, https://arxiv.org/abs/1502.01852; torch
+        calls its uniform initialization with a = √5.
     """
     torch.manual_seed(0)
     weight = nn.Linear(inputs, outputs).weight.detach()
@@ -84,18 +96,21 @@ def _rms(values: Tensor) -> float:
 def layers_of(
     module: nn.Module, encode: Encoder, clean: Tensor, faulty: Tensor
 ) -> dict[str, Layer]:
-    """The dense and convolutional layers that the encoder of one modality passes through.
+    """Return the gains of the dense and convolutional layers that an encoder runs.
 
     Args:
-        module: Holds the layers.
-        encode: Passes through them.
-        clean: Standardized signals (fault, ...).
-        faulty: The same with a fault.
+        module: Module that holds the layers.
+        encode: Encoder that runs them.
+        clean: Standardized clean signals, (fault, ...).
+        faulty: The same signals with a fault, (fault, ...).
+
+    Returns:
+        Gains by name of the layer, without layers that the encoder does not run.
     """
-    seen: dict[str, list[Tensor]] = {}
+    inputs: dict[str, list[Tensor]] = {}  # by layer: of the clean pass, of the faulty pass
     hooks = [
         layer.register_forward_pre_hook(
-            lambda _, args, name=name: seen.setdefault(name, []).append(args[0])
+            lambda _, args, name=name: inputs.setdefault(name, []).append(args[0])
         )
         for name, layer in linear_layers(module)
     ]
@@ -106,19 +121,22 @@ def layers_of(
         for hook in hooks:
             hook.remove()
     return {
-        name: _layer(layer, *seen[name]) for name, layer in linear_layers(module) if name in seen
+        name: _layer(layer, *inputs[name])
+        for name, layer in linear_layers(module)
+        if name in inputs
     }
 
 
 def _layer(layer: nn.Module, clean: Tensor, faulty: Tensor) -> Layer:
-    """Gains of one layer, which sees these inputs."""
+    """Gains of one layer for its clean and faulty inputs, (fault, ...)."""
     size = None if isinstance(layer, nn.Linear) else clean.shape[2:]
     operator = linear_operator(layer, size)
     directions = torch.randn(64, *clean.shape[1:], generator=torch.Generator().manual_seed(0))
     gains = _gains(operator, faulty - clean)
     weight: Tensor = layer.weight  # type: ignore[assignment]
     outputs = operator.apply(clean[:1]).numel()
-    # Every output weighs one kernel: those at the border, which see padding, a little less.
+    # Every output sums over one kernel. Outputs at a padded border sum over fewer inputs, so the
+    # prediction is an upper estimate there.
     isotropic = weight.detach().flatten(1).square().sum(dim=1).mean() * outputs / clean[0].numel()
     return Layer(
         exact_norm(layer, size).value,
@@ -130,7 +148,7 @@ def _layer(layer: nn.Module, clean: Tensor, faulty: Tensor) -> Layer:
 
 
 def _gains(operator: LinearOperator, changes: Tensor) -> Tensor:
-    """Gain of each change that is not zero."""
+    """Gain of each change that is not zero, (change,)."""
     moved = changes[changes.flatten(1).norm(dim=1) > 0]
     gains: Tensor = operator.apply(moved).flatten(1).norm(dim=1) / moved.flatten(1).norm(dim=1)
     return gains

@@ -1,1 +1,1 @@
-"""The norms of the paper, and what they cost."""
+"""The paper's pair of norms, and its cost."""

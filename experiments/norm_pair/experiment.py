@@ -1,4 +1,4 @@
-"""Under which conditions the paper's pair of norms is reached, and what it costs."""
+"""Conditions under which the paper's pair of norms is reached, and their cost."""
 
 from pathlib import Path
 
@@ -8,19 +8,16 @@ from matplotlib.figure import Figure
 from experiments.runner.catalogue import Experiment
 from experiments.runner.kept import gathered, publish, values_of
 from experiments.runner.method_figures import draw_bars
+from experiments.runner.method_tables import MethodMetrics
 from experiments.runner.plan import SEEDS, cells_and_seeds, stage_two
-from experiments.runner.results import (
-    metrics_of,
-    seeds_table,
-    write_figure,
-)
+from experiments.runner.results import metrics_of, picked, seeds_table, write_figure
 from experiments.runner.run import Run
 from lipfault.report.style import BLUE, RC, VERMILION, new_figure
 
 HERE = 'experiments/norm_pair'
 PAPER = 'configs/block/paper.yaml'
 PRODUCTS = ('0.03', '0.1', '0.3', '1', '3', '10')
-"""Bounds of the whole path to the corrected latent."""
+"""Bounds of the product of norms along the path to the corrected latent."""
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     **{f'paper_{p}': (PAPER, f'{HERE}/paper_{p}.yaml') for p in PRODUCTS},
@@ -29,9 +26,11 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     'fault_map_0.03': (f'{HERE}/fault_map_0.03.yaml',),
     'fault_map': (),
 }
-"""What is laid over the usual configuration of stage 2."""
+"""Overlays of the shipped stage 2, by variant."""
 
 QUICK = ('paper_0.03', 'fault_map_0.03')
+"""Variants of the quick preset, one of each block."""
+
 KEYS = (
     'norm/corrector', 'norm/detector', 'corrector/fault_gain', 'corrector/clean_gain',
     'corrector/selectivity', 'corrector/energy_left', 'recovery/seen', 'clean/degradation',
@@ -43,12 +42,14 @@ DRAWN = {
     'corrector/fault_gain': 'corrector: fault gain',
     'corrector/clean_gain': 'corrector: clean gain',
 }
-Figures = dict[str, dict[str, dict[str, float]]]
-"""By variant, seed and key."""
 
 
 def variants(preset: str) -> dict[str, dict[int, Run]]:
-    """Runs by variant and seed, all on the first cell."""
+    """Return the runs by variant and seed, all on the first cell.
+
+    Args:
+        preset: `quick` or `full`.
+    """
     cell = cells_and_seeds(preset)[0][0]
     seeds = SEEDS if preset == 'full' else SEEDS[:1]
     names = tuple(VARIANTS) if preset == 'full' else QUICK
@@ -56,7 +57,12 @@ def variants(preset: str) -> dict[str, dict[int, Run]]:
 
 
 def report(preset: str, folder: Path) -> None:
-    """A row for each variant."""
+    """Write a table with a row per variant, and a bar chart.
+
+    Args:
+        preset: `quick` or `full`.
+        folder: Folder of the results.
+    """
     measured = gathered(variants(preset), folder, measure)
     found = values_of(measured)
     publish(folder, found, seeds_table('variant (seeds)', found, KEYS), measured)
@@ -65,15 +71,23 @@ def report(preset: str, folder: Path) -> None:
 
 
 def measure(run: Run) -> dict[str, float]:
-    """Figures of a tested run."""
-    metrics = metrics_of(run)
-    return {key: metrics[key] for key in KEYS if key in metrics}
+    """Return the metrics of `KEYS`.
+
+    Args:
+        run: A tested run.
+    """
+    return picked(metrics_of(run), KEYS)
 
 
-def draw(found: Figures) -> Figure:
-    """A bar for each variant in each panel, and a dot for each seed."""
+def draw(found: MethodMetrics) -> Figure:
+    """Draw a panel per metric: a bar per variant, a dot per seed.
+
+    Args:
+        found: Metrics by variant and seed.
+    """
     with rc_context(RC):
         figure = new_figure(12.6, 1.3 + 0.26 * len(found))
+        # Shared names on the left; `sharey` keeps the order of the bars in all panels.
         panels = figure.subplots(1, len(DRAWN), sharey=True)
         for axes, (key, title) in zip(panels, DRAWN.items(), strict=True):
             draw_bars(axes, found, key, title, _colour_of)
@@ -84,14 +98,9 @@ def _colour_of(variant: str) -> str:
     return BLUE if variant.startswith('paper') else VERMILION
 
 
-def runs(preset: str) -> list[Run]:
-    """All variants and seeds."""
-    return [run for seeds in variants(preset).values() for run in seeds.values()]
-
-
 EXPERIMENT = Experiment(
-    question="Under which conditions are the paper's 0.03 and 2.0 reached, and what does it cost?",
+    question="Under which conditions are the paper's 0.03 and 2.0 reached, and at what cost?",
     cost={'quick': '2 min', 'full': '2.5 h'},
-    runs=runs,
     report=report,
+    columns=variants,
 )

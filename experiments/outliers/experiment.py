@@ -1,4 +1,4 @@
-"""How far classical outlier detection gets on the same windows, faults and thresholds."""
+"""Classical outlier detection on the same windows, faults and thresholds as stage 2."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -13,7 +13,7 @@ from experiments.runner.catalogue import Experiment
 from experiments.runner.data import data_of
 from experiments.runner.plan import cells_and_seeds
 from experiments.runner.results import table, write_results
-from experiments.runner.run import Run
+from lipfault import __version__
 from lipfault.batch import Batch
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.faults.presence import split_missing
@@ -22,15 +22,25 @@ from lipfault.tasks.clean_windows import clean_signals
 from lipfault.tasks.inputs import worst_faulty
 
 SEED = 0
-"""Of the faults."""
+"""Seed of the faults."""
 
 WINDOWS = {'quick': 300, 'full': 6000}
+"""Maximum number of windows of each split."""
+
 FALSE_ALARM_RATE = 0.01
-SHOWN = ('f1', 'auroc', 'recall', 'false_alarm_rate', 'localization_accuracy')
+"""As in `configs/finetune.yaml`."""
+
+KEYS = ('f1', 'auroc', 'recall', 'false_alarm_rate', 'localization_accuracy')
 
 
 def batches(data: RecordingDataModule, held_out: bool, limit: int) -> Iterator[Batch]:
-    """Test windows with the faults of the test, as stage 2 sees them."""
+    """Yield test windows with the faults of the test, in batches of 64 as in stage 2.
+
+    Args:
+        data: DataModule whose test split is used.
+        held_out: Whether to inject the held-out kinds instead of the seen ones.
+        limit: Maximum number of windows.
+    """
     dataset = data.dataset(data.test_split)
     for start in range(0, min(limit, len(dataset)), 64):
         rows = range(start, min(start + 64, limit, len(dataset)))
@@ -38,9 +48,16 @@ def batches(data: RecordingDataModule, held_out: bool, limit: int) -> Iterator[B
 
 
 def measure(preset: str, cell: str, seed: int) -> dict[str, dict[str, float]]:
-    """Detection metrics of each detector, on seen and on held-out kinds."""
+    """Return the detection metrics of each detector, on seen and on held-out kinds.
+
+    Args:
+        preset: `quick` or `full`.
+        cell: Name of a shipped recording.
+        seed: Seed of the faults.
+    """
     data, limit = data_of(preset, cell, seed), WINDOWS[preset]
     train = clean_signals(data, data.train_split, limit)
+    # Features are fitted on the training split, thresholds on the calibration split.
     make = {n: FeaturesOf.fit(train[n], m) for n, m in data.modalities.items()}
     clean = {s: _features(make, clean_signals(data, s, limit)) for s in (data.val_split,)}
     fitted = _features(make, train)
@@ -65,7 +82,8 @@ def measure(preset: str, cell: str, seed: int) -> dict[str, dict[str, float]]:
 
 
 def _halves(features: Features) -> tuple[Features, Features]:
-    """The first three quarters of the windows, and the last: other episodes but for one."""
+    """The first three quarters of the windows, and the last; at most one episode is in both."""
+    # Windows are in order of time, so a cut separates episodes, except for the one that it splits.
     cut = 3 * len(next(iter(features.values()))) // 4
     return {n: f[:cut] for n, f in features.items()}, {n: f[cut:] for n, f in features.items()}
 
@@ -73,10 +91,11 @@ def _halves(features: Features) -> tuple[Features, Features]:
 def _labelled(
     make: dict[str, FeaturesOf], data: RecordingDataModule, held_out: bool, limit: int
 ) -> tuple[Features, Tensor, Tensor]:
-    """Features of the test windows, whether they are faulty, and in which modality."""
+    """Features of the test windows, whether each is faulty, and the index of the modality."""
     parts: dict[str, list[Tensor]] = {n: [] for n in make}
     modality: list[Tensor] = []
     for batch in batches(data, held_out, limit):
+        # PyOD takes no NaN: missing values are filled as in stage 2.
         finite, _ = split_missing(batch.observed, data.modalities)
         for name, features in _features(make, finite).items():
             parts[name].append(features)
@@ -95,7 +114,12 @@ def _score(detector: PerModality, features: Features) -> Tensor:
 
 
 def report(preset: str, folder: Path) -> None:
-    """Measure everything on the first seed of each cell, and write a table for each."""
+    """Measure all detectors on each cell, and write a table per cell.
+
+    Args:
+        preset: `quick` or `full`.
+        folder: Folder of the results.
+    """
     cells = list(dict.fromkeys(cell for cell, _ in cells_and_seeds(preset)))
     found = {cell: measure(preset, cell, SEED) for cell in cells}
     lines: list[str] = []
@@ -103,20 +127,14 @@ def report(preset: str, folder: Path) -> None:
         rows = {
             f'`{prefix}/{key}`': [f'{m[f"{prefix}/{key}"]:.4g}' for m in methods.values()]
             for prefix in ('detection', 'detection_unseen')
-            for key in SHOWN
+            for key in KEYS
         }
-        lines += [f'## {cell}', '', *table(['figure', *methods], rows), '']
-    write_results(folder, found, lines)
-
-
-def runs(preset: str) -> list[Run]:
-    """Nothing is trained by gradient."""
-    return []
+        lines += [f'## {cell}', '', *table(['metric', *methods], rows), '']
+    write_results(folder, found, lines, versions=[__version__])
 
 
 EXPERIMENT = Experiment(
-    question='How far does classical outlier detection get on the same windows?',
+    question='How well does classical outlier detection perform on the same windows?',
     cost={'quick': '1 min', 'full': '5 min'},
-    runs=runs,
     report=report,
 )

@@ -1,12 +1,12 @@
-"""Train and test with one process and with two; compare samples, losses, norms and figures.
+"""Train and test with one process and with two; compare samples, losses, norms and metrics.
 
     python experiments/processes/compare.py --steps 200 --write
 
 One process has batches of 2B windows of the shipped set, two have B each; networks are small
-(`experiments/small`). Both stages are trained both ways, in 64-bit precision: two processes add in
-another order, and training lets the rounding of 32 bits grow (`--precision 32` shows it). Then the
-weights of one process are tested both ways, in 32 bits. Prints, and with `--write` keeps in
-`result-<precision>.json`, what differs.
+(`experiments/small`). Both stages are trained both ways in 64-bit precision: two processes sum in
+another order, and training amplifies the rounding errors of 32 bits (`--precision 32` shows it).
+The weights of one process are then tested both ways, in 32 bits. The differences are printed and,
+with `--write`, kept in `result-<precision>.json`.
 """
 
 import argparse
@@ -24,6 +24,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins.precision import DoublePrecision
 
+from lipfault import __version__
 from lipfault.batch import Batch
 from lipfault.callbacks.spectral import SpectralNormMonitor
 from lipfault.runs.checkpoints import read_checkpoint
@@ -34,26 +35,31 @@ STAGES = ('pretrain', 'finetune')
 
 
 FLOAT = torch.Tensor.float
+# The plugin would convert every batch to float64 before the faults are injected in float32.
 DoublePrecision.convert_input = lambda self, data: data  # type: ignore[method-assign]
 
 
 def in_64_bits(batch: Batch) -> None:
-    """Have signals in 64 bits, and what the model wants in 32 bits as well."""
+    """Convert the signals of a batch to float64, and make `Tensor.float` return float64.
+
+    Args:
+        batch: Batch to convert in place.
+    """
     for signals in (batch.clean, batch.observed, batch.stillness, batch.clean_stillness):
         signals.update({name: signal.double() for name, signal in signals.items()})
     torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
 
 
 class Diary(SpectralNormMonitor):
-    """Writes, step by step, the loss, the samples and the sum of what was observed, and the norms.
+    """Callback that writes loss, sample ids, sums of the observed signals and norms of each step.
 
     Args:
-        path: File to write to, one for each process: the rank is added to its name.
-        every: Steps between two looks at the norms.
+        path: Path of the file without the rank and suffix of each process.
+        every: Steps between two measurements of the norms.
     """
 
     def __init__(self, path: str, every: int = 20) -> None:
-        """Nothing is written yet."""
+        """Start without norms."""
         super().__init__(every)
         self.path, self._norms = path, dict[str, float]()
 
@@ -65,18 +71,34 @@ class Diary(SpectralNormMonitor):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Faults are injected in 32 bits; what follows keeps to the precision of the run."""
+        """Convert a batch to the precision of the run, after faults were injected in float32.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The task.
+            batch: Batch with injected faults.
+            batch_idx: Index of the batch.
+            dataloader_idx: Index of the loader.
+        """
         if trainer.precision == '64-true':
             in_64_bits(batch)
 
     on_validation_batch_start = on_train_batch_start
 
     def on_validation_batch_end(self, *_: Any) -> None:  # noqa: ANN401
-        """Back to 32 bits."""
+        """Restore `Tensor.float`."""
         torch.Tensor.float = FLOAT  # type: ignore[method-assign]
 
     def measure(self, pl_module: LightningModule, batch: Any) -> dict[str, float]:  # noqa: ANN401
-        """Keep the norms for the next line."""
+        """Measure the norms and keep them for the next line.
+
+        Args:
+            pl_module: The task.
+            batch: Batch of the step.
+
+        Returns:
+            Norms by metric name.
+        """
         self._norms = super().measure(pl_module, batch)
         return self._norms
 
@@ -88,9 +110,18 @@ class Diary(SpectralNormMonitor):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        """Add a line."""
+        """Append a line to the file of this process.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The task.
+            outputs: Output of the training step, with `loss`.
+            batch: Batch of the step.
+            batch_idx: Index of the batch.
+        """
         torch.Tensor.float = FLOAT  # type: ignore[method-assign]
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        # One number per window identifies its content, faults included.
         sums = sum(x.double().flatten(1).sum(1) for x in batch.observed.values())
         line = {
             'loss': float(outputs['loss']),
@@ -103,7 +134,15 @@ class Diary(SpectralNormMonitor):
 
 
 def lipfault(options: argparse.Namespace, *args: object) -> float:
-    """Run the command line in a process of its own; return how long it took in seconds."""
+    """Run the command line in a process of its own.
+
+    Args:
+        options: Options of this script.
+        args: Arguments of `lipfault`.
+
+    Returns:
+        Wall-clock seconds.
+    """
     start, log = time.monotonic(), options.out / 'log.txt'
     environment = os.environ | {'PYTHONPATH': f'{ROOT}:{HERE}', 'OMP_NUM_THREADS': '1'}
     with log.open('a') as file:
@@ -117,13 +156,23 @@ def lipfault(options: argparse.Namespace, *args: object) -> float:
 
 
 def shared(processes: int) -> list[object]:
-    """Arguments that say how many processes there are."""
+    """Return the arguments for a number of processes.
+
+    Args:
+        processes: Number of processes.
+    """
     strategy = 'auto' if processes == 1 else 'ddp'
     return [f'--trainer.devices={processes}', f'--trainer.strategy={strategy}']
 
 
 def fit(stage: str, options: argparse.Namespace, processes: int) -> Path:
-    """Train both halves of the steps, an epoch each; return the run folder."""
+    """Train a stage for two epochs, half of the steps each, and return its run folder.
+
+    Args:
+        stage: `pretrain` or `finetune`.
+        options: Options of this script.
+        processes: Number of processes.
+    """
     run: Path = options.out / f'{stage}-{processes}'
     diary = f'{{class_path: compare.Diary, init_args: {{path: {run}.diary}}}}'
     args = [
@@ -140,8 +189,14 @@ def fit(stage: str, options: argparse.Namespace, processes: int) -> Path:
     return run
 
 
-def figures(stage: str, options: argparse.Namespace, processes: int) -> dict[str, float]:
-    """Figures of `lipfault test`, of the weights that one process has trained."""
+def metrics_of(stage: str, options: argparse.Namespace, processes: int) -> dict[str, float]:
+    """Test the weights that one process has trained, and return the metrics.
+
+    Args:
+        stage: `pretrain` or `finetune`.
+        options: Options of this script.
+        processes: Number of processes of the test.
+    """
     weights, run = options.out / f'{stage}-1', options.out / f'{stage}-test-{processes}'
     args = ['--config', weights / 'lipfault_config.yaml', '--ckpt_path', weights, '--run', run]
     args += ['--trainer.callbacks=[]', '--trainer.precision=32-true', *shared(processes)]
@@ -151,37 +206,59 @@ def figures(stage: str, options: argparse.Namespace, processes: int) -> dict[str
 
 
 def steps(run: Path) -> list[list[dict[str, Any]]]:
-    """For each step the entries of all processes."""
+    """Return the entries of all processes, by step.
+
+    Args:
+        run: Run folder.
+    """
     files = sorted(run.parent.glob(f'{run.name}.diary-*.jsonl'))
     pages = [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
     return [list(entries) for entries in zip(*pages, strict=True)]
 
 
 def mean_loss(entries: list[dict[str, Any]]) -> float:
-    """Mean over the processes."""
+    """Return the mean loss of a step over the processes.
+
+    Args:
+        entries: Entry of each process.
+    """
     return float(sum(entry['loss'] for entry in entries) / len(entries))
 
 
 def windows(entries: list[dict[str, Any]]) -> dict[str, float]:
-    """Sum of what was observed, by window, in all processes."""
+    """Return the sum of the observed signals of each window of a step, by sample id.
+
+    Args:
+        entries: Entry of each process.
+    """
     return {k: v for entry in entries for k, v in entry['samples'].items()}
 
 
 def farthest(left: Path, right: Path) -> float:
-    """Largest change of a weight tensor between two runs, relative to its norm."""
+    """Return the largest difference of a weight tensor between two runs, relative to its norm.
+
+    Args:
+        left: Folder of one run.
+        right: Folder of the other run.
+    """
     a, b = (read_checkpoint(run / 'checkpoints/last.ckpt')['state_dict'] for run in (left, right))
     changes = [float((a[n].double() - b[n].double()).norm() / a[n].double().norm()) for n in a]
-    return max(x for x in changes if x == x)
+    return max(x for x in changes if x == x)  # NaN: a tensor of zeros in both runs
 
 
 def compared(stage: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Train and test a stage both ways; say what differs."""
+    """Train and test a stage with one process and with two, and return the differences.
+
+    Args:
+        stage: `pretrain` or `finetune`.
+        options: Options of this script.
+    """
     runs = [fit(stage, options, processes) for processes in (1, 2)]
     alone, pair = (steps(run) for run in runs)
     both = list(zip(alone, pair, strict=True))
     losses = [abs(mean_loss(b) / mean_loss(a) - 1) for a, b in both]
-    looks = [entries for entries in pair if entries[0]['norms']]
-    one, two = (figures(stage, options, processes) for processes in (1, 2))
+    measured = [entries for entries in pair if entries[0]['norms']]
+    one, two = (metrics_of(stage, options, processes) for processes in (1, 2))
     return {
         'steps': len(both),
         'steps_with_same_windows_and_faults': sum(windows(a) == windows(b) for a, b in both),
@@ -189,26 +266,29 @@ def compared(stage: str, options: argparse.Namespace) -> dict[str, Any]:
         'loss_largest': max(losses),
         'loss_by_20_steps': [max(losses[n : n + 20]) for n in range(0, len(losses), 20)],
         'weights_largest': farthest(*runs),
-        'looks_at_norms': len(looks),
-        'looks_with_equal_norms_in_both_processes': sum(a['norms'] == b['norms'] for a, b in looks),
-        'figures_of_test': len(one),
-        'figures_largest_difference': max(abs(one[key] - two[key]) for key in one | two),
+        'norm_measurements': len(measured),
+        'norm_measurements_equal_in_both_processes': sum(
+            a['norms'] == b['norms'] for a, b in measured
+        ),
+        'test_metrics': len(one),
+        'test_metrics_largest_difference': max(abs(one[key] - two[key]) for key in one | two),
     }
 
 
 def command() -> None:
-    """Run both stages both ways and print what differs."""
+    """Compare both stages and print the differences."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--steps', type=int, default=200, help='Optimizer steps of each stage.')
-    parser.add_argument('--batch_size', type=int, default=8, help='Of each of two processes.')
+    parser.add_argument('--batch_size', type=int, default=8, help='Windows of each of two.')
     parser.add_argument('--precision', type=int, default=64, choices=(32, 64))
     parser.add_argument('--out', type=Path, default=Path('runs/processes'))
-    parser.add_argument('--write', action='store_true', help='keep the outcome beside the script')
+    parser.add_argument('--write', action='store_true', help='write the result beside the script')
     options = parser.parse_args()
     options.out = options.out.resolve()
     shutil.rmtree(options.out, ignore_errors=True)
     options.out.mkdir(parents=True)
-    found = {stage: compared(stage, options) for stage in STAGES}
+    found: dict[str, Any] = {stage: compared(stage, options) for stage in STAGES}
+    found['made_with'] = __version__
     text = json.dumps(found, indent=2)
     print(text)
     if options.write:

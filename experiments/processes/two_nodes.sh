@@ -1,7 +1,7 @@
 #!/bin/bash
-# Both stages under torchrun with two agents, as on two nodes, here both on this machine: trains some
-# steps with small networks, tests, and compares the weights of stage 2 with those of two processes
-# that lipfault starts itself. Usage: experiments/processes/two_nodes.sh [FOLDER]
+# Train and test both stages under torchrun with two agents, as on two nodes, here on one machine: some
+# steps with small networks. Then compare the weights of stage 2 with those of two processes started by
+# lipfault. Usage: experiments/processes/two_nodes.sh [FOLDER]
 set -euo pipefail
 out=${1:-runs/two_nodes}
 python=${PYTHON:-.venv/bin/python}
@@ -39,7 +39,7 @@ from pathlib import Path
 
 import torch
 
-from lipfault.tasks.checkpoints import read_checkpoint
+from lipfault.runs.checkpoints import read_checkpoint
 
 out = Path(sys.argv[1])
 one, two = (read_checkpoint(out / run / 'checkpoints/last.ckpt') for run in ('finetune', 'started'))

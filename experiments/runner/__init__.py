@@ -1,1 +1,1 @@
-"""Runs the experiments, run by run, and puts their figures together."""
+"""Runner: trains and tests the runs of experiments, and aggregates their results."""

@@ -1,45 +1,65 @@
-"""What an experiment is, and where to find it."""
+"""Definition of an experiment, and lookup by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from experiments.runner.run import ROOT, Run
+from experiments.runner.run import ROOT, Run, RunTree, flattened
 from lipfault.errors import LipfaultError
 
 FOLDER = Path('experiments')
 PRESETS = ('quick', 'full')
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """A question, the runs that answer it, and what is made of them.
+def nothing_trained(preset: str) -> RunTree:
+    """Return no runs, for an experiment that trains nothing.
 
     Args:
-        question: In one sentence.
-        cost: By preset, about how long on two CPU cores.
-        runs: The runs of a preset; those of stage 1 that they stand on come by themselves.
-        report: Writes results and figures of a preset into a folder, from the runs that are done.
+        preset: `quick` or `full`.
+    """
+    return {}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question, the runs that answer it, and the report of their results.
+
+    Args:
+        question: One sentence; the README of the experiment repeats it.
+        cost: Approximate duration on two CPU cores, by preset.
+        report: Writes results and figures of a preset into a folder, from the finished runs.
+        columns: Runs of a preset in nested mappings; the runner adds the runs of stage 1.
     """
 
     question: str
     cost: dict[str, str]
-    runs: Callable[[str], list[Run]]
     report: Callable[[str, Path], None]
+    columns: Callable[[str], RunTree] = nothing_trained
+
+    def runs(self, preset: str) -> list[Run]:
+        """Return the runs of a preset.
+
+        Args:
+            preset: `quick` or `full`.
+        """
+        return list(flattened(self.columns(preset)))
 
 
 def experiments() -> dict[str, Experiment]:
-    """All experiments by the name of their folder."""
+    """Return all experiments by the name of their folder."""
     names = sorted(p.parent.name for p in Path(__file__).parents[1].glob('*/experiment.py'))
     return {n: import_module(f'experiments.{n}.experiment').EXPERIMENT for n in names}
 
 
 def experiment(name: str) -> Experiment:
-    """One experiment.
+    """Return one experiment.
+
+    Args:
+        name: Name of its folder.
 
     Raises:
-        LipfaultError: If there is none of this name.
+        LipfaultError: If there is no experiment of this name.
     """
     known = experiments()
     if name not in known:
@@ -48,7 +68,18 @@ def experiment(name: str) -> Experiment:
 
 
 def results_folder(name: str, preset: str) -> Path:
-    """Where results go: full ones beside the experiment, to be committed; others to the runs."""
+    """Return the folder of an experiment's results.
+
+    Results of the full preset are committed beside the experiment. Those of the quick preset go
+    to the runs, which git ignores.
+
+    Args:
+        name: Name of the experiment.
+        preset: `quick` or `full`.
+
+    Raises:
+        LipfaultError: If there is no such preset.
+    """
     if preset not in PRESETS:
         raise LipfaultError(f'preset: must be one of {", ".join(PRESETS)}, got {preset!r}')
     return FOLDER / name / 'results' if preset == 'full' else ROOT / preset / 'results' / name

@@ -1,4 +1,4 @@
-"""How large a trained compute block is, and how much computing it needs for a window."""
+"""Size of a trained compute block, and its computing time per window."""
 
 import time
 from statistics import median
@@ -16,10 +16,17 @@ REPEATS = 5
 
 
 def cost_of(run: Run) -> dict[str, float]:
-    """`parameters` of the compute block, and `cpu_ms_per_window` to detect and correct a window.
+    """Return size and computing time of the compute block of a run.
 
-    Those fitted in closed form count, those from stage 1 do not. The time is that of the CPU, on
-    one thread, in batches of 64 random windows. Measured once, kept in the run's folder.
+    Measured once and cached in the run's folder.
+
+    Args:
+        run: A tested run of stage 2.
+
+    Returns:
+        `parameters` counts trained weights and closed-form statistics, without those of stage 1.
+        `cpu_ms_per_window` is the CPU time in milliseconds to detect and correct one window, on
+        one thread, in batches of 64 windows of noise.
     """
     return once(run, 'cost', lambda: _measured(trained_task(run.where)))
 
@@ -27,9 +34,11 @@ def cost_of(run: Run) -> dict[str, float]:
 @torch.no_grad()
 def _measured(task: FinetuneTask) -> dict[str, float]:
     kept = task.block.state_dict().items()
+    # A block holds a copy of the relations, which are learned in stage 1.
     size = sum(w.numel() for n, w in kept if not n.startswith('relations.'))
     generator = torch.Generator().manual_seed(0)
     signals = {
+        # (batch, channel, time) or (batch, channel, height, width)
         name: torch.randn(
             BATCH,
             len(m.channels),
@@ -49,5 +58,5 @@ def _measured(task: FinetuneTask) -> dict[str, float]:
         torch.set_num_threads(threads)
     return {
         'parameters': size,
-        'cpu_ms_per_window': round(1000 * median(spent[1:]) / BATCH, 3),
+        'cpu_ms_per_window': round(1000 * median(spent[1:]) / BATCH, 3),  # the first warms up
     }

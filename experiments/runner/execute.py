@@ -1,4 +1,4 @@
-"""Trains and tests runs, going on where an earlier attempt stopped."""
+"""Training and test of a run, resumable after an interruption."""
 
 import fcntl
 from collections.abc import Callable, Iterator
@@ -14,12 +14,18 @@ from lipfault.cli.lightning import settings
 from lipfault.errors import LipfaultError
 
 Command = Callable[[list[str]], float]
-"""Runs `lipfault` with arguments, and gives the CPU seconds it took."""
+"""Runs `lipfault` with arguments and returns its CPU seconds."""
 
 
 def wanted_state(run: Run, settings_of: Callable[[list[str]], dict[str, Any]] = settings) -> State:
-    """The state with which a run would start now."""
+    """Return the state with which a run would start now.
+
+    Args:
+        run: The run.
+        settings_of: Parses the arguments of `lipfault fit` into nested settings.
+    """
     below = '' if run.pretrained is None else wanted_state(run.pretrained, settings_of).hash
+    # A copy: the cached settings are shared by all runs with these arguments.
     return State(dict(_parsed(tuple(run.settings), settings_of)), below)
 
 
@@ -27,21 +33,24 @@ def wanted_state(run: Run, settings_of: Callable[[list[str]], dict[str, Any]] = 
 def _parsed(
     args: tuple[str, ...], settings_of: Callable[[list[str]], dict[str, Any]]
 ) -> dict[str, Any]:
-    """The flat configuration; parsed once, since many runs stand on one stage 1."""
+    """Parse arguments once: about 0.2 s each, and many runs load the same stage 1."""
     return flat(settings_of(['fit', *args]))
 
 
 def execute(run: Run, wanted: State, command: Command = lipfault) -> State:
-    """Bring a run to its end; nothing happens if it is tested already.
+    """Train and test a run; return at once if it is already tested.
 
     Args:
         run: The run.
-        wanted: From `wanted_state`.
+        wanted: Its state from `wanted_state`.
         command: Runs `lipfault` with arguments.
 
+    Returns:
+        The state after the test.
+
     Raises:
-        LipfaultError: If the folder holds a run of another configuration, another process works on
-            it, or a command fails.
+        LipfaultError: If the folder holds a run of another configuration, another runner holds
+            its lock, or a command fails.
     """
     with _alone(run.folder):
         state = read_state(run.folder)
@@ -52,7 +61,8 @@ def execute(run: Run, wanted: State, command: Command = lipfault) -> State:
             state = wanted
             state.write(run.folder)
         if state.done == 'started':
-            # The folder holds the state at least, so that every fit is a resumed one.
+            # The folder is never empty (it holds the state), and `fit` refuses a folder that is
+            # not empty unless it resumes; without a checkpoint `last` starts from the beginning.
             seconds = command(['fit', *run.settings, *run.place, '--ckpt_path', 'last'])
             if not resumed:
                 state.cpu_s['fit'] = seconds
@@ -67,8 +77,9 @@ def execute(run: Run, wanted: State, command: Command = lipfault) -> State:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep other runners off a run; the lock goes with the process."""
+    """Hold an exclusive lock on a run; the system releases it when the process ends."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the folder, not in it: an empty folder means a run that was never started.
     with folder.with_name(f'.{folder.name}.lock').open('w') as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Faults of the test, each on one modality alone, standardized as a model sees them."""
+"""Test windows with a fault on exactly one modality, standardized."""
 
 import torch
 from torch import Tensor
@@ -9,33 +9,35 @@ from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.tasks.inputs import observed
 
 CHUNK = 64
+"""Windows per batch."""
 
 
 @torch.no_grad()
 def injected_faults(
     data: RecordingDataModule, autoencoder: Autoencoder, limit: int
 ) -> dict[str, tuple[Signals, Tensor]]:
-    """Clean test windows by the modality that is faulty, and its faulty signal.
+    """Inject faults into test windows and keep the windows with one faulty modality.
 
     Args:
-        data: Whose test split is used, and whose faults.
-        autoencoder: Standardizes.
-        limit: At most so many windows, evenly spread; those without a fault fall out.
+        data: DataModule whose test split and faults are used.
+        autoencoder: Stage 1; standardizes the signals.
+        limit: Maximum number of windows before the selection, evenly spread over the split.
 
     Returns:
-        For each modality that has a fault the clean signals of all modalities, (fault, ...), and
-        its own signal as observed.
+        For each modality with a fault: the clean signals of all modalities, (fault, ...), and the
+        observed signal of that modality, (fault, ...), both float32 in standardized units.
     """
     dataset = data.dataset(data.test_split)
-    places = sorted(set(torch.linspace(0, len(dataset) - 1, limit).long().tolist()))
+    indices = sorted(set(torch.linspace(0, len(dataset) - 1, limit).long().tolist()))
     parts: dict[str, list[tuple[Signals, Tensor]]] = {}
-    for start in range(0, len(places), CHUNK):
-        batch = data.faulty_batch(dataset.fetch(places[start : start + CHUNK]))
+    for start in range(0, len(indices), CHUNK):
+        batch = data.faulty_batch(dataset.fetch(indices[start : start + CHUNK]))
         if batch.labels is None:
             continue
         clean = autoencoder.standardized(batch.clean)
+        # Missing values are filled as in stage 2, so that every change is finite.
         signals = observed(autoencoder, batch, data.modalities).signals
-        alone = batch.labels.modality.sum(dim=1) == 1
+        alone = batch.labels.modality.sum(dim=1) == 1  # (batch, modality) to (batch,)
         for index, name in enumerate(clean):
             rows = (alone & batch.labels.modality[:, index]).nonzero().squeeze(1)
             if len(rows):

@@ -1,4 +1,4 @@
-"""Several jobs at a time, none after a failure."""
+"""Jobs in parallel threads, none started after a failure."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,14 +8,14 @@ Job = Callable[[], None]
 
 
 def at_a_time(count: int, jobs: Iterable[Job]) -> None:
-    """Do the jobs in order, so many at a time, each in a thread.
+    """Run jobs in order, several at a time, each in a thread.
 
-    If one fails, or the wait for them is interrupted, those under way come to their end, and no
-    other is begun.
+    If a job fails or the wait is interrupted, the jobs in progress are completed and no other is
+    started.
 
     Args:
-        count: How many at a time, at least 1.
-        jobs: What is to be done.
+        count: Number of parallel jobs, at least 1.
+        jobs: Functions without arguments.
     """
     stop = Event()
 
@@ -25,6 +25,7 @@ def at_a_time(count: int, jobs: Iterable[Job]) -> None:
         try:
             job()
         except BaseException:
+            # Set in the thread that failed: the waiting thread may still wait for an earlier job.
             stop.set()
             raise
 

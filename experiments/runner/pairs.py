@@ -1,4 +1,4 @@
-"""Paired differences between two methods on the same windows, with their intervals."""
+"""Paired differences between two methods on the same test windows, with confidence intervals."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from lipfault.errors import LipfaultError
 
 Array = NDArray[np.float64]
 COLUMNS = (
-    'caught', 'false', 'faulty', 'clean', 'blamed',
+    'true_positives', 'false_positives', 'faulty', 'clean', 'localized',
     'injected', 'left', 'error_clean', 'error_uncorrected', 'error_corrected',
     'harm_before', 'harm_after',
 )  # fmt: skip
-"""What is summed over windows, from which all figures are made."""
+"""Sums over windows from which every metric follows; the last seven are squared errors."""
 
 DIGITS = 9
-"""Of the sums that are kept."""
+"""Significant digits of the sums that are kept: beyond float32, short enough for a text file."""
 
 
 def _recovery(sums: dict[str, Array]) -> Array:
@@ -28,25 +28,28 @@ def _recovery(sums: dict[str, Array]) -> Array:
     return 1 - rest / (sums['error_uncorrected'] - sums['error_clean'])
 
 
-FIGURES: dict[str, Callable[[dict[str, Array]], Array]] = {
-    'f1': lambda s: 2 * s['caught'] / (s['caught'] + s['false'] + s['faulty']),
-    'recall': lambda s: s['caught'] / s['faulty'],
-    'false_alarm_rate': lambda s: s['false'] / s['clean'],
-    'localization_accuracy': lambda s: s['blamed'] / s['caught'],
+METRICS: dict[str, Callable[[dict[str, Array]], Array]] = {
+    # tp + fn = faulty, so that 2 tp / (2 tp + fp + fn) is 2 tp / (tp + fp + faulty).
+    'f1': lambda s: (
+        2 * s['true_positives'] / (s['true_positives'] + s['false_positives'] + s['faulty'])
+    ),
+    'recall': lambda s: s['true_positives'] / s['faulty'],
+    'false_alarm_rate': lambda s: s['false_positives'] / s['clean'],
+    'localization_accuracy': lambda s: s['localized'] / s['true_positives'],
     'energy_left': lambda s: s['left'] / s['injected'],
     'recovery': _recovery,
     'degradation': lambda s: s['harm_after'] / s['harm_before'] - 1,
 }
-"""Figures of a split, as functions of the sums of `COLUMNS`; NaN where nothing was measured."""
+"""Metrics of a split as functions of the sums of `COLUMNS`; NaN where the denominator is 0."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What a run found in the episodes of a test split.
+    """Sums over the windows of each episode of a test split.
 
     Args:
-        first: (episode,) int64, id of the first window of each episode.
-        columns: (episode, column), sums of `COLUMNS` over its windows.
+        first: Id of the first window of each episode, (episode,) int64.
+        columns: Sums of `COLUMNS`, (episode, column) float64.
     """
 
     first: NDArray[np.int64]
@@ -54,11 +57,11 @@ class Scored:
 
     @classmethod
     def of_windows(cls, sample_id: NDArray[np.int64], columns: Array) -> 'Scored':
-        """Sums over the windows of each episode.
+        """Sum values of windows over their episodes.
 
         Args:
-            sample_id: (window,) int64, in any order.
-            columns: (window, column) of `COLUMNS`.
+            sample_id: Ids of the windows in any order, (window,) int64.
+            columns: Values of `COLUMNS`, (window, column).
         """
         order = np.argsort(sample_id)
         members = episodes(sample_id[order])
@@ -68,13 +71,17 @@ class Scored:
         return cls(first, sums)
 
     def to_dict(self) -> dict[str, list[float]]:
-        """Plain numbers, rounded to `DIGITS`."""
+        """Return plain values, rounded to `DIGITS`, by column; the ids under `first`."""
         sums = {n: [_rounded(v) for v in c] for n, c in zip(COLUMNS, self.columns.T, strict=True)}
         return {'first': self.first.tolist(), **sums}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, list[float]]) -> 'Scored':
-        """The inverse of `to_dict`."""
+        """Invert `to_dict`.
+
+        Args:
+            fields: Values by column, and the ids under `first`.
+        """
         columns = np.stack([np.asarray(fields[n], np.float64) for n in COLUMNS], axis=1)
         return cls(np.asarray(fields['first'], np.int64), columns)
 
@@ -85,12 +92,12 @@ def _rounded(value: float) -> float:
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure of one method minus that of another.
+    """A metric of one method minus the same metric of another.
 
     Args:
-        mean: Over all windows and seeds.
+        mean: Difference over all windows, averaged over seeds.
         low: Lower end of the 95 % interval; NaN with fewer than two episodes.
-        high: Its upper end.
+        high: Upper end of the interval; NaN with fewer than two episodes.
     """
 
     mean: float
@@ -99,7 +106,11 @@ class Difference:
 
 
 def read_scored(folder: Path) -> dict[str, Scored]:
-    """What the test of a run found, by split, from its `results.npz`."""
+    """Return the sums of each test split of a run, from its `results.npz`.
+
+    Args:
+        folder: Folder of a tested run of stage 2.
+    """
     with np.load(folder / 'results.npz') as arrays:
         splits = [key.removesuffix('/score') for key in arrays.files if key.endswith('/score')]
         threshold = float(arrays['threshold'])
@@ -114,19 +125,27 @@ def _scored(found: dict[str, NDArray[Any]], threshold: float) -> Scored:
     alarm, faulty = found['score'] > threshold, found['faulty'].astype(bool)
     right = found['predicted_modality'] == found['modality']
     columns = [alarm & faulty, alarm & ~faulty, faulty, ~faulty, alarm & faulty & right]
+    # Clean windows have NaN here, which a sum would spread over the episode.
     columns += [
         np.where(faulty, found[key], 0.0)
         for key in ('energy_injected', 'energy_left', 'error_clean', 'error_uncorrected',
                     'error_corrected')
     ]  # fmt: skip
+    # The split of held-out kinds has no errors of clean windows.
     columns += [found.get(key, np.zeros(len(alarm))) for key in ('harm_before', 'harm_after')]
     return Scored.of_windows(found['sample_id'], np.stack(columns, axis=1).astype(np.float64))
 
 
 def episodes(sample_id: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(window,) number of the episode: windows of one recording follow each other.
+    """Return the number of the episode of each window: a gap in the ids starts a new one.
 
-    Test episodes that are neighbours in the recording count as one, which makes intervals wider.
+    Test episodes that are adjacent in the recording count as one, which widens the intervals.
+
+    Args:
+        sample_id: Sorted ids of windows, (window,).
+
+    Returns:
+        Numbers from 0, (window,) int64.
 
     Example:
         >>> episodes(np.array([3, 4, 9])).tolist()
@@ -136,19 +155,27 @@ def episodes(sample_id: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def paired_differences(ours: list[Scored], others: list[Scored]) -> dict[str, Difference]:
-    """Every figure of ours minus that of another method, with 95 % intervals.
+    """Return every metric of one method minus that of another, with 95 % intervals.
 
-    Windows of one episode are alike, and there are few episodes: the standard error is that of the
-    jackknife (Tukey 1958), each episode left out in turn, the same for both methods and all seeds;
-    the interval is Student's, with a degree of freedom less than episodes. It covers the choice of
-    episodes; the spread over seeds is another matter.
+    Windows of one episode are correlated, and there are few episodes. The standard error is
+    therefore the delete-one jackknife over episodes: each episode is left out in turn, from both
+    methods and all seeds. The interval is Student's, with one degree of freedom less than there
+    are episodes. It covers the choice of test episodes, not the spread over trainings.
 
     Args:
-        ours: A run for each seed.
-        others: The other method's, seed by seed.
+        ours: Sums of one method, one entry per seed.
+        others: Sums of the other method, seed by seed.
+
+    Returns:
+        Differences by metric.
 
     Raises:
-        LipfaultError: If the runs were tested on different windows.
+        LipfaultError: If the numbers of seeds or the test windows differ.
+
+    Reference:
+        Efron and Stein, The jackknife estimate of variance, 1981,
+        https://doi.org/10.1214/aos/1176345462; Student, The probable error of a mean, 1908,
+        https://doi.org/10.1093/biomet/6.1.1.
     """
     every = [*ours, *others]
     if len(ours) != len(others) or not ours:
@@ -156,18 +183,19 @@ def paired_differences(ours: list[Scored], others: list[Scored]) -> dict[str, Di
     if any(not np.array_equal(s.first, every[0].first) for s in every):
         raise LipfaultError('pairs need the same test windows: data or splits differ')
     count = len(every[0].first)
+    # Row 0 weighs all episodes equally; row k leaves out episode k - 1.
     weights = np.concatenate([np.ones((1, count)), 1 - np.eye(count)])
-    found = {n: _mean(ours, n, weights) - _mean(others, n, weights) for n in FIGURES}
+    found = {n: _mean(ours, n, weights) - _mean(others, n, weights) for n in METRICS}
     return {n: _difference(float(values[0]), values[1:]) for n, values in found.items()}
 
 
 def _mean(runs: list[Scored], name: str, weights: Array) -> Array:
-    """Figure averaged over the seeds, for each row of weights of the episodes."""
+    """Average a metric over seeds, for each row of episode weights: (row,)."""
     values = []
     for run in runs:
         sums = dict(zip(COLUMNS, (weights @ run.columns).T, strict=True))
         with np.errstate(invalid='ignore', divide='ignore'):
-            values.append(FIGURES[name](sums))
+            values.append(METRICS[name](sums))
     averaged: Array = np.mean(values, axis=0)
     return averaged
 
@@ -177,6 +205,7 @@ def _difference(mean: float, without_one: Array) -> Difference:
     count = len(known)
     if count < 2:
         return Difference(mean, float('nan'), float('nan'))
+    # (n - 1) / n times the sum of squared deviations, and `var` divides by n.
     error = np.sqrt((count - 1) * known.var())
     half = float(stats.t.ppf(0.975, count - 1) * error)
     return Difference(mean, mean - half, mean + half)

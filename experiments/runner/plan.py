@@ -1,22 +1,28 @@
-"""The runs of the shipped cells."""
+"""Runs on the shipped cells: names, overlays and seeds."""
 
 from experiments.runner.run import Run
 
 CELLS = ('ur5', 'welding_single', 'welding_dual')
 SEEDS = (0, 1, 2)
 MORE_SEEDS = (3, 4)
-"""Further ones, for our block alone."""
+"""Further seeds of the fault-map block alone."""
 
 CODERS = {
     'welding_single': ('configs/coder/short_recordings.yaml',),
     'welding_dual': ('configs/coder/short_recordings.yaml',),
 }
+"""Overlays of stage 1 by cell."""
+
 LAST = {'quick': ('configs/trainer/smoke.yaml', 'experiments/quick.yaml'), 'full': ()}
-"""What a preset lays over everything else."""
+"""Overlays that come after all others, by preset."""
 
 
 def cells_and_seeds(preset: str) -> list[tuple[str, int]]:
-    """All cells and seeds of a full preset, one of each of a quick one."""
+    """Return all pairs of cell and seed for the full preset, one pair for the quick preset.
+
+    Args:
+        preset: `quick` or `full`.
+    """
     if preset == 'quick':
         return [(CELLS[0], SEEDS[0])]
     return [(cell, seed) for cell in CELLS for seed in SEEDS]
@@ -25,15 +31,16 @@ def cells_and_seeds(preset: str) -> list[tuple[str, int]]:
 def stage_one(
     preset: str, cell: str, seed: int, variant: str = 'pretrain', overlays: tuple[str, ...] = ()
 ) -> Run:
-    """A run of stage 1.
+    """Return a run of stage 1.
 
     Args:
         preset: `quick` or `full`.
         cell: Name of a shipped recording.
-        seed: Of weights and order.
-        variant: Name of the run; the same overlays have the same name in all experiments.
-        overlays: Configuration files laid over the usual ones.
+        seed: Seed of the weights and of the order of windows.
+        variant: Name of the run; equal overlays must have equal names in all experiments.
+        overlays: Configuration files that override the shipped ones.
     """
+    # The smoke overlays of the quick preset come last, so that no variant can undo them.
     configs = ('configs/pretrain.yaml', f'configs/data/{cell}.yaml', *CODERS.get(cell, ()))
     return Run(
         f'{preset}/{cell}-{seed}/{variant}',
@@ -50,15 +57,15 @@ def stage_two(
     overlays: tuple[str, ...] = (),
     pretrained: Run | None = None,
 ) -> Run:
-    """A run of stage 2, on the usual stage 1 of cell and seed if no other is given.
+    """Return a run of stage 2.
 
     Args:
         preset: `quick` or `full`.
         cell: Name of a shipped recording.
-        seed: Of weights, order and faults.
-        variant: Name of the run; the same overlays have the same name in all experiments.
-        overlays: Configuration files laid over the usual ones.
-        pretrained: The run of stage 1.
+        seed: Seed of the weights, of the order of windows and of the faults.
+        variant: Name of the run; equal overlays must have equal names in all experiments.
+        overlays: Configuration files that override the shipped ones.
+        pretrained: Run of stage 1; the shipped configuration on this cell and seed if None.
     """
     return Run(
         f'{preset}/{cell}-{seed}/{variant}',

@@ -1,4 +1,4 @@
-"""Runs `lipfault` commands, each in a process of its own that has imported everything already."""
+"""Runs `lipfault` commands in processes forked from one that has imported everything."""
 
 import multiprocessing
 import os
@@ -14,32 +14,37 @@ from lipfault.errors import LipfaultError
 
 PRELOADED = ['lipfault.cli.lightning', 'lipfault.tasks.pretrain', 'lipfault.tasks.finetune',
              'lipfault.report.html']  # fmt: skip
-"""Imported once; the processes of the commands are forked from there, before any of them works."""
+"""Modules that the fork server imports once; each command is forked from there."""
 
 
 def lipfault(args: list[str]) -> float:
-    """Run a command; it is ended with SIGTERM if this process ends before it.
+    """Run a command of `lipfault` in a process of its own.
+
+    The process receives SIGTERM when this process ends first.
 
     Args:
         args: Arguments of `lipfault`.
 
     Returns:
-        CPU seconds: unlike the time on the clock, other loads change them little.
+        CPU seconds of the command. Other load on the machine changes them little, unlike
+        wall-clock time.
 
     Raises:
-        LipfaultError: If it fails; it has said why.
+        LipfaultError: If the command fails; it has printed the reason.
     """
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(PRELOADED)
     receiver, sender = context.Pipe(duplex=False)
-    watched, alive = context.Pipe(duplex=False)  # closed by the system when this process ends
+    watched, alive = context.Pipe(duplex=False)  # the system closes `alive` with this process
     process = context.Process(target=_work, args=(args, sender, watched))
     process.start()
+    # Only the child may hold these ends: `recv` below then fails as soon as the child ends.
     sender.close()
     watched.close()
     process.join()
     alive.close()
-    # Not the exit status: of two threads that start processes one may lose that of the other's.
+    # The pipe, not the exit status: when two threads start processes, one can collect the status
+    # of the other's process.
     try:
         seconds: float = receiver.recv()
     except EOFError as error:
@@ -50,7 +55,7 @@ def lipfault(args: list[str]) -> float:
 
 def _work(args: list[str], sender: Connection, watched: Connection) -> None:
     Thread(target=_end_with_parent, args=(watched,), daemon=True).start()
-    sys.argv = ['lipfault', *args]  # what a run notes down, and what Lightning looks at
+    sys.argv = ['lipfault', *args]  # recorded in environment.json, and read by Lightning
     main(args)
     used = resource.getrusage(resource.RUSAGE_SELF)
     sender.send(used.ru_utime + used.ru_stime)
@@ -58,5 +63,5 @@ def _work(args: list[str], sender: Connection, watched: Connection) -> None:
 
 def _end_with_parent(watched: Connection) -> None:
     with suppress(EOFError):
-        watched.recv()
+        watched.recv()  # nothing is ever sent: it returns when the parent's end is closed
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Figures of runs: read, put together over seeds, and written."""
+"""Results of runs: read, aggregated over seeds, and written as JSON, Markdown and figures."""
 
 import json
 import math
@@ -20,18 +20,30 @@ Metrics = dict[str, float]
 
 
 def tested(run: Run) -> bool:
-    """Whether a run has come to its end."""
+    """Return whether a run has been tested.
+
+    Args:
+        run: The run.
+    """
     return run.folder.exists() and getattr(read_state(run.folder), 'done', '') == 'tested'
 
 
 def read_metrics(run: Run) -> Metrics:
-    """`metrics.json` of a tested run; null is NaN."""
+    """Return `metrics.json` of a tested run; null becomes NaN.
+
+    Args:
+        run: A tested run.
+    """
     found: dict[str, float | None] = json.loads((run.folder / 'metrics.json').read_text())
     return {key: math.nan if value is None else value for key, value in found.items()}
 
 
 def metrics_of(run: Run) -> Metrics:
-    """`metrics.json` of a tested run, with `cpu_s/fit` and `cpu_s/test`."""
+    """Return `metrics.json` of a tested run, with `cpu_s/fit` and `cpu_s/test` in CPU seconds.
+
+    Args:
+        run: A tested run.
+    """
     found = read_metrics(run)
     state = read_state(run.folder)
     if state is not None:
@@ -39,15 +51,46 @@ def metrics_of(run: Run) -> Metrics:
     return found
 
 
+def picked(metrics: Metrics, keys: Iterable[str]) -> Metrics:
+    """Return the metrics of some keys, in the order of the keys.
+
+    Args:
+        metrics: Metrics of a run.
+        keys: Keys to keep; keys without a metric are left out.
+    """
+    return {key: metrics[key] for key in keys if key in metrics}
+
+
 def device_of(run: Run) -> str:
-    """What the run was trained on, from its `environment.json`."""
+    """Return the device that trained a run, from its `environment.json`.
+
+    Args:
+        run: The run.
+    """
+    return str(_environment(run).get('device', 'not recorded'))
+
+
+def version_of(run: Run) -> str:
+    """Return the version of lipfault that trained a run; empty if it is not recorded.
+
+    Args:
+        run: The run.
+    """
+    return str(_environment(run).get('packages', {}).get('lipfault', ''))
+
+
+def _environment(run: Run) -> dict[str, Any]:
+    # Written when training starts; a run adopted from elsewhere may lack it.
     file = run.folder / 'environment.json'
-    found = json.loads(file.read_text()) if file.exists() else {}
-    return str(found.get('device', 'not recorded'))
+    found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    return found
 
 
 def trained_on(devices: Iterable[str]) -> str:
-    """A sentence on the devices of some runs.
+    """Return a sentence that counts the runs by training device.
+
+    Args:
+        devices: Device of each run.
 
     Example:
         >>> trained_on(['cpu', 'NVIDIA H200', 'cpu'])
@@ -58,15 +101,30 @@ def trained_on(devices: Iterable[str]) -> str:
     return f'Trained on: {", ".join(parts)}.'
 
 
-def over_seeds(values: Iterable[float]) -> str:
-    """Mean, and standard deviation over the seeds where there are several.
+def measured_with(versions: Iterable[str]) -> str:
+    """Return a sentence that names the versions of lipfault behind some results.
 
-    If one is infinite, so is the mean.
+    Args:
+        versions: Version of each run.
+
+    Example:
+        >>> measured_with(['0.1.0', '0.1.0'])
+        'Measured with lipfault 0.1.0.'
+    """
+    return f'Measured with lipfault {", ".join(sorted(set(versions)))}.'
+
+
+def over_seeds(values: Iterable[float]) -> str:
+    """Return the mean over seeds as text, with the sample standard deviation of several seeds.
+
+    Args:
+        values: One value per seed. NaN is left out; an infinite value makes the mean infinite.
 
     Example:
         >>> over_seeds([0.5, 0.7]), over_seeds([0.25]), over_seeds([]), over_seeds([0.5, math.inf])
         ('0.6 ± 0.14', '0.25', '–', 'inf')
     """
+    # NaN: the metric has no value with this seed, such as the recall of a kind that was not drawn.
     known = [v for v in values if not math.isnan(v)]
     infinite = [v for v in known if math.isinf(v)]
     if len(known) < 2 or infinite:
@@ -75,10 +133,10 @@ def over_seeds(values: Iterable[float]) -> str:
 
 
 def table(columns: Iterable[str], rows: Mapping[str, Iterable[str]]) -> list[str]:
-    """Lines of a Markdown table.
+    """Return the lines of a Markdown table.
 
     Args:
-        columns: Heads; the first is that of the names of the rows.
+        columns: Heads of the columns; the first is the head of the row names.
         rows: Cells by name of the row.
     """
     heads = list(columns)
@@ -87,13 +145,14 @@ def table(columns: Iterable[str], rows: Mapping[str, Iterable[str]]) -> list[str
 
 
 def write_json(file: Path, values: Mapping[str, Any], in_order: bool = False) -> None:
-    """Write all or nothing.
+    """Write JSON atomically.
 
     Args:
-        file: Where to.
-        values: Plain ones.
-        in_order: As they come; otherwise sorted, so that the same values give the same file.
+        file: Path of the file.
+        values: Plain values.
+        in_order: Keep the order of keys. Sorted keys make equal values give equal bytes.
     """
+    # The process id: two runners may report the same experiment at the same time.
     temporary = file.with_name(f'.{file.name}.{os.getpid()}.tmp')
     temporary.write_text(json.dumps(values, indent=1, sort_keys=not in_order) + '\n')
     temporary.replace(file)
@@ -102,21 +161,21 @@ def write_json(file: Path, values: Mapping[str, Any], in_order: bool = False) ->
 def seeds_table(
     first: str, found: Mapping[str, Mapping[str, Metrics]], keys: Iterable[str]
 ) -> list[str]:
-    """A row for each variant with the number of its seeds, a column for each figure.
+    """Return a Markdown table with a row per variant and a column per metric.
 
     Args:
-        first: Head of the column of the variants.
-        found: Metrics by variant and seed.
-        keys: The figures.
+        first: Head of the column of variants.
+        found: Metrics by variant and seed; the number of seeds follows the variant's name.
+        keys: Keys of the metrics.
     """
-    shown = list(keys)
+    heads = list(keys)
     rows = {
         f'{name} ({len(seeds)})': [
-            over_seeds(m[key] for m in seeds.values() if key in m) for key in shown
+            over_seeds(m[key] for m in seeds.values() if key in m) for key in heads
         ]
         for name, seeds in found.items()
     }
-    return table([first, *(f'`{key}`' for key in shown)], rows)
+    return table([first, *(f'`{key}`' for key in heads)], rows)
 
 
 def write_results(
@@ -125,28 +184,38 @@ def write_results(
     lines: Iterable[str],
     page: Path | None = None,
     devices: Iterable[str] = (),
+    versions: Iterable[str] = (),
 ) -> None:
-    """`results.json`, and a page for people, `results.md` if no other is named.
-
-    Where no run is on this machine, earlier results stay.
+    """Write `results.json` and a Markdown page; keep earlier results if there are no values.
 
     Args:
-        folder: Where they go.
-        values: What `results.json` holds.
-        lines: Of the page.
-        page: Another place for it.
-        devices: Above the lines stands on what the runs were trained.
+        folder: Folder of the results.
+        values: Content of `results.json`.
+        lines: Lines of the page.
+        page: Path of the page; `results.md` in the folder if None.
+        devices: Training device of each run, named at the top of the page.
+        versions: Version of lipfault of each run, named at the top of the page.
     """
+    # A checkout without runs must not overwrite committed results with an empty report.
     if not values and (folder / 'results.json').exists():
         return
-    of_runs = list(devices)
-    text = '\n'.join([*([trained_on(of_runs), ''] if of_runs else []), *lines])
+    of_runs, made_with = list(devices), list(versions)
+    head = [trained_on(of_runs)] if of_runs else []
+    head += [measured_with(made_with)] if made_with else []
+    text = '\n'.join([*([' '.join(head), ''] if head else []), *lines])
     write_json(folder / 'results.json', values)
     (page or folder / 'results.md').write_text(text.rstrip() + '\n')
 
 
 def write_figure(folder: Path, name: str, figure: Figure) -> None:
-    """A figure as PNG and SVG, the same bytes for the same figure."""
+    """Write a figure as PNG and SVG.
+
+    Args:
+        folder: Folder of the results.
+        name: File name without suffix.
+        figure: The figure.
+    """
+    # No date, no software version, fixed SVG identifiers: equal figures give equal bytes.
     with rc_context(RC | {'svg.hashsalt': 'lipfault'}):
         figure.savefig(folder / f'{name}.png', metadata={'Software': None})
         figure.savefig(folder / f'{name}.svg', metadata={'Date': None})

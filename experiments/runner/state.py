@@ -1,4 +1,4 @@
-"""What is known of a run: the configuration it was started with, and how far it came."""
+"""State of a run: the configuration that it was started with, and its progress."""
 
 import hashlib
 import json
@@ -24,18 +24,18 @@ PLACES = (
     'model.init_args.pretrained',
     'trainer.default_root_dir',
 )
-"""Settings that do not change what is trained."""
+"""Settings without influence on the trained weights, mostly paths; the hash leaves them out."""
 
 
 @dataclass
 class State:
-    """Stands in the run's folder beside its metrics.
+    """Content of `state.json` in the folder of a run.
 
     Args:
-        settings: The complete configuration, flat, without `PLACES`.
-        pretrained: Hash of the state of stage 1 that the run stands on; empty for stage 1.
-        done: How far the run came: `started`, `fitted` or `tested`.
-        cpu_s: CPU seconds by command; of a fit that was interrupted they are not known.
+        settings: Complete configuration by dotted key, without `PLACES`.
+        pretrained: Hash of the state of the run's stage 1; empty for stage 1.
+        done: Progress: `started`, `fitted` or `tested`.
+        cpu_s: CPU seconds by command; an interrupted fit has none.
     """
 
     settings: dict[str, Any]
@@ -45,26 +45,48 @@ class State:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the configuration, and of that of stage 1."""
-        text = json.dumps([self.settings, self.pretrained], sort_keys=True)
+        """SHA-256 of the configuration and of the hash of stage 1, 64 hexadecimal digits."""
+        # Progress and times stay out: the hash identifies what is trained.
+        text = json.dumps([_canonical(self.settings), self.pretrained], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def write(self, folder: Path) -> None:
-        """Write all or nothing."""
+        """Write the state atomically.
+
+        Args:
+            folder: Folder of the run; made if it does not exist.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f'.{FILE}.tmp'
-        fields = {**asdict(self), 'hash': self.hash}
+        fields = {**asdict(self), 'hash': self.hash}  # the hash is for readers of the file
         temporary.write_text(json.dumps(fields, indent=1, sort_keys=True) + '\n')
         temporary.replace(folder / FILE)
 
 
-def read_state(folder: Path) -> State | None:
-    """The state of a run; None if it was never started.
+def _canonical(value: Any) -> Any:  # noqa: ANN401
+    """Replace whole floats by integers, so that equal settings have equal JSON.
 
-    A tested run of stage 1 that `lipfault` alone has left there is as good as one of the runner.
+    The parser returns a whole number for `int | float` as either type: `typing` caches unions
+    without regard to order, so it depends on which module was imported first.
+    """
+    if isinstance(value, dict):
+        return {key: _canonical(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def read_state(folder: Path) -> State | None:
+    """Return the state of a run, or None if the run was never started.
+
+    A tested run of stage 1 that was made without the runner is accepted: its state is built from
+    its configuration file.
+
+    Args:
+        folder: Folder of the run.
 
     Raises:
-        LipfaultError: If the folder holds something that is not a run of an experiment.
+        LipfaultError: If the folder holds anything else than a run of an experiment.
     """
     file = folder / FILE
     if not file.exists():
@@ -80,6 +102,7 @@ def read_state(folder: Path) -> State | None:
 
 def _adopted(folder: Path) -> State:
     config = folder / CONFIG_NAME
+    # metrics.json is written by the test, so its presence means that the run is complete.
     if config.is_file() and (folder / 'metrics.json').is_file():
         settings = yaml.safe_load(config.read_text())
         if 'pretrained' not in settings['model']['init_args']:
@@ -91,10 +114,15 @@ def _adopted(folder: Path) -> State:
 
 
 def check_unchanged(found: State, wanted: State, folder: Path) -> None:
-    """Refuse to go on with, or to use, a run of another configuration.
+    """Refuse to resume or report a run of another configuration.
+
+    Args:
+        found: State of the run on disk.
+        wanted: State with which the run would start now.
+        folder: Folder of the run, for the message.
 
     Raises:
-        LipfaultError: Naming what differs.
+        LipfaultError: If the hashes differ; the message names up to five settings that differ.
     """
     if found.hash == wanted.hash:
         return
@@ -111,7 +139,11 @@ def check_unchanged(found: State, wanted: State, folder: Path) -> None:
 
 
 def flat(settings: dict[str, Any], prefix: str = '') -> dict[str, Any]:
-    """Nested settings by dotted key, without `PLACES`; what is empty counts as not given.
+    """Return nested settings by dotted key, without `PLACES`.
+
+    Args:
+        settings: Nested settings. An empty list or mapping equals None.
+        prefix: Prefix of all keys, with its trailing dot.
 
     Example:
         >>> flat({'a': {'b': 1}, 'run': 'runs/x'})
@@ -124,5 +156,6 @@ def flat(settings: dict[str, Any], prefix: str = '') -> dict[str, Any]:
         if isinstance(value, dict) and value:
             found |= flat(value, f'{prefix}{key}.')
         else:
+            # Parsed settings have [] or {} where a configuration file has no entry.
             found[prefix + key] = None if value in ([], {}) else value
     return found

@@ -1,4 +1,4 @@
-"""Runs that are validated after every epoch, for experiments that look at the training itself."""
+"""Runs that are validated after every epoch, for experiments on the course of training."""
 
 from experiments.runner.plan import cells_and_seeds, stage_two
 from experiments.runner.run import Run
@@ -8,17 +8,20 @@ BLOCKS: dict[str, tuple[str, ...]] = {
     'fault_map': (),
     'paper': ('configs/block/paper.yaml',),
 }
+"""Overlays of stage 2 by compute block."""
 
 
 def watched(preset: str) -> dict[str, dict[int, Run]]:
-    """One run of each block on the first cell and seed, by the block's name and the seed."""
+    """Return one run of each block, on the first cell and seed.
+
+    Args:
+        preset: `quick` or `full`.
+
+    Returns:
+        Runs by block and seed.
+    """
     cell, seed = cells_and_seeds(preset)[0]
     return {
         name: {seed: stage_two(preset, cell, seed, f'{name}_watched', (*overlays, OVERLAY))}
         for name, overlays in BLOCKS.items()
     }
-
-
-def runs(preset: str) -> list[Run]:
-    """The run of each block."""
-    return [run for seeds in watched(preset).values() for run in seeds.values()]

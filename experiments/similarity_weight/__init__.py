@@ -1,1 +1,1 @@
-"""The similarity weight of the block as published."""
+"""Weight of the similarity loss in the block as published."""

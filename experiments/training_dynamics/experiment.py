@@ -1,4 +1,4 @@
-"""Losses, norms and gains over the training of both blocks."""
+"""Losses, errors, norms and gains over the training of both blocks."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from experiments.runner.catalogue import Experiment
 from experiments.runner.kept import gathered, publish, ready, values_of
-from experiments.runner.results import metrics_of, seeds_table, write_figure
+from experiments.runner.results import metrics_of, picked, seeds_table, write_figure
 from experiments.runner.run import Run
-from experiments.runner.watched import runs, watched
+from experiments.runner.watched import watched
 from lipfault.report.norms import draw_norm_history
 from lipfault.report.run import Run as RunFolder
 from lipfault.report.run import load_run
@@ -23,7 +23,7 @@ ERRORS = {
     'val/clean/degradation': 'harm to clean input',
     'val/clean/change': 'mean square change of clean input',
 }
-"""Validated after each epoch, and what they are called."""
+"""Validation metrics of each epoch, and their labels."""
 
 GAINS = (
     'gain/corrector/fault',
@@ -37,27 +37,40 @@ LAST = ('corrector/fault_gain', 'corrector/clean_gain', 'detector/fault_gain',
 
 
 def report(preset: str, folder: Path) -> None:
-    """Curves of each block, and where they end.
+    """Write a table of the final metrics, and the curves of both blocks.
 
-    The curves are drawn if all blocks are here; otherwise those of an earlier report stay.
+    The curves need the run folders: an earlier figure stays if the runs of any block are missing
+    here.
+
+    Args:
+        preset: `quick` or `full`.
+        folder: Folder of the results.
     """
     columns = watched(preset)
     measured = gathered(columns, folder, ends)
     found = values_of(measured)
     publish(folder, found, seeds_table('at the end, on test windows', found, LAST), measured)
+    # Tables come from kept measurements, curves only from run folders.
     here = {n: load_run(r.folder) for n, of in columns.items() for r in of.values() if ready(r)}
     if here and (len(here) == len(measured) or not (folder / 'training.png').exists()):
         write_figure(folder, 'training', draw(here))
 
 
 def ends(run: Run) -> dict[str, float]:
-    """Where the curves of a run end."""
-    metrics = metrics_of(run)
-    return {key: metrics[key] for key in LAST if key in metrics}
+    """Return the metrics of `LAST`, on the test.
+
+    Args:
+        run: A tested run.
+    """
+    return picked(metrics_of(run), LAST)
 
 
 def draw(done: dict[str, RunFolder]) -> Figure:
-    """A row for each block: losses, errors, norms with the paper's two lines, gains."""
+    """Draw a row per block: losses, errors, norms, and gains.
+
+    Args:
+        done: Run folders by block. The panel of norms has the paper's 0.03 and 2.0 as lines.
+    """
     with rc_context(RC):
         figure = new_figure(15.6, 3.9 * len(done))
         grid = figure.subplots(len(done), 4, squeeze=False)
@@ -75,6 +88,7 @@ def _draw_lines(axes: Axes, run: RunFolder, labels: Mapping[str, str], title: st
     known = [key for key in labels if key in run.history]
     for key, colour in colours(known).items():
         curve = run.history[key]
+        # Markers for the few points of a validation, none for losses logged every few steps.
         marker = 'o' if len(curve.step) < 20 else None
         axes.plot(curve.step, curve.value, marker=marker, ms=3, color=colour, label=labels[key])
     axes.set(xlabel='step', title=title)
@@ -84,8 +98,8 @@ def _draw_lines(axes: Axes, run: RunFolder, labels: Mapping[str, str], title: st
 
 
 EXPERIMENT = Experiment(
-    question='How do losses, norms and gains of corrector and detector move while they train?',
+    question='How do losses, norms and gains of corrector and detector evolve over training?',
     cost={'quick': '2 min', 'full': '20 min'},
-    runs=runs,
     report=report,
+    columns=watched,
 )

@@ -140,7 +140,7 @@ def test_the_camera_is_as_noisy_as_declared(truth):
 
 @pytest.mark.parametrize('truth', WITH_WRIST_SENSOR, indirect=True)
 def test_the_wrist_carries_the_torch(truth):
-    cell, episodes = truth
+    _, episodes = truth
     for parameters, series, _ in episodes:
         # Weight of the torch; accelerations and the touch of the wire average out only roughly.
         force = np.linalg.norm(series['wrench'][:, :3], axis=1)

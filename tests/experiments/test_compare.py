@@ -1,4 +1,4 @@
-"""The table of methods: from run folders to results, differences and heat maps."""
+"""Comparison of methods: from run folders to tables, differences and heat maps."""
 
 import json
 import shutil
@@ -15,8 +15,8 @@ from experiments.runner.run import Run
 from experiments.runner.state import State
 
 
-def leave_behind(run, seed, shift, done='tested'):
-    """What a run of stage 2 leaves in its folder; a larger shift finds more of the faults."""
+def write_run(run, seed, shift, done='tested'):
+    """Write the folder of a run of stage 2; a larger shift of faulty scores means more recall."""
     rng = np.random.default_rng(seed)
     windows = 200
     faulty = np.random.default_rng(0).random(windows) < 0.5
@@ -63,13 +63,13 @@ def methods(monkeypatch, tmp_path):
     monkeypatch.setattr(compare_module, 'cost_of', lambda run: {'parameters': 12})
     found = {n: {s: Run(f'full/a-{s}/{n}', ()) for s in (0, 1)} for n in ('ours', 'other', 'late')}
     for seed in (0, 1):
-        leave_behind(found['ours'][seed], seed, shift=4.0)
-        leave_behind(found['other'][seed], seed + 7, shift=2.0)
-        leave_behind(found['late'][seed], seed, shift=2.0, done='fitted')
+        write_run(found['ours'][seed], seed, shift=4.0)
+        write_run(found['other'][seed], seed + 7, shift=2.0)
+        write_run(found['late'][seed], seed, shift=2.0, done='fitted')
     return found
 
 
-def test_only_what_is_done_is_compared(methods, tmp_path):
+def test_only_tested_runs_are_compared(methods, tmp_path):
     compare({'a': methods}, 'ours', tmp_path, maps=True)
     results = json.loads((tmp_path / 'results.json').read_text())['a']
     assert set(results['metrics']) == {'ours', 'other'}
@@ -91,7 +91,7 @@ def test_only_what_is_done_is_compared(methods, tmp_path):
         assert (tmp_path / f'{name}.svg').stat().st_size > 5000
 
 
-def test_what_is_known_of_runs_elsewhere_stays(methods, tmp_path):
+def test_results_of_runs_elsewhere_stay(methods, tmp_path):
     compare({'a': methods}, 'ours', tmp_path)
     names = ('results.json', 'results.md', 'runs.json')
     before = {name: (tmp_path / name).read_text() for name in names}
@@ -120,24 +120,24 @@ def test_times_of_two_devices_have_a_row_each(methods, tmp_path):
     assert runs[methods['ours'][1].name]['values']['metrics']['cpu_s/fit'] == 12.0
 
 
-def test_another_stage_one_is_told(methods, tmp_path):
+def test_another_stage_one_is_reported(methods, tmp_path):
     skills = {('ours', 0): 0.9, ('other', 0): 0.9, ('ours', 1): 0.9, ('other', 1): 0.91}
     for (name, seed), skill in skills.items():
         file = methods[name][seed].folder / 'metrics.json'
         file.write_text(json.dumps(json.loads(file.read_text()) | {'skill/arm': skill}))
     compare({'a': methods}, 'ours', tmp_path)
     text = (tmp_path / 'results.md').read_text()
-    assert 'With seed 1 on another training of stage 1 than ours' in text
-    assert 'unless it is what varies: other.' in text
-    assert 'With seed 0' not in text
-    assert 'Test episodes, neighbours in the recording as one: 4 (seen).' in text
+    assert 'Seed 1: other training of stage 1 than ours' in text
+    assert 'unless stage 1 is what varies: other.' in text
+    assert 'Seed 0' not in text
+    assert 'Test episodes, adjacent ones in the recording as one: 4 (seen).' in text
     before = (tmp_path / 'results.md').read_text()
     shutil.rmtree(methods['other'][1].folder)
     compare({'a': methods}, 'ours', tmp_path)
     assert (tmp_path / 'results.md').read_text() == before
 
 
-def test_what_another_experiment_knows_of_a_run_stands_beside(methods, tmp_path):
+def test_metrics_of_another_experiment_are_added(methods, tmp_path):
     other, run = tmp_path / 'other', methods['ours'][1]
     other.mkdir()
     values = {'detected': 0.75, 'delay_median_s': 0.5, 'events': 4}
@@ -153,7 +153,7 @@ def test_what_another_experiment_knows_of_a_run_stands_beside(methods, tmp_path)
     assert 'delay' not in (tmp_path / 'runs.json').read_text()
 
 
-def test_nothing_done_says_so(tmp_path, monkeypatch):
+def test_without_tested_runs_the_page_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, 'ROOT', tmp_path / 'runs')
     compare({'a': {'ours': {0: Run('full/a-0/ours', ())}}}, 'ours', tmp_path)
     assert (tmp_path / 'results.md').read_text() == 'No run is done yet.\n'

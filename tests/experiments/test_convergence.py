@@ -1,4 +1,4 @@
-"""Recall by epoch, by damage and by kind of fault."""
+"""Recall by epoch, damage and kind of fault."""
 
 from experiments.detector_convergence.experiment import by_epoch, draw, in_order
 from experiments.runner import run as run_module
@@ -34,18 +34,18 @@ def test_curves_are_in_order_of_damage_and_kind(monkeypatch, tmp_path):
     assert in_order(curves)[5:] == ['kind bias', 'kind fog']
 
 
-def test_kinds_found_first_are_on_top():
+def test_kinds_detected_earliest_are_on_top():
     curves = {'clean': [1.0], 'faulty': [0.5], 'kind bias': [0.25], 'kind fog': [0.75]}
     above, below = draw({'ours': curves}).axes
     assert [label.get_text() for label in below.get_yticklabels()] == ['fog', 'bias']
     assert above.get_title('left') == 'ours'
 
 
-def test_runs_that_know_no_kinds_are_drawn_without():
+def test_runs_without_recall_by_kind_have_one_panel():
     assert len(draw({'ours': {'clean': [1.0], 'faulty': [0.5]}}).axes) == 1
 
 
-def test_a_block_that_knows_no_kinds_stands_beside_one_that_does():
+def test_a_block_without_recall_by_kind_beside_one_with_it():
     known = {'clean': [1.0], 'faulty': [0.5], 'kind bias': [0.25]}
     figure = draw({'ours': known, 'paper': {'clean': [1.0], 'faulty': [0.5]}})
     assert [axes.axison for axes in figure.axes] == [True, True, True, False]

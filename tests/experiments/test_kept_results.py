@@ -1,27 +1,31 @@
-"""A report keeps what is known of runs that are not on this machine."""
+"""Reports keep the measurements of runs that are not on this machine."""
 
 import json
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from experiments.main_path import experiment
-from experiments.runner import kept
+from experiments.runner import catalogue, kept
+from experiments.runner.execute import wanted_state
 from experiments.runner.results import write_results
 from experiments.runner.run import Run
 from experiments.runner.state import State
 from lipfault.errors import LipfaultError
 
+ROOT = Path(__file__).parents[2]
 KNOWN = {
     'none/known': {'device': 'cpu', 'hash': 'today', 'values': {'detection/f1': 0.25}},
     'none/other': {'device': 'cpu', 'hash': 'before', 'values': {'detection/f1': 0.5}},
 }
-"""What a folder of results says of two runs, the second of another configuration."""
+"""Kept measurements of two runs, the second of another configuration."""
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Results of two runs, neither of which is here."""
+    """Return a folder that keeps measurements of two runs without run folders."""
     runs = {name: {0: Run(f'none/{name}', (), ())} for name in ('known', 'other')}
     monkeypatch.setattr(experiment, 'columns', lambda preset: runs)
     today = SimpleNamespace(hash='today', settings={'data.seed': 1})
@@ -42,14 +46,14 @@ def test_results_of_todays_configuration_stay(folder):
     assert (folder / 'results.md').read_text() == page
 
 
-def test_what_was_measured_comes_back(folder):
+def test_kept_measurements_are_returned(folder):
     runs = {'known': {0: Run('none/known', (), ())}, 'third': {1: Run('none/third', (), ())}}
     found = kept.gathered(runs, folder, lambda run: pytest.fail('nothing is here to measure'))
     assert kept.values_of(found) == {'known': {'0': {'detection/f1': 0.25}}}
     assert kept.devices_of(found) == ['cpu']
 
 
-def test_values_come_back_in_their_order(folder):
+def test_values_keep_their_order(folder):
     runs = experiment.columns('quick')
     values = {'damage 2': [0.5], 'damage 16': [0.75], 'a': {'z': 1, 'b': 2}}
     found = {'known': {'0': kept.Measured('none/known', 'today', 'cpu', values)}}
@@ -64,15 +68,13 @@ def test_values_come_back_in_their_order(folder):
 @pytest.mark.parametrize(
     'text', ['{"none/known": "hash"}', '{"none/kn', '[]', '{"none/known": {}}']
 )
-def test_what_is_not_readable_is_named(folder, text):
+def test_an_unreadable_file_is_named(folder, text):
     (folder / 'runs.json').write_text(text)
     with pytest.raises(LipfaultError, match=r'runs\.json is not readable .*: remove it'):
         experiment.report('quick', folder)
 
 
-def test_what_is_here_is_measured_and_takes_the_place_of_what_was_known(
-    folder, monkeypatch, capsys
-):
+def test_a_run_on_this_machine_replaces_its_kept_measurements(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     runs = experiment.columns('quick')
     today = State({'data.seed': 1}, done='tested')
@@ -84,7 +86,7 @@ def test_what_is_here_is_measured_and_takes_the_place_of_what_was_known(
     assert kept.devices_of(found) == ['not recorded']
 
 
-def test_nothing_measured_leaves_what_is_known(folder):
+def test_an_empty_report_leaves_the_kept_measurements(folder):
     before = (folder / 'runs.json').read_text()
     kept.keep(folder, {})
     assert (folder / 'runs.json').read_text() == before
@@ -115,14 +117,34 @@ def test_only_runs_of_todays_configuration_are_ready(folder, monkeypatch):
         kept.ready(run)
 
 
-def test_a_page_says_on_what_its_runs_were_trained(folder):
+def test_a_page_names_training_devices_and_versions(folder):
     write_results(folder, {'f1': 0.5}, ['| table |'], devices=['cpu', 'cpu'])
     assert (folder / 'results.md').read_text() == 'Trained on: cpu (2 runs).\n\n| table |\n'
     write_results(folder, {'f1': 0.5}, ['| table |'])
     assert (folder / 'results.md').read_text() == '| table |\n'
+    write_results(folder, {'f1': 0.5}, ['| table |'], devices=['cpu'], versions=['0.1.0', '0.2.0'])
+    first = 'Trained on: cpu (1 run). Measured with lipfault 0.1.0, 0.2.0.\n'
+    assert (folder / 'results.md').read_text() == f'{first}\n| table |\n'
 
 
-def test_earlier_results_stay_where_nothing_is_done(folder):
+def test_the_version_of_a_run_is_kept(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    runs = experiment.columns('quick')
+    today = State({'data.seed': 1}, done='tested')
+    monkeypatch.setattr(kept, 'wanted_state', lambda run: today)
+    known = runs['known'][0].folder
+    today.write(known)
+    environment = {'device': 'cpu', 'packages': {'lipfault': '0.3.0'}}
+    (known / 'environment.json').write_text(json.dumps(environment))
+    found = kept.gathered(runs, folder, lambda run: {})
+    assert kept.versions_of(found) == ['0.3.0']
+    kept.keep(folder, found)
+    assert json.loads((folder / 'runs.json').read_text())['none/known']['made_with'] == '0.3.0'
+    shutil.rmtree(known)
+    assert kept.gathered(runs, folder, lambda run: {}) == found
+
+
+def test_earlier_results_stay_without_tested_runs(folder):
     (folder / 'results.json').write_text('{"f1": 0.5}')
     before = (folder / 'results.json').read_text()
     write_results(folder, {}, ['No run is done yet.'])
@@ -131,3 +153,14 @@ def test_earlier_results_stay_where_nothing_is_done(folder):
     (folder / 'results.json').unlink()
     write_results(folder, {}, ['No run is done yet.'])
     assert (folder / 'results.md').read_text() == 'No run is done yet.\n'
+
+
+@pytest.mark.parametrize('name', ['baselines', 'locality'])
+def test_committed_measurements_are_of_todays_configuration(name):
+    """Reports drop measurements of other configurations: a renamed setting would lose them."""
+    committed = json.loads((ROOT / f'experiments/{name}/results/runs.json').read_text())
+    planned = [r for r in catalogue.experiment(name).runs('full') if r.name in committed]
+    runs = [run for run in planned if run.name.startswith('full/ur5-0/')]
+    assert runs
+    for run in runs:
+        assert committed[run.name]['hash'] == wanted_state(run).hash, run.name

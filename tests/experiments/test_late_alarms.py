@@ -1,4 +1,4 @@
-"""How late the alarm is on a continuous recording, with a detector that is known."""
+"""Detection delays on a continuous recording, with a perfect detector."""
 
 from types import SimpleNamespace
 

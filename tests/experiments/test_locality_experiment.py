@@ -1,4 +1,4 @@
-"""What the experiment `locality` measures agrees with what is known of simple layers."""
+"""Measurements of the experiment `locality` on layers with known gains."""
 
 import pytest
 import torch
@@ -8,8 +8,8 @@ from experiments.locality.encoders import dense, layers_of, untrained
 from experiments.locality.experiment import spread
 
 
-def test_layers_are_measured_as_they_are():
-    """Three times an orthogonal matrix amplifies every fault three times."""
+def test_gains_of_a_scaled_rotation():
+    """An orthogonal matrix times three amplifies every fault by three."""
     rotation = torch.linalg.qr(torch.randn(8, 8))[0]
     net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
     with torch.no_grad():
@@ -23,7 +23,7 @@ def test_layers_are_measured_as_they_are():
     assert found['2'].largest <= found['2'].norm * (1 + 1e-5)
 
 
-def test_a_convolution_without_border_is_as_its_kernel_says():
+def test_a_convolution_without_padding_has_the_gain_of_its_kernel():
     net = nn.Conv1d(3, 5, 4, stride=4)
     clean = torch.randn(10, 3, 32)
     (layer,) = layers_of(net, net, clean, clean + torch.randn(10, 3, 32)).values()
@@ -31,13 +31,13 @@ def test_a_convolution_without_border_is_as_its_kernel_says():
     assert layer.injected == pytest.approx(layer.isotropic, rel=0.1)
 
 
-def test_untrained_dense_layer_is_as_theory_says():
+def test_an_untrained_dense_layer_has_the_predicted_gain():
     layer = untrained(300, 60, torch.randn(50, 300))
     assert layer.isotropic == pytest.approx((60 / 900) ** 0.5)
     assert layer.measured == pytest.approx(layer.isotropic, rel=0.02)
 
 
-def test_a_fault_stays_in_its_place_only_in_a_convolution():
+def test_a_fault_stays_local_only_in_a_convolution():
     clean = torch.randn(40, 2, 32)
     faulty = clean.clone()
     faulty[:, 0, 4:8] += 3.0

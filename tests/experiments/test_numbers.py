@@ -1,7 +1,7 @@
-"""Numbers in the pages stand in a committed file of results.
+"""Numbers in the pages equal committed results.
 
-In an answer a number must be a rounding of some result of its experiment: one that was mistyped may
-be that of another figure. The large tables are compared figure by figure.
+A number in an answer must be a rounding of some result of its experiment; a mistyped one may equal
+another result by chance. The large tables are compared cell by cell.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.runner.pairs import FIGURES
+from experiments.runner.pairs import METRICS
 from experiments.runner.results import over_seeds
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +19,7 @@ PAGES = sorted((ROOT / 'experiments').glob('*/README.md'))
 
 
 def leaves(values: object) -> Iterator[float]:
-    """All numbers in a JSON file."""
+    """Yield all numbers in a JSON file."""
     if isinstance(values, dict):
         for value in values.values():
             yield from leaves(value)
@@ -31,12 +31,12 @@ def leaves(values: object) -> Iterator[float]:
 
 
 def answer(page: Path) -> str:
-    """The part of an experiment's page that claims something."""
+    """Return the answer in an experiment's page."""
     return page.read_text().partition('## Answer')[2]
 
 
 def unfounded(text: str, known: list[float]) -> list[str]:
-    """Decimal numbers, and those of three digits and more, that are no rounding of a known one."""
+    """Return decimal numbers, and those of three digits and more, that round no known number."""
     found = []
     for number in re.findall(r'(?<![\w.])-?\d+\.\d+|(?<![\w.])\d{3,}(?![\w.])', text):
         decimals = len(number.partition('.')[2])
@@ -57,7 +57,7 @@ def test_an_unfounded_number_is_found():
 
 
 def test_the_results_page_is_made_of_the_results():
-    """Every row of the tables of docs/results.md, column by column."""
+    """Compare the rows of docs/results.md column by column."""
     results = json.loads((ROOT / 'experiments/main_path/results/results.json').read_text())
     page = (ROOT / 'docs/results.md').read_text()
     rows = re.findall(r'^\| `([^`]+)` \|[^|]*\| (.*) \|$', page, flags=re.MULTILINE)
@@ -69,15 +69,15 @@ def test_the_results_page_is_made_of_the_results():
         assert cells.split(' | ') == wanted, key
 
 
-def test_the_table_of_rivals_is_made_of_the_results():
-    """Figures of every cell, method by method, and paired differences."""
+def test_the_table_of_baselines_is_made_of_the_results():
+    """Compare metrics by cell and method, and paired differences."""
     results = json.loads((ROOT / 'experiments/baselines/results/results.json').read_text())
     parts = re.split(r'^## ', (ROOT / 'docs/baselines.md').read_text(), flags=re.MULTILINE)[1:]
     assert sorted(part.partition('\n')[0] for part in parts) == sorted(results)
     for part in parts:
         cell = results[part.partition('\n')[0]]
         methods = re.findall(
-            r'([\w.]+) \(\d+\)', part.partition('| figure |')[2].partition('\n')[0]
+            r'([\w.]+) \(\d+\)', part.partition('| metric |')[2].partition('\n')[0]
         )
         assert sorted(methods) == list(cell['metrics'])
         rows = re.findall(r'^\| `([^`]+)` \| (.*) \|$', part, flags=re.MULTILINE)
@@ -91,8 +91,8 @@ def test_the_table_of_rivals_is_made_of_the_results():
         differences = re.findall(r'[-+][\d.e-]+ \[[^]]+\]', part)
         known = [cell[k][n] for k in cell if 'minus' in k for n in cell[k]]
         assert sorted(differences) == sorted(
-            '{mean:+.3g} [{low:+.3g}, {high:+.3g}]'.format(**found[figure])
+            '{mean:+.3g} [{low:+.3g}, {high:+.3g}]'.format(**found[metric])
             for found in known
-            for figure in FIGURES
-            if figure in found
+            for metric in METRICS
+            if metric in found
         )

@@ -1,4 +1,4 @@
-"""What is measured of a run is measured once."""
+"""Measurements of a run are cached."""
 
 import json
 import math
@@ -18,7 +18,7 @@ def run(monkeypatch, tmp_path):
     return found
 
 
-def test_measured_once_and_kept_in_order(run):
+def test_the_second_call_reads_the_cache_in_order(run):
     values = {'z': 1.5, 'a': {'y': math.inf, 'b': [1, 2]}}
     first = once(run, 'size', lambda: values)
     again = once(run, 'size', lambda: pytest.fail('measured again'))
@@ -27,13 +27,13 @@ def test_measured_once_and_kept_in_order(run):
     assert list(first['a']) == ['y', 'b']
 
 
-def test_two_figures_of_a_run_have_a_file_each(run):
+def test_two_measurements_of_a_run_have_a_file_each(run):
     once(run, 'size', lambda: {'n': 1})
     assert once(run, 'speed', lambda: {'n': 2}) == {'n': 2}
     assert json.loads((run.folder / 'size.json').read_text()) == {'n': 1}
 
 
-def test_what_fails_leaves_nothing(run):
+def test_a_failed_measurement_leaves_no_file(run):
     with pytest.raises(ZeroDivisionError):
         once(run, 'size', lambda: {'n': 1 / 0})
     assert not list(run.folder.iterdir())

@@ -1,4 +1,4 @@
-"""What is known of features and scores without PyOD, and that PyOD's detectors do their part."""
+"""Features and scores of the outlier detectors, without and with PyOD."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from experiments.outliers.features import Features
 
 
 class Distance:
-    """Distance from the mean of what it was fitted on."""
+    """Outlier detector: distance from the mean of the training samples."""
 
     def fit(self, samples):
         self.mean = samples.mean(0)
@@ -17,7 +17,7 @@ class Distance:
         return ((samples - self.mean) ** 2).sum(1) ** 0.5
 
 
-def test_blames_the_modality_at_fault_whatever_its_scale():
+def test_the_faulty_modality_is_predicted_at_any_scale():
     torch.manual_seed(0)
     clean = {'a': torch.randn(400, 3), 'b': 1000 * torch.randn(400, 5)}
     detector = PerModality(Distance)
@@ -25,8 +25,8 @@ def test_blames_the_modality_at_fault_whatever_its_scale():
     faulty = {n: x[:100].clone() for n, x in clean.items()}
     faulty['a'][:50] += 20
     faulty['b'][50:] += 20_000
-    blamed = detector.logits(faulty).argmax(dim=1)
-    assert blamed.tolist() == [0] * 50 + [1] * 50
+    predicted = detector.logits(faulty).argmax(dim=1)
+    assert predicted.tolist() == [0] * 50 + [1] * 50
     normal = detector.logits({n: x[300:] for n, x in clean.items()})
     assert normal.median(dim=0).values.abs().max() < 0.1
 

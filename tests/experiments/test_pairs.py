@@ -1,4 +1,4 @@
-"""Paired differences agree with the metrics, and their intervals with what is known."""
+"""Paired differences agree with the metrics, their intervals with references."""
 
 import json
 
@@ -39,7 +39,7 @@ def run(tmp_path, name, seed, threshold=1.0):
     return folder, {k: torch.as_tensor(v) for k, v in found.items()}
 
 
-def test_figures_are_those_of_the_metrics(tmp_path):
+def test_values_equal_those_of_the_metrics(tmp_path):
     (one, a), (two, b) = run(tmp_path, 'one', 1), run(tmp_path, 'two', 2)
     found = paired_differences([read_scored(one)['seen']], [read_scored(two)['seen']])
 
@@ -58,12 +58,12 @@ def test_figures_are_those_of_the_metrics(tmp_path):
 
 
 def scored(recalls, seed=0):
-    """Faulty windows only, 20 in each of many episodes, with a recall for each episode."""
+    """Return the sums of 20 faulty windows per episode, with the given recall of each episode."""
     rng = np.random.default_rng(seed)
     ids = np.concatenate([np.arange(100 * k, 100 * k + 20) for k in range(len(recalls))])
     columns = np.zeros((len(ids), len(COLUMNS)))
     columns[:, COLUMNS.index('faulty')] = 1
-    columns[:, COLUMNS.index('caught')] = rng.random(len(ids)) < np.repeat(recalls, 20)
+    columns[:, COLUMNS.index('true_positives')] = rng.random(len(ids)) < np.repeat(recalls, 20)
     return Scored.of_windows(ids, columns)
 
 
@@ -72,13 +72,13 @@ def test_interval_has_the_width_of_the_spread_between_episodes():
     recalls = np.clip(rng.normal(0.6, 0.15, 100), 0, 1)
     ours, other = scored(recalls), scored(np.zeros(100))
     difference = paired_differences([ours], [other])['recall']
-    each = ours.columns[:, COLUMNS.index('caught')] / 20
+    each = ours.columns[:, COLUMNS.index('true_positives')] / 20
     interval = stats.ttest_1samp(each, 0).confidence_interval(0.95)
     assert (difference.low, difference.high) == pytest.approx(tuple(interval))
 
 
-def test_intervals_of_four_episodes_hold_the_truth_as_often_as_they_say():
-    """A ratio of sums, with episodes as different as those of the test."""
+def test_intervals_of_four_episodes_have_their_nominal_coverage():
+    """A ratio of sums over episodes that differ as much as those of the test."""
     rng, held = np.random.default_rng(0), 0
     other = Scored(np.arange(4), np.ones((4, len(COLUMNS))))
     for _ in range(500):
@@ -90,7 +90,7 @@ def test_intervals_of_four_episodes_hold_the_truth_as_often_as_they_say():
     assert held >= 0.92 * 500
 
 
-def test_what_is_common_to_both_cancels():
+def test_common_variation_cancels():
     recalls = np.random.default_rng(1).random(60)
     same = paired_differences([scored(recalls)], [scored(recalls)])['recall']
     assert (same.mean, same.low, same.high) == (0, 0, 0)
@@ -111,7 +111,7 @@ def test_other_windows_are_refused():
         paired_differences([one], [one, one])
 
 
-def test_what_is_kept_gives_the_same_differences(tmp_path):
+def test_kept_sums_give_the_same_differences(tmp_path):
     one, two = (read_scored(run(tmp_path, n, s)[0])['seen'] for n, s in (('one', 1), ('two', 2)))
     kept = [Scored.from_dict(json.loads(json.dumps(s.to_dict()))) for s in (one, two)]
     wanted, found = paired_differences([one], [two]), paired_differences(kept[:1], kept[1:])
@@ -129,5 +129,5 @@ def test_windows_may_come_in_any_order():
     np.testing.assert_allclose(ordered.columns[1], columns[20:].sum(axis=0))
 
 
-def test_episodes_are_told_by_their_gaps():
+def test_episodes_are_separated_by_gaps():
     assert episodes(np.array([7, 8, 9, 20, 21, 40])).tolist() == [0, 0, 0, 1, 1, 2]

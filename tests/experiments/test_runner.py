@@ -1,4 +1,4 @@
-"""The runner: resumable, shared, and suspicious of changed configurations."""
+"""The runner: resumed runs, shared runs, changed configurations, processes."""
 
 import fcntl
 import json
@@ -40,7 +40,7 @@ def settings_of(args, rate=0.1):
 
 
 class Lipfault:
-    """Notes what it is asked for, and fails at one command if told so."""
+    """Command that records its calls and fails at one of them if configured."""
 
     def __init__(self, fails=''):
         self.calls, self.fails = [], fails
@@ -64,19 +64,19 @@ def test_a_run_is_trained_and_tested_once():
 @pytest.mark.parametrize(
     ('fails', 'then'), [('fit', ['fit', 'test']), ('test', ['test'])], ids=['fit', 'test']
 )
-def test_an_interrupted_run_goes_on(fails, then):
+def test_an_interrupted_run_is_resumed(fails, then):
     wanted = wanted_state(ABOVE, settings_of)
     with pytest.raises(LipfaultError, match='interrupted'):
         execute(ABOVE, wanted, Lipfault(fails))
     again = Lipfault()
     execute(ABOVE, wanted, again)
     assert again.calls == then
-    # The seconds of the interrupted attempt are not known, so those of the whole fit are not.
+    # CPU seconds of an interrupted fit are incomplete, so they are not recorded.
     known = {'test'} if fails == 'fit' else {'fit', 'test'}
     assert set(read_state(ABOVE.folder).cpu_s) == known
 
 
-def test_the_command_says_what_where_and_on_what():
+def test_the_command_has_configuration_folder_and_stage_one():
     calls = []
     execute(ABOVE, wanted_state(ABOVE, settings_of), lambda args: calls.append(args) or 0.0)
     fit, test = (' '.join(c) for c in calls)
@@ -104,11 +104,11 @@ def test_a_changed_stage_one_is_refused_in_stage_two():
         check_unchanged(one, two, Path('x'))
 
 
-def test_where_things_lie_does_not_count():
+def test_paths_are_left_out_of_the_settings():
     assert flat(settings_of(['fit'])) == {'model.lr': 0.1, 'args': ['fit']}
 
 
-def test_two_runners_do_not_meet():
+def test_a_run_is_locked_by_its_runner():
     ABOVE.folder.parent.mkdir(parents=True)
     with (ABOVE.folder.parent / '.ours.lock').open('w') as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -148,18 +148,24 @@ def test_a_tested_stage_one_is_adopted_if_its_configuration_is_the_same():
         execute(BELOW, wanted_state(BELOW, now), command)
 
 
-def test_a_torn_state_is_named():
+def test_an_unreadable_state_is_named():
     ABOVE.folder.mkdir(parents=True)
     (ABOVE.folder / 'state.json').write_text('{"settings"')
     with pytest.raises(LipfaultError, match=r'state\.json is not readable'):
         read_state(ABOVE.folder)
 
 
-def test_state_comes_back_with_its_hash():
+def test_state_is_read_back_with_its_hash():
     state = State({'a': [1, None]}, 'below', 'fitted', {'fit': 2.0})
     state.write(ABOVE.folder)
     assert read_state(ABOVE.folder) == state
     assert json.loads((ABOVE.folder / 'state.json').read_text())['hash'] == state.hash
+
+
+def test_equal_settings_have_equal_hashes():
+    one, two = State({'a': 1, 'b': [1.0, {'c': 2}]}), State({'a': 1.0, 'b': [1, {'c': 2.0}]})
+    assert one.hash == two.hash
+    assert one.hash != State({'a': 1.5, 'b': [1.0, {'c': 2}]}).hash
 
 
 def test_stage_one_comes_first_and_once():
@@ -177,7 +183,7 @@ def test_one_name_means_one_run_in_all_experiments(preset):
 
 
 @pytest.mark.parametrize('name', sorted(experiments()))
-def test_every_experiment_says_what_it_asks(name):
+def test_every_experiment_is_described_in_its_readme(name):
     found, page = experiments()[name], ROOT / 'experiments' / name / 'README.md'
     assert found.question in page.read_text()
     assert f'python -m experiments run {name} --preset full' in page.read_text()
@@ -189,7 +195,7 @@ def test_every_experiment_says_what_it_asks(name):
 
 
 def run_by_itself(script):
-    """Run a script in a process whose server of processes no other test has started."""
+    """Run a script in a process with a fork server of its own."""
     runner = subprocess.run(
         [sys.executable, script], env=os.environ | {'PYTHONPATH': str(ROOT)}, check=False,
         capture_output=True, text=True,
@@ -208,15 +214,15 @@ def test_a_command_has_a_process_of_its_own(tmp_path):
         '    try:\n'
         '        process.lipfault(["faults", "gallery", "--data", "nowhere.h5", "--out", "x"])\n'
         '    except LipfaultError as error:\n'
-        '        print("seen:", error)\n'
+        '        print("raised:", error)\n'
         '    assert process.lipfault(["faults", "list"]) > 0\n'
     )
     runner = run_by_itself(script)
-    assert 'nowhere.h5' in runner.stderr  # said by the command
+    assert 'nowhere.h5' in runner.stderr  # printed by the command
     assert 'nowhere.h5 --out x ended with status 1' in runner.stdout
 
 
-def test_commands_of_several_threads_do_not_fail_by_each_other(tmp_path):
+def test_commands_in_several_threads_are_independent(tmp_path):
     script = tmp_path / 'runner.py'
     script.write_text(
         'from concurrent.futures import ThreadPoolExecutor\n'
@@ -269,7 +275,7 @@ def test_settings_are_complete_and_nothing_runs(monkeypatch, tmp_path):
 
 
 def _content(path, patience=60.0):
-    """What a file holds, as soon as it holds something."""
+    """Return the content of a file once it is not empty."""
     end = time.monotonic() + patience
     while not (path.exists() and path.read_text()):
         assert time.monotonic() < end, f'{path} was not written'
@@ -278,7 +284,7 @@ def _content(path, patience=60.0):
 
 
 def _gone(pid, patience=20.0):
-    """Whether a process ends soon."""
+    """Return whether a process ends within some seconds."""
     end = time.monotonic() + patience
     while time.monotonic() < end:
         try:
@@ -334,12 +340,12 @@ def test_after_a_failure_no_run_is_begun(monkeypatch):
     assert begun == ['quick/ur5-0/pretrain', 'quick/ur5-0/fault_map']
 
 
-def test_no_job_is_no_number_of_jobs(capsys):
+def test_zero_jobs_are_refused(capsys):
     assert main(['run', 'main_path', '--jobs', '0']) == 1
     assert '--jobs: must be at least 1, got 0' in capsys.readouterr().err
 
 
-def test_the_list_does_not_stumble_over_a_foreign_folder(capsys):
+def test_the_list_ignores_a_foreign_folder(capsys):
     folder = run_module.ROOT / 'full/ur5-0/pretrain'
     folder.mkdir(parents=True)
     (folder / 'mine.txt').write_text('mine')

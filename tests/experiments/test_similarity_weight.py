@@ -1,4 +1,4 @@
-"""The order of the weights in each seed."""
+"""Rank correlations of the similarity weight within each seed."""
 
 import math
 
@@ -9,7 +9,7 @@ from experiments.similarity_weight.experiment import correlations
 KEY = 'detection/f1'
 
 
-def test_the_order_is_looked_at_seed_by_seed():
+def test_correlations_are_taken_within_a_seed():
     found = {
         0.0: {'0': {KEY: 0.1}, '1': {KEY: 0.9}},
         1.0: {'0': {KEY: 0.3}, '1': {KEY: 0.8}},
@@ -25,5 +25,5 @@ def test_ties_share_their_rank():
     assert correlations(found)['0'][KEY] == pytest.approx(math.sqrt(3) / 2, abs=5e-5)
 
 
-def test_two_weights_have_no_order():
+def test_two_weights_have_no_correlation():
     assert correlations({w: {'0': {KEY: w}} for w in (0.0, 1.0)}) == {}

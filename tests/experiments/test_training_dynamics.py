@@ -1,4 +1,4 @@
-"""Losses, errors, norms and gains over a training."""
+"""Figure of losses, errors, norms and gains over a training."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_a_block_has_its_row_of_panels(run):
     assert {0.03, 2.0} <= {line.get_ydata()[0] for line in norms.lines}
 
 
-def test_no_panel_is_needed_for_what_was_not_logged(run):
+def test_a_panel_without_logged_metrics_is_empty(run):
     del run.history['train/loss_rec']
     losses = draw({'ours': run}).axes[0]
     assert not losses.lines

@@ -1,4 +1,4 @@
-"""The spectrum of the recordings against what is known of it."""
+"""Spectrum and statistics of signals with known covariance."""
 
 import pytest
 import torch
@@ -23,11 +23,13 @@ def test_a_constant_series_and_two_directions(tiny_modalities):
     torch.manual_seed(0)
     factors = torch.randn(2, 2, 64)
     signals = torch.einsum('nk,kct->nct', torch.randn(500, 2), factors)
-    figures, shares = describe(signals, tiny_modalities['force'])
-    assert figures['components for 0.999'] == 2
-    assert figures['effective dimension'] <= 2 + 1e-6
+    statistics, shares = describe(signals, tiny_modalities['force'])
+    assert statistics['components for 0.999'] == 2
+    assert statistics['effective dimension'] <= 2 + 1e-6
     assert float(shares.sum()) == pytest.approx(1)
     still = torch.randn(500, 2, 1).expand(-1, -1, 64)
-    figures, _ = describe(still, tiny_modalities['force'])
-    assert figures['variance inside a window / variance'] == pytest.approx(0, abs=1e-6)
-    assert figures['deviation / noise, median channel'] == pytest.approx(1 / 0.2, rel=0.1)
+    statistics, _ = describe(still, tiny_modalities['force'])
+    assert statistics['within-window variance / variance'] == pytest.approx(0, abs=1e-6)
+    assert statistics['standard deviation / sensor noise, median channel'] == pytest.approx(
+        1 / 0.2, rel=0.1
+    )
