@@ -59,7 +59,7 @@ class OutputChange:
         )
         if self.is_informative:
             return f'{text}.'
-        return f'{text}, which exceeds the physical range of {self.span:.3g}{unit}.'
+        return f'{text}, not below the physical range of {self.span:.3g}{unit}.'
 
 
 def largest_output_change(

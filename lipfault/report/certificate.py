@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from lipfault.report.results import NothingToShow
 from lipfault.report.run import Run
-from lipfault.report.style import logarithmic, new_figure
+from lipfault.report.style import FAINT, colours, logarithmic, new_figure
 
 GAINS = {'measured': 'o', 'adversarial': '^', 'certified': '_'}
 """Gains of an entry in ascending order, and their markers."""
@@ -49,8 +49,10 @@ def draw_certificate(run: Run) -> Figure:
     for key, marker in GAINS.items():
         # A gain of 0 has no place on a logarithmic axis.
         values = [entry[key] if entry[key] > 0 else math.nan for entry in paths.values()]
-        axes.plot(range(len(paths)), values, marker, ms=8, label=key)
-    axes.axhline(1.0, lw=0.9, color='0.7')
+        axes.plot(
+            range(len(paths)), values, marker, ms=8, label=key, color=colours(list(GAINS))[key]
+        )
+    axes.axhline(1.0, lw=0.9, color=FAINT)
     axes.set_xticks(range(len(paths)), labels=list(paths), rotation=20, ha='right')
     axes.set(title='fault gain', ylabel='change of the output / change by the fault')
     logarithmic(axes, 'y')

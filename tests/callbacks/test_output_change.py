@@ -43,8 +43,8 @@ def test_bound_beyond_the_range_is_not_informative():
     assert not change.is_informative
     assert change.statement() == (
         'Faults of camera within its physical range change q1 of the corrected arm by 0.2 rad '
-        '(median) and by 3 rad in the worst case found; the certified bound is 600 rad, which '
-        'exceeds the physical range of 6 rad.'
+        '(median) and by 3 rad in the worst case found; the certified bound is 600 rad, not '
+        'below the physical range of 6 rad.'
     )
 
 
