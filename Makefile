@@ -25,6 +25,9 @@ define smoke_runs
 	$(1) test --ckpt_path $(SMOKE_RUNS)/finetune
 endef
 
+# Many processes import the same libraries: their bytecode is written, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo main-path lambda-sweep experiments experiments-quick test check lint types unit smoke test-oldest wheel test-wheel docs docs-serve format bench clean
 
@@ -39,7 +42,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	       "make PYTHON=python3.12 install" >&2; exit 1; }
 	@echo "installing the pinned versions into $(VENV) (a few minutes the first time)"
 	$(PYTHON) -m venv $(VENV)
-# Bytecode is written at the first import; compiling all of torch ahead takes longer.
+# Bytecode is written at the first import: compiling all that is installed takes longer.
 	$(PIP) --no-compile --editable '.[dev]'
 	@touch $@
 
