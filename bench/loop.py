@@ -6,7 +6,7 @@ Configurations, callbacks and logger are the shipped ones, with batches of 64. D
 `lipfault fit` the trainer and a bare loop alternate in blocks of steps. The bare loop trains a copy
 of the task on the same data set, with the same faults, precision, optimizer and clipping, without
 trainer and logging. Times are CPU times of one thread, which other load on the machine changes
-little; those of two processes are wall-clock times. The table is section "Loop" of
+little; the row on two processes has wall-clock times. The table is section "Loop" of
 docs/benchmarks.md.
 """
 

@@ -30,7 +30,7 @@ UR5_MB = 219
 """Size in memory of the shipped `ur5` set."""
 
 TIMES = 6
-"""Size of the larger set over that of the smaller one."""
+"""Ratio of the sizes of the larger and the smaller set."""
 
 STEPS = 20
 

@@ -12,6 +12,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,20 @@ def monitors(run: str) -> Iterator[str]:
     Args:
         run: Folder of a trained run, from which weights are loaded.
     """
-    from lipfault.cli.lightning import build
+    with timed_callbacks() as spent:
+        steps = step_durations(run)
+    # The first steps include allocations and the first measurement of each callback.
+    step, total = statistics.median(steps[5:]), 0.0
+    for each, every in CALLBACKS.items():
+        took = statistics.median(spent[each][1:])
+        total += took / every / step
+        yield f'| {each.__name__} | {1e3 * took:.1f} ms | {every} | {took / every / step:.2%} |'
+    yield f'| both | training step {1e3 * step:.0f} ms | | {total:.2%} (goal 2 %) |'
 
+
+@contextmanager
+def timed_callbacks() -> Iterator[dict[Any, list[float]]]:
+    """Time the measurements of `CALLBACKS`; yield their wall-clock seconds by callback."""
     spent: dict[Any, list[float]] = {each: [] for each in CALLBACKS}
 
     def timed(each: Any, look: Callable[..., object]) -> Callable[..., object]:  # noqa: ANN401
@@ -130,10 +143,29 @@ def monitors(run: str) -> Iterator[str]:
 
         return call
 
-    looks = {each: each.look for each in CALLBACKS}
-    names = [{'class_path': f'{e.__module__}.{e.__name__}'} for e in CALLBACKS]
+    untimed = {each: each.look for each in CALLBACKS}
+    try:
+        for each, look in untimed.items():
+            each.look = timed(each, look)
+        yield spent
+    finally:
+        for each, look in untimed.items():
+            each.look = look
+
+
+def step_durations(run: str) -> list[float]:
+    """Train 40 steps of the shipped stage 2 and return the seconds of each.
+
+    Args:
+        run: Folder of a trained run, from which weights are loaded.
+    """
+    from lipfault.cli.lightning import build
+
     # Every 4 steps instead of the default cadence: 40 steps then have enough measurements.
-    entries = [name | {'init_args': {'every': 4}} for name in names]
+    entries = [
+        {'class_path': f'{each.__module__}.{each.__name__}', 'init_args': {'every': 4}}
+        for each in CALLBACKS
+    ]
     with tempfile.TemporaryDirectory() as folder:
         often = Path(folder) / 'often.yaml'
         often.write_text(yaml.safe_dump({'trainer': {'callbacks': entries}}))
@@ -143,21 +175,9 @@ def monitors(run: str) -> Iterator[str]:
             ('trainer.limit_train_batches', 40), ('trainer.max_epochs', 1),
             ('trainer.limit_val_batches', 0), ('trainer.profiler', 'simple'),
         ]  # fmt: skip
-        try:
-            for each, look in looks.items():
-                each.look = timed(each, look)
-            cli = build(['fit', *(str(w) for k, v in options for w in (f'--{k}', v))])
-        finally:
-            for each, look in looks.items():
-                each.look = look
-    # The first steps include allocations and the first measurement of each callback.
-    step = statistics.median(cli.trainer.profiler.recorded_durations['run_training_batch'][5:])
-    total = 0.0
-    for each, every in CALLBACKS.items():
-        took = statistics.median(spent[each][1:])
-        total += took / every / step
-        yield f'| {each.__name__} | {1e3 * took:.1f} ms | {every} | {took / every / step:.2%} |'
-    yield f'| both | training step {1e3 * step:.0f} ms | | {total:.2%} (goal 2 %) |'
+        cli = build(['fit', *(str(w) for k, v in options for w in (f'--{k}', v))])
+    durations: list[float] = cli.trainer.profiler.recorded_durations['run_training_batch']
+    return durations
 
 
 def whole_path(task: FinetuneTask) -> Iterator[str]:

@@ -15,7 +15,7 @@ def parser_of(description: str | None) -> argparse.ArgumentParser:
     """Return a parser with the option `--write`.
 
     Args:
-        description: Docstring of the script; its first line is shown.
+        description: Docstring of the script; its first line is printed.
     """
     parser = argparse.ArgumentParser(description=(description or '').partition('\n')[0])
     parser.add_argument('--write', action='store_true', help=f'write it to docs/{PAGE.name}')

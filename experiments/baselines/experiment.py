@@ -49,12 +49,13 @@ from the finished runs alone. The methods are described in
 [metrics](metrics.md). `cpu_s` is the CPU time in seconds to train and to test; for a run on a GPU
 it is the time of the host. `cpu_ms_per_window` is the CPU time in milliseconds to detect and
 correct one window on one thread, measured once, with a repeatability of about 20 %. `parameters`
-counts those of the compute block. Damage is the RMS change of the affected signal in units of its
-sensor noise. ±: standard deviation over seeds; (n): number of seeds; [a, b]: 95 % interval of a
-paired difference, by Student's t and the jackknife over test episodes. `delay/detected` is the
-share of faults scheduled on continuous recordings that are detected, `delay/median_s` the delay
-within which half of all are; both come from [delay](../experiments/delay/README.md), where they
-were measured, partly on other trainings of the same configurations.
+is the number of parameters of the compute block. Damage is the RMS change of the affected signal in
+units of its sensor noise. ±: standard deviation over seeds; (n): number of seeds; [a, b]: 95 %
+interval of a paired difference, by Student's t and the jackknife over test episodes.
+`delay/detected` is the share of faults scheduled on continuous recordings that are detected,
+`delay/median_s` the delay within which half of all are; both come from
+[delay](../experiments/delay/README.md), where they were measured, partly on other trainings of the
+same configurations.
 """
 
 
@@ -87,7 +88,7 @@ def methods_by_cell(preset: str) -> dict[str, dict[str, dict[int, Run]]]:
 
 
 def report(preset: str, folder: Path) -> None:
-    """Write the table of all methods; that of the full preset is a page of the docs.
+    """Write the table of all methods; the full preset writes a page of the docs.
 
     Args:
         preset: `quick` or `full`.

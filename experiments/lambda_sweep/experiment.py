@@ -16,11 +16,11 @@ from experiments.runner.run import Run
 from experiments.similarity_weight.experiment import KEYS, measure, overlays_of
 from lipfault.report.style import RC, RIGHT, new_figure
 
-USUAL = 0.02
+PUBLISHED = 0.02
 """λ_con of `configs/block/paper.yaml`."""
 
 SIMS = {'quick': (0.1, 1.0), 'full': (0.0, 1.0, 10.0)}
-CONS = {'quick': (USUAL,), 'full': (0.0, USUAL, 0.2)}
+CONS = {'quick': (PUBLISHED,), 'full': (0.0, PUBLISHED, 0.2)}
 
 Grid = dict[tuple[float, float], dict[str, float]]
 """Metrics by λ_sim and λ_con."""
@@ -39,7 +39,7 @@ def variants(preset: str) -> dict[tuple[float, float], Run]:
     for sim in SIMS[preset]:
         for con in CONS[preset]:
             name, overlays = overlays_of(sim)
-            if con != USUAL:
+            if con != PUBLISHED:
                 name += f'_con_{con}'
                 overlays = (*overlays, f'experiments/lambda_sweep/con_{con}.yaml')
             found[sim, con] = stage_two(preset, cell, seed, name, overlays)

@@ -91,7 +91,7 @@ def columns(preset: str) -> dict[str, dict[int, Run]]:
 
 
 def report(preset: str, folder: Path) -> None:
-    """Write the tables of the tested runs; those of the full preset are a page of the docs.
+    """Write the tables of the tested runs; the full preset writes a page of the docs.
 
     Args:
         preset: `quick` or `full`.

@@ -70,7 +70,7 @@ def experiment(name: str) -> Experiment:
 def results_folder(name: str, preset: str) -> Path:
     """Return the folder of an experiment's results.
 
-    Results of the full preset are committed beside the experiment. Those of the quick preset go
+    Results of the full preset are committed beside the experiment. Results of the quick preset go
     to the runs, which git ignores.
 
     Args:

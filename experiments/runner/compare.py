@@ -51,7 +51,7 @@ KEYS = (
 """Rows of the table of metrics."""
 
 SKILL = 'skill/'
-"""Prefix of the metrics of stage 1 among those of a run of stage 2."""
+"""Prefix of the metrics of stage 1 in a run of stage 2."""
 
 BESIDE = {'delay/detected': 'detected', 'delay/median_s': 'delay_median_s'}
 """Metrics measured by another experiment, and their keys there."""
@@ -152,7 +152,7 @@ def _section(
 def other_stage_one(metrics: MethodMetrics, ours: str) -> dict[str, list[str]]:
     """Find methods that were trained on another stage 1 than ours with the same seed.
 
-    Two trainings of one configuration have the same hash. They are told apart by their
+    Two trainings of one configuration have the same hash. They are distinguished by their
     reconstruction skill on the test, which every run of stage 2 records.
 
     Args:
@@ -198,7 +198,7 @@ def _keys(found: Columns) -> list[str]:
 
 
 def _table_metrics(found: Columns, methods: Methods, beside: Path | None) -> MethodMetrics:
-    """Metrics of the table: costs by device, no skill, with those of `BESIDE` added."""
+    """Metrics of the table: costs by device, no skill, and the metrics of `BESIDE`."""
     metrics = {
         name: {
             seed: {
@@ -230,7 +230,7 @@ def _part(found: Columns, part: str) -> MethodMetrics:
 
 
 def differences(sums: MethodMetrics, ours: str, split: str) -> Pairs:
-    """Return the metrics of one method minus those of each other, on the seeds that both have.
+    """Subtract the metrics of every other method from ours, on the seeds that both have.
 
     Args:
         sums: Dictionaries of `Scored.to_dict` by method, seed and split.

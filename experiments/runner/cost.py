@@ -24,7 +24,7 @@ def cost_of(run: Run) -> dict[str, float]:
         run: A tested run of stage 2.
 
     Returns:
-        `parameters` counts trained weights and closed-form statistics, without those of stage 1.
+        `parameters` counts trained weights and closed-form statistics, without stage 1.
         `cpu_ms_per_window` is the CPU time in milliseconds to detect and correct one window, on
         one thread, in batches of 64 windows of noise.
     """

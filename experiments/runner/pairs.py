@@ -155,7 +155,7 @@ def episodes(sample_id: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def paired_differences(ours: list[Scored], others: list[Scored]) -> dict[str, Difference]:
-    """Return every metric of one method minus that of another, with 95 % intervals.
+    """Return the difference of every metric between two methods, with 95 % intervals.
 
     Windows of one episode are correlated, and there are few episodes. The standard error is
     therefore the delete-one jackknife over episodes: each episode is left out in turn, from both

@@ -16,6 +16,9 @@ CODERS = {
 LAST = {'quick': ('configs/trainer/smoke.yaml', 'experiments/quick.yaml'), 'full': ()}
 """Overlays that come after all others, by preset."""
 
+LAST_FINETUNE = {'quick': ('experiments/quick_finetune.yaml',), 'full': ()}
+"""Overlays of stage 2 after `LAST`, by preset."""
+
 
 def cells_and_seeds(preset: str) -> list[tuple[str, int]]:
     """Return all pairs of cell and seed for the full preset, one pair for the quick preset.
@@ -69,7 +72,13 @@ def stage_two(
     """
     return Run(
         f'{preset}/{cell}-{seed}/{variant}',
-        ('configs/finetune.yaml', f'configs/data/{cell}.yaml', *overlays, *LAST[preset]),
+        (
+            'configs/finetune.yaml',
+            f'configs/data/{cell}.yaml',
+            *overlays,
+            *LAST[preset],
+            *LAST_FINETUNE[preset],
+        ),
         (f'--seed_everything={seed}', f'--data.seed={seed}', f'--data.faults.seed={seed}'),
         pretrained or stage_one(preset, cell, seed),
     )

@@ -12,8 +12,11 @@ from threading import Thread
 from lipfault.cli.main import main
 from lipfault.errors import LipfaultError
 
-PRELOADED = ['lipfault.cli.lightning', 'lipfault.tasks.pretrain', 'lipfault.tasks.finetune',
-             'lipfault.report.html']  # fmt: skip
+# Lightning first: `typing` caches unions without regard to order, and if a `Union[float, int]` of
+# another package (rich) comes before Lightning's `Union[int, float]`, the parser returns 1.0, all
+# batches, for `trainer.limit_train_batches: 1`.
+PRELOADED = ['lightning', 'lipfault.cli.lightning', 'lipfault.tasks.pretrain',
+             'lipfault.tasks.finetune', 'lipfault.report.html']  # fmt: skip
 """Modules that the fork server imports once; each command is forked from there."""
 
 

@@ -18,11 +18,11 @@ from lipfault.report.run import load_run
 from lipfault.report.style import RC, colours, new_figure
 
 PAPER = 'configs/block/paper.yaml'
-USUAL = 1.0
+PUBLISHED = 1.0
 """λ_sim of `PAPER`."""
 
-WEIGHTS = (0.0, 0.1, 0.3, USUAL, 3.0, 10.0)
-QUICK = (0.1, USUAL)
+WEIGHTS = (0.0, 0.1, 0.3, PUBLISHED, 3.0, 10.0)
+QUICK = (0.1, PUBLISHED)
 LOSSES = ('train/loss_sim', 'train/loss_con', 'train/loss_rec')
 KEYS = {
     'train/loss_sim': 'similarity loss, last tenth',
@@ -63,7 +63,7 @@ def overlays_of(weight: float) -> tuple[str, tuple[str, ...]]:
         weight: λ_sim. The published one has the name that it has in other experiments, which
             share the run.
     """
-    if weight == USUAL:
+    if weight == PUBLISHED:
         return 'paper', (PAPER,)
     return f'paper_sim_{weight}', (PAPER, f'experiments/similarity_weight/sim_{weight}.yaml')
 

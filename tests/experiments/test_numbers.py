@@ -36,7 +36,7 @@ def answer(page: Path) -> str:
 
 
 def unfounded(text: str, known: list[float]) -> list[str]:
-    """Return decimal numbers, and those of three digits and more, that round no known number."""
+    """Return decimals, and integers of three digits and more, that round no known number."""
     found = []
     for number in re.findall(r'(?<![\w.])-?\d+\.\d+|(?<![\w.])\d{3,}(?![\w.])', text):
         decimals = len(number.partition('.')[2])

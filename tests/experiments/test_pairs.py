@@ -78,7 +78,7 @@ def test_interval_has_the_width_of_the_spread_between_episodes():
 
 
 def test_intervals_of_four_episodes_have_their_nominal_coverage():
-    """A ratio of sums over episodes that differ as much as those of the test."""
+    """A ratio of sums over episodes that differ as much as test episodes do."""
     rng, held = np.random.default_rng(0), 0
     other = Scored(np.arange(4), np.ones((4, len(COLUMNS))))
     for _ in range(500):

@@ -70,5 +70,5 @@ def test_gains_are_averaged_over_the_seeds(tmp_path, monkeypatch):
     assert '| RMS gain (mean over faults) | arm → arm | arm → eye |' in page
     assert '| ours (2) | 0.5 ± 0.35 (1) | 0 ± 0 (1) |' in page
     assert '| other (1) | 0.5 (1) | 0 (1) |' in page
-    shown = [axes.images[0].get_array().tolist() for axes in gain_matrix.draw(values).axes[:2]]
-    assert shown == [[[0.5, 0.0]], [[0.5, 0.0]]]
+    drawn = [axes.images[0].get_array().tolist() for axes in gain_matrix.draw(values).axes[:2]]
+    assert drawn == [[[0.5, 0.0]], [[0.5, 0.0]]]
