@@ -4,9 +4,6 @@ import os
 import sys
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
-
 from lipfault import __version__
 from lipfault.cli.arguments import completed
 from lipfault.cli.commands import COMMANDS, Command, help_text
@@ -40,8 +37,7 @@ def main(args: list[str] | None = None) -> None:
         correctable = user_error(error)
         if correctable is None:
             raise
-        message = Text.assemble(('lipfault: error: ', 'bold red'), str(correctable))
-        Console(stderr=True).print(message, highlight=False, soft_wrap=True)
+        _print_error(str(correctable))
         status = _USAGE if isinstance(correctable, UsageError) else _FAILURE
         raise SystemExit(status) from error
 
@@ -89,5 +85,15 @@ def _run_function(name: str, command: Command, args: list[str]) -> None:
     )
 
 
+def _print_error(text: str) -> None:
+    # Rich at its use only. Its import before Lightning makes `typing` keep its `int | float` for
+    # Lightning's `float | int`: 1 batch would be parsed as 1.0, all batches.
+    from rich.console import Console
+    from rich.text import Text
+
+    message = Text.assemble(('lipfault: error: ', 'bold red'), text)
+    Console(stderr=True).print(message, highlight=False, soft_wrap=True)
+
+
 def _print(text: str, stderr: bool = False) -> None:
-    Console(stderr=stderr).print(text, highlight=False, markup=False, soft_wrap=True)
+    (sys.stderr if stderr else sys.stdout).write(f'{text}\n')

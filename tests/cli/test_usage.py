@@ -180,3 +180,14 @@ def test_a_missing_recording_names_its_key_from_any_folder(tmp_path, monkeypatch
     with pytest.raises(LipfaultError, match=r'^data\.path: .*data/ur5\.h5.*--data\.path'):
         stage('fit', '--config', 'pretrain')
     stage('fit', '--config', 'pretrain', '--data.path', str(ROOT / 'data' / 'ur5.h5'))
+
+
+def test_a_whole_number_of_batches_stays_one():
+    """In a process of its own: the order of imports decides how `int | float` is parsed."""
+    words = ['fit', '--config', 'configs/pretrain.yaml', '--trainer.limit_train_batches', '1']
+    ended = subprocess.run(
+        [sys.executable, '-m', 'lipfault', *words, '--print_config'],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert '  limit_train_batches: 1\n' in ended.stdout
