@@ -107,6 +107,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint: dict[str, Any] = torch.load(path, map_location='cpu', weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # its text recommends to run the file's code
+            reason = 'it is no checkpoint, or holds other objects than plain types and tensors'
         raise LipfaultError(f'{path} is not a readable checkpoint: {reason}') from error
     if not isinstance(checkpoint, dict) or CARD not in checkpoint:
         raise LipfaultError(f'{path} was not written by lipfault: it has no {CARD!r} entry')

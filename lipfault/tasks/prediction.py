@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """Detection and correction of one window, or of a batch.
 
@@ -31,3 +31,11 @@ class Prediction:
     fault_maps: dict[str, Any]
     corrected: dict[str, Any]
     missing: dict[str, float]
+
+    def __repr__(self) -> str:
+        """Describe the result without its arrays."""
+        shapes = ', '.join(f'{n} {tuple(x.shape)}' for n, x in self.corrected.items())
+        found = (
+            f'score={self.score!r}, alarm={self.alarm!r}, faulty_modality={self.faulty_modality!r}'
+        )
+        return f'Prediction({found}, missing={self.missing!r}, corrected: {shapes})'

@@ -16,6 +16,9 @@ from lipfault.tasks.base import Description, check_card, log_changed_ranges
 ORIGIN = ('coder', 'relations', 'train_split', 'train_episodes')
 """Entries of the card of stage 1 that stage 2 keeps."""
 
+EARLIER = '; if the run is of an earlier version of lipfault, train it again'
+"""End of the message about weights that do not fit."""
+
 
 def load_pretrained(
     path: str | None,
@@ -124,6 +127,5 @@ def _load(module: nn.Module, checkpoint: dict[str, Any], prefix: str) -> None:
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if '\n' in str(error) else str(error)
         raise LipfaultError(
-            f'the checkpoint does not fit this version of lipfault ({first}): it is of an earlier '
-            'version; train the run again'
+            f'the checkpoint does not fit this version of lipfault ({first}){EARLIER}'
         ) from error

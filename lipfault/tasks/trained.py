@@ -22,6 +22,7 @@ from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.finetune_config import FinetuneConfig
 from lipfault.tasks.inputs import finite
 from lipfault.tasks.prediction import Prediction
+from lipfault.tasks.pretrained import EARLIER
 
 
 class Window(dict[str, np.ndarray]):
@@ -102,7 +103,10 @@ class TrainedModel:
             score=float(detection.score[0]) if single else out(detection.score),
             alarm=bool(alarm[0]) if single else out(alarm),
             faulty_modality=faulty[0] if single else faulty,
-            modality_scores={n: out(detection.logits[:, i]) for i, n in enumerate(names)},
+            modality_scores={
+                n: float(x[0]) if single else out(x)
+                for n, x in zip(names, detection.logits.unbind(dim=1), strict=True)
+            },
             fault_maps={n: out(m) for n, m in correction.maps.items()},
             corrected={n: out(x) for n, x in corrected.items()},
             missing=arrays.missing,
@@ -230,18 +234,18 @@ def trained_task(run: str) -> FinetuneTask:
         raise LipfaultError(f'{file}: the configuration of its run is missing, {settings}')
     arguments = yaml.safe_load(settings.read_text())['model']['init_args']
     modulation = (arguments.get('config') or {}).get('modulation') or {}
-    task = FinetuneTask(
-        card['description'],
-        pretrained=str(file),
-        block=_block_config(card['block'], file),
-        config=FinetuneConfig(modulation=modulation),
-    )
+    block = _block_config(card['block'], file)
     try:
+        task = FinetuneTask(
+            card['description'],
+            pretrained=str(file),
+            block=block,
+            config=FinetuneConfig(modulation=modulation),
+        )
         task.check_checkpoint(checkpoint)
     except LipfaultError as error:
-        raise LipfaultError(
-            f'{file}: {error}; if the run is of an earlier version of lipfault, train it again'
-        ) from error
+        hint = '' if EARLIER in str(error) else EARLIER
+        raise LipfaultError(f'{file}: {error}{hint}') from error
     task.load_state_dict(checkpoint['state_dict'])
     return task.requires_grad_(False).eval()
 

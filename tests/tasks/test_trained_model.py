@@ -16,6 +16,7 @@ from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.interface.types import Observation, SideInfo
 from lipfault.models.relations.relations import RelationsConfig
 from lipfault.runs.checkpoints import CARD
+from lipfault.runs.folder import CONFIG_NAME
 from lipfault.tasks.base import Description
 from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.pretrain import PretrainTask
@@ -244,3 +245,26 @@ def test_the_front_door_is_the_same_thing():
     assert lipfault.lipschitz.exact_norm is exact_norm
     with pytest.raises(AttributeError):
         _ = lipfault.nothing_of_that_name
+
+
+def test_a_result_prints_without_its_arrays(model, arrays):
+    shown = repr(model.predict(arrays))
+    assert shown.startswith('Prediction(score=')
+    assert 'camera (3, 16, 16)' in shown
+    assert len(shown) < 300
+
+
+def test_a_run_of_an_earlier_version_is_named(model, tmp_path):
+    (tmp_path / 'checkpoints').mkdir()
+    (tmp_path / CONFIG_NAME).write_text('model: {init_args: {}}\n')
+    state = {n.replace('.position', '.place'): x for n, x in model.task.state_dict().items()}
+    torch.save(
+        {CARD: model.task.card(), 'state_dict': state}, tmp_path / 'checkpoints' / 'best.ckpt'
+    )
+    with pytest.raises(LipfaultError, match=r'best\.ckpt: .*earlier version of lipfault, train'):
+        lipfault.load(tmp_path)
+
+
+def test_a_file_that_is_no_checkpoint_is_named(tiny_recording):
+    with pytest.raises(LipfaultError, match=r'tiny\.h5 is not a readable checkpoint: it is no'):
+        lipfault.load(tiny_recording)
