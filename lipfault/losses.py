@@ -66,17 +66,16 @@ def similarity(latents: Signals, clean: Signals) -> Tensor:
     """Return the mean squared distance of corrected latents from clean ones (the λ_sim term).
 
     Args:
-        latents: Latents by modality, (batch, ...).
-        clean: Latents of the clean signals, of the same shapes.
+        latents: Latents by modality, (batch, ...), not necessarily in units of variance.
+        clean: Latents of the clean signals.
 
     Returns:
-        Scalar.
+        Scalar: the error of `reconstruction`, of latents.
 
     Reference:
         Altinses & Schwung 2026, https://arxiv.org/abs/2603.25103
     """
-    errors = [(latents[n].float() - z).square().mean() for n, z in clean.items()]
-    return torch.stack(errors).mean()
+    return reconstruction(latents, clean)
 
 
 def contrastive(

@@ -36,13 +36,13 @@ SERIES = Modality(
 IMAGE = Modality(
     'probe_image',
     'image',
-    10.0,
-    ('red', 'green', 'blue'),
-    ('1',) * 3,
-    (0.0,) * 3,
-    (1.0,) * 3,
-    (0.005,) * 3,
-    (_HEIGHT, _WIDTH),
+    rate_hz=10.0,
+    channels=('red', 'green', 'blue'),
+    units=('1',) * 3,
+    low=(0.0,) * 3,
+    high=(1.0,) * 3,
+    noise=(0.005,) * 3,
+    size=(_HEIGHT, _WIDTH),
 )
 """A colour camera; its frames show moving stripes."""
 

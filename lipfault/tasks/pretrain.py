@@ -144,8 +144,8 @@ class PretrainTask(BaseTask):
 
         Args:
             batch: A batch of clean windows.
-            batch_idx: Place in the epoch.
-            dataloader_idx: Index of the loader.
+            batch_idx: Without effect.
+            dataloader_idx: Without effect: there is one loader.
         """
         standardized, latents, output = self._reconstructed(batch)
         errors = {n: (output[n].float() - x).square().mean() for n, x in standardized.items()}
@@ -172,9 +172,9 @@ class PretrainTask(BaseTask):
         """Collect the error of each window.
 
         Args:
-            batch: A batch of clean windows.
-            batch_idx: Place in the epoch.
-            dataloader_idx: Index of the loader.
+            batch: A batch of clean windows; the first one gives the examples.
+            batch_idx: Without effect.
+            dataloader_idx: Without effect: there is one loader.
         """
         values = {'sample_id': batch.sample_id}
         for name, errors in self._errors(batch).items():
@@ -197,9 +197,9 @@ class PretrainTask(BaseTask):
         """Encode and reconstruct a batch.
 
         Args:
-            batch: A batch; its observed signals are used.
-            batch_idx: Place in the epoch.
-            dataloader_idx: Index of the loader.
+            batch: A batch, of which the observed signals are encoded.
+            batch_idx: Without effect.
+            dataloader_idx: Without effect.
 
         Returns:
             Sample ids (batch,), latents, and the reconstruction in physical units.

@@ -7,14 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.modulation.modulation import (
-    fold,
-    modulate,
-    modulated,
-    modulation_report,
-    penalty,
-    set_progress,
-)
+from lipfault.lipschitz import fold, modulate, modulated, modulation_report, penalty, set_progress
 from lipfault.lipschitz.norms.operators import linear_operator
 
 SCALING = ['cap', 'pin', 'floor']

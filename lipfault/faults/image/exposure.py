@@ -92,9 +92,9 @@ class ColourSwap(ImageFault):
         a, share of the other channel's brightness
     """
 
+    min_channels = 2
     name, group = 'colour_swap', 'swap'
     levels = (0.15, 0.3, 0.5, 0.75, 1.0)
-    min_channels = 2
 
     def _faulty(self, site: ImageSite) -> Tensor:
         # 1 to C - 1: a rotation by C would change nothing.

@@ -58,14 +58,7 @@ class _Cover(ImageFault, ABC):
     """Change the frame where something covers the lens."""
 
     def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Compute the faulty frames and the mask of the covered pixels.
-
-        Args:
-            site: The affected frames.
-
-        Returns:
-            (n, C, H, W) float32 and (n, 1, H, W) bool.
-        """
+        """Return (n, C, H, W) float32 faulty frames, and the covered pixels, (n, 1, H, W) bool."""
         value, cover = self._covered(site)
         return value, cover > 0
 
@@ -175,8 +168,8 @@ class Dust(_Cover):
 
     def _covered(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         # A speck is out of focus and absorbs 70 % of the light at its centre.
-        specks = site.spots('specks', 10, site.level(self.levels), (0.15, 0.45))
-        return site.signal * (1 - 0.7 * specks.profile), specks.profile
+        opacity = site.spots('specks', 10, site.level(self.levels), (0.15, 0.45)).profile
+        return site.signal * (1 - 0.7 * opacity), opacity
 
 
 class Fog(ImageFault):
@@ -195,8 +188,8 @@ class Fog(ImageFault):
         after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261, own levels
     """
 
-    name, group = 'fog', 'haze'
     levels = (0.08, 0.18, 0.32, 0.5, 0.75)
+    name, group = 'fog', 'haze'
 
     def _faulty(self, site: ImageSite) -> Tensor:
         # From 0.7 to 1.3 of the mean opacity; 0.8 is the brightness of the haze.

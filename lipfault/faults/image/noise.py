@@ -62,14 +62,7 @@ class _BlackOrWhite(ImageFault, ABC):
     """Replace some pixels by black or white ones."""
 
     def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Compute the values of the replaced pixels and their mask.
-
-        Args:
-            site: The affected frames.
-
-        Returns:
-            (n, C, H, W) float32 and (n, 1, H, W) bool.
-        """
+        """Return (n, C, H, W) float32 values and (n, 1, H, W) bool mask of the replaced pixels."""
         white, mask = self._pixels(site)
         return white.to(site.signal.dtype).expand_as(site.signal), mask
 

@@ -115,10 +115,10 @@ class Tear(ImageFault):
         """Return the shifted frames and the rows below the line.
 
         Args:
-            site: The affected frames.
+            site: The affected frames, and the previous ones if there is a history.
 
         Returns:
-            (n, C, H, W) float32 and (n, 1, H, W) bool.
+            Frames (n, C, H, W) float32; mask (n, 1, H, W) bool, constant over each row.
         """
         shift = (site.level(self.levels) * site.width).round().flatten()
         shift = shift.maximum(site.severity).long() * site.draws.sign('side').long()

@@ -95,13 +95,13 @@ def summarize(gains: Tensor) -> Gain:
 
 
 def gain(before: Tensor, after: Tensor, out_before: Tensor, out_after: Tensor) -> Gain:
-    """Compute the fault gain or the clean gain of a map on given pairs.
+    """Compute the fault gain or the clean gain of a map on given pairs, see `pairwise_gains`.
 
     Args:
-        before: x, (pair, ...).
-        after: x̃, the same shape as `before`.
-        out_before: T(x), (pair, ...).
-        out_after: T(x̃), the same shape as `out_before`.
+        before: First inputs, (pair, ...).
+        after: Second inputs, faulty for the fault gain.
+        out_before: Outputs of the first inputs.
+        out_after: Outputs of the second inputs.
 
     Returns:
         Statistics of `pairwise_gains`.

@@ -139,13 +139,13 @@ def interval_image(
     """Bound the values of an activation on intervals.
 
     Args:
-        sector: Sector of the function.
-        function: Activation.
-        low: Lower ends, any shape, float64.
-        high: Upper ends, of the same shape.
+        sector: Sector of the function, whose tabulated minimum is used where there is one.
+        function: Activation, evaluated at both ends.
+        low: Lower ends of the arguments, any shape, float64.
+        high: Upper ends of the arguments, shaped as `low`.
 
     Returns:
-        Ends of intervals that contain the function's values.
+        Lower and upper ends, shaped as `low`, of intervals that contain the function's values.
     """
     ends = torch.stack([function(low), function(high)])
     least, most = ends.amin(dim=0), ends.amax(dim=0)

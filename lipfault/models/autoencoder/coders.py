@@ -167,25 +167,25 @@ class PatchCoder(nn.Module):
         self.synthesis = ImagePatchConvTranspose(latent_channels, channels, patch)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Encode images.
+        """Apply the analysis kernels to every patch.
 
         Args:
-            images: (batch, channel, height, width), standardized.
+            images: (batch, channel, height, width).
 
         Returns:
-            Latent (batch, latent channel, row, column).
+            One coefficient per kernel and patch, (batch, latent channel, row, column).
         """
         latent: Tensor = self.analysis(images)
         return latent
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Decode latents.
+        """Sum the synthesis kernels of every patch.
 
         Args:
-            latent: (batch, latent channel, row, column).
+            latent: Coefficients, (batch, latent channel, row, column).
 
         Returns:
-            Images (batch, channel, height, width).
+            The images, (batch, channel, height, width).
         """
         images: Tensor = self.synthesis(latent)
         return images

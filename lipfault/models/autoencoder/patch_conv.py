@@ -105,9 +105,9 @@ class ImagePatchConvTranspose(nn.ConvTranspose2d):
     """Adjoint of `ImagePatchConv`, without bias.
 
     Args:
-        channels: Channels of the latent.
+        channels: Channels of the latent, the output of `ImagePatchConv`.
         out: Channels of the image.
-        patch: Pixels of a patch in each direction.
+        patch: Rows and columns of a patch; one latent position gives one patch.
     """
 
     def __init__(self, channels: int, out: int, patch: int) -> None:

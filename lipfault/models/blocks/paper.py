@@ -1,11 +1,8 @@
 """The compute block as published: a dense trunk, a corrector and a detector on the joint latent."""
 
-from collections.abc import Mapping
-
 from torch import Tensor, nn
 
-from lipfault.modality import Modality, Signals
-from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.modality import Signals
 from lipfault.models.blocks.interface.base import WholeSignalBlock
 from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.interface.detector import Detector
@@ -30,22 +27,20 @@ class PaperBlock(WholeSignalBlock):
 
     corrector: nn.Sequential
 
-    def __init__(
-        self,
-        autoencoder: Autoencoder,
-        modalities: Mapping[str, Modality],
-        config: BlockConfig | None = None,
-    ) -> None:
+    default_config = BlockConfig(kind='paper')
+
+    def build(self) -> None:
         """Build the layers for the latent shapes of the autoencoder."""
-        super().__init__(autoencoder, modalities)
-        config = config or BlockConfig(kind='paper')
-        self.latent = JointLatent.of(autoencoder, modalities)
+        config = self.config
+        self.latent = JointLatent.of(self.autoencoder, self.modalities)
         size, width = self.latent.size, config.corrector_width
         self.trunk = nn.Sequential(
             nn.Linear(size, width), nn.GELU(), nn.Linear(width, width), nn.GELU()
         )
         self.corrector = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, size))
-        self.detector = Detector(width, len(modalities), config.detector_width, config.embedding)
+        self.detector = Detector(
+            width, len(self.modalities), config.detector_width, config.embedding
+        )
 
     def features(self, signals: Signals, latents: Signals) -> Tensor:
         """Apply the trunk to the joint latent.
@@ -61,13 +56,13 @@ class PaperBlock(WholeSignalBlock):
         return features.float()
 
     def reconstruct(self, signals: Signals) -> tuple[Signals, Signals]:
-        """Correct the joint latent, and decode it.
+        """Apply trunk and corrector to the joint latent.
 
         Args:
             signals: Observed signals, standardized.
 
         Returns:
-            Corrected latents, and the signals decoded from them.
+            Latents from the corrector's output, and their decoded signals.
         """
         with self.frozen():
             latents = self.autoencoder.encode(signals)

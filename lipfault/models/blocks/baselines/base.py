@@ -1,19 +1,15 @@
 """Base classes of the baselines: reconstruct all signals, and detect by the residual."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
-from lipfault.modality import Modality, Signals
-from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.modality import Signals
 from lipfault.models.blocks.baselines.residual_score import (
     ResidualScore,
     mean_squared_residuals,
     pooled_residuals,
 )
 from lipfault.models.blocks.interface.base import WholeSignalBlock
-from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.interface.detector import Detector, FaultDetector
 from lipfault.models.blocks.interface.joint_latent import JointLatent
 from lipfault.models.layers.chunks import features_in_chunks
@@ -27,34 +23,17 @@ class ReconstructionBlock(WholeSignalBlock):
     """Reconstructs whole signals; the detector's input is the residual.
 
     In training the reconstruction is detached from the detector's gradient.
-
-    Args:
-        autoencoder: Stage 1; frozen, not a submodule.
-        modalities: Description of each modality.
-        config: Sizes.
     """
 
-    def __init__(
-        self,
-        autoencoder: Autoencoder,
-        modalities: Mapping[str, Modality],
-        config: BlockConfig | None = None,
-    ) -> None:
-        """Build the detector, then the layers of the subclass."""
-        super().__init__(autoencoder, modalities)
-        self.config = config or BlockConfig()
-        self.modalities = dict(modalities)
-        self.latent = JointLatent.of(autoencoder, modalities)
+    def build(self) -> None:
+        """Build the detector; a subclass then builds the layers of its reconstruction."""
+        self.latent = JointLatent.of(self.autoencoder, self.modalities)
         self.grids = {
             n: (shape[1], shape[2])
             for n, shape in self.latent.shapes.items()
             if self.kinds[n] == 'image'
         }
         self.detector = self.new_detector()
-        self.build()
-
-    def build(self) -> None:
-        """Build the layers of the reconstruction; a baseline without layers builds none."""
 
     def new_detector(self) -> FaultDetector:
         """Build the detector.
@@ -79,24 +58,24 @@ class ReconstructionBlock(WholeSignalBlock):
         }
 
     def features(self, signals: Signals, latents: Signals) -> Tensor:
-        """Compute the pooled residuals, in training without gradients.
+        """Compute the residual features, in training without gradients.
 
         Args:
             signals: Observed signals, standardized.
-            latents: Without effect.
+            latents: Without effect: `reconstruct` encodes the signals itself.
 
         Returns:
-            (batch, feature), float32.
+            Output of `residual_features`, (batch, feature) float32.
         """
         with self.frozen():
             return self.residual_features(signals, self.reconstruct(signals)[1])
 
     def residual_features(self, signals: Signals, reconstructed: Signals) -> Tensor:
-        """Pool the residuals.
+        """Pool the residuals over the channels of series and the latent positions of images.
 
         Args:
             signals: Observed signals, standardized.
-            reconstructed: Reconstructed signals, standardized.
+            reconstructed: Output of `reconstruct`.
 
         Returns:
             (batch, feature), float32.
@@ -110,7 +89,8 @@ class LatentMlpBlock(ReconstructionBlock):
     corrector: nn.Sequential
 
     def build(self) -> None:
-        """Build the dense layers."""
+        """Build the detector, then the dense layers."""
+        super().build()
         size, width = self.latent.size, self.config.corrector_width
         self.corrector = mlp(size, width, width, width, size)
 
@@ -130,7 +110,10 @@ class LatentMlpBlock(ReconstructionBlock):
 
 
 class ClosedFormBlock(ReconstructionBlock):
-    """A baseline without training, scored by its residual in standard scores of clean windows."""
+    """A baseline without training, scored by its residual in standard scores of clean windows.
+
+    Unless a subclass overrides `reconstruct`, the reconstruction is that of stage 1.
+    """
 
     detector: ResidualScore
 
@@ -141,6 +124,18 @@ class ClosedFormBlock(ReconstructionBlock):
             Standard scores.
         """
         return ResidualScore(len(self.modalities))
+
+    def reconstruct(self, signals: Signals) -> tuple[Signals, Signals]:
+        """Reconstruct each modality from itself, by the autoencoder of stage 1.
+
+        Args:
+            signals: Observed signals, standardized.
+
+        Returns:
+            Latents, and the signals decoded from them.
+        """
+        latents = self.autoencoder.encode(signals)
+        return latents, self.autoencoder.decode(latents)
 
     def residual_features(self, signals: Signals, reconstructed: Signals) -> Tensor:
         """Compute the mean squared residual of each modality.

@@ -24,7 +24,8 @@ class DenoisingBlock(ReconstructionBlock):
     corrector: nn.Module
 
     def build(self) -> None:
-        """Copy the coders, and build the layers between them."""
+        """Build the detector, copy the coders, and build the layers between them."""
+        super().build()
         self.coders = deepcopy(self.autoencoder).requires_grad_(True)
         self.coders.standardize = nn.ModuleDict()  # the signals are standardized already
         self.corrector = self.new_corrector()

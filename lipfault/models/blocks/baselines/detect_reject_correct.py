@@ -28,10 +28,10 @@ class DetectRejectCorrectBlock(ClosedFormBlock):
     are rejected.
 
     Args:
-        autoencoder: Stage 1; frozen, not a submodule.
-        relations: Stage 1; frozen, a submodule.
+        autoencoder: Stage 1, see `ComputeBlock`.
         modalities: Description of each modality.
-        config: Sizes.
+        config: Without effect: there are no layers.
+        relations: Predictors of stage 1; frozen, a submodule.
 
     Reference:
         CCM: Lee et al. 2020, https://arxiv.org/abs/2012.00201.
@@ -42,26 +42,15 @@ class DetectRejectCorrectBlock(ClosedFormBlock):
     def __init__(
         self,
         autoencoder: Autoencoder,
-        relations: Relations,
         modalities: Mapping[str, Modality],
         config: BlockConfig | None = None,
+        *,
+        relations: Relations,
     ) -> None:
         """Take the predictors; nothing is trained."""
         super().__init__(autoencoder, modalities, config)
         self.relations = relations.requires_grad_(False)
         self.register_buffer('limits', torch.zeros(len(modalities)))
-
-    def reconstruct(self, signals: Signals) -> tuple[Signals, Signals]:
-        """Reconstruct each modality from itself.
-
-        Args:
-            signals: Observed signals, standardized.
-
-        Returns:
-            Latents, and the signals decoded from them.
-        """
-        latents = self.autoencoder.encode(signals)
-        return latents, self.autoencoder.decode(latents)
 
     @torch.no_grad()
     def fit_start(self, standardized: Signals) -> None:

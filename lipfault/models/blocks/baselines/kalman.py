@@ -115,7 +115,8 @@ class KalmanBlock(ClosedFormBlock):
     corrector: PerModality
 
     def build(self) -> None:
-        """Build a smoother for each series."""
+        """Build the detector, and a smoother for each series."""
+        super().build()
         series = {n: len(m.channels) for n, m in self.modalities.items() if m.size is None}
         steps = self.autoencoder.steps
         self.corrector = PerModality({n: Smoother(c, steps[n]) for n, c in series.items()})

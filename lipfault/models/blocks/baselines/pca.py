@@ -71,7 +71,8 @@ class PcaBlock(ClosedFormBlock):
     corrector: Projection
 
     def build(self) -> None:
-        """Build the projection."""
+        """Build the detector and the projection."""
+        super().build()
         steps = self.autoencoder.steps
         self.shapes = {
             n: (len(m.channels), *((steps[n],) if m.size is None else m.size))

@@ -1,6 +1,5 @@
 """Residual-contrastive attention over the tokens of all modalities."""
 
-from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
@@ -9,10 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lipfault.modality import Modality, Signals
-from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.blocks.interface.base import WholeSignalBlock
 from lipfault.models.blocks.interface.config import BlockConfig
-from lipfault.models.blocks.interface.detector import FaultDetector
+from lipfault.models.blocks.interface.detector import IdentityEmbedding
 from lipfault.models.blocks.interface.types import StepData
 from lipfault.models.layers.running_scale import RunningScale
 
@@ -33,7 +31,7 @@ MASK_WEIGHT = 0.01
 """Weight of the cross entropy of faulty tokens against the squared error."""
 
 
-class TokenScores(FaultDetector):
+class TokenScores(IdentityEmbedding):
     """Ratio of each token's norm to its attended norm, relative to the mean of its modality.
 
     Args:
@@ -65,17 +63,6 @@ class TokenScores(FaultDetector):
         mean = self.mean.mean.to(features.dtype)
         shift = torch.cat([m.expand(c) for m, c in zip(mean, self.counts, strict=True)])
         return self.steepness * (features - shift)
-
-    def embed(self, scaled: Tensor) -> Tensor:
-        """Return the logits of the tokens as embedding.
-
-        Args:
-            scaled: (batch, token).
-
-        Returns:
-            The same tensor, (batch, token).
-        """
-        return scaled
 
     def forward(self, embedding: Tensor) -> Tensor:
         """Compute the logits of the modalities.
@@ -224,30 +211,26 @@ class ResidualAttentionBlock(WholeSignalBlock):
     detector: TokenScores
     corrector: TokenAttention
 
-    def __init__(
-        self,
-        autoencoder: Autoencoder,
-        modalities: Mapping[str, Modality],
-        config: BlockConfig | None = None,
-    ) -> None:
-        """Build the coders and the attention."""
-        super().__init__(autoencoder, modalities)
-        width = (config or BlockConfig(corrector_width=288)).corrector_width
+    default_config = BlockConfig(corrector_width=288)
+
+    def build(self) -> None:
+        """Build the coders, the attention and the detector."""
+        width, steps = self.config.corrector_width, self.autoencoder.steps
         self.coders = nn.ModuleDict(
-            {n: TokenCoder(m, autoencoder.steps.get(n, 1), width) for n, m in modalities.items()}
+            {n: TokenCoder(m, steps.get(n, 1), width) for n, m in self.modalities.items()}
         )
         self.corrector = TokenAttention(width)
-        self.detector = TokenScores([self._coder(n).count for n in modalities])
+        self.detector = TokenScores([self._coder(n).count for n in self.modalities])
 
     def features(self, signals: Signals, latents: Signals) -> Tensor:
         """Compute the ratio of each token's norm to its attended norm.
 
         Args:
-            signals: Observed signals, standardized.
+            signals: Observed signals, encoded by the coders of the block.
             latents: Without effect.
 
         Returns:
-            (batch, token), float32.
+            Ratios (batch, token), float32.
         """
         return _ratios(*self._tokens(signals))
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lipfault.modality import Signals
-from lipfault.models.blocks.interface.detector import FaultDetector
+from lipfault.models.blocks.interface.detector import IdentityEmbedding
 from lipfault.models.layers.running_scale import RunningScale
 
 
@@ -48,7 +48,7 @@ def pooled_residuals(
     return torch.cat([p.flatten(1) for p in parts], dim=1)
 
 
-class ResidualScore(FaultDetector):
+class ResidualScore(IdentityEmbedding):
     """One standard score per modality: the log residual relative to clean windows.
 
     Args:
@@ -82,17 +82,6 @@ class ResidualScore(FaultDetector):
         """
         scores: Tensor = self.scale(_logarithm(features))
         return scores
-
-    def embed(self, scaled: Tensor) -> Tensor:
-        """Return the scores as embedding.
-
-        Args:
-            scaled: (batch, modality).
-
-        Returns:
-            The same tensor, (batch, modality).
-        """
-        return scaled
 
     def forward(self, embedding: Tensor) -> Tensor:
         """Return the scores as logits.

@@ -31,7 +31,8 @@ class VaeBlock(ReconstructionBlock):
     corrector: nn.Sequential
 
     def build(self) -> None:
-        """Build experts and decoder."""
+        """Build detector, experts and decoder."""
+        super().build()
         width, code = self.config.corrector_width, self.config.code
         sizes = zip(self.modalities, self.latent.sizes, strict=True)
         self.experts = nn.ModuleDict({n: mlp(size, width, 2 * code) for n, size in sizes})

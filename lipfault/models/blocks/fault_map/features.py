@@ -21,12 +21,12 @@ def map_size(kind: str, channels: int, latent_shape: tuple[int, ...]) -> int:
     """Count the features of a fault map averaged over latent positions.
 
     Args:
-        kind: `series` or `image`.
+        kind: `series`, whose map has channels, or `image`, whose map has one.
         channels: Channels of the signal.
         latent_shape: (latent channel, position ...).
 
     Returns:
-        Channels times positions for a series, rows times columns for an image.
+        Map channels times latent positions.
     """
     positions = torch.Size(latent_shape[1:]).numel()
     return positions if kind == 'image' else channels * positions
@@ -89,13 +89,15 @@ def peak_count(kind: str, channels: int, latent_shape: tuple[int, ...]) -> int:
 
     Args:
         kind: `series` or `image`.
-        channels: Channels of the signal.
-        latent_shape: (latent channel, position ...).
+        channels: Channels of a series, the count itself.
+        latent_shape: (latent channel, row, column) of an image, of which the positions count.
 
     Returns:
         Channels for a series, rows times columns for an image.
     """
-    return channels if kind == 'series' else torch.Size(latent_shape[1:]).numel()
+    if kind == 'series':
+        return channels
+    return map_size(kind, channels, latent_shape)
 
 
 class ResidualFeatures(RunningScale):

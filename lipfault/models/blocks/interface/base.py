@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.interface.detector import FaultDetector
 from lipfault.models.blocks.interface.types import (
     Correction,
@@ -162,10 +164,32 @@ class WholeSignalBlock(ComputeBlock):
     """Replaces whole signals by their reconstruction.
 
     The block does not locate faults, so that masks have no effect on it: the reconstruction is of
-    the observed signals, whatever is masked. A subclass gives `reconstruct` and `features`.
+    the observed signals, whatever is masked. A subclass gives `reconstruct` and `features`,
+    and builds its layers in `build`.
+
+    Args:
+        autoencoder: Stage 1, see `ComputeBlock`.
+        modalities: Description of each modality.
+        config: Sizes; those of `default_config` if not given.
     """
 
     locates = False
+    default_config: ClassVar[BlockConfig] = BlockConfig()
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        modalities: Mapping[str, Modality],
+        config: BlockConfig | None = None,
+    ) -> None:
+        """Keep the sizes, then build the layers of the subclass."""
+        super().__init__(autoencoder, modalities)
+        self.config = config or self.default_config
+        self.modalities = dict(modalities)
+        self.build()
+
+    def build(self) -> None:
+        """Build the layers; none by default, for a subclass with a constructor of its own."""
 
     @abstractmethod
     def reconstruct(self, signals: Signals) -> tuple[Signals, Signals]:

@@ -57,6 +57,21 @@ class FaultDetector(nn.Module, ABC):
         """
 
 
+class IdentityEmbedding(FaultDetector):
+    """A detector without layers: its scaled features are the embedding."""
+
+    def embed(self, scaled: Tensor) -> Tensor:
+        """Return the scaled features.
+
+        Args:
+            scaled: (batch, feature), output of `scaled`.
+
+        Returns:
+            The same tensor, (batch, feature).
+        """
+        return scaled
+
+
 class Detector(FaultDetector):
     """Dense layers from features to an embedding, and a linear layer to one logit per modality.
 
@@ -89,11 +104,11 @@ class Detector(FaultDetector):
         """Compress features, then scale them to zero mean and unit variance on clean samples.
 
         Args:
-            features: (batch, feature).
-            is_clean: (batch,) bool, given in training: these samples set the scale.
+            features: Any features, (batch, feature).
+            is_clean: Given in training: these samples set the scale.
 
         Returns:
-            (batch, feature).
+            Scaled features, (batch, feature).
         """
         if is_clean is not None:
             self.compress.update(features, is_clean)
@@ -104,25 +119,25 @@ class Detector(FaultDetector):
         return scaled
 
     def embed(self, scaled: Tensor) -> Tensor:
-        """Embed scaled features.
+        """Apply the dense layers.
 
         Args:
             scaled: (batch, feature).
 
         Returns:
-            (batch, embedding).
+            Output of the last layer, (batch, embedding).
         """
         embedding: Tensor = self.layers(scaled)
         return embedding
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """Classify an embedding.
+        """Apply the linear layer.
 
         Args:
-            embedding: (batch, embedding).
+            embedding: Output of `embed`.
 
         Returns:
-            Logits (batch, modality), positive where a modality is faulty.
+            Logits (batch, modality).
         """
         logits: Tensor = self.head(embedding)
         return logits
