@@ -70,8 +70,8 @@ class ScheduledFaults(Protocol):
         """Inject the scheduled faults.
 
         Args:
-            signals: Clean signals by modality, (batch, ...).
-            history: Samples directly before the window, by modality.
+            signals: (batch, ...) clean signals by modality.
+            history: Samples of each modality directly before its window, `None` without them.
             end_s: (batch,) ends of the windows in seconds, ascending, on the CPU.
 
         Returns:
@@ -84,10 +84,11 @@ class ScheduledFaults(Protocol):
         """Inject the scheduled faults into the frame before the window's frame.
 
         Args:
-            signals: The argument of a call.
-            history: The argument of a call.
-            end_s: The argument of a call.
+            signals: Clean signals, as in a call.
+            history: Samples before the window; its last frames are the images to change.
+            end_s: Ends of the windows, as in a call.
 
         Returns:
-            (batch, channel, height, width) float32 in [0, 1], of each image with a history.
+            For each image with a history, the faulty frame before the window's frame: (batch,
+            channel, height, width) float32 in [0, 1].
         """
