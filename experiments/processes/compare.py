@@ -105,7 +105,7 @@ class Diary(SpectralNormMonitor):
 
         Args:
             trainer: The trainer.
-            pl_module: The task.
+            pl_module: The task, whose norms are measured.
             outputs: Output of the training step, with `loss`.
             batch: Batch of the step.
             idx: Index of the batch.

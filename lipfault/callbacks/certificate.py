@@ -78,7 +78,7 @@ class CertificateWriter(Callback):
 
         Args:
             trainer: The trainer.
-            pl_module: The task.
+            pl_module: A stage-2 task.
             outputs: Not used.
             batch: Test batch; one without labels is skipped.
             idx: Indices of the batch and of the test split; only the first split is used.

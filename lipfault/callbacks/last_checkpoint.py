@@ -89,7 +89,7 @@ class LastCheckpoint(Checkpoint):
 
         Args:
             trainer: The trainer.
-            pl_module: The task.
+            pl_module: The task in training, not used.
             outputs: Not used.
             batch: Not used.
             idx: Index of the batch in the epoch.

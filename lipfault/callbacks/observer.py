@@ -38,7 +38,7 @@ class Observer(Callback, ABC):
 
         Args:
             trainer: The trainer.
-            pl_module: The task.
+            pl_module: The task to measure.
             outputs: Not used.
             batch: Training batch of the step.
             idx: Not used.

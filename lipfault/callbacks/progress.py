@@ -78,7 +78,7 @@ class ProgressLines(ProgressBar):
 
         Args:
             trainer: The trainer.
-            pl_module: The task.
+            pl_module: The task, whose logged metrics are printed.
             outputs: Loss of the step; the line has the logged value instead.
             batch: Ignored.
             idx: Index of the batch in the epoch, from 0.

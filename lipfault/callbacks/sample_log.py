@@ -51,7 +51,7 @@ class SampleLog(Callback):
 
         Args:
             trainer: The trainer.
-            pl_module: The task.
+            pl_module: The tested task, not used.
             outputs: Not used.
             batch: Observed test batch with its labels.
             idx: Index of the batch, and of the test split if there are several.

@@ -43,6 +43,9 @@ class FaultInjector(Protocol):
             Observed signals, and the ground truth of the faults.
         """
 
+    def only_held_out(self) -> 'FaultInjector':
+        """Return the injector of the kinds held out of training."""
+
     def previous_frames(
         self, signals: Mapping[str, Tensor], history: Mapping[str, Tensor], plan: Plan
     ) -> dict[str, Tensor]:
@@ -56,9 +59,6 @@ class FaultInjector(Protocol):
         Returns:
             (batch, channel, height, width) float32 in [0, 1], of each image with a history.
         """
-
-    def only_held_out(self) -> 'FaultInjector':
-        """Return the injector of the kinds held out of training."""
 
 
 class ScheduledFaults(Protocol):

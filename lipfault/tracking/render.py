@@ -6,7 +6,7 @@ import wandb_workspaces.expr as expr
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
-from lipfault.tracking import panels as kinds
+import lipfault.tracking.panels as kinds
 from lipfault.tracking.panels import Dashboard, Panel, Quantity, Section
 
 WIDTH, HEIGHT, COLUMNS = 8, 6, 3
