@@ -26,6 +26,7 @@ class _Cell:
     Attributes:
         model: Compiled MuJoCo model.
         data: State of the model.
+        welders: Controller of each arm by name.
         parameters: Values drawn for the episode.
     """
 
