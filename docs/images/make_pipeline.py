@@ -43,13 +43,14 @@ BOXES = {
     'corrected': Box(926, 195, 176, 'corrected signals', 'observed outside the map,', 'data'),
 }
 ARROWS = (
-    ('signals', 'stage1', ''),
-    ('stage1', 'map', 'residuals'),
-    ('map', 'detector', ''),
-    ('map', 'corrector', ''),
-    ('detector', 'alarm', ''),
-    ('corrector', 'corrected', ''),
+    ('signals', 'stage1'),
+    ('stage1', 'map'),
+    ('map', 'detector'),
+    ('map', 'corrector'),
+    ('detector', 'alarm'),
+    ('corrector', 'corrected'),
 )
+LABELS = {('stage1', 'map'): 'residuals'}
 STYLE = """
   text { font: 13px system-ui, 'DejaVu Sans', sans-serif; fill: #1f2933; text-anchor: middle; }
   .title { font-weight: 600; }
@@ -97,7 +98,7 @@ def main() -> None:
         '<title>From windows to corrected signals, score and faulty modality</title>',
         f'<style>{STYLE}</style><defs>{tip}</defs>',
         f'<rect width="{WIDTH}" height="{HEIGHT}" rx="12" fill="#f8f9fb"/>',
-        *(arrow_svg(BOXES[a], BOXES[b], label) for a, b, label in ARROWS),
+        *(arrow_svg(BOXES[a], BOXES[b], LABELS.get((a, b), '')) for a, b in ARROWS),
         *(box_svg(box) for box in BOXES.values()),
         note_svg(100, 82, 'faults injected by'),
         note_svg(100, 178, '(seed, epoch, sample id)'),

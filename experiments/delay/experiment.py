@@ -130,23 +130,6 @@ def measured(preset: str, cell: str, run: Run) -> dict[str, object]:
     return once(run, 'delay', lambda: measure(run, preset, data_of(preset, cell, SEED), kinds))
 
 
-def report(preset: str, folder: Path) -> None:
-    """Write tables and curves of the tested methods.
-
-    Args:
-        preset: `quick` or `full`.
-        folder: Folder of the results.
-    """
-    keys = ('events', *KEYS)
-    report_cells(
-        methods_by_cell(preset),
-        folder,
-        partial(measured, preset),
-        lambda methods: seeds_table('method (seeds)', methods, keys),
-        ('delay', draw),
-    )
-
-
 def draw(methods: Delays) -> Figure:
     """Draw the share of faults detected against the time since their onset.
 
@@ -175,6 +158,23 @@ def draw(methods: Delays) -> Figure:
         axes.set(xlabel='time since onset (s)', ylabel='share of faults detected', ylim=(0, 1))
         figure.legend(fontsize=7.5, loc='outside right center')
     return figure
+
+
+def report(preset: str, folder: Path) -> None:
+    """Write tables and curves of the tested methods.
+
+    Args:
+        preset: `quick` or `full`.
+        folder: Folder of the results.
+    """
+    keys = ('events', *KEYS)
+    report_cells(
+        methods_by_cell(preset),
+        folder,
+        partial(measured, preset),
+        lambda methods: seeds_table('method (seeds)', methods, keys),
+        ('delay', draw),
+    )
 
 
 EXPERIMENT = Experiment(

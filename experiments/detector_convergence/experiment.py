@@ -138,8 +138,8 @@ def _draw_kinds(axes: Axes, curves: Curves) -> None:
     epochs = range(len(curves[kinds[0]]))
     axes.set_xticks(epochs, labels=[str(epoch + 1) for epoch in epochs])
     axes.set_yticks(range(len(kinds)), labels=[k.removeprefix('kind ') for k in kinds], fontsize=7)
-    axes.grid(visible=False)
     axes.set(xlabel='epoch', title='recall by kind of fault')
+    axes.grid(visible=False)
 
 
 EXPERIMENT = Experiment(

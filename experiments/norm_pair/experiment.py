@@ -60,8 +60,8 @@ def report(preset: str, folder: Path) -> None:
     """Write a table with a row per variant, and a bar chart.
 
     Args:
-        preset: `quick` or `full`.
-        folder: Folder of the results.
+        preset: Size of the runs, `quick` or `full`.
+        folder: Folder for `norm_pair` figure, tables and values.
     """
     measured = gathered(variants(preset), folder, measure)
     found = values_of(measured)

@@ -64,12 +64,7 @@ class Diary(SpectralNormMonitor):
         self.path, self._norms = path, dict[str, float]()
 
     def on_train_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, batch: Batch, *index: int
     ) -> None:
         """Convert a batch to the precision of the run, after faults were injected in float32.
 
@@ -77,13 +72,14 @@ class Diary(SpectralNormMonitor):
             trainer: The trainer.
             pl_module: The task.
             batch: Batch with injected faults.
-            batch_idx: Index of the batch.
-            dataloader_idx: Index of the loader.
+            index: Indices of the batch and of its loader, not used.
         """
         if trainer.precision == '64-true':
             in_64_bits(batch)
 
-    on_validation_batch_start = on_train_batch_start
+    def on_validation_batch_start(self, trainer: Trainer, *rest: Any) -> None:  # noqa: ANN401
+        """Convert a batch as in training."""
+        self.on_train_batch_start(trainer, *rest)
 
     def on_validation_batch_end(self, *_: Any) -> None:  # noqa: ANN401
         """Restore `Tensor.float`."""
@@ -103,28 +99,24 @@ class Diary(SpectralNormMonitor):
         return self._norms
 
     def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401
-        batch: Batch,
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: Batch, *idx: int
     ) -> None:
         """Append a line to the file of this process.
 
         Args:
             trainer: The trainer.
-            pl_module: The task.
+            pl_module: The task, whose norms are measured.
             outputs: Output of the training step, with `loss`.
             batch: Batch of the step.
-            batch_idx: Index of the batch.
+            idx: Index of the batch.
         """
         torch.Tensor.float = FLOAT  # type: ignore[method-assign]
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, *idx)
         # One number per window identifies its content, faults included.
         sums = sum(x.double().flatten(1).sum(1) for x in batch.observed.values())
+        step: Any = outputs
         line = {
-            'loss': float(outputs['loss']),
+            'loss': float(step['loss']),
             'samples': dict(zip(batch.sample_id.tolist(), sums.tolist(), strict=True)),  # type: ignore[union-attr]
             'norms': self._norms,
         }

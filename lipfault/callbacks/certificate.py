@@ -72,31 +72,25 @@ class CertificateWriter(Callback):
             )
 
     def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: object,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: Batch, *idx: int
     ) -> None:
         """Keep the windows in which exactly one modality is faulty.
 
         Args:
             trainer: The trainer.
-            pl_module: The task.
+            pl_module: A stage-2 task.
             outputs: Not used.
-            batch: Test batch.
-            batch_idx: Not used.
-            dataloader_idx: Index of the test split; only the first one is used.
+            batch: Test batch; one without labels is skipped.
+            idx: Indices of the batch and of the test split; only the first split is used.
         """
-        if dataloader_idx > 0 or batch.labels is None:
+        # Lightning omits the index of the loader if there is only one.
+        if any(idx[1:]) or batch.labels is None:
             return
         alone = batch.labels.modality.sum(dim=1) == 1
-        for index, name in enumerate(batch.clean):
+        for column, name in enumerate(batch.clean):
             kept = self._parts.setdefault(name, [])
             room = self.samples - sum(len(clean[name]) for clean, _ in kept)
-            rows = (alone & batch.labels.modality[:, index]).nonzero().squeeze(1)[: max(0, room)]
+            rows = (alone & batch.labels.modality[:, column]).nonzero().squeeze(1)[: max(0, room)]
             if len(rows):
                 kept.append(tuple(_rows(s, rows) for s in (batch.clean, batch.observed)))  # type: ignore[arg-type]
 

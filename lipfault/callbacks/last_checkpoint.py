@@ -10,6 +10,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from lipfault.batch import Batch
 from lipfault.errors import LipfaultError
 
 TERMINATED = 128 + signal.SIGTERM
@@ -82,26 +83,21 @@ class LastCheckpoint(Checkpoint):
             self._original_handler = None
 
     def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: object,
-        batch: object,
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: Batch, *idx: int
     ) -> None:
         """Save if the interval has passed or a stop is requested, then stop if requested.
 
         Args:
             trainer: The trainer.
-            pl_module: The task.
+            pl_module: The task in training, not used.
             outputs: Not used.
             batch: Not used.
-            batch_idx: Index of the batch in the epoch.
+            idx: Index of the batch in the epoch.
 
         Raises:
             SIGTERMException: If any process received SIGTERM.
         """
-        if not _between_steps(trainer, batch_idx + 1):
+        if not _between_steps(trainer, idx[0] + 1):
             return
         stop = self._any_stop_requested(trainer)
         if stop or trainer.global_step - self._saved_at >= self.every:

@@ -9,6 +9,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import nn
 
+from lipfault.batch import Batch
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation.parametrization import Modulation
 
@@ -31,21 +32,16 @@ class Observer(Callback, ABC):
         self._measured_at = -1
 
     def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: object,
-        batch: Any,  # noqa: ANN401
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: Batch, *idx: int
     ) -> None:
         """Measure and log if the interval has passed.
 
         Args:
             trainer: The trainer.
-            pl_module: The task.
+            pl_module: The task to measure.
             outputs: Not used.
             batch: Training batch of the step.
-            batch_idx: Not used.
+            idx: Not used.
         """
         step = trainer.global_step
         due = (step - 1) % self.every == 0

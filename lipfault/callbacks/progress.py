@@ -4,10 +4,12 @@ import math
 import time
 from typing import Any
 
-import lightning
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities import rank_zero_info
 from rich.console import Console
+
+from lipfault.batch import Batch
 
 SHARE = 0.1
 """Share of an epoch, or of an evaluation, between two lines."""
@@ -16,12 +18,10 @@ LEAST_S = 10.0
 """Seconds between two lines within an epoch, so that short epochs have one line each."""
 
 
-class SetupMessages(lightning.Callback):
+class SetupMessages(Callback):
     """Log what the set-up of a fit computes before the first step."""
 
-    def setup(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
-    ) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Log the fit of the closed forms, which the task runs in its own `setup` after this one.
 
         Args:
@@ -60,9 +60,7 @@ class ProgressLines(ProgressBar):
         """Print again."""
         self._enabled = True
 
-    def on_train_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print what lies ahead.
 
         Args:
@@ -74,29 +72,22 @@ class ProgressLines(ProgressBar):
         self._print(f'training: {_epochs(trainer)} epochs of {steps} steps')
 
     def on_train_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,  # noqa: ANN401
-        batch: Any,  # noqa: ANN401
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: Batch, *idx: int
     ) -> None:
         """Print the step and the loss, if it is time to.
 
         Args:
             trainer: The trainer.
-            pl_module: The task.
-            outputs: Ignored.
+            pl_module: The task, whose logged metrics are printed.
+            outputs: Loss of the step; the line has the logged value instead.
             batch: Ignored.
-            batch_idx: Position of the batch in the epoch, from 0.
+            idx: Index of the batch in the epoch, from 0.
         """
-        total = trainer.num_training_batches
-        if batch_idx + 1 < total and self._due(batch_idx + 1, total):
-            self._print(f'{_epoch(trainer)}, step {batch_idx + 1}/{_of(total)}{self._values()}')
+        done, total = idx[0] + 1, trainer.num_training_batches
+        if done < total and self._due(done, total):
+            self._print(f'{_epoch(trainer)}, step {done}/{_of(total)}{self._values()}')
 
-    def on_train_epoch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the epoch and its last values.
 
         Args:
@@ -106,9 +97,7 @@ class ProgressLines(ProgressBar):
         self._done = 0
         self._print(f'{_epoch(trainer)} done{self._values()}')
 
-    def on_validation_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print that an evaluation begins, unless it is part of a fit.
 
         Args:
@@ -123,8 +112,8 @@ class ProgressLines(ProgressBar):
 
     def on_validation_batch_end(
         self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
+        trainer: Trainer,
+        pl_module: LightningModule,
         outputs: Any,  # noqa: ANN401
         batch: Any,  # noqa: ANN401
         batch_idx: int,
@@ -137,16 +126,16 @@ class ProgressLines(ProgressBar):
             pl_module: The task.
             outputs: Ignored.
             batch: Ignored.
-            batch_idx: Position of the batch in its loader, from 0.
-            dataloader_idx: Position of the loader.
+            batch_idx: Index of the batch in its loader, from 0.
+            dataloader_idx: Index of the loader, from 0.
         """
         if _job(trainer) == 'fit':
             return
         batches = _evaluated(trainer)
-        total = batches[dataloader_idx]
-        if self._due(batch_idx + 1, total):
+        done, total = batch_idx + 1, batches[dataloader_idx]
+        if self._due(done, total):
             loader = f', loader {dataloader_idx + 1}/{len(batches)}' if len(batches) > 1 else ''
-            self._print(f'{_job(trainer)}: batch {batch_idx + 1}/{_of(total)}{loader}')
+            self._print(f'{_job(trainer)}: batch {done}/{_of(total)}{loader}')
 
     on_test_batch_end = on_predict_batch_end = on_validation_batch_end
 
@@ -182,12 +171,12 @@ class ProgressLines(ProgressBar):
             Console().print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _job(trainer: lightning.Trainer) -> str:
+def _job(trainer: Trainer) -> str:
     """Return `fit`, `validate`, `test` or `predict`."""
     return '' if trainer.state.fn is None else trainer.state.fn.value
 
 
-def _evaluated(trainer: lightning.Trainer) -> list[int | float]:
+def _evaluated(trainer: Trainer) -> list[int | float]:
     """Return the number of batches of each loader of an evaluation."""
     counts = {
         'validate': trainer.num_val_batches,
@@ -197,11 +186,11 @@ def _evaluated(trainer: lightning.Trainer) -> list[int | float]:
     return list(counts[_job(trainer)])
 
 
-def _epoch(trainer: lightning.Trainer) -> str:
+def _epoch(trainer: Trainer) -> str:
     return f'epoch {trainer.current_epoch + 1}/{_epochs(trainer)}'
 
 
-def _epochs(trainer: lightning.Trainer) -> str:
+def _epochs(trainer: Trainer) -> str:
     return str(trainer.max_epochs) if (trainer.max_epochs or -1) > 0 else '?'
 
 

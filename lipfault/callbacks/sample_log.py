@@ -45,26 +45,20 @@ class SampleLog(Callback):
     on_predict_start = on_test_start
 
     def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: object,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: Batch, *idx: int
     ) -> None:
         """Keep the faults of a batch.
 
         Args:
             trainer: The trainer.
-            pl_module: The task.
+            pl_module: The tested task, not used.
             outputs: Not used.
-            batch: Test batch.
-            batch_idx: Not used.
-            dataloader_idx: Index of the test split.
+            batch: Observed test batch with its labels.
+            idx: Index of the batch, and of the test split if there are several.
         """
         names = getattr(_data(trainer), 'test_names', ())
-        split = names[dataloader_idx] if names else str(dataloader_idx)
+        loader = idx[1] if len(idx) > 1 else 0
+        split = names[loader] if names else str(loader)
         self._keep_faults(trainer, batch, {'split': split})
 
     def on_predict_batch_end(

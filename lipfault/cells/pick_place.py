@@ -4,18 +4,9 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from math import pi
 
+import lipfault.cells.scene as mjcf
 from lipfault.cells.design import Shape
 from lipfault.cells.poses import camera_axes
-from lipfault.cells.scene import (
-    TIMESTEP,
-    add_arm,
-    add_camera,
-    add_inertia,
-    add_shape,
-    new_scene,
-    numbers,
-    section,
-)
 from lipfault.cells.sensors import Channel, arm_channels
 from lipfault.cells.ur5 import UR5
 
@@ -66,15 +57,15 @@ def build(boxes: list[Box]) -> ET.Element:
     Returns:
         Root of the scene.
     """
-    root, world = new_scene(TIMESTEP)
-    add_camera(world, _EYE, camera_axes(_EYE, _TARGET), _FOVY)
+    root, world = mjcf.new_scene(mjcf.TIMESTEP)
+    mjcf.add_camera(world, _EYE, camera_axes(_EYE, _TARGET), _FOVY)
     ET.SubElement(
         world, 'geom', name='table', type='box', size='0.6 0.75 0.02', pos='0.25 0 -0.02',
         material='table', friction='0.8 0.01 0.001',
     )  # fmt: skip
-    add_shape(world, Shape('box', (3.0, 3.0, 0.01), (0.0, 0.0, -0.8), 'floor'))
+    mjcf.add_shape(world, Shape('box', (3.0, 3.0, 0.01), (0.0, 0.0, -0.8), 'floor'))
     # The base faces backwards, so that joint 1 at zero points to the middle of the table.
-    flange = add_arm(root, world, UR5, 'arm', (0.0, 0.0, 0.0), pi)
+    flange = mjcf.add_arm(root, world, UR5, 'arm', (0.0, 0.0, 0.0), pi)
     _add_gripper(root, flange)
     for index, box in enumerate(boxes):
         _add_box(world, box, index)
@@ -89,13 +80,13 @@ def _add_box(world: ET.Element, box: Box, index: int) -> None:
     # A solid cuboid: r² = (b² + c²) / 3 with half sizes b and c.
     gyration = (((y * y + z * z) / 3) ** 0.5, ((x * x + z * z) / 3) ** 0.5,
                 ((x * x + y * y) / 3) ** 0.5)  # fmt: skip
-    add_inertia(body, box.mass, (0.0, 0.0, 0.0), gyration)
+    mjcf.add_inertia(body, box.mass, (0.0, 0.0, 0.0), gyration)
     _add_gripped(body, Shape('box', box.half, (0.0, 0.0, 0.0), box.colour), _BOX_FRICTION)
 
 
 def _add_gripped(body: ET.Element, shape: Shape, friction: str) -> None:
     """Add a solid shape with torsional friction: a box must not turn between the fingers."""
-    geom = add_shape(body, shape, solid=True)
+    geom = mjcf.add_shape(body, shape, solid=True)
     geom.set('friction', friction)
     geom.set('condim', '4')
 
@@ -103,17 +94,17 @@ def _add_gripped(body: ET.Element, shape: Shape, friction: str) -> None:
 def _add_gripper(root: ET.Element, flange: ET.Element) -> None:
     """Add a parallel gripper; fingers close along the flange's x axis, coupled by a gear."""
     # With the two fingers of 0.08 kg the 0.9 kg of a Robotiq 2F-85.
-    add_inertia(flange, 0.75, (0.0, 0.0, 0.05), (0.035, 0.035, 0.035))
-    add_shape(flange, Shape('box', (0.055, 0.04, 0.04), (0.0, 0.0, 0.045), 'red'))
-    add_shape(flange, Shape('box', (0.025, 0.035, 0.03), (0.0, 0.07, 0.04), 'cyan'))
-    ET.SubElement(flange, 'site', name='tool', pos=numbers((0.0, 0.0, _CENTRE)))
+    mjcf.add_inertia(flange, 0.75, (0.0, 0.0, 0.05), (0.035, 0.035, 0.035))
+    mjcf.add_shape(flange, Shape('box', (0.055, 0.04, 0.04), (0.0, 0.0, 0.045), 'red'))
+    mjcf.add_shape(flange, Shape('box', (0.025, 0.035, 0.03), (0.0, 0.07, 0.04), 'cyan'))
+    ET.SubElement(flange, 'site', name='tool', pos=mjcf.numbers((0.0, 0.0, _CENTRE)))
     for side, sign in (('left', 1), ('right', -1)):
         _add_finger(flange, side, sign)
     ET.SubElement(
-        section(root, 'equality'), 'joint', joint1='left', joint2='right', solref='0.004 1'
+        mjcf.section(root, 'equality'), 'joint', joint1='left', joint2='right', solref='0.004 1'
     )
     ET.SubElement(
-        section(root, 'actuator'), 'motor', name='gripper', joint='left', forcerange='-300 300'
+        mjcf.section(root, 'actuator'), 'motor', name='gripper', joint='left', forcerange='-300 300'
     )
 
 
@@ -122,8 +113,8 @@ def _add_finger(flange: ET.Element, side: str, sign: int) -> None:
     finger = ET.SubElement(flange, 'body', name=side, pos=f'{sign * 0.011} 0 0.115')
     ET.SubElement(
         finger, 'joint', name=side, type='slide', axis=f'{sign} 0 0', armature='0.3',
-        range=numbers((0.0, STROKE)), damping='20',
+        range=mjcf.numbers((0.0, STROKE)), damping='20',
     )  # fmt: skip
-    add_inertia(finger, 0.08, (0.0, 0.0, 0.0), (0.02, 0.02, 0.01))
+    mjcf.add_inertia(finger, 0.08, (0.0, 0.0, 0.0), (0.02, 0.02, 0.01))
     _add_gripped(finger, Shape('box', (0.011, 0.016, 0.035), (0.0, 0.0, 0.01), 'white'),
                  _PAD_FRICTION)  # fmt: skip

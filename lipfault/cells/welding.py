@@ -21,7 +21,14 @@ _TORCH_KG = (2.5, 5.0)
 
 
 class _Cell:
-    """Compiled scene and welders, shared by both cells."""
+    """Base of both cells: the compiled scene and its welders.
+
+    Attributes:
+        model: Compiled MuJoCo model.
+        data: State of the model.
+        welders: Controller of each arm by name.
+        parameters: Values drawn for the episode.
+    """
 
     def __init__(
         self,
@@ -53,16 +60,11 @@ class _Cell:
             welder.control()
 
 
-class SingleWelding:
+class SingleWelding(_Cell):
     """One arm with a force-torque sensor welds both sides of a wall and two pipes.
 
     Args:
         random: Generator of the work piece, passes, speeds and loads.
-
-    Attributes:
-        model: Compiled MuJoCo model.
-        data: State of the model.
-        parameters: Values drawn for the episode.
     """
 
     def __init__(self, random: np.random.Generator) -> None:
@@ -76,9 +78,7 @@ class SingleWelding:
         seams += [piece.pipe_seam(i, float(random.uniform(-pi, pi))) for i in (0, 1)]
         # Camera position, centre of its image, m, and field of view, degrees.
         view = ((2.4, -1.25, 1.6), (0.6, 0.0, 0.72), 37.0)
-        cell = _Cell(random, {'arm': station}, piece, {'arm': seams}, view)
-        self.model, self.data, self._cell = cell.model, cell.data, cell
-        self.control, self.parameters = cell.control, cell.parameters
+        super().__init__(random, {'arm': station}, piece, {'arm': seams}, view)
 
     def measure(self, forces: Array, sensors: Array) -> dict[str, Array]:
         """Return the true values of all channels now.
@@ -90,19 +90,14 @@ class SingleWelding:
         Returns:
             (channel,) values of `kinematics` and `wrench`.
         """
-        return {'kinematics': self._cell.welders['arm'].measure(forces), 'wrench': sensors}
+        return {'kinematics': self.welders['arm'].measure(forces), 'wrench': sensors}
 
 
-class DualWelding:
+class DualWelding(_Cell):
     """Two arms face each other; each welds its side of a wall and its pipe.
 
     Args:
         random: Generator of the work piece, passes, speeds and loads.
-
-    Attributes:
-        model: Compiled MuJoCo model.
-        data: State of the model.
-        parameters: Values drawn for the episode.
     """
 
     def __init__(self, random: np.random.Generator) -> None:
@@ -122,9 +117,7 @@ class DualWelding:
         }
         # Camera position, centre of its image, m, and field of view, degrees.
         view = ((0.15, -2.5, 1.6), (0.0, 0.0, 0.72), 42.0)
-        cell = _Cell(random, stations, piece, seams, view)
-        self.model, self.data, self._cell = cell.model, cell.data, cell
-        self.control, self.parameters = cell.control, cell.parameters
+        super().__init__(random, stations, piece, seams, view)
 
     def measure(self, forces: Array, sensors: Array) -> dict[str, Array]:
         """Return the true values of both arms now.
@@ -137,5 +130,5 @@ class DualWelding:
             (channel,) values of `kinematics_left` and `kinematics_right`.
         """
         del sensors
-        welders = self._cell.welders
-        return {f'kinematics_{name}': welder.measure(forces) for name, welder in welders.items()}
+        measured = ((name, welder.measure(forces)) for name, welder in self.welders.items())
+        return {f'kinematics_{name}': values for name, values in measured}

@@ -81,9 +81,9 @@ class EpisodeSource(Protocol):
         """Read the presence mask of one modality.
 
         Args:
-            episode: Index into `episodes`.
-            modality: Key of `modalities`.
-            start: Index of the first entry.
+            episode: Same index as of `read`.
+            modality: Same key as of `read`.
+            start: Index of the first entry, one for each sample.
             stop: End of the mask, exclusive.
 
         Returns:

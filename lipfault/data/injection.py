@@ -43,6 +43,9 @@ class FaultInjector(Protocol):
             Observed signals, and the ground truth of the faults.
         """
 
+    def only_held_out(self) -> 'FaultInjector':
+        """Return the injector of the kinds held out of training."""
+
     def previous_frames(
         self, signals: Mapping[str, Tensor], history: Mapping[str, Tensor], plan: Plan
     ) -> dict[str, Tensor]:
@@ -57,9 +60,6 @@ class FaultInjector(Protocol):
             (batch, channel, height, width) float32 in [0, 1], of each image with a history.
         """
 
-    def only_held_out(self) -> 'FaultInjector':
-        """Return the injector of the kinds held out of training."""
-
 
 class ScheduledFaults(Protocol):
     """Faults of a schedule in one episode: `lipfault.faults.scenario`."""
@@ -70,8 +70,8 @@ class ScheduledFaults(Protocol):
         """Inject the scheduled faults.
 
         Args:
-            signals: Clean signals by modality, (batch, ...).
-            history: Samples directly before the window, by modality.
+            signals: (batch, ...) clean signals by modality.
+            history: Samples of each modality directly before its window, `None` without them.
             end_s: (batch,) ends of the windows in seconds, ascending, on the CPU.
 
         Returns:
@@ -84,10 +84,11 @@ class ScheduledFaults(Protocol):
         """Inject the scheduled faults into the frame before the window's frame.
 
         Args:
-            signals: The argument of a call.
-            history: The argument of a call.
-            end_s: The argument of a call.
+            signals: Clean signals, as in a call.
+            history: Samples before the window; its last frames are the images to change.
+            end_s: Ends of the windows, as in a call.
 
         Returns:
-            (batch, channel, height, width) float32 in [0, 1], of each image with a history.
+            For each image with a history, the faulty frame before the window's frame: (batch,
+            channel, height, width) float32 in [0, 1].
         """

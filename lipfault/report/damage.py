@@ -25,7 +25,7 @@ def draw_damage(run: Run) -> Figure:
         run: A run whose `results.npz` has scores.
 
     Returns:
-        The figure.
+        The figure, with a panel for all faults first, then one for each modality.
 
     Raises:
         NothingToShow: If the run has no scores, or no split has a faulty sample.

@@ -19,7 +19,7 @@ def draw_detection(run: Run) -> Figure:
         run: A run whose `results.npz` has scores.
 
     Returns:
-        The figure.
+        The figure: ROC curves on the left, then the scores of each split.
 
     Raises:
         NothingToShow: If the run has no scores.

@@ -78,9 +78,7 @@ def draw_norm_history(axes: Axes, run: Run) -> None:
             va='bottom',
             bbox={'facecolor': 'white', 'alpha': 0.8, 'edgecolor': 'none', 'pad': 1},
         )
-    axes.set(xlabel='step', title='spectral norms (products)')
-    logarithmic(axes, 'y')
-    _legend(axes)
+    _finish_history(axes, 'spectral norms (products)')
 
 
 def draw_gain_history(axes: Axes, run: Run) -> None:
@@ -99,9 +97,7 @@ def draw_gain_history(axes: Axes, run: Run) -> None:
                 curve = run.history.get(f'gain/{module}/{_PROBED[gain]}', curve)
             _draw_line(axes, run, key, colour, style, label, curve)
     axes.axhline(1.0, color=FAINT, lw=0.9)
-    axes.set(xlabel='step', title='effective gains')
-    logarithmic(axes, 'y')
-    _legend(axes)
+    _finish_history(axes, 'effective gains')
 
 
 def draw_layers(axes: Axes, run: Run) -> None:
@@ -178,8 +174,10 @@ def _draw_line(
         axes.plot(last, final, ls='', label=text, clip_on=False, **dot)
 
 
-def _legend(axes: Axes) -> None:
-    """Put the legend below the panel, since lines cross the whole panel."""
+def _finish_history(axes: Axes, title: str) -> None:
+    """Label a panel over training; its legend is below, since lines cross the whole panel."""
+    axes.set(xlabel='step', title=title)
+    logarithmic(axes, 'y')
     axes.legend(loc='upper center', bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7.5)
 
 

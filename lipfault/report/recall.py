@@ -19,10 +19,10 @@ def draw_recall(run: Run) -> Figure:
     """Draw heat maps of the recall by fault kind and severity, one for each split.
 
     Args:
-        run: A run whose `results.npz` has scores.
+        run: A run whose scores, kinds and severities are in `results.npz`.
 
     Returns:
-        The figure.
+        The figure, with one colour bar for all heat maps.
 
     Raises:
         NothingToShow: If the run has no scores, or no split has a faulty sample.

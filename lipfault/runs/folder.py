@@ -25,6 +25,22 @@ _UNCOMPARED = (
 """Keys that may change between the parts of a run without a message: they change no weight."""
 
 
+class _InRun:
+    """Descriptor for the path of a file or folder in a run folder.
+
+    Args:
+        name: Name relative to the run folder.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Keep the name."""
+        self._name = name
+
+    def __get__(self, run: 'RunFolder', kind: type) -> Path:
+        """Return the path in a run folder."""
+        return run.path / self._name
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The files of one run.
@@ -56,25 +72,17 @@ class RunFolder:
             return cls(path)
         return cls(path.parent.parent if path.parent.name == _CHECKPOINTS else path.parent)
 
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of the checkpoints."""
-        return self.path / _CHECKPOINTS
+    checkpoints = _InRun(_CHECKPOINTS)
+    """Folder of the checkpoints."""
 
-    @property
-    def config(self) -> Path:
-        """Complete configuration of the fit, YAML."""
-        return self.path / CONFIG_NAME
+    config = _InRun(CONFIG_NAME)
+    """Complete configuration of the fit, YAML."""
 
-    @property
-    def environment(self) -> Path:
-        """Versions, seed, device and command of the fit, JSON."""
-        return self.path / 'environment.json'
+    environment = _InRun('environment.json')
+    """Versions, seed, device and command of the fit, JSON."""
 
-    @property
-    def history(self) -> Path:
-        """Values logged during the fit, CSV; see `history_parts` for a resumed run."""
-        return self.path / 'metrics.csv'
+    history = _InRun('metrics.csv')
+    """Values logged during the fit, CSV; see `history_parts` for a resumed run."""
 
     @property
     def history_parts(self) -> list[Path]:
@@ -83,20 +91,14 @@ class RunFolder:
         found = self.path.glob('metrics.part*.csv')
         return sorted(found, key=lambda part: (len(part.name), part.name))
 
-    @property
-    def metrics(self) -> Path:
-        """Metrics of the last test, flat JSON."""
-        return self.path / 'metrics.json'
+    metrics = _InRun('metrics.json')
+    """Metrics of the last test, flat JSON."""
 
-    @property
-    def results(self) -> Path:
-        """Arrays of the last test that the report draws, NumPy archive."""
-        return self.path / 'results.npz'
+    results = _InRun('results.npz')
+    """Arrays of the last test that the report draws, NumPy archive."""
 
-    @property
-    def report(self) -> Path:
-        """The drawn page, HTML."""
-        return self.path / 'report.html'
+    report = _InRun('report.html')
+    """The drawn page, HTML."""
 
     def checkpoint(self, name: str) -> Path:
         """Return the path of a checkpoint.

@@ -20,6 +20,18 @@ class Titled:
 
 
 @dataclass(frozen=True)
+class Bars(Titled):
+    """Last values of metrics, one bar per run.
+
+    Args:
+        title: Heading.
+        metrics: Names of the metrics.
+    """
+
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Lines(Titled):
     """Metrics over the steps of the job.
 
@@ -33,18 +45,6 @@ class Lines(Titled):
     metrics: tuple[str, ...] = ()
     pattern: str = ''
     logarithmic: bool = False
-
-
-@dataclass(frozen=True)
-class Bars(Titled):
-    """Last values of metrics, one bar per run.
-
-    Args:
-        title: Heading.
-        metrics: Names of the metrics.
-    """
-
-    metrics: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,8 @@ import wandb_workspaces.expr as expr
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
-from lipfault.tracking.panels import (
-    Bars,
-    Dashboard,
-    Lines,
-    Panel,
-    Parallel,
-    Pictures,
-    Quantity,
-    Scatter,
-    Section,
-    Table,
-)
+import lipfault.tracking.panels as kinds
+from lipfault.tracking.panels import Dashboard, Panel, Quantity, Section
 
 WIDTH, HEIGHT, COLUMNS = 8, 6, 3
 """Size of a panel in grid units of a W&B report, 24 units wide, and panels per row."""
@@ -63,13 +53,10 @@ def report(dashboard: Dashboard, entity: str, project: str, group: str | None) -
         dashboard: Its content.
         entity: W&B user or team.
         project: W&B project.
-        group: Restricts the report to the runs of a group.
+        group: If given, only the runs of this group are in the grids.
 
     Returns:
-        A `wandb_workspaces.reports.v2.Report`.
-
-    Reference:
-        https://github.com/wandb/wandb-workspaces
+        A `wandb_workspaces.reports.v2.Report` of full width.
     """
     blocks: list[Any] = [wr.TableOfContents()]
     for section in dashboard.sections:
@@ -97,7 +84,7 @@ def _grid(section: Section, runs: Any) -> Any:  # noqa: ANN401
 def _panel(panel: Panel, axis: str) -> Any:  # noqa: ANN401
     """Convert one panel, `axis` being the x axis of its lines."""
     match panel:
-        case Lines():
+        case kinds.Lines():
             return wr.LinePlot(
                 title=panel.title,
                 x=axis,
@@ -105,9 +92,9 @@ def _panel(panel: Panel, axis: str) -> Any:  # noqa: ANN401
                 metric_regex=panel.pattern or None,
                 log_y=panel.logarithmic,
             )
-        case Bars():
+        case kinds.Bars():
             return wr.BarPlot(title=panel.title, metrics=list(panel.metrics))
-        case Scatter():
+        case kinds.Scatter():
             return wr.ScatterPlot(
                 title=panel.title,
                 x=_quantity(panel.x),
@@ -116,12 +103,12 @@ def _panel(panel: Panel, axis: str) -> Any:  # noqa: ANN401
                 log_x=panel.logarithmic,
                 log_y=panel.logarithmic,
             )
-        case Parallel():
+        case kinds.Parallel():
             columns = [wr.ParallelCoordinatesPlotColumn(_quantity(q)) for q in panel.columns]
             return wr.ParallelCoordinatesPlot(title=panel.title, columns=columns)
-        case Pictures():
+        case kinds.Pictures():
             return wr.MediaBrowser(title=panel.title, media_keys=[panel.key], gallery_axis='step')
-        case Table():
+        case kinds.Table():
             # A table panel of W&B has no title.
             return wr.WeavePanelSummaryTable(table_name=panel.key)
 

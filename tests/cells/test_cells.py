@@ -167,7 +167,7 @@ def test_the_wire_touches_the_piece_while_the_arc_burns(mujoco, name):
     from lipfault.cells.run import advance
 
     task = CELLS[name].task(np.random.default_rng(0))
-    (welder, *_) = task._cell.welders.values()
+    (welder, *_) = task.welders.values()
     burning, flying = [], []
     for _ in range(900):
         advance(task)

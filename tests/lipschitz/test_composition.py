@@ -13,11 +13,6 @@ from lipfault.lipschitz.propagation.bounded_tensor import RULES, BoundedTensor
 from lipfault.lipschitz.propagation.composition import Source, module_gain, propagate
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
 def layer_norm():
     layer = nn.LayerNorm(6, eps=1e-2)
     nn.init.uniform_(layer.weight)

@@ -25,11 +25,6 @@ from lipfault.lipschitz.gains.jacobian import (
 from lipfault.lipschitz.propagation.sectors import Sector
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
 def dense() -> nn.Module:
     return nn.Sequential(nn.Linear(12, 20), nn.GELU(), nn.Linear(20, 15), nn.ReLU()).double()
 

@@ -15,11 +15,6 @@ from lipfault.lipschitz.norms.norms import estimate_norms
 from lipfault.lipschitz.norms.operators import linear_operator
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
 def mixed() -> nn.Sequential:
     return nn.Sequential(
         nn.Conv1d(2, 3, 3, padding=1), nn.Flatten(), nn.Linear(24, 9), nn.Linear(9, 9),

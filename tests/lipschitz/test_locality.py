@@ -11,11 +11,6 @@ from lipfault.errors import LipfaultError
 from lipfault.lipschitz.gains.locality import locality_metrics, receptive_field_image
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
 @pytest.mark.parametrize(
     ('layer', 'first', 'last'),
     [

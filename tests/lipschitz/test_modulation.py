@@ -13,11 +13,6 @@ from lipfault.lipschitz.norms.operators import linear_operator
 SCALING = ['cap', 'pin', 'floor']
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
 def mlp() -> nn.Sequential:
     return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))
 

@@ -17,11 +17,6 @@ from lipfault.lipschitz.norms.norms import (
 NORMS = [(estimate_norm, 'estimate'), (exact_norm, 'exact'), (certified_norm, 'certificate')]
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
 def with_weight(weight):
     layer = nn.Linear(weight.shape[1], weight.shape[0])
     layer.weight = nn.Parameter(weight)

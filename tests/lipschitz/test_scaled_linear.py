@@ -14,11 +14,6 @@ MODES = ['cap', 'pin', 'floor']
 LEARNED = {'low': 0.2, 'high': 2.0}
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
 def layer_of(mode: str, target: object, bias: bool = True, **kwargs: object) -> nn.Linear:
     layer = nn.Linear(6, 5, bias, **kwargs)
     modulate(layer, {'*': {'mode': mode, 'target': target}})

@@ -72,6 +72,15 @@ def starts(study: Path) -> list[str]:
     return sorted(path.read_text() for path in study.glob('trials/*/starts'))
 
 
+def start_trial(file: Path, study: Path) -> subprocess.Popen:
+    """Start a process, and wait until it works on its first trial."""
+    worker = start(file, study)
+    while not list(study.glob('trials/*/starts')):
+        assert worker.poll() is None, worker.communicate()
+        time.sleep(0.05)
+    return worker
+
+
 def test_two_processes_share_a_grid(write, tmp_path: Path) -> None:
     study = tmp_path / 'study'
     workers = [start(write(seconds=0.7), study) for _ in range(2)]
@@ -92,10 +101,7 @@ def test_two_processes_share_a_grid(write, tmp_path: Path) -> None:
 def test_killed_process_loses_nothing(write, tmp_path: Path) -> None:
     """A trial whose process was killed is resumed in its folder, once nobody works on it."""
     study, file = tmp_path / 'study', write(seconds=2.0)
-    worker = start(file, study)
-    while not list(study.glob('trials/*/starts')):
-        assert worker.poll() is None, worker.communicate()
-        time.sleep(0.05)
+    worker = start_trial(file, study)
     worker.send_signal(signal.SIGKILL)
     worker.communicate()
     time.sleep(0.2)
@@ -113,10 +119,7 @@ def test_killed_process_loses_nothing(write, tmp_path: Path) -> None:
 
 def test_terminated_process_takes_its_trial_along(write, tmp_path: Path) -> None:
     study, file = tmp_path / 'study', write(seconds=300.0)
-    worker = start(file, study)
-    while not list(study.glob('trials/*/starts')):
-        assert worker.poll() is None, worker.communicate()
-        time.sleep(0.05)
+    worker = start_trial(file, study)
     worker.send_signal(signal.SIGTERM)
     worker.communicate(timeout=60)
     assert worker.returncode == 128 + signal.SIGTERM

@@ -9,7 +9,8 @@ import socket
 import pytest
 import torch
 from forked import Started
-from test_stages import COMMON, PRETRAIN
+from test_stages import COMMON
+from tiny_models import PRETRAIN
 
 from lipfault.runs.checkpoints import read_checkpoint
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from forked import command
-from test_stages import COMMON, FAULTS, FINETUNE, PRETRAIN
+from test_stages import COMMON, FAULTS, FINETUNE
+from tiny_models import PRETRAIN
 
 from lipfault.faults.log import read_log
 from lipfault.report.run import load_run

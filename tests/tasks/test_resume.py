@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from forked import command
-from test_stages import COMMON, PRETRAIN
+from test_stages import COMMON
+from tiny_models import PRETRAIN
 
 from lipfault.runs.checkpoints import WholeFileIO, read_checkpoint, resumable_checkpoint
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import tiny_models
 import torch
 from forked import command
+from tiny_models import PRETRAIN
 
 from lipfault.cli.quiet import IGNORED_WARNINGS
 from lipfault.errors import LipfaultError
@@ -38,25 +40,13 @@ trainer:
   accelerator: cpu
   enable_progress_bar: false
 """
-PRETRAIN = """
-model:
-  class_path: lipfault.tasks.pretrain.PretrainTask
-  init_args:
-    coder:
-      {image_latent: 4, image_widths: [4, 6], series_latent: 6, series_patch: 16, series_width: 8}
-    relations: {width: 16, depth: 2, channels: 6, grid: 4}
-"""
-FINETUNE = """
-model:
-  class_path: lipfault.tasks.finetune.FinetuneTask
-  init_args:
-    block:
-      {corrector_width: 32, detector_width: 24, embedding: 8, local_widths: {series: 8, image: 8}}
-    config:
-      false_alarm_rate: 0.1
+FINETUNE = (
+    tiny_models.FINETUNE
+    + """\
       clip: {block.corrector: 1.0}
       modulation: {corrector.*: {mode: cap, target: 3.0}}
 """
+)
 MISSING = '--data.faults={kinds: {dropout_nan: 1, missing_frame: 1}, missing: true}'
 FAULTS = '  faults: {kinds: {series: 1, image: 1}, held_out: [bias, fog]}\n'
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from forked import command
 from run_file import RunFile
+from tiny_models import FINETUNE, PRETRAIN
 
 ROOT = Path(__file__).parents[2]
 DATA = """
@@ -27,24 +28,7 @@ trainer:
   accelerator: cpu
   enable_progress_bar: false
 """
-MODELS = {
-    'pretrain': """
-model:
-  class_path: lipfault.tasks.pretrain.PretrainTask
-  init_args:
-    coder:
-      {image_latent: 4, image_widths: [4, 6], series_latent: 6, series_patch: 16, series_width: 8}
-    relations: {width: 16, depth: 2, channels: 6, grid: 4}
-""",
-    'finetune': """
-model:
-  class_path: lipfault.tasks.finetune.FinetuneTask
-  init_args:
-    block:
-      {corrector_width: 32, detector_width: 24, embedding: 8, local_widths: {series: 8, image: 8}}
-    config: {false_alarm_rate: 0.1}
-""",
-}
+MODELS = {'pretrain': PRETRAIN, 'finetune': FINETUNE}
 
 
 def environment(**changes: str) -> dict[str, str]:
