@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +15,29 @@ from lipfault.modality import Modality
 
 EPISODES = 6
 DURATION_S = 3.0
-LONG = ('tasks', 'tracking')
+LONG = ('docs', 'tasks', 'tracking')
 """Folders whose tests run whole commands, several seconds each."""
+
+TOGETHER = 'tests/tracking/'
+"""Folder whose modules share a session fixture that trains."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort long tests first, so that no process ends with one while the others are idle."""
     items.sort(key=lambda item: item.path.parent.name not in LONG)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each worker whole modules in the order above, so that no fixture is made twice."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class WholeModules(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return TOGETHER if nodeid.startswith(TOGETHER) else nodeid.split('::')[0]
+
+    config.option.loadscopereorder = False
+    return WholeModules(config, log)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
