@@ -92,7 +92,7 @@ types: install ## Types, by mypy
 	$(BIN)/mypy
 
 unit: install ## Tests and doctests, by pytest in JOBS processes
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --doctest-modules tests lipfault experiments
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --doctest-modules --ignore-glob='*/conftest.py' tests lipfault experiments
 
 smoke: install ## Both stages through the command line, tiny, on the shipped recordings
 	$(call smoke_runs,$(LIPFAULT))
