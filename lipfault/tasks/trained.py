@@ -198,9 +198,10 @@ def load(run: str | Path, device: str | torch.device = 'cpu') -> TrainedModel:
             earlier version.
 
     Example:
-        >>> model = load('runs/demo/finetune')  # doctest: +SKIP
-        >>> model.predict(model.read_window('data/ur5.h5', end_s=5.0)).alarm  # doctest: +SKIP
-        False
+        ```python
+        model = load('runs/demo/finetune')
+        model.predict(model.read_window('data/ur5.h5', end_s=5.0)).alarm
+        ```
     """
     task = trained_task(str(run))
     if torch.isnan(task.threshold):
