@@ -4,6 +4,7 @@ import ast
 import importlib
 import io
 import re
+import runpy
 import subprocess
 import sys
 import tokenize
@@ -198,3 +199,18 @@ def test_code_lines_leave_out_docstrings_and_comments() -> None:
 @pytest.mark.parametrize('path', PATHS, ids=NAMES)
 def test_modules_are_small(path: Path) -> None:
     assert code_lines(path.read_text()) <= MOST_LINES
+
+
+def test_the_picture_of_the_house_is_that_of_the_code() -> None:
+    picture = runpy.run_path(str(ROOT / 'docs/images/make_house.py'))
+    assert (ROOT / 'docs/images/house.svg').read_text() == picture['draw']()
+    rooms = {name.split('.')[1] for name in TREES if name != 'lipfault'}
+    drawn = {name for floor in picture['FLOORS'] for name, _ in floor}
+    assert rooms - drawn == {'__main__', 'batch', 'errors', 'losses'}
+    imported = {
+        (name.split('.')[1], other.split('.')[1])
+        for name, found in OWN.items()
+        for other in found - {'lipfault'}
+        if name != 'lipfault'
+    }
+    assert set(picture['ARROWS']) <= imported
