@@ -217,7 +217,7 @@ class FaultScenario:
             past = clean[:, None][:, :0] if windows.past is None else windows.past
             frames, frame = Frames(past, chosen), draws.at(now)
             return ImageSite(
-                sensor, severity, draws, clean, None, frames, frame, anchor, ago=windows.ago
+                sensor, severity, draws, clean, None, frames, frame, anchor, windows.ago, now
             )
         past = clean[..., :0]
         if windows.past is not None:

@@ -12,7 +12,10 @@ from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
 
 IMAGES = [name for name, fault in catalogue().items() if fault.family in ('image', 'cross')]
-DRAWN_ANEW = {'gaussian_noise', 'shot_noise', 'impulse_noise', 'tear'}
+DRAWN_ANEW = {
+    *('gaussian_noise', 'shot_noise', 'impulse_noise', 'tear'),
+    *('exposure_hunting', 'flicker', 'frame_drop'),
+}
 """What differs from frame to frame; all else is on the frame before as it is on the window's."""
 
 

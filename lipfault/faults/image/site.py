@@ -103,14 +103,22 @@ class ImageSite(Site):
             as the fault lasts (dirt).
         anchor: (n, C, H, W) the frame at the onset, if it is stored.
         ago: Age of the frame: 0 for the window's own, 1 for the previous one.
+        clock: (n,) int64, number of the frame in its recording; `None` to count from the frame of
+            the window.
     """
 
     past: Frames
     frame: Draws
     anchor: Tensor | None = None
     ago: int = 0
+    clock: Tensor | None = None
 
     _same_for_all = ('row', 'column')
+
+    @property
+    def number(self) -> Tensor:
+        """Return (n,) int64, the number of the frame, for draws and phases of earlier frames."""
+        return torch.full_like(self.severity, -self.ago) if self.clock is None else self.clock
 
     @property
     def height(self) -> int:

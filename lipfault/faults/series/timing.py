@@ -1,9 +1,18 @@
-"""Faults of the time of a reading: delay, jitter, low-pass, aliasing."""
+"""Faults of the time of a reading: delay, jitter, repeated samples, skew, low-pass, aliasing.
+
+None reads a sample older than the one delivered at the onset, and the instants that are read never
+decrease: a stream does not run backwards.
+"""
+
+import math
 
 import torch
 from torch import Tensor
 
 from lipfault.faults.series.site import SeriesFault, SeriesSite
+
+_BUFFER_S = 0.5
+"""Longest lag of a stream that falls behind: its buffer is full then."""
 
 
 class _Timing(SeriesFault):
@@ -15,42 +24,90 @@ class _Timing(SeriesFault):
 
 
 class Delay(_Timing):
-    """Delay the reading by a constant time.
+    """Delay the reading by a constant time; it holds until the delayed signal catches up.
 
     Formula:
-        x'(t) = x(t − d)
+        x'(t) = x(max(t − d, t₀))
 
     Cause:
         congested bus, overloaded driver
 
     Levels:
-        d in seconds, at least one step × severity
+        d in seconds, at least one step
     """
 
     name = 'delay'
 
     def _faulty(self, site: SeriesSite) -> Tensor:
-        return site.at(site.time[:, None] - site.seconds(self.levels))
+        return _since_onset(site, site.time[:, None] - site.seconds(self.levels))
 
 
 class Jitter(_Timing):
-    """Delay each reading by a random time, the same for all channels.
+    """Delay each reading by a random time, the same for all channels, without overtaking.
 
     Formula:
-        x'(t) = x(t − J v_t), v_t ~ U(0, 1), linear between samples
+        x'(t) = x(max(s − J v_s, t₀ over all s ≤ t)), v_s ~ U(0, 1), linear between samples
 
     Cause:
         unsteady sampling clock, time stamps of arrival
 
     Levels:
-        J in seconds, at least one step × severity
+        J in seconds, at least one step
     """
 
     name = 'jitter'
 
     def _faulty(self, site: SeriesSite) -> Tensor:
-        late = site.seconds(self.levels) * site.draws.uniform_at('late', site.instant)
-        return site.between(site.time[:, None] - late)
+        # Steps more than J ago do not matter: the latest one is read at t − J or later.
+        reach = 1 + math.ceil(max(self.levels) * site.sensor.rate_hz)
+        time = torch.arange(-reach, site.signal.shape[-1], device=site.signal.device)
+        chance = site.draws.uniform_at('late', (site.clock[:, None] + time)[:, None])
+        read = (time - site.seconds(self.levels) * chance).cummax(-1).values[..., reach:]
+        return site.between(read.maximum(site.start[:, None, None]))
+
+
+class Duplication(_Timing):
+    """Deliver a share of the samples twice, so that the stream lags more and more.
+
+    Formula:
+        x'(t) = x(t − min(⌊τ a/(1 + a)⌋, B)), B = 0.5 s the buffer that fills
+
+    Cause:
+        retransmission without removal of duplicates, a reader faster than the sensor
+
+    Levels:
+        a, share of the samples delivered twice
+    """
+
+    name = 'duplication'
+    levels = (0.02, 0.05, 0.1, 0.2, 0.5)
+
+    def _faulty(self, site: SeriesSite) -> Tensor:
+        share = site.level(self.levels).double()
+        # In float64, since the age may be large; the addend outweighs the rounding of the share.
+        lag = (site.age * (share / (1 + share)) + 1e-4).floor().clamp(0, _buffer(site)).long()
+        return _since_onset(site, site.time[:, None] - lag)
+
+
+class ClockSkew(_Timing):
+    """Run the sensor's clock too slowly, so that its readings are older and older.
+
+    Formula:
+        x'(t) = x(t − min(ε τ, B)), linear between samples, B = 0.5 s the buffer that fills
+
+    Cause:
+        free-running clock of a sensor, missing synchronization
+
+    Levels:
+        ε, relative error of the clock
+    """
+
+    name = 'clock_skew'
+    levels = (0.005, 0.015, 0.04, 0.12, 0.35)
+
+    def _faulty(self, site: SeriesSite) -> Tensor:
+        lag = (site.level(self.levels).double() * site.age).clamp(0, _buffer(site)).float()
+        return site.between((site.time[:, None] - lag).maximum(site.start[:, None, None]))
 
 
 class LowPass(_Timing):
@@ -63,14 +120,14 @@ class LowPass(_Timing):
         fouled probe, heavy filter switched on, cold grease
 
     Levels:
-        τ, time constant in seconds, at least one step × severity
+        τ, time constant in seconds, at least one step
     """
 
     name = 'low_pass'
 
     def _faulty(self, site: SeriesSite) -> Tensor:
-        first = site.onset_value
-        # Relative to the onset; a past longer than the history counts as constant.
+        # Of an onset before the history, the oldest reading given: what is older is forgotten.
+        first = site.at(site.start[:, None, None])
         before = site.extended_time < site.start[:, None, None]
         rise = torch.where(before, 0, site.extended - first)
         keep = torch.exp(-1 / site.seconds(self.levels).double()).float()
@@ -81,14 +138,16 @@ class LowPass(_Timing):
 class Aliasing(_Timing):
     """Sample too rarely without a filter, and interpolate, one period late.
 
+    In the first period the reading holds.
+
     Formula:
-        x'(t) = x at multiples of p, linear between them
+        x'(t₀ + k p + r) = x(t₀ + (k − 1) p) (1 − r/p) + x(t₀ + k p) r/p, x(t₀) in the first period
 
     Cause:
         reduced sampling rate without an anti-aliasing filter
 
     Levels:
-        p in seconds, at least one step more than the severity
+        p in seconds, at least two steps
     """
 
     name = 'aliasing'
@@ -96,11 +155,22 @@ class Aliasing(_Timing):
 
     def _faulty(self, site: SeriesSite) -> Tensor:
         # With a period of one step, nothing would be left out.
-        period = torch.maximum(site.seconds(self.levels), site.severity[:, None, None] + 1)
+        period = site.seconds(self.levels).clamp_min(2)
         phase = (site.age % period).float() / period
         newest = site.time[:, None] - site.age % period
-        before, after = site.at(newest - period), site.at(newest)
+        before, after = _since_onset(site, newest - period), _since_onset(site, newest)
         return before + (after - before) * phase
+
+
+def _since_onset(site: SeriesSite, step: Tensor) -> Tensor:
+    """Gather readings, the one at the onset for all steps before it; (n, C, steps)."""
+    start = site.start[:, None, None]
+    return torch.where(step > start, site.at(step), site.onset_value)
+
+
+def _buffer(site: SeriesSite) -> int:
+    """Return the largest lag in steps."""
+    return max(1, round(_BUFFER_S * site.sensor.rate_hz))
 
 
 def _first_order(drive: Tensor, keep: Tensor) -> Tensor:
