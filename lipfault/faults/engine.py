@@ -13,7 +13,7 @@ from lipfault.faults.config import FaultConfig
 from lipfault.faults.device import write_rows
 from lipfault.faults.fault import AnyFault, Sensor
 from lipfault.faults.image.site import last_frames
-from lipfault.faults.labelling import blank, fill
+from lipfault.faults.labelling import blank, drop_patterns, fill
 from lipfault.faults.labels import FaultLabels
 from lipfault.faults.patterns import PATTERNS
 from lipfault.faults.plan import Plan
@@ -143,6 +143,7 @@ class FaultEngine:
                 injected = apply_faults(found.site, found.groups)
                 observed[name] = put(signal, found.rows, injected)
                 fill(labels, name, index, found.rows, injected)
+        drop_patterns(labels)
         return observed, labels
 
     @torch.no_grad()

@@ -157,6 +157,11 @@ class ImageSite(Site):
         return torch.ones(shape, dtype=torch.bool, device=self.signal.device)
 
     @property
+    def dither(self) -> Tensor:
+        """Return (n, C, H, W) float32 in [-1/2, 1/2), other numbers for each frame."""
+        return self.frame.uniform('dither', self.signal.shape[1:]).sub_(0.5)
+
+    @property
     def mask(self) -> Tensor:
         """Return (n, 1, H, W) bool, all true: a fault may affect every pixel."""
         return self.everywhere

@@ -75,6 +75,11 @@ class SeriesSite(Site):
         """Return (n, C, T) int64, a different number for each channel and step of the recording."""
         return self.instant * self.signal.shape[1] + self.channel
 
+    @property
+    def dither(self) -> Tensor:
+        """Return (n, C, T) float32 in [-1/2, 1/2), the same for the same step of the recording."""
+        return self.draws.uniform_at('dither', self.counter).sub_(0.5)
+
     @cached_property
     def extended(self) -> Tensor:
         """Return (n, C, steps + T), the past and the window concatenated."""
