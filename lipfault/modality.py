@@ -1,7 +1,8 @@
 """Description of a modality, shared by recordings, faults and models."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from lipfault.errors import LipfaultError
@@ -25,6 +26,95 @@ _NOISE_PER_QUANTUM = 8
 
 
 @dataclass(frozen=True)
+class SerialChain:
+    """Revolute joints in series, and the channels of a tool that a controller computes from them.
+
+    A transform is given by its first three rows, row by row: 12 numbers, the translation in m.
+
+    Args:
+        joints: Denavit-Hartenberg row (d, a, alpha, offset) of each joint in the standard
+            convention, base first; m and rad.
+        base: Transform from the world to the frame of the first joint.
+        tool: Transform from the last frame to the tool.
+        angles: Channels of the joint angles, rad.
+        speeds: Channels of the joint speeds, rad/s; empty if velocity and rate are.
+        position: Channels of the tool's x, y and z, m, world frame; empty if not recorded, as are
+            the others.
+        rotation: Channels of the x and y axes of the tool's frame, six entries.
+        velocity: Channels of the tool's velocity, m/s, world frame.
+        rate: Channels of the tool's angular rate, rad/s, world frame.
+
+    Raises:
+        LipfaultError: If the number of entries does not fit.
+
+    Reference:
+        Denavit & Hartenberg 1955, A kinematic notation for lower-pair mechanisms based on matrices,
+        https://doi.org/10.1115/1.4011045
+    """
+
+    joints: tuple[tuple[float, ...], ...]
+    base: tuple[float, ...]
+    tool: tuple[float, ...]
+    angles: tuple[str, ...]
+    speeds: tuple[str, ...] = ()
+    position: tuple[str, ...] = ()
+    rotation: tuple[str, ...] = ()
+    velocity: tuple[str, ...] = ()
+    rate: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Reject a wrong number of entries."""
+        moving, count = bool(self.velocity or self.rate), len(self.joints)
+        wanted = {
+            'joints': {max(count, 1)}, 'base': {12}, 'tool': {12}, 'angles': {count},
+            'speeds': {count} if moving else {0, count}, 'position': {0, 3}, 'rotation': {0, 6},
+            'velocity': {0, 3}, 'rate': {0, 3},
+        }  # fmt: skip
+        for key, numbers in wanted.items():
+            if len(getattr(self, key)) not in numbers:
+                allowed = ' or '.join(map(str, sorted(numbers)))
+                raise LipfaultError(
+                    f'chain: {key} must have {allowed} entries, got {len(getattr(self, key))}'
+                )
+        for row in self.joints:
+            if len(row) != 4:
+                raise LipfaultError(f'chain: a joint must have d, a, alpha and offset, got {row}')
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Return the channels of the joints, angles first."""
+        return (*self.angles, *self.speeds)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Return the channels of the tool."""
+        return (*self.position, *self.rotation, *self.velocity, *self.rate)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Rebuild a chain from plain types.
+
+        Args:
+            fields: The fields by name; sequences of any type.
+
+        Returns:
+            The chain.
+
+        Raises:
+            LipfaultError: If a field is unknown, missing, or has a wrong number of entries.
+        """
+        known = set(cls.__dataclass_fields__)
+        if not {'joints', 'base', 'tool', 'angles'} <= set(fields) <= known:
+            raise LipfaultError(
+                'chain: needs joints, base, tool and angles, and may have '
+                f'{", ".join(sorted(known))}; got {", ".join(sorted(fields))}'
+            )
+        plain: dict[str, Any] = {key: tuple(value) for key, value in fields.items()}
+        plain['joints'] = tuple(tuple(map(float, row)) for row in fields['joints'])
+        return cls(**plain)
+
+
+@dataclass(frozen=True)
 class Modality:
     """One stream of a robot cell: an image stream or a multi-channel time series.
 
@@ -44,11 +134,18 @@ class Modality:
         quantum: Step of each channel's reading, in its unit; `None` if not stated, see `steps`. An
             image of L levels, spread over 0 to 255 and rounded, has 1 / (L - 1).
         quantum_inferred: Whether the quantum was inferred from recorded values.
+        groups: Channels of each physical sensor that has several, by the name of the sensor, such
+            as position and velocity of an encoder. A fault hits whole sensors. Every other channel
+            is a sensor of its own.
+        derived: Channels that a controller computes from others. A fault never hits them; they
+            follow the channels from which they are computed if `chain` says how.
+        chain: Kinematics that compute derived channels; `None` if there are none.
 
     Raises:
         LipfaultError: If the lengths of the per-channel fields differ, a range is empty, a rate, a
-            noise or a quantum is not positive, a quantum exceeds the range, or the size does not
-            fit the kind.
+            noise or a quantum is not positive, a quantum exceeds the range, the size does not fit
+            the kind, or sensors, derived channels and chain name unknown channels or contradict
+            each other.
     """
 
     name: str
@@ -62,6 +159,9 @@ class Modality:
     size: tuple[int, int] | None = None
     quantum: tuple[float, ...] | None = None
     quantum_inferred: bool = False
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    derived: tuple[str, ...] = ()
+    chain: SerialChain | None = None
 
     @property
     def steps(self) -> tuple[float, ...]:
@@ -95,6 +195,7 @@ class Modality:
         self._require_one_entry_per_channel()
         self._require_valid_ranges()
         self._require_valid_quantum()
+        self._require_valid_sensors()
         # Written as `not >` so that NaN is rejected, too.
         if not self.rate_hz > 0:
             raise LipfaultError(
@@ -109,12 +210,12 @@ class Modality:
         """Reject an empty list of channels and per-channel fields of another length."""
         if not self.channels:
             raise LipfaultError(f'modality {self.name!r}: needs at least one channel')
-        fields = ('units', 'low', 'high', 'noise')
-        for field in fields if self.quantum is None else (*fields, 'quantum'):
-            if len(getattr(self, field)) != len(self.channels):
+        keys = ('units', 'low', 'high', 'noise')
+        for key in keys if self.quantum is None else (*keys, 'quantum'):
+            if len(getattr(self, key)) != len(self.channels):
                 raise LipfaultError(
-                    f'modality {self.name!r}: {field} must have one entry for each of the '
-                    f'{len(self.channels)} channels, got {len(getattr(self, field))}'
+                    f'modality {self.name!r}: {key} must have one entry for each of the '
+                    f'{len(self.channels)} channels, got {len(getattr(self, key))}'
                 )
 
     def _require_valid_ranges(self) -> None:
@@ -145,6 +246,56 @@ class Modality:
                     f'most the range {high - low:g}, got {quantum}'
                 )
 
+    @property
+    def sensors(self) -> tuple[tuple[int, ...], ...]:
+        """Return the channel numbers of each physical sensor, in order of the first channel."""
+        number = {channel: index for index, channel in enumerate(self.channels)}
+        grouped = [tuple(sorted(number[c] for c in group)) for group in self.groups.values()]
+        taken = {index for group in grouped for index in group}
+        taken |= {number[channel] for channel in self.derived}
+        alone = [(index,) for index in range(len(self.channels)) if index not in taken]
+        return tuple(sorted([*grouped, *alone]))
+
+    def _require_valid_sensors(self) -> None:
+        """Reject sensors, derived channels and a chain that do not fit the channels."""
+        owner = dict.fromkeys(self.derived, 'the derived channels')
+        members = {
+            'derived': self.derived,
+            **{f'sensor {name!r}': channels for name, channels in self.groups.items()},
+            'chain': (*self.chain.inputs, *self.chain.outputs) if self.chain else (),
+        }
+        for place, channels in members.items():
+            for channel in channels:
+                if channel not in self.channels:
+                    raise LipfaultError(
+                        f'modality {self.name!r}, {place}: unknown channel {channel!r}, known are '
+                        f'{", ".join(self.channels)}'
+                    )
+        for name, channels in self.groups.items():
+            for channel in channels:
+                if channel in owner:
+                    raise LipfaultError(
+                        f'modality {self.name!r}: channel {channel!r} is in sensor {name!r} and in '
+                        f'{owner[channel]}; it can be in one only'
+                    )
+                owner[channel] = f'sensor {name!r}'
+        if set(self.derived) >= set(self.channels):
+            raise LipfaultError(f'modality {self.name!r}: not all channels can be derived')
+        self._require_valid_chain()
+
+    def _require_valid_chain(self) -> None:
+        """Reject a chain of an image, and one whose tool is not derived or whose joints are."""
+        if self.chain is None:
+            return
+        if self.kind != 'series':
+            raise LipfaultError(f'modality {self.name!r}: only a series can have a chain')
+        for channel in (*self.chain.inputs, *self.chain.outputs):
+            if (channel in self.derived) != (channel in self.chain.outputs):
+                raise LipfaultError(
+                    f'modality {self.name!r}: of the chain, the channels of the tool must be in '
+                    f'derived and those of the joints not; {channel!r} is wrong'
+                )
+
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain types for checkpoints and JSON; `from_dict` is the inverse.
 
@@ -163,6 +314,9 @@ class Modality:
             'size': None if self.size is None else list(self.size),
             'quantum': None if self.quantum is None else list(self.quantum),
             'quantum_inferred': self.quantum_inferred,
+            'groups': {name: list(channels) for name, channels in self.groups.items()},
+            'derived': list(self.derived),
+            'chain': None if self.chain is None else _plain(asdict(self.chain)),
         }
 
     @classmethod
@@ -178,8 +332,9 @@ class Modality:
         Raises:
             LipfaultError: If the description contradicts itself.
         """
-        # Recordings and checkpoints of earlier versions lack the quantum.
-        size, quantum = fields['size'], fields.get('quantum')
+        # Recordings and checkpoints of earlier versions lack the quantum and what follows it.
+        size, quantum, chain = fields['size'], fields.get('quantum'), fields.get('chain')
+        groups = dict(fields.get('groups') or {})
         return cls(
             name=str(fields['name']),
             kind=fields['kind'],
@@ -192,4 +347,14 @@ class Modality:
             size=None if size is None else (int(size[0]), int(size[1])),
             quantum=None if quantum is None else tuple(map(float, quantum)),
             quantum_inferred=bool(fields.get('quantum_inferred', False)),
+            groups={str(name): tuple(map(str, channels)) for name, channels in groups.items()},
+            derived=tuple(map(str, fields.get('derived') or ())),
+            chain=None if chain is None else SerialChain.from_dict(chain),
         )
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """Return nested tuples as lists."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value

@@ -15,6 +15,7 @@ from lipfault.cells.sensors import Channel, read, series
 from lipfault.cells.sorting import Sorting
 from lipfault.cells.welding import DualWelding, SingleWelding
 from lipfault.data.episode import Episode
+from lipfault.data.known_cells import with_sensors
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 
@@ -56,7 +57,10 @@ class Cell:
         """
         return [
             camera(image_size, self.camera_noise),
-            *(series(name, channels) for name, channels in self.series.items()),
+            *(
+                with_sensors(series(name, channels), self.name)
+                for name, channels in self.series.items()
+            ),
         ]
 
 

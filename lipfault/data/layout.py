@@ -30,9 +30,11 @@ def modality_to_attrs(modality: Modality) -> dict[str, Any]:
     # A stored quantum counts as stated.
     del fields['name'], fields['quantum_inferred']
     # HDF5 attributes have no null value: a series lacks the attribute.
-    for key in ('size', 'quantum'):
-        if fields[key] is None:
+    for key in ('size', 'quantum', 'groups', 'derived', 'chain'):
+        if not fields[key]:
             del fields[key]
+        elif isinstance(fields[key], dict):
+            fields[key] = json.dumps(fields[key])
     return fields
 
 
@@ -54,15 +56,19 @@ def attrs_to_modality(name: str, attrs: dict[str, Any], where: str) -> Modality:
     for key in ('kind', 'rate_hz', *_LISTS):
         if key not in attrs:
             raise LipfaultError(f'{where}: /modalities/{name} lacks the attribute {key!r}')
-    for key in (*_LISTS, 'quantum'):
+    for key in (*_LISTS, 'quantum', 'derived'):
         if key in attrs and not isinstance(attrs[key], list):
             raise LipfaultError(
-                f'{where}: /modalities/{name}: {key!r} must be a list with one entry for each '
-                f'channel, got {attrs[key]!r}'
+                f'{where}: /modalities/{name}: {key!r} must be a list, with one entry for '
+                f'each channel it describes, got {attrs[key]!r}'
             )
     try:
-        return Modality.from_dict({'size': None, **attrs, 'name': name})
-    except (TypeError, ValueError, IndexError) as error:
+        fields = {'size': None, **attrs, 'name': name}
+        for key in ('groups', 'chain'):
+            if key in attrs:
+                fields[key] = json.loads(attrs[key])
+        return Modality.from_dict(fields)
+    except (TypeError, ValueError, IndexError, AttributeError) as error:
         raise LipfaultError(
             f'{where}: /modalities/{name} has an attribute of the wrong type: {error}'
         ) from error

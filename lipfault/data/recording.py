@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lipfault.data.episode import EpisodeInfo
+from lipfault.data.known_cells import with_sensors
 from lipfault.data.layout import (
     FORMAT,
     FORMAT_VERSION,
@@ -210,9 +211,13 @@ def _read_header(file: h5py.File, path: Path) -> dict[str, object]:
 
 def _read_modalities(file: h5py.File, path: Path) -> dict[str, Modality]:
     """Return the description of each modality by name."""
+    cell = str(file.attrs.get('cell', ''))
     return {
-        name: attrs_to_modality(
-            name, {key: _plain(value) for key, value in group.attrs.items()}, str(path)
+        name: with_sensors(
+            attrs_to_modality(
+                name, {key: _plain(value) for key, value in group.attrs.items()}, str(path)
+            ),
+            cell,
         )
         for name, group in file['modalities'].items()
     }

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from lipfault.faults.draws import Draws
+from lipfault.faults.groups import ChannelGroups
+from lipfault.faults.kinematics import ToolChain
 from lipfault.modality import GREY_STEP
 
 if TYPE_CHECKING:
@@ -120,6 +122,8 @@ class Sensor:
         first: (channel,) of the dtype of `quantum`, lowest multiple of the quantum in the range.
         last: (channel,) likewise, the highest one.
         eight_bit: Whether values are stored in 8 bits, so that multiples are rounded to k/255.
+        groups: Channels of each physical sensor.
+        chain: Kinematics of the derived channels; `None` if there are none.
     """
 
     kind: 'Kind'
@@ -131,10 +135,12 @@ class Sensor:
     first: Tensor
     last: Tensor
     eight_bit: bool
+    groups: ChannelGroups
+    chain: ToolChain | None
 
     @classmethod
     def of(cls, modality: 'Modality', device: torch.device) -> 'Sensor':
-        """Copy a modality's ranges and noise to a device.
+        """Copy a modality's ranges, noise and sensors to a device.
 
         Args:
             modality: Description of the modality.
@@ -157,8 +163,9 @@ class Sensor:
             torch.tensor(x, dtype=dtype, device=device) for x in (steps, first, last)
         )
         bits = is_image and min(steps) > GREY_STEP * (1 - 1e-6)
-        rate = modality.rate_hz
-        return cls(modality.kind, rate, low, high, noise, quantum, lowest, highest, bits)
+        groups, chain = ChannelGroups.of(modality, device), ToolChain.of(modality, device)
+        grid = (quantum, lowest, highest, bits)
+        return cls(modality.kind, modality.rate_hz, low, high, noise, *grid, groups, chain)
 
     @property
     def span(self) -> Tensor:

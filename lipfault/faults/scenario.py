@@ -17,7 +17,6 @@ from lipfault.faults.labels import FaultLabels
 from lipfault.faults.plan import Columns, Plan
 from lipfault.faults.schedule import FaultSchedule, Stage
 from lipfault.faults.series.site import SeriesSite
-from lipfault.faults.sites import draw_channels
 from lipfault.modality import Modality
 
 _TOLERANCE = 0.01
@@ -248,7 +247,7 @@ class FaultScenario:
             return send(named, draws.keys.device).expand(len(draws.keys), -1)
         fewest = len(names) if fault.all_channels else fault.min_channels
         # A third, the default of FaultConfig.largest_share.
-        return draw_channels(draws, len(names), 1 / 3, fewest)
+        return Sensor.of(windows.modality, draws.keys.device).groups.draw(draws, 1 / 3, fewest)
 
 
 def _blank(signals: Mapping[str, Tensor]) -> FaultLabels:

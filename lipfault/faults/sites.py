@@ -1,6 +1,5 @@
 """Gather the faulty samples of a batch, sorted by kind."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lipfault.faults.device import send
-from lipfault.faults.draws import Draws, as_integers
+from lipfault.faults.draws import Draws
 from lipfault.faults.fault import AnyFault, Groups, Sensor, Site
 from lipfault.faults.image.site import Frames, ImageSite, unit_range
 from lipfault.faults.plan import Columns, Plan
@@ -66,7 +65,7 @@ def gather(
         plan: Faults drawn for the batch.
         faults: The faults that the plan's indices stand for.
         seed: Seed of all draws.
-        largest_share: Largest share of a series' channels affected.
+        largest_share: Largest share of a series' sensors affected.
 
     Returns:
         The samples, `None` where there are none.
@@ -90,7 +89,7 @@ def gather(
     if clean.ndim == 4:
         site: Site = _image_site(source, rows, severity, draws, clean, other)
     else:
-        channels = draw_channels(draws, signal.shape[1], largest_share, fewest)
+        channels = source.sensor.groups.draw(draws, largest_share, fewest)
         past = clean[..., :0] if source.past is None else source.past.index_select(0, rows).float()
         when = start, stop, horizon, torch.zeros_like(start)
         site = SeriesSite(source.sensor, severity, draws, clean, other, past, channels, *when)
@@ -144,26 +143,6 @@ def _steps(columns: Columns, index: int, order: Tensor, steps: int) -> tuple[Ten
     # A drift develops until the fault or the window ends.
     horizon = (stop.clamp_max(steps) - start).clamp_min(1)
     return columns.severity[order, index], start, stop, horizon
-
-
-def draw_channels(draws: Draws, count: int, largest_share: float, fewest: Tensor | int) -> Tensor:
-    """Draw the affected channels: from one to the largest share of them, at least the fewest.
-
-    Args:
-        draws: Draws of the samples.
-        count: Number of channels.
-        largest_share: Largest share of them.
-        fewest: (n,) int64 or one number for all samples.
-
-    Returns:
-        (n, C) bool.
-    """
-    most = max(1, math.ceil(count * largest_share))
-    chance = draws.uniforms({'channel count': (), 'channels': (count,)})
-    number = as_integers(chance['channel count'], 1, most).clamp_min(fewest)
-    # argsort of argsort: the rank of each channel's random number
-    rank = chance['channels'].argsort(dim=1, stable=True).argsort(1)
-    return rank < number[:, None]
 
 
 def _others(

@@ -3,6 +3,7 @@
 Only the draws are shared; everything computed from them is independent.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from fault_cell import same
 
 from lipfault.faults.collection import catalogue
-from lipfault.faults.testing import at_severity, probes
+from lipfault.faults.testing import SERIES, at_severity, probes
 
 N = 6
 SEVERITIES = (1, 3, 5)
@@ -263,3 +264,32 @@ def test_vignetting(severity):
     down, right = np.meshgrid(np.arange(24) - 11.5, np.arange(20) - 9.5, indexing='ij')
     square = ((down / 12) ** 2 + (right / 10) ** 2) / 2
     close(value, x * (1 - loss * square), mask, 1.0)
+
+
+@pytest.mark.parametrize('severity', SEVERITIES)
+def test_an_index_error_is_whole_counts(severity):
+    site, x, _, value, mask = applied('index_error', severity)
+    counts = (1, 4, 16, 64, 256)[severity - 1]
+    quantum = np.array(SERIES.steps)[:, None]
+    sign = site.draws.sign('sign', (6, 1)).numpy()
+    close(value, x + sign * counts * quantum, mask, 1.0)
+
+
+@pytest.mark.parametrize('severity', SEVERITIES)
+def test_a_stuck_bit_is_one_bit_of_every_code(severity):
+    site, x, _, value, mask = applied('stuck_bit', severity)
+    span, low = spans(site)
+    share = (0.0005, 0.003, 0.02, 0.1, 0.5)[severity - 1]
+    one = site.draws.sign('value', (6, 1)).numpy()[..., 0] > 0
+    for n in range(N):
+        for c in range(6):
+            quantum = SERIES.steps[c]
+            bit = max(round(math.log2(share * span[c, 0] / quantum)), 0)
+            for t in np.flatnonzero(mask[n, c]):
+                code = round((x[n, c, t] - low[c, 0]) / quantum)
+                digits = list(f'{code:032b}')
+                digits[31 - bit] = '1' if one[n, c] else '0'
+                stuck = int(''.join(digits), 2)
+                assert value[n, c, t] - x[n, c, t] == pytest.approx(
+                    (stuck - code) * quantum, abs=2e-6 * span[c, 0]
+                )

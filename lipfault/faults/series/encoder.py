@@ -49,7 +49,7 @@ class MissedIndex(SeriesFault):
     """Add a constant offset of whole counts.
 
     Formula:
-        x' = x ± q max(round(k), 1), q the step of the converter
+        x' = x ± q max(round(k), 1), q the sensor's quantum
 
     Cause:
         index pulse missed or counted twice, homing against the wrong mark
@@ -63,7 +63,7 @@ class MissedIndex(SeriesFault):
 
     def _faulty(self, site: SeriesSite) -> Tensor:
         counts = site.level(self.levels).round().clamp_min(1)
-        return site.signal + site.sign('sign') * counts * count_step(site)
+        return site.signal + site.sign('sign') * counts * site.sensor.quantum[:, None].float()
 
 
 class Wrap(SeriesFault):
@@ -100,7 +100,8 @@ class StuckBit(SeriesFault):
     """Hold one bit of the converter's integer code at 0 or at 1.
 
     Formula:
-        x' = x + q (c' − c), c = round((x − low)/q), c' = c with bit b set or cleared
+        x' = x + q (c' − c), c = round((x − low)/q), c' = c with bit b set or cleared, q
+        the sensor's quantum
 
     Cause:
         open or shorted data line, failed cell of a register or of a shift chain
@@ -113,21 +114,10 @@ class StuckBit(SeriesFault):
     levels = (0.0005, 0.003, 0.02, 0.1, 0.5)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
-        step = count_step(site)
-        code = ((site.signal - site.sensor.low[:, None]) / step).nan_to_num().round().long()
-        share = site.level(self.levels).double() * site.sensor.span[:, None].double()
-        bit = 1 << (share / step.double()).log2().round().long().clamp_min(0)  # (n, C, 1)
+        # Of the sensor in float64, so that a code is exact.
+        step, low = site.sensor.quantum[:, None], site.sensor.low[:, None].double()
+        code = ((site.signal - low) / step).nan_to_num().round().long()
+        share = site.level(self.levels).double() * site.sensor.span[:, None]
+        bit = 1 << (share / step).log2().round().long().clamp_min(0)  # (n, C, 1)
         changed = torch.where(site.sign('value') > 0, code | bit, code & ~bit)
-        return site.signal + step * (changed - code)
-
-
-def count_step(site: SeriesSite) -> Tensor:
-    """Return the step of each channel's converter.
-
-    Args:
-        site: The affected windows.
-
-    Returns:
-        (C, 1) float32 in the channels' units.
-    """
-    return site.sensor.noise[:, None]
+        return (site.signal + step * (changed - code)).float()

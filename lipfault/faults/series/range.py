@@ -88,7 +88,8 @@ class ChannelSwap(SeriesFault):
     """Exchange the readings of channels, wholly at severity 5, as crosstalk below.
 
     Formula:
-        x'ᵢ = (1 − a) xᵢ + a (lowᵢ + Rᵢ (xⱼ − lowⱼ)/Rⱼ), j the next affected channel
+        x'ᵢ = (1 − a) xᵢ + a (lowᵢ + Rᵢ (xⱼ − lowⱼ)/Rⱼ), j the next affected channel of the
+        same unit
 
     Cause:
         connectors swapped (raw counts change places); crosstalk between wires
@@ -105,19 +106,9 @@ class ChannelSwap(SeriesFault):
         low, span = site.sensor.low[:, None], site.sensor.span[:, None]
         # In shares of the range, (n, C, T): a converter's counts are exchanged, not the units.
         counts = (site.signal - low) / span
-        partner = self._next(site.channels)[:, None]
+        partner = site.sensor.groups.next_alike(site.channels)[:, None]
         foreign = low + span * take_rows(counts[:, None], partner)[:, 0]
         return torch.lerp(site.signal, foreign, site.level(self.levels))
-
-    @staticmethod
-    def _next(channels: Tensor) -> Tensor:
-        """Return (n, C) int64, the next affected channel, cyclically."""
-        index = torch.arange(channels.shape[1], device=channels.device)
-        # Two rounds of channel numbers, so that the next one of the last is found as well.
-        twice = torch.cat([index, index + channels.shape[1]])
-        candidates = torch.where(channels.repeat(1, 2), twice, 2 * channels.shape[1])
-        following = candidates.flip(1).cummin(1).values.flip(1)
-        return following[:, 1 : channels.shape[1] + 1] % channels.shape[1]
 
 
 class SignFlip(SeriesFault):
