@@ -50,7 +50,8 @@ class Desynchronization(_CrossFault):
     """Delay one modality as a whole relative to the others.
 
     Formula:
-        x'(t) = x(t − d) on all channels, at least one sample × severity
+        x'(t) = x(max(t − d, t₀)) on all channels, a series linear between samples; of an image
+        that is less than a frame late, the last pixels are of the frame before
 
     Cause:
         clocks drifted apart, one stream buffered
@@ -64,24 +65,28 @@ class Desynchronization(_CrossFault):
     needs_history = True
 
     def _series(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
-        return site.at(site.time[:, None] - site.seconds(self.levels)), site.mask
+        late = site.level(self.levels) * site.sensor.rate_hz
+        # A buffer that begins to fill holds: nothing older than the onset is delivered again.
+        read = (site.time[:, None] - late).maximum(site.start[:, None, None])
+        return site.between(read), site.mask
 
     def _image(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        frames = (site.level(self.levels).flatten() * site.sensor.rate_hz).round().long()
-        return earlier(site, frames.maximum(site.severity)), site.everywhere
+        late = site.level(self.levels) * site.sensor.rate_hz
+        frames = late.flatten().round().long().clamp_min(1)
+        return earlier(site, frames), site.last_pixels(late)
 
 
 class SensorSwap(_CrossFault):
-    """Exchange two sensors of one kind, for a part of the time or of the frame below severity 5.
+    """Exchange two sensors of one kind, for a part of the time or of the frame below strength 5.
 
     Formula:
-        x'_m = x_k, x'_k = x_m in blocks of time (series) or the last rows (image)
+        x'_m = x_k, x'_k = x_m in blocks of time (series) or the last pixels (image)
 
     Cause:
         cables of two cameras or two arms swapped; a multiplexer out of step
 
     Levels:
-        share of the time or of the rows
+        share of the time or of the pixels
     """
 
     name = group = 'sensor_swap'
@@ -102,7 +107,7 @@ class SensorSwap(_CrossFault):
         return self._partner(site), site.mask & site.lost(self.levels)
 
     def _image(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        return self._partner(site), site.last_rows(site.level(self.levels))
+        return self._partner(site), site.last_pixels(site.level(self.levels))
 
     def _partner(self, site: Site) -> Tensor:
         """Return the signal of the other sensor."""

@@ -364,6 +364,23 @@ class Fault(Generic[SiteT]):
 
 
 AnyFault = Fault[Any]
+
+
+def with_levels(fault: AnyFault, levels: Sequence[float]) -> AnyFault:
+    """Return the same kind with other levels.
+
+    Args:
+        fault: The kind.
+        levels: Five levels.
+
+    Returns:
+        An instance of a subclass.
+    """
+    kind = type(fault)
+    own: type[AnyFault] = type(kind.__name__, (kind,), {'levels': tuple(map(float, levels))})
+    return own()
+
+
 Groups = list[tuple[AnyFault, int, int]]
 """For each kind among samples sorted by kind: the fault, its first sample, and the one after its
 last."""

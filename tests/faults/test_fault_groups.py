@@ -158,8 +158,12 @@ def test_a_stream_that_lags_takes_the_tool_along():
     rows = [row for row in range(50) if bool(labels.mask['arm'][row].all())]
     assert rows
     for row in rows:
-        late = [tape[row, :, 50 - lag : 100 - lag] for lag in range(51)]
-        assert min(float((each - observed['arm'][row]).abs().max()) for each in late) < 1e-3
+        # All channels lag alike: the tool is not computed from joints that lag already.
+        step, share = torch.arange(0, 50), torch.arange(0, 1, 0.01)[:, None, None, None]
+        whole = torch.stack([tape[row, :, 50 - lag : 100 - lag] for lag in range(51)])
+        late = whole[step] + share * (whole[step + 1] - whole[step])
+        error = (late - observed['arm'][row]).abs()[..., -5:].amax((2, 3))
+        assert float(error.min()) < 0.01
 
 
 def test_a_scheduled_fault_hits_sensors_and_the_tool_follows():

@@ -269,7 +269,7 @@ def test_vignetting(severity):
 @pytest.mark.parametrize('severity', SEVERITIES)
 def test_an_index_error_is_whole_counts(severity):
     site, x, _, value, mask = applied('index_error', severity)
-    counts = (1, 4, 16, 64, 256)[severity - 1]
+    counts = (2, 10, 50, 250, 2000)[severity - 1]
     quantum = np.array(SERIES.steps)[:, None]
     sign = site.draws.sign('sign', (6, 1)).numpy()
     close(value, x + sign * counts * quantum, mask, 1.0)

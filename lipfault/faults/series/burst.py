@@ -14,14 +14,14 @@ class NoiseBurst(SeriesFault):
     """Add strong noise in short bursts, the same ones on all affected channels.
 
     Formula:
-        x' = x + min(k σ, 0.3 R) n in bursts, n ~ N(0, 1); bursts of 50 ms and gaps of 250 ms on
-        average, at least 2 steps each, both geometrically distributed
+        x' = x + min(k σ, 0.3 R) n in bursts, n ~ N(0, 1), σ the sensor noise; bursts of 50 ms and
+        gaps of 250 ms on average, at least 2 steps each, both geometrically distributed
 
     Cause:
         switching contactors, motor drives and welding arcs beside the cable
 
     Levels:
-        k, multiples of the sensor noise σ
+        k
 
     Reference:
         Gilbert 1960, Capacity of a burst-noise channel,
@@ -33,8 +33,7 @@ class NoiseBurst(SeriesFault):
     _burst_s, _gap_s = 0.05, 0.25
 
     def _faulty(self, site: SeriesSite) -> Tensor:
-        scale = site.level(self.levels) * site.sensor.noise[:, None]
-        scale = scale.minimum(0.3 * site.sensor.span[:, None])
+        scale = site.amplitude(self.levels).minimum(0.3 * site.sensor.span[:, None])
         return site.signal + scale * site.draws.normal_at('noise', site.counter)
 
     def _mask(self, site: SeriesSite) -> Tensor:

@@ -59,7 +59,7 @@ class MissedIndex(SeriesFault):
     """
 
     name, group = 'index_error', 'encoder'
-    levels = (1, 4, 16, 64, 256)
+    levels = (2, 10, 50, 250, 2000)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
         counts = site.level(self.levels).round().clamp_min(1)

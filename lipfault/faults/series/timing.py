@@ -5,6 +5,7 @@ decrease: a stream does not run backwards.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -27,19 +28,19 @@ class Delay(_Timing):
     """Delay the reading by a constant time; it holds until the delayed signal catches up.
 
     Formula:
-        x'(t) = x(max(t − d, t₀))
+        x'(t) = x(max(t − d, t₀)), linear between samples
 
     Cause:
         congested bus, overloaded driver
 
     Levels:
-        d in seconds, at least one step
+        d in seconds
     """
 
     name = 'delay'
 
     def _faulty(self, site: SeriesSite) -> Tensor:
-        return _since_onset(site, site.time[:, None] - site.seconds(self.levels))
+        return _since_onset(site, site.time[:, None] - _steps(site, self.levels))
 
 
 class Jitter(_Timing):
@@ -52,7 +53,7 @@ class Jitter(_Timing):
         unsteady sampling clock, time stamps of arrival
 
     Levels:
-        J in seconds, at least one step
+        J in seconds
     """
 
     name = 'jitter'
@@ -62,8 +63,8 @@ class Jitter(_Timing):
         reach = 1 + math.ceil(max(self.levels) * site.sensor.rate_hz)
         time = torch.arange(-reach, site.signal.shape[-1], device=site.signal.device)
         chance = site.draws.uniform_at('late', (site.clock[:, None] + time)[:, None])
-        read = (time - site.seconds(self.levels) * chance).cummax(-1).values[..., reach:]
-        return site.between(read.maximum(site.start[:, None, None]))
+        read = (time - _steps(site, self.levels) * chance).cummax(-1).values[..., reach:]
+        return _since_onset(site, read)
 
 
 class Duplication(_Timing):
@@ -107,20 +108,20 @@ class ClockSkew(_Timing):
 
     def _faulty(self, site: SeriesSite) -> Tensor:
         lag = (site.level(self.levels).double() * site.age).clamp(0, _buffer(site)).float()
-        return site.between((site.time[:, None] - lag).maximum(site.start[:, None, None]))
+        return _since_onset(site, site.time[:, None] - lag)
 
 
 class LowPass(_Timing):
     """Filter the reading by a first-order low-pass from the onset on.
 
     Formula:
-        x'ₜ = x'ₜ₋₁ + (1 − exp(−1/τ)) (xₜ − x'ₜ₋₁), x' = x at the onset
+        x'ₜ = x'ₜ₋₁ + (1 − exp(−1/(τ f))) (xₜ − x'ₜ₋₁), x' = x at the onset, f the rate
 
     Cause:
         fouled probe, heavy filter switched on, cold grease
 
     Levels:
-        τ, time constant in seconds, at least one step
+        τ, time constant in seconds
     """
 
     name = 'low_pass'
@@ -130,7 +131,7 @@ class LowPass(_Timing):
         first = site.at(site.start[:, None, None])
         before = site.extended_time < site.start[:, None, None]
         rise = torch.where(before, 0, site.extended - first)
-        keep = torch.exp(-1 / site.seconds(self.levels).double()).float()
+        keep = torch.exp(-1 / _steps(site, self.levels).double()).float()
         lagged = first + _first_order(rise * (1 - keep), keep)
         return lagged[..., site.past.shape[-1] :]
 
@@ -163,9 +164,23 @@ class Aliasing(_Timing):
 
 
 def _since_onset(site: SeriesSite, step: Tensor) -> Tensor:
-    """Gather readings, the one at the onset for all steps before it; (n, C, steps)."""
+    """Gather readings at whole or fractional steps, the one at the onset for all steps before it.
+
+    Args:
+        site: The affected windows.
+        step: (n, 1, steps) int64, or float32 to interpolate linearly between samples.
+
+    Returns:
+        (n, C, steps) float32.
+    """
     start = site.start[:, None, None]
-    return torch.where(step > start, site.at(step), site.onset_value)
+    read = site.between if step.is_floating_point() else site.at
+    return torch.where(step > start, read(step.maximum(start)), site.onset_value)
+
+
+def _steps(site: SeriesSite, levels: Sequence[float]) -> Tensor:
+    """Return (n, 1, 1) float32, levels in seconds as a number of steps."""
+    return site.level(levels) * site.sensor.rate_hz
 
 
 def _buffer(site: SeriesSite) -> int:
