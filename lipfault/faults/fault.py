@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lipfault.faults.draws import Draws
 from lipfault.faults.groups import ChannelGroups
-from lipfault.faults.kinematics import ToolChain
+from lipfault.faults.kinematics import Part, ToolChain
 from lipfault.modality import GREY_STEP
 
 if TYPE_CHECKING:
@@ -163,7 +163,8 @@ class Sensor:
             torch.tensor(x, dtype=dtype, device=device) for x in (steps, first, last)
         )
         bits = is_image and min(steps) > GREY_STEP * (1 - 1e-6)
-        groups, chain = ChannelGroups.of(modality, device), ToolChain.of(modality, device)
+        groups = ChannelGroups.of(modality.sensors, modality.units, device)
+        chain = _tool_chain(modality, device)
         grid = (quantum, lowest, highest, bits)
         return cls(modality.kind, modality.rate_hz, low, high, noise, *grid, groups, chain)
 
@@ -176,6 +177,21 @@ class Sensor:
     def rest(self) -> Tensor:
         """Return (channel,) the value of the physical range that is nearest to zero."""
         return torch.zeros_like(self.low).clamp(self.low, self.high)
+
+
+def _tool_chain(modality: 'Modality', device: torch.device) -> ToolChain | None:
+    """Return the kinematics of a modality's derived channels, `None` if it describes none."""
+    chain = modality.chain
+    if chain is None:
+        return None
+    number = {channel: index for index, channel in enumerate(modality.channels)}
+    inputs, outputs = (
+        torch.tensor([number[channel] for channel in channels], device=device)
+        for channels in (chain.inputs, chain.outputs)
+    )
+    parts: list[Part] = ['position', 'rotation', 'velocity', 'rate']
+    recorded = frozenset(part for part in parts if getattr(chain, part))
+    return ToolChain(chain.joints, chain.base, chain.tool, recorded, inputs, outputs)
 
 
 @dataclass(frozen=True)

@@ -3,48 +3,34 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from lipfault.modality import Modality, SerialChain
+Part = Literal['position', 'rotation', 'velocity', 'rate']
+"""Parts of a tool's reading: 3, 6, 3 and 3 channels."""
 
 
 @dataclass(frozen=True)
 class ToolChain:
-    """Kinematics of a modality's chain on one device.
+    """Kinematics of a serial chain on one device, see `lipfault.modality.SerialChain`.
 
     Args:
-        chain: Description of the chain.
-        inputs: (2 joints or joints,) int64, numbers of the joints' channels, angles first.
+        joints: Denavit-Hartenberg row (d, a, alpha, offset) of each joint, m and rad.
+        base: First three rows of the transform from the world to the first joint.
+        tool: First three rows of the transform from the last frame to the tool.
+        parts: Parts of the tool's reading that are recorded, in the order of `outputs`.
+        inputs: (joints or 2 joints,) int64, numbers of the joints' channels, angles first.
         outputs: (K,) int64, numbers of the tool's channels.
     """
 
-    chain: 'SerialChain'
+    joints: Sequence[Sequence[float]]
+    base: Sequence[float]
+    tool: Sequence[float]
+    parts: frozenset[Part]
     inputs: Tensor
     outputs: Tensor
-
-    @classmethod
-    def of(cls, modality: 'Modality', device: torch.device) -> Self | None:
-        """Return the kinematics of a modality.
-
-        Args:
-            modality: Description of the modality.
-            device: Device of the signals.
-
-        Returns:
-            The kinematics; `None` for a modality without a chain.
-        """
-        if modality.chain is None:
-            return None
-        number = {channel: index for index, channel in enumerate(modality.channels)}
-        inputs, outputs = (
-            torch.tensor([number[channel] for channel in channels], device=device)
-            for channels in (modality.chain.inputs, modality.chain.outputs)
-        )
-        return cls(modality.chain, inputs, outputs)
 
     def follow(self, clean: Tensor, read: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Let the tool's channels follow the joints: they change by what the joints' change makes.
@@ -82,25 +68,25 @@ class ToolChain:
         """
         # In float64, so that the float32 result is the same on every processor.
         angles = joints.double()
-        frame = _Frame.of(self.chain.base, angles)
+        frame = _Frame.of(self.base, angles)
         axes, origins = [], []
-        for index, row in enumerate(self.chain.joints):
+        for index, row in enumerate(self.joints):
             axes.append(frame.z)
             origins.append(frame.origin)
             frame = frame.turned(angles[:, index, None], row)
-        tool = frame.moved(self.chain.tool)
+        tool = frame.moved(self.tool)
         speeds = [angles[:, index, None] for index in range(len(axes), angles.shape[1])]
         parts = []
-        if self.chain.position:
+        if 'position' in self.parts:
             parts.append(tool.origin)
-        if self.chain.rotation:
+        if 'rotation' in self.parts:
             parts += [tool.x, tool.y]
         # Geometric Jacobian of revolute joints, term by term.
-        if self.chain.velocity:
+        if 'velocity' in self.parts:
             arms = [tool.origin - origin for origin in origins]
             terms = zip(speeds, axes, arms, strict=True)
             parts.append(_total([w * torch.linalg.cross(z, arm, dim=1) for w, z, arm in terms]))
-        if self.chain.rate:
+        if 'rate' in self.parts:
             parts.append(_total([w * z for w, z in zip(speeds, axes, strict=True)]))
         return torch.cat(parts, dim=1)
 

@@ -17,6 +17,7 @@ from lipfault.faults.labels import FaultLabels
 from lipfault.faults.plan import Columns, Plan
 from lipfault.faults.schedule import FaultSchedule, Stage
 from lipfault.faults.series.site import SeriesSite
+from lipfault.faults.sites import draw_channels
 from lipfault.modality import Modality
 
 _TOLERANCE = 0.01
@@ -247,7 +248,8 @@ class FaultScenario:
             return send(named, draws.keys.device).expand(len(draws.keys), -1)
         fewest = len(names) if fault.all_channels else fault.min_channels
         # A third, the default of FaultConfig.largest_share.
-        return Sensor.of(windows.modality, draws.keys.device).groups.draw(draws, 1 / 3, fewest)
+        groups = Sensor.of(windows.modality, draws.keys.device).groups
+        return draw_channels(draws, groups, 1 / 3, fewest)
 
 
 def _blank(signals: Mapping[str, Tensor]) -> FaultLabels:

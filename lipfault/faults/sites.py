@@ -1,5 +1,6 @@
 """Gather the faulty samples of a batch, sorted by kind."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -7,8 +8,9 @@ import torch
 from torch import Tensor
 
 from lipfault.faults.device import send
-from lipfault.faults.draws import Draws
+from lipfault.faults.draws import Draws, as_integers
 from lipfault.faults.fault import AnyFault, Groups, Sensor, Site
+from lipfault.faults.groups import ChannelGroups
 from lipfault.faults.image.site import Frames, ImageSite, unit_range
 from lipfault.faults.plan import Columns, Plan
 from lipfault.faults.series.site import SeriesSite
@@ -99,7 +101,7 @@ def gather(
         site: Site = _image_site(source, rows, severity, draws, clean, other)
         site = replace(site, strength=strength)
     else:
-        channels = source.sensor.groups.draw(draws, largest_share, fewest)
+        channels = draw_channels(draws, source.sensor.groups, largest_share, fewest)
         past = clean[..., :0] if source.past is None else source.past.index_select(0, rows).float()
         when = start, stop, horizon, torch.zeros_like(start)
         site = SeriesSite(
@@ -178,6 +180,41 @@ def _steps(columns: Columns, index: int, order: Tensor, steps: int) -> tuple[Ten
     # A drift develops until the fault or the window ends.
     horizon = (stop.clamp_max(steps) - start).clamp_min(1)
     return columns.severity[order, index], start, stop, horizon
+
+
+def draw_channels(
+    draws: Draws, groups: ChannelGroups, largest_share: float, fewest: Tensor | int
+) -> Tensor:
+    """Draw the affected channels: those of one sensor to the largest share of the sensors.
+
+    Where two or more are needed, as for exchanged sensors, the sensors are of the same units, if
+    there are such.
+
+    Args:
+        draws: Draws of the samples.
+        groups: Physical sensors of the modality.
+        largest_share: Largest share of the sensors.
+        fewest: (n,) int64 or one number for all samples, fewest sensors; with the number of
+            channels or more all channels are affected, derived ones included.
+
+    Returns:
+        (n, C) bool.
+    """
+    sensors, channels = groups.member.shape
+    most = max(1, math.ceil(sensors * largest_share))
+    chance = draws.uniforms({'channel count': (), 'channels': (sensors,)})
+    fewest = torch.as_tensor(fewest, device=groups.member.device).expand(len(draws.keys))
+    number = as_integers(chance['channel count'], 1, most).maximum(fewest)
+    order, several = chance['channels'], ((fewest > 1) & (fewest < channels))[:, None]
+    # Sensors without a like one come last, then those unlike the first: 1 is above all draws.
+    order = order + several * (groups.alike.sum(1) < 2)
+    like = groups.alike[order.argmin(1)]  # (n, G)
+    number = torch.where(several[:, 0], number.minimum(like.sum(1)).maximum(fewest), number)
+    order = order + 2 * (several & ~like)
+    # argsort of argsort: the rank of each sensor's random number
+    chosen = order.argsort(dim=1, stable=True).argsort(1) < number[:, None]
+    affected = (chosen[:, :, None] & groups.member).any(1)
+    return affected | (fewest >= channels)[:, None]
 
 
 def _others(

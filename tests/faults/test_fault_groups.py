@@ -15,10 +15,9 @@ from lipfault.faults.config import FaultConfig
 from lipfault.faults.draws import Draws
 from lipfault.faults.engine import FaultEngine
 from lipfault.faults.fault import Sensor
-from lipfault.faults.groups import ChannelGroups
-from lipfault.faults.kinematics import ToolChain
 from lipfault.faults.scenario import FaultScenario
 from lipfault.faults.schedule import FaultEvent, FaultSchedule
+from lipfault.faults.sites import draw_channels
 from lipfault.modality import Modality, SerialChain
 
 DATA = Path(__file__).parents[2] / 'data'
@@ -77,8 +76,8 @@ def arm_batch(count=200):
 
 
 def test_whole_sensors_are_drawn_and_derived_channels_never():
-    groups = ChannelGroups.of(ARM, CPU)
-    chosen = groups.draw(Draws.of(0, 0, torch.arange(2000)), 1.0, 1)
+    groups = Sensor.of(ARM, CPU).groups
+    chosen = draw_channels(Draws.of(0, 0, torch.arange(2000)), groups, 1.0, 1)
     assert torch.equal(chosen[:, 0], chosen[:, 1])
     assert torch.equal(chosen[:, 3], chosen[:, 4])
     assert not bool(chosen[:, 6:].any())
@@ -89,34 +88,34 @@ def test_whole_sensors_are_drawn_and_derived_channels_never():
 
 
 def test_channels_without_groups_are_drawn_as_single_sensors():
-    groups = ChannelGroups.of(series('arm', 6), CPU)
-    chosen = groups.draw(Draws.of(0, 0, torch.arange(500)), 0.5, 1)
+    groups = Sensor.of(series('arm', 6), CPU).groups
+    chosen = draw_channels(Draws.of(0, 0, torch.arange(500)), groups, 0.5, 1)
     assert chosen.sum(1).unique().tolist() == [1, 2, 3]
 
 
 def test_two_sensors_are_of_the_same_units():
-    groups = ChannelGroups.of(ARM, CPU)
-    chosen = groups.draw(Draws.of(0, 0, torch.arange(500)), 0.1, 2)
+    groups = Sensor.of(ARM, CPU).groups
+    chosen = draw_channels(Draws.of(0, 0, torch.arange(500)), groups, 0.1, 2)
     currents = chosen[:, 2] & chosen[:, 5]
     encoders = chosen[:, [0, 1, 3, 4]].all(1)
     assert bool((currents ^ encoders).all())
     assert bool(currents.any() and encoders.any())
-    everything = groups.draw(Draws.of(0, 0, torch.arange(5)), 0.1, len(ARM.channels))
+    everything = draw_channels(Draws.of(0, 0, torch.arange(5)), groups, 0.1, len(ARM.channels))
     assert bool(everything.all())
 
 
 def test_swapped_encoders_exchange_angle_with_angle():
     chosen = torch.zeros(1, 15, dtype=torch.bool)
     chosen[0, [0, 1, 3, 4]] = True
-    following = ChannelGroups.of(ARM, CPU).next_alike(chosen)[0]
+    following = Sensor.of(ARM, CPU).groups.next_alike(chosen)[0]
     assert following[[0, 1, 3, 4]].tolist() == [3, 4, 0, 1]
     chosen[0, [3, 4]] = False  # no other angle is affected
-    assert ChannelGroups.of(ARM, CPU).next_alike(chosen)[0, :2].tolist() == [1, 0]
+    assert Sensor.of(ARM, CPU).groups.next_alike(chosen)[0, :2].tolist() == [1, 0]
 
 
 def test_the_tool_of_a_planar_arm():
     signals, _, _ = arm_batch(5)
-    chain = ToolChain.of(ARM, CPU)
+    chain = Sensor.of(ARM, CPU).chain
     pose = chain.pose(signals['arm'].index_select(1, chain.inputs))
     assert np.abs(pose.numpy() - tool_of(signals['arm'])).max() < 1e-12
 
@@ -187,7 +186,7 @@ def test_a_scheduled_fault_hits_sensors_and_the_tool_follows():
 def test_the_chain_of_a_shipped_cell_gives_the_recorded_tool(name, modality):
     recording = Recording(DATA / f'{name}.h5')
     described = recording.modalities[modality]
-    chain = ToolChain.of(described, CPU)
+    chain = Sensor.of(described, CPU).chain
     assert described.derived == described.chain.outputs
     signal = torch.from_numpy(recording.read(1, modality, 0, 500)).T[None]
     error = chain.pose(signal.index_select(1, chain.inputs)) - signal.index_select(1, chain.outputs)
