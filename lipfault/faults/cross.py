@@ -65,10 +65,10 @@ class Desynchronization(_CrossFault):
     needs_history = True
 
     def _series(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
-        late = site.level(self.levels) * site.sensor.rate_hz
+        late = site.level(self.levels).double() * site.sensor.rate_hz
         # A buffer that begins to fill holds: nothing older than the onset is delivered again.
         read = (site.time[:, None] - late).maximum(site.start[:, None, None])
-        return site.between(read), site.mask
+        return site.between(read).float(), site.mask
 
     def _image(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         late = site.level(self.levels) * site.sensor.rate_hz

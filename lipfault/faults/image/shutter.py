@@ -28,6 +28,10 @@ class RollingShutter(ImageFault):
     levels = (0.1, 0.2, 0.4, 0.7, 1.0)
     needs_history = True
 
+    def reach(self, severity: int, rate_hz: float) -> int:
+        """Return 1, for the previous frame."""
+        return 1
+
     def _faulty(self, site: ImageSite) -> Tensor:
         previous = earlier(site, torch.ones_like(site.severity))
         age = site.level(self.levels) * (1 - (site.row + 0.5) / site.height)
@@ -40,7 +44,7 @@ class FrameDrop(ImageFault):
     Without a history nothing changes, and the damage is zero.
 
     Formula:
-        x' = the last frame that was not lost, each lost with probability p
+        x' = the last frame that was not lost, each lost with probability p, but for every fifth
 
     Cause:
         full bandwidth of a shared link, overloaded grabber
@@ -50,8 +54,13 @@ class FrameDrop(ImageFault):
     """
 
     name, group = 'frame_drop', 'stream'
-    levels = (0.1, 0.2, 0.4, 0.6, 0.9)
+    levels = (0.1, 0.2, 0.4, 0.6, 1.0)
     needs_history = True
+    _whole = 5  # one of so many frames always arrives, which bounds the frames that are read
+
+    def reach(self, severity: int, rate_hz: float) -> int:
+        """Return the most frames that are lost in a row."""
+        return self._whole - 1
 
     def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         """Return the last frames that arrived, and all pixels of the frames that were lost.
@@ -62,10 +71,11 @@ class FrameDrop(ImageFault):
         Returns:
             (n, C, H, W) float32 and (n, 1, H, W) bool.
         """
-        # Of this frame and those before: a draw of each frame's number.
-        ago = torch.arange(len(site.past) + 1, device=site.number.device)
-        chance = site.draws.uniform_at('dropped', site.number[:, None] - ago)
-        lost = chance < site.level(self.levels)[:, 0, 0]  # (n, frame), the newest first
+        # Of this frame and those before, (n, frame): a draw of each frame's number.
+        number = site.number[:, None] - torch.arange(self._whole, device=site.number.device)
+        arrives = site.draws.integers('arrives', 0, self._whole - 1)[:, None]
+        lost = site.draws.uniform_at('dropped', number) < site.level(self.levels)[:, 0, 0]
+        lost &= number % self._whole != arrives
         count = lost.long().cumprod(1).sum(1)
         return earlier(site, count), (count > 0)[:, None, None, None].expand_as(site.everywhere)
 

@@ -12,9 +12,8 @@ Bounds = tuple[Tensor, Tensor]
 class Backlash(SeriesFault):
     """Drag the reading behind the motion with a play (the play operator of hysteresis).
 
-    The play remembers as many steps as the history holds: its state that many steps ago is taken
-    as centred. Overlapping windows with the same history agree, and from an onset within the
-    history the result is exact.
+    The result is exact if the past holds the onset; otherwise the play counts as centred at the
+    oldest reading, which is forgotten once the motion has crossed the play.
 
     Formula:
         x'ₜ = min(max(x'ₜ₋₁, xₜ − w/2), xₜ + w/2), x' = x before the onset
@@ -34,48 +33,37 @@ class Backlash(SeriesFault):
     levels = (0.0005, 0.002, 0.008, 0.03, 0.12)
     needs_history = True
 
+    def reach(self, severity: int, rate_hz: float) -> int:
+        """Return 1: the play is centred at the step before the onset."""
+        return 1
+
     def _faulty(self, site: SeriesSite) -> Tensor:
         tape, earlier = site.extended, site.past.shape[-1]
         half = site.level(self.levels) * site.sensor.span[:, None] / 2
         # Without play before the onset, the reading is the signal there.
         half = half * (site.extended_time >= site.start[:, None, None])
-        memory = earlier or tape.shape[-1] - 1
-        low, high = _last_clamps((tape - half, tape + half), memory)
-        # The signal that many steps ago; without a history the oldest reading, for all steps.
-        state = tape[..., : site.signal.shape[-1]] if earlier else tape[..., :1]
-        return state.clamp(low[..., earlier:], high[..., earlier:])
+        low, high = _composed((tape - half, tape + half))
+        return tape[..., :1].clamp(low, high)[..., earlier:]
 
 
-def _last_clamps(bounds: Bounds, count: int) -> Bounds:
-    """Compose the clamps of the last steps up to each step, in log₂ passes.
-
-    A clamp after a clamp is a clamp, so that they compose in blocks of 1, 2, 4, ... steps.
+def _composed(bounds: Bounds) -> Bounds:
+    """Compose the clamps of all steps up to each step by recursive doubling, in log₂ T passes.
 
     Args:
-        bounds: The clamp of each step.
-        count: Number of steps, 0 or more.
+        bounds: The clamp of each step. A clamp after a clamp is a clamp.
 
     Returns:
-        The composed clamps; steps before the first one do not clamp.
+        The composed clamps.
+
+    Reference:
+        Kogge & Stone 1973, A parallel algorithm for the efficient solution of a general class of
+        recurrence equations, https://doi.org/10.1109/TC.1973.5009159
     """
-    unbounded = torch.full_like(bounds[0], torch.inf)
-    composed, done, size = (-unbounded, unbounded), 0, 1
-    while size <= count:
-        if count & size:
-            composed, done = _after(composed, _shifted(bounds, done)), done + size
-        bounds, size = _after(bounds, _shifted(bounds, size)), 2 * size
-    return composed
-
-
-def _after(second: Bounds, first: Bounds) -> Bounds:
-    """Return the clamp that clamps by `first` and then by `second`."""
-    low, high = first[0].clamp(*second), first[1].clamp(*second)
+    (low, high), reach = bounds, 1
+    while reach < low.shape[-1]:
+        # Unbounded before the first step, so that nothing is clamped there.
+        first_low = torch.nn.functional.pad(low[..., :-reach], (reach, 0), value=-torch.inf)
+        first_high = torch.nn.functional.pad(high[..., :-reach], (reach, 0), value=torch.inf)
+        low, high = first_low.clamp(low, high), first_high.clamp(low, high)
+        reach *= 2
     return low, high
-
-
-def _shifted(bounds: Bounds, steps: int) -> Bounds:
-    """Return the clamps some steps earlier, unbounded before the first one."""
-    steps = min(steps, bounds[0].shape[-1])
-    low, high = (each[..., : each.shape[-1] - steps] for each in bounds)
-    pad = torch.nn.functional.pad
-    return pad(low, (steps, 0), value=-torch.inf), pad(high, (steps, 0), value=torch.inf)

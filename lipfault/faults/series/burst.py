@@ -66,6 +66,10 @@ class PacketLoss(SeriesFault):
     needs_history = True
     _burst_s = 0.1
 
+    def reach(self, severity: int, rate_hz: float) -> int:
+        """Return 1: the packet at the onset is lost, and the one before is repeated."""
+        return 1
+
     def apply(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
         """Return the last readings that arrived, and the steps whose own reading did not.
 

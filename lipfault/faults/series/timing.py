@@ -107,7 +107,7 @@ class ClockSkew(_Timing):
     levels = (0.005, 0.015, 0.04, 0.12, 0.35)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
-        lag = (site.level(self.levels).double() * site.age).clamp(0, _buffer(site)).float()
+        lag = (site.level(self.levels).double() * site.age).clamp(0, _buffer(site))
         return _since_onset(site, site.time[:, None] - lag)
 
 
@@ -131,7 +131,7 @@ class LowPass(_Timing):
         first = site.at(site.start[:, None, None])
         before = site.extended_time < site.start[:, None, None]
         rise = torch.where(before, 0, site.extended - first)
-        keep = torch.exp(-1 / _steps(site, self.levels).double()).float()
+        keep = torch.exp(-1 / _steps(site, self.levels)).float()
         lagged = first + _first_order(rise * (1 - keep), keep)
         return lagged[..., site.past.shape[-1] :]
 
@@ -168,19 +168,19 @@ def _since_onset(site: SeriesSite, step: Tensor) -> Tensor:
 
     Args:
         site: The affected windows.
-        step: (n, 1, steps) int64, or float32 to interpolate linearly between samples.
+        step: (n, 1, steps) int64, or float64 to interpolate linearly between samples.
 
     Returns:
         (n, C, steps) float32.
     """
     start = site.start[:, None, None]
     read = site.between if step.is_floating_point() else site.at
-    return torch.where(step > start, read(step.maximum(start)), site.onset_value)
+    return torch.where(step > start, read(step.maximum(start)).float(), site.onset_value)
 
 
 def _steps(site: SeriesSite, levels: Sequence[float]) -> Tensor:
-    """Return (n, 1, 1) float32, levels in seconds as a number of steps."""
-    return site.level(levels) * site.sensor.rate_hz
+    """Return (n, 1, 1) float64, levels in seconds as a number of steps."""
+    return site.level(levels).double() * site.sensor.rate_hz
 
 
 def _buffer(site: SeriesSite) -> int:
