@@ -5,9 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lipfault.faults.apply import Injected
 from lipfault.faults.device import send, write_rows
-from lipfault.faults.labels import FaultLabels
+from lipfault.faults.labels import FaultLabels, Injected
 from lipfault.faults.plan import Plan
 
 
