@@ -8,7 +8,7 @@ from torch import Tensor
 from lipfault.faults.device import any_along, both, choose
 from lipfault.faults.fault import Groups, Site
 from lipfault.faults.grid import delivered
-from lipfault.faults.labels import Injected as Injected
+from lipfault.faults.injected import Injected
 
 _CHUNK = 2**16
 """Elements processed at a time on a CPU: 256 KiB of float32, to stay in the cache of a core."""

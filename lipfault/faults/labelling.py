@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from lipfault.faults.device import send, write_rows
-from lipfault.faults.labels import FaultLabels, Injected
+from lipfault.faults.injected import Injected
+from lipfault.faults.labels import FaultLabels
 from lipfault.faults.plan import Plan
 
 

@@ -44,27 +44,3 @@ class FaultLabels:
     def faulty(self) -> Tensor:
         """Return (batch,) bool, whether any modality of the sample is faulty."""
         return self.modality.any(dim=1)
-
-
-@dataclass(frozen=True)
-class Injected:
-    """Result of an injection into the faulty samples of one modality; `n` samples.
-
-    Args:
-        observed: Faulty signal, of the clean signal's shape.
-        mask: Bool, the affected entries: series (n, C, T), image (n, 1, H, W).
-        channels: (n, C) bool, the affected channels; (n, 1) of an image, all alike.
-        damage: (n,) float32, see `FaultLabels`.
-        present: (n,) bool, false where no value is left.
-    """
-
-    observed: Tensor
-    mask: Tensor
-    channels: Tensor
-    damage: Tensor
-    present: Tensor
-
-    @property
-    def changed(self) -> Tensor:
-        """Return (n,) bool, whether the fault changed any reading."""
-        return self.damage > 0
