@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lipfault.errors import LipfaultError
-from lipfault.faults.apply import Injected, apply_faults
+from lipfault.faults.apply import apply_faults
 from lipfault.faults.collection import (
     catalogue,
     held_out_faults,
@@ -19,13 +19,13 @@ from lipfault.faults.config import SIDES, FaultConfig
 from lipfault.faults.device import write_rows
 from lipfault.faults.fault import AnyFault, Sensor, with_levels
 from lipfault.faults.image.site import last_frames
+from lipfault.faults.injected import Injected
 from lipfault.faults.labelling import blank, drop_patterns, fill
 from lipfault.faults.labels import FaultLabels
 from lipfault.faults.patterns import PATTERNS
 from lipfault.faults.plan import Plan
 from lipfault.faults.planner import Planner
-from lipfault.faults.severity import SeverityScale
-from lipfault.faults.sites import Gathered, Source, gather
+from lipfault.faults.sites import Gathered, Scale, Source, gather
 from lipfault.modality import Modality
 
 
@@ -37,7 +37,8 @@ class FaultEngine:
         config: Settings of the engine.
         held_out: Whether to draw the kinds and patterns held out instead of the others; half of the
             faults are patterns where both are held out.
-        scale: Strength by severity; without one a severity takes the kind's level of its number.
+        scale: Strength by severity, a `SeverityScale`; without one a severity takes the kind's
+            level of its number.
 
     Attributes:
         names: The kinds that the labels' indices stand for, the same for what is held out.
@@ -64,7 +65,7 @@ class FaultEngine:
         modalities: Mapping[str, Modality],
         config: FaultConfig,
         held_out: bool = False,
-        scale: SeverityScale | None = None,
+        scale: Scale | None = None,
     ) -> None:
         """Check the settings and compute the weights."""
         self.modalities = dict(modalities)
@@ -196,9 +197,7 @@ class FaultEngine:
     def _source(self, name: str, signal: Tensor, past: Tensor | None, ago: int = 0) -> Source:
         """Return one modality of a batch."""
         index, sensor = tuple(self.modalities).index(name), self._sensor(name, signal)
-        strength_of = None if self.scale is None else self.scale.strength
-        side = SIDES[self.config.sign]
-        return Source(name, index, sensor, past, ago, strength_of, side)
+        return Source(name, index, sensor, past, ago, self.scale, SIDES[self.config.sign])
 
     def _sensor(self, name: str, signal: Tensor) -> Sensor:
         """Return a modality's ranges on the signal's device; kept, since the copy waits for it."""

@@ -14,7 +14,6 @@ from torch import Tensor
 from lipfault.faults.draws import Draws
 from lipfault.faults.groups import ChannelGroups
 from lipfault.faults.kinematics import Part, ToolChain
-from lipfault.modality import GREY_STEP
 
 if TYPE_CHECKING:
     from lipfault.modality import Kind, Modality
@@ -162,10 +161,9 @@ class Sensor:
         quantum, lowest, highest = (
             torch.tensor(x, dtype=dtype, device=device) for x in (steps, first, last)
         )
-        bits = is_image and min(steps) > GREY_STEP * (1 - 1e-6)
         groups = ChannelGroups.of(modality.sensors, modality.units, device)
         chain = _tool_chain(modality, device)
-        grid = (quantum, lowest, highest, bits)
+        grid = (quantum, lowest, highest, modality.eight_bit)
         return cls(modality.kind, modality.rate_hz, low, high, noise, *grid, groups, chain)
 
     @property

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lipfault.faults.apply import Injected, finish
+from lipfault.faults.apply import finish
 from lipfault.faults.device import any_along, send
 from lipfault.faults.draws import Draws
 from lipfault.faults.fault import Sensor, Site
 from lipfault.faults.image.site import Frames, ImageSite, last_frames, unit_range
+from lipfault.faults.injected import Injected
 from lipfault.faults.labelling import blank, fill
 from lipfault.faults.labels import FaultLabels
 from lipfault.faults.plan import Columns, Plan
