@@ -159,7 +159,10 @@ def _image(device: torch.device, ago: int) -> ImageSite:
     samples = torch.arange(SAMPLES, device=device)
     past, own = Frames(frames[:, : _FRAMES - ago], samples), draws.stream(f'frame {ago}')
     severity = torch.ones_like(samples)
-    return ImageSite(sensor, severity, draws, signal, signal.flip(0), past, own, ago=ago)
+    number = torch.full_like(samples, -ago)
+    return ImageSite(
+        sensor, severity, draws, signal, signal.flip(0), past, own, ago=ago, clock=number
+    )
 
 
 def _violations(fault: AnyFault, site: Site) -> Iterator[str]:
