@@ -9,6 +9,7 @@ from lipfault.errors import LipfaultError
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.fault import AnyFault, Fault
 from lipfault.faults.patterns import PATTERNS
+from lipfault.modality import Modality
 
 # Paths instead of imports: the names alone are needed in many places, the classes in few.
 _CLASSES = {
@@ -230,6 +231,31 @@ def weighted_kinds(config: FaultConfig, held_out: bool = False) -> dict[AnyFault
         left = 'held_out selects no kind to draw' if held_out else 'held_out leaves no kind to draw'
         raise LipfaultError(f'faults: {left}, got held_out {config.held_out}')
     return weights
+
+
+def require_fitting(config: FaultConfig, modalities: Iterable[Modality]) -> None:
+    """Reject a kind of `kinds` that no modality can have.
+
+    Groups and families may hold kinds that do not fit.
+
+    Args:
+        config: Settings of the engine.
+        modalities: The modalities.
+
+    Raises:
+        LipfaultError: Names the kind and says what it needs.
+    """
+    modalities = list(modalities)
+    for name, weight in (config.kinds or {}).items():
+        faults = expand(name) if weight > 0 else []
+        if len(faults) == 1 and not any(faults[0].fits(modality) for modality in modalities):
+            have = ', '.join(f'{m.name} ({m.kind}, {len(m.channels)} channels)' for m in modalities)
+            needs = {'series': 'a series', 'image': 'an image', 'cross': 'a pattern'}
+            least = f' of {faults[0].min_channels} channels or more'
+            raise LipfaultError(
+                f'faults: kinds: {name!r} fits none of the modalities {have}; it needs '
+                f'{needs[faults[0].family]}{least if faults[0].min_channels > 1 else ""}'
+            )
 
 
 def _requested(config: FaultConfig) -> dict[AnyFault, float]:

@@ -13,6 +13,7 @@ from lipfault.faults.collection import (
     held_out_faults,
     own_faults,
     unknown,
+    require_fitting,
     weighted_kinds,
 )
 from lipfault.faults.config import SIDES, FaultConfig
@@ -81,6 +82,7 @@ class FaultEngine:
         self._planner = Planner(
             self.modalities, self.config, kinds, self.names, held_out, forbidden
         )
+        require_fitting(config, self.modalities.values())
         self._sensors: dict[tuple[str, torch.device], Sensor] = {}
 
     def only_held_out(self) -> 'FaultEngine':

@@ -48,6 +48,23 @@ def test_bad_settings_are_named(settings, message):
         FaultEngine(CELL, FaultConfig(**settings))
 
 
+@pytest.mark.parametrize(
+    ('kind', 'message'),
+    [
+        (
+            'fog',
+            r"'fog' fits none of .* force \(series, 1 channels\); it needs an image",
+        ),
+        ('channel_swap', 'it needs a series of 2 channels or more'),
+        ('sensor_swap', 'it needs a pattern'),
+    ],
+)
+def test_a_kind_that_no_modality_can_have_is_named(kind, message):
+    with pytest.raises(LipfaultError, match=message):
+        FaultEngine({'force': CELL['force']}, FaultConfig(kinds={'bias': 1.0, kind: 1.0}))
+    FaultEngine({'force': CELL['force']}, FaultConfig(kinds={'bias': 1.0, 'swap': 1.0}))  # a group
+
+
 class Bias(type(catalogue()['bias'])):
     """A user's fault with a name that is taken."""
 
