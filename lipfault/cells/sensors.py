@@ -79,11 +79,11 @@ def axes(
 def arm_channels(design: ArmDesign) -> list[Channel]:
     """Return the channels that every arm has: joints first, then the tool.
 
-    Joint angles come from encoders, torques from motor currents (noise 0.5 % of the range), the
-    tool pose from a tracker independent of the encoders (noise 0.5 mm). The tool's rotation is
-    given by the x and y axes of its frame, which have no jumps; its angular rate comes from a
-    gyroscope. Quanta are powers of two, as of fixed-point sensor interfaces. All noises are
-    assumed values.
+    Joint angles come from encoders, torques from motor currents (noise 0.5 % of the range). The
+    tool pose has noise of its own (0.5 mm); with faults it follows the encoders, see
+    `lipfault.data.known_cells`. The tool's rotation is given by the x and y axes of its frame,
+    which have no jumps. Quanta are powers of two, as of fixed-point sensor interfaces. All noises
+    are assumed values.
 
     Args:
         design: The arm.

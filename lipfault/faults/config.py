@@ -37,8 +37,8 @@ class FaultConfig:
         modality_weights: Weight of each modality; equal weights if not given.
         max_faulty: Most modalities faulty at once.
         all_faulty: Whether all modalities may be faulty at once, where there are several.
-        largest_share: Largest share of a series' channels affected, in (0, 1]; at least one channel
-            is.
+        largest_share: Largest share of a series' sensors affected, in (0, 1]; at least one is. See
+            `Modality.groups`.
         whole_share: Share of the series faults that last for the whole window, in [0, 1]; the
             others begin in it, and half of those end in it.
         missing: Whether values may be missing (NaN in the observed signals).

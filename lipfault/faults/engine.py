@@ -12,8 +12,8 @@ from lipfault.faults.collection import (
     catalogue,
     held_out_faults,
     own_faults,
-    unknown,
     require_fitting,
+    unknown,
     weighted_kinds,
 )
 from lipfault.faults.config import SIDES, FaultConfig

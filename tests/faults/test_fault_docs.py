@@ -20,6 +20,10 @@ def blocks(language):
     return re.findall(rf'```{language}\n(.*?)```', PAGE, flags=re.DOTALL)
 
 
+def block_with(text):
+    return next(block for block in blocks('python') if text in block)
+
+
 def test_python_examples_run():
     cell = {'kinematics': series('kinematics', 3), 'camera': camera('camera')}
     names = {
@@ -28,13 +32,17 @@ def test_python_examples_run():
         'history': {},
         'end_s': torch.arange(1.0, 41.0),
     }
-    first, schedule, delay, _, _ = blocks('python')
+    first, schedule, delay, sensors = map(
+        block_with, ('inject_faults(signals', 'FaultSchedule(', 'detection_delays(', 'SerialChain(')
+    )
     exec(schedule, names)
     assert bool(names['labels'].modality.any(0).all())
     exec(delay, names | {'alarm': names['labels'].faulty, 'window_s': 1.0})
     exec(first, names)
     assert names['observed']['imu'].shape == (64, 3, 200)
     assert not bool(names['labels'].faulty.all())  # of the engine, after those of one call
+    exec(sensors, names)
+    assert names['arm'].sensors == ((0, 1),)
 
 
 def test_the_fault_of_ones_own_goes_by_its_class_path(tmp_path, monkeypatch):
@@ -52,7 +60,7 @@ def test_the_fault_of_ones_own_goes_by_its_class_path(tmp_path, monkeypatch):
 
 
 def test_the_settings_example_is_valid():
-    (text,) = blocks('yaml')
+    text = next(block for block in blocks('yaml') if 'held_out' in block)
     parser = jsonargparse.ArgumentParser()
     parser.add_argument('--faults', type=FaultConfig)
     config = parser.instantiate(parser.parse_string(text)).faults

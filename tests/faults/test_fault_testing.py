@@ -35,13 +35,13 @@ def test_fault_depends_on_its_keys_alone(name):
 
 
 class Honest(SeriesFault):
-    """Reads 2 % of the range too much, times the severity."""
+    """Reads 20 noises too much, times the severity."""
 
     name = 'honest'
     group = 'own'
-    formula = "x' = x + a R"
+    formula = "x' = x + a σ"
     cause = 'made for this test'
-    levels = (0.02, 0.04, 0.06, 0.08, 0.1)
+    levels = (20, 40, 60, 80, 100)
     level_text = 'a'
 
     def apply(self, site):
@@ -59,7 +59,7 @@ class Mixing(Honest):
 
 
 class Falling(Honest):
-    levels = (0.1, 0.08, 0.06, 0.04, 0.02)
+    levels = (100, 80, 60, 40, 20)
 
 
 class Losing(Honest):
