@@ -36,7 +36,7 @@ def test_python_examples_run():
     assert names['observed']['imu'].shape == (64, 3, 200)
     assert not bool(names['labels'].faulty.all())  # of the engine, after those of one call
     exec(scale, names)
-    _, labels = names['engine'](names['signals'], None, torch.arange(20))
+    _, labels = names['engine'](names['signals'], None, torch.arange(64))
     assert bool(labels.faulty.any())
 
 
