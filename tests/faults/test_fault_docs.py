@@ -20,10 +20,6 @@ def blocks(language):
     return re.findall(rf'```{language}\n(.*?)```', PAGE, flags=re.DOTALL)
 
 
-def block_with(text):
-    return next(block for block in blocks('python') if text in block)
-
-
 def test_python_examples_run():
     cell = {'kinematics': series('kinematics', 3), 'camera': camera('camera')}
     names = {
@@ -32,15 +28,16 @@ def test_python_examples_run():
         'history': {},
         'end_s': torch.arange(1.0, 41.0),
     }
-    first, schedule, delay, sensors = map(
-        block_with, ('inject_faults(signals', 'FaultSchedule(', 'detection_delays(', 'SerialChain(')
-    )
+    first, scale, sensors, schedule, delay, _, _ = blocks('python')
     exec(schedule, names)
     assert bool(names['labels'].modality.any(0).all())
     exec(delay, names | {'alarm': names['labels'].faulty, 'window_s': 1.0})
     exec(first, names)
     assert names['observed']['imu'].shape == (64, 3, 200)
     assert not bool(names['labels'].faulty.all())  # of the engine, after those of one call
+    exec(scale, names)
+    _, labels = names['engine'](names['signals'], None, torch.arange(64))
+    assert bool(labels.faulty.any())
     exec(sensors, names)
     assert names['arm'].sensors == ((0, 1),)
 
@@ -60,9 +57,10 @@ def test_the_fault_of_ones_own_goes_by_its_class_path(tmp_path, monkeypatch):
 
 
 def test_the_settings_example_is_valid():
-    text = next(block for block in blocks('yaml') if 'held_out' in block)
+    levels, text = blocks('yaml')
     parser = jsonargparse.ArgumentParser()
     parser.add_argument('--faults', type=FaultConfig)
+    assert parser.instantiate(parser.parse_string(levels)).faults.sign == 'positive'
     config = parser.instantiate(parser.parse_string(text)).faults
     cell = {'kinematics': series('kinematics', 3), 'camera': camera('camera')}
     assert config.held_out == ['drift', 'fog', 'frozen_frame']
