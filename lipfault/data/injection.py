@@ -22,7 +22,7 @@ class FaultInjector(Protocol):
         """Draw the faults of each sample.
 
         Args:
-            sample_id: (batch,) int64 on the CPU.
+            sample_id: (batch,) int64 on the CPU, the key of each sample's draws.
             epoch: Epoch of the draws.
 
         Returns:
@@ -72,7 +72,7 @@ class ScheduledFaults(Protocol):
         Args:
             signals: (batch, ...) clean signals by modality.
             history: Samples of each modality directly before its window, `None` without them.
-            end_s: (batch,) ends of the windows in seconds, ascending, on the CPU.
+            end_s: (batch,) float64, ends of the windows in seconds, ascending, on the CPU.
 
         Returns:
             Observed signals, and the ground truth of the faults.
