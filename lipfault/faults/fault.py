@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
@@ -45,10 +45,62 @@ def docstring_section(docstring: str | None, title: str) -> str:
     return ' '.join(' '.join(section).split())
 
 
+HUGE = 1e6
+"""Level that stands for an infinite one, in the unit of the level (a time held: 10^6 s)."""
+
+FAINT = 1e-4
+"""Level at strength 0 as a share of the first anchor, or its inverse where levels fall."""
+
+_STEPS = 64
+"""Table entries per unit of strength: geometric interpolation is tabulated, since `exp` rounds
+differently on different devices."""
+
+_AS_SEVERITY = torch.empty(0)
+"""Default of `Site.strength`: the severity."""
+
+
+def level_at(levels: Sequence[float], strength: float, log: bool = True) -> float:
+    """Interpolate the anchors of a level at one strength.
+
+    Strengths 1 to 5 stand for the anchors. Between them the level is geometric if all anchors are
+    positive and `log` is true, linear otherwise; an infinite anchor counts as `HUGE`. Below
+    strength 1 the level goes on towards no fault: by the factor `FAINT` at strength 0 (its inverse
+    where the levels fall), linearly by the distance of the first two anchors otherwise.
+
+    Args:
+        levels: Anchors at strengths 1 to 5, monotone.
+        strength: 0 to 5.
+        log: Whether to interpolate geometrically.
+
+    Returns:
+        The level.
+
+    Example:
+        >>> [round(level_at((1, 4, 16, 64, 256), strength), 4) for strength in (0, 1, 1.5, 5)]
+        [0.0001, 1.0, 2.0, 256.0]
+    """
+    anchors = [min(float(level), HUGE) for level in levels]
+    first, second = anchors[:2]
+    geometric = log and min(anchors) > 0
+    if geometric:
+        before = first * (FAINT if second >= first else 1 / FAINT)
+    else:
+        before = first - (second - first)
+    points = [before, *anchors]
+    below = min(int(strength), len(points) - 2)
+    share, low, high = strength - below, points[below], points[below + 1]
+    if geometric:
+        # Exact at the anchors.
+        return low if not share else high if share == 1 else low * (high / low) ** share
+    return low + (high - low) * share
+
+
 @lru_cache(maxsize=512)
-def _table(levels: tuple[float, ...], device: torch.device) -> Tensor:
-    """Return (6,) float32, the level of severities 0 to 5; kept, since a copy to a GPU waits."""
-    return torch.tensor((levels[0], *levels), dtype=torch.float32, device=device)
+def _table(levels: tuple[float, ...], log: bool, device: torch.device) -> Tensor:
+    """Return the levels at multiples of 1/64 of strength, float32; kept: a copy to a GPU waits."""
+    count = len(levels) * _STEPS
+    values = [level_at(levels, index / _STEPS, log) for index in range(count + 1)]
+    return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 @dataclass(frozen=True)
@@ -109,6 +161,9 @@ class Site:
             [0, 1].
         other: (n, ...) float32, signals of the sensor with which a swap exchanges these; `None`
             unless there is a swap.
+        strength: (n,) float32 in [0, 5], place between the anchors of a level: 1 to 5 are the
+            anchors, 0 is next to no fault. Equal to the severity if not given.
+        side: Sign of the faults that have one: 1 or -1, 0 to draw it.
     """
 
     sensor: Sensor
@@ -116,25 +171,36 @@ class Site:
     draws: Draws
     signal: Tensor
     other: Tensor | None
+    strength: Tensor = field(default=_AS_SEVERITY, kw_only=True)
+    side: int = field(default=0, kw_only=True)
 
     _same_for_all: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        """Take the severity as the strength if none is given."""
+        if self.strength is _AS_SEVERITY:
+            object.__setattr__(self, 'strength', self.severity.float())
 
     @property
     def mask(self) -> Tensor:
         """Return the largest mask of a fault: series (n, C, T), image (n, 1, H, W) bool."""
         raise NotImplementedError(f'{type(self).__name__} must implement mask')
 
-    def level(self, levels: Sequence[float]) -> Tensor:
-        """Look up the level of each sample's severity.
+    def level(self, levels: Sequence[float], log: bool = True) -> Tensor:
+        """Look up the level at each sample's strength, see `level_at`.
 
         Args:
-            levels: Levels of severities 1 to 5; severity 0 takes that of 1.
+            levels: Anchors at strengths 1 to 5, monotone.
+            log: Whether to interpolate geometrically; a kind passes its `log_levels`.
 
         Returns:
             (n, 1, ...) float32 with the dimensions of the signal.
         """
-        table = _table(tuple(levels), self.signal.device)
-        chosen = table.index_select(0, self.severity)
+        table = _table(tuple(levels), log, self.signal.device)
+        position = self.strength * _STEPS
+        below = position.long().clamp(0, len(table) - 2)
+        low, high = table.index_select(0, below), table.index_select(0, below + 1)
+        chosen = low + (high - low) * (position - below)
         return chosen.reshape(-1, *[1] * (self.signal.ndim - 1))
 
     def rows(self, start: int, stop: int) -> Self:
@@ -194,7 +260,9 @@ class Fault(Generic[SiteT]):
         group: Group of kinds that can be weighted or held out together.
         formula: Observed signal x' as a function of the clean signal x.
         cause: Physical causes in the sensor or its wiring.
-        levels: The fault's parameter at severities 1 to 5.
+        levels: Five anchors of the fault's parameter, monotone, from weak to strong: its values at
+            strengths 1 to 5.
+        log_levels: Whether the parameter is interpolated geometrically between the anchors.
         level_text: Meaning of the parameter, with its unit.
         source: Publication of the fault or of its levels; empty where there is none.
         min_channels: Fewest channels that a modality needs.
@@ -210,6 +278,7 @@ class Fault(Generic[SiteT]):
     formula: ClassVar[str] = ''
     cause: ClassVar[str] = ''
     levels: ClassVar[tuple[float, ...]]
+    log_levels: ClassVar[bool] = True
     level_text: ClassVar[str] = ''
     source: ClassVar[str] = ''
     min_channels: ClassVar[int] = 1

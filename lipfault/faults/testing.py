@@ -110,7 +110,8 @@ def at_severity(site: Site, severity: int) -> Site:
     Returns:
         A site of the same class.
     """
-    return replace(site, severity=torch.full_like(site.severity, severity))
+    chosen = torch.full_like(site.severity, severity)
+    return replace(site, severity=chosen, strength=chosen.float())
 
 
 def _series(fault: AnyFault, device: torch.device) -> SeriesSite:
