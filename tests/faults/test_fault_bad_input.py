@@ -89,6 +89,28 @@ class Other(Own):
     name = 'other'
 
 
+class Loose(Own):
+    name, group = 'loose', 'gears'
+
+
+@pytest.mark.parametrize(
+    ('name', 'held'),
+    [('offset', {'own'}), ('series', {'own', 'loose'}), ('gears', {'loose'}), ('loose', {'loose'})],
+)
+def test_a_group_held_out_holds_out_a_users_own_fault(name, held):
+    paths = [f'{__name__}.{each}' for each in ('Own', 'Loose')]
+    kinds = dict.fromkeys([*paths, 'noise', 'image'], 1.0)
+    engine = FaultEngine(CELL, FaultConfig(kinds=kinds, held_out=[name], clean_share=0.0))
+
+    def drawn(engine):
+        found = engine.plan(torch.arange(2000)).columns.kind.unique().tolist()
+        return {engine.names[kind] for kind in found if kind >= 0}
+
+    assert not drawn(engine) & held
+    assert drawn(engine) >= {'own', 'loose'} - held
+    assert drawn(engine.only_held_out()) >= held
+
+
 def test_nothing_held_out_is_named():
     with pytest.raises(LipfaultError, match='nothing held out'):
         FaultEngine(CELL, FaultConfig()).only_held_out()
