@@ -111,7 +111,8 @@ class BatchBuilder:
             The batch with the ground truth of its faults.
 
         Raises:
-            LipfaultError: If the windows are of several episodes or not in order.
+            LipfaultError: If the windows are of several episodes, of another one than before, or
+                not in order.
         """
         episodes = sorted(set(windows.episode.tolist()))
         if len(episodes) > 1 or bool((windows.end_s.diff() < 0).any()):
@@ -120,7 +121,7 @@ class BatchBuilder:
                 f'episodes {episodes} that end at {windows.end_s.tolist()} s'
             )
         signals, history = unpack(windows, self.geometry)
-        observed, labels = scenario(signals, history, windows.end_s)
+        observed, labels = scenario(signals, history, windows.end_s, int(windows.episode[0]))
         before = scenario.previous_frames(signals, history, windows.end_s)
         clean = _View(signals, last_frames(history))
         return self._with_stillness(windows, clean, _View(observed, before), labels)

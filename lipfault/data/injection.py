@@ -65,7 +65,11 @@ class ScheduledFaults(Protocol):
     """Faults of a schedule in one episode: `lipfault.faults.scenario`."""
 
     def __call__(
-        self, signals: Mapping[str, Tensor], history: Mapping[str, Tensor] | None, end_s: Tensor
+        self,
+        signals: Mapping[str, Tensor],
+        history: Mapping[str, Tensor] | None,
+        end_s: Tensor,
+        episode: int | None = None,
     ) -> tuple[dict[str, Tensor], FaultLabels]:
         """Inject the scheduled faults.
 
@@ -73,6 +77,8 @@ class ScheduledFaults(Protocol):
             signals: (batch, ...) clean signals by modality.
             history: Samples of each modality directly before its window, `None` without them.
             end_s: (batch,) float64, ends of the windows in seconds, ascending, on the CPU.
+            episode: Position of the episode in the recordings; windows of another one than in the
+                calls before are an error.
 
         Returns:
             Observed signals, and the ground truth of the faults.

@@ -294,6 +294,21 @@ class Fault(Generic[SiteT]):
             if text and attribute not in vars(cls):
                 setattr(cls, attribute, text)
 
+    def reach(self, severity: int, rate_hz: float) -> int:
+        """Return how far before the onset the formula reads.
+
+        A schedule refuses a fault whose earlier samples it has not been given, and hands exactly
+        what `reach` asks for to a kind with `needs_history`.
+
+        Args:
+            severity: 1 to 5; a bound for all strengths up to it.
+            rate_hz: Samples or frames per second.
+
+        Returns:
+            Number of samples before the first faulty one; 0 unless a subclass reads earlier ones.
+        """
+        return 0
+
     def fits(self, modality: 'Modality') -> bool:
         """Return whether the fault can be injected into a modality.
 

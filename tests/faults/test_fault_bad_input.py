@@ -9,7 +9,8 @@ from lipfault.errors import LipfaultError
 from lipfault.faults.collection import NAMES, catalogue, expand, load
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
-from lipfault.faults.schedule import FaultEvent, FaultSchedule
+from lipfault.faults.event import FaultEvent
+from lipfault.faults.schedule import FaultSchedule
 from lipfault.modality import Modality
 
 

@@ -111,6 +111,10 @@ class Tear(ImageFault):
     name, group = 'tear', 'stream'
     levels = (0.03, 0.06, 0.11, 0.18, 0.3)
 
+    def reach(self, severity: int, rate_hz: float) -> int:
+        """Return 1, for the previous frame, see `Fault.reach`."""
+        return 1
+
     def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         """Return the shifted frames and the rows below the line.
 

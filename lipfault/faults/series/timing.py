@@ -1,5 +1,7 @@
 """Faults of the time of a reading: delay, jitter, low-pass, aliasing."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,10 @@ class _Timing(SeriesFault):
     group = 'timing'
     levels = (0.05, 0.1, 0.2, 0.4, 0.8)
     needs_history = True
+
+    def reach(self, severity: int, rate_hz: float) -> int:
+        """Return the longest delay in steps, and one for interpolation, see `Fault.reach`."""
+        return max(severity, math.ceil(self.levels[severity - 1] * rate_hz)) + 1
 
 
 class Delay(_Timing):
