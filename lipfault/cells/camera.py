@@ -36,6 +36,7 @@ def camera(size: int, noise: float) -> Modality:
     return Modality(
         name='camera', kind='image', rate_hz=CAMERA_HZ, channels=('red', 'green', 'blue'),
         units=('1',) * 3, low=(0.0,) * 3, high=(1.0,) * 3, noise=(noise,) * 3, size=(size, size),
+        quantum=tuple(1 / (2**bits - 1) for bits in _BITS),
     )  # fmt: skip
 
 

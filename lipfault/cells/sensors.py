@@ -129,6 +129,7 @@ def series(name: str, channels: Sequence[Channel]) -> Modality:
         low=tuple(channel.low for channel in channels),
         high=tuple(channel.high for channel in channels),
         noise=tuple(channel.noise for channel in channels),
+        quantum=tuple(channel.quantum for channel in channels),
     )  # fmt: skip
 
 

@@ -27,10 +27,12 @@ def modality_to_attrs(modality: Modality) -> dict[str, Any]:
         The attributes by name; `attrs_to_modality` is the inverse.
     """
     fields = modality.to_dict()
-    del fields['name']
+    # A stored quantum counts as stated.
+    del fields['name'], fields['quantum_inferred']
     # HDF5 attributes have no null value: a series lacks the attribute.
-    if fields['size'] is None:
-        del fields['size']
+    for key in ('size', 'quantum'):
+        if fields[key] is None:
+            del fields[key]
     return fields
 
 
@@ -52,7 +54,8 @@ def attrs_to_modality(name: str, attrs: dict[str, Any], where: str) -> Modality:
     for key in ('kind', 'rate_hz', *_LISTS):
         if key not in attrs:
             raise LipfaultError(f'{where}: /modalities/{name} lacks the attribute {key!r}')
-        if key in _LISTS and not isinstance(attrs[key], list):
+    for key in (*_LISTS, 'quantum'):
+        if key in attrs and not isinstance(attrs[key], list):
             raise LipfaultError(
                 f'{where}: /modalities/{name}: {key!r} must be a list with one entry for each '
                 f'channel, got {attrs[key]!r}'

@@ -36,9 +36,6 @@ Compression = Literal['none', 'lzf', 'gzip']
 # B-trees of older formats about 100.
 _LIBVER = ('v110', 'v110')
 
-# Smallest ratio of noise to quantum: rounding adds (1/8)^2 / 12 = 0.13 % to the variance.
-_NOISE_PER_QUANTUM = 8
-
 # Steps of a series in a chunk: about one window of 1 s at 100 Hz.
 _CHUNK_STEPS = 128
 
@@ -57,7 +54,7 @@ def write_recording(
 ) -> int:
     """Write episodes to a new recording file, completely or not at all.
 
-    Series are rounded to `quantum_of` their noise. Each episode is checked before it is written;
+    Series are rounded to `Modality.steps`. Each episode is checked before it is written;
     only one episode is held in memory.
 
     Args:
@@ -167,7 +164,7 @@ def _write_signal(
     is_series = modality.kind == 'series'
     group.create_dataset(
         modality.name,
-        data=_rounded(signal, quantum_of(modality)) if is_series else signal,
+        data=_rounded(signal, np.asarray(modality.steps)) if is_series else signal,
         chunks=_chunk_of(modality, len(signal), compression),
         compression=None if compression == 'none' else compression,
         compression_opts=9 if compression == 'gzip' else None,
@@ -179,9 +176,9 @@ def _write_signal(
 def quantum_of(modality: Modality) -> npt.NDArray[np.float32]:
     """Return the steps to which the writer rounds a series.
 
-    The quantum is the largest power of two not above an eighth of the sensor noise: rounding adds
-    at most 0.13 % to the variance of the noise, and the zeros at the end of each mantissa halve
-    the compressed file.
+    If the modality states no quantum, it is the largest power of two not above an eighth of the
+    sensor noise: rounding adds at most 0.13 % to the variance of the noise, and the zeros at the
+    end of each mantissa halve the compressed file.
 
     Args:
         modality: The series.
@@ -199,8 +196,7 @@ def quantum_of(modality: Modality) -> npt.NDArray[np.float32]:
         >>> quantum_of(imu)
         array([0.0078125], dtype=float32)
     """
-    noise = np.asarray(modality.noise, dtype=np.float64)
-    return np.exp2(np.floor(np.log2(noise / _NOISE_PER_QUANTUM))).astype(np.float32)
+    return np.asarray(modality.steps, dtype=np.float32)
 
 
 def _chunk_of(modality: Modality, length: int, compression: Compression) -> tuple[int, ...]:
@@ -221,7 +217,7 @@ def _chunk_of(modality: Modality, length: int, compression: Compression) -> tupl
     return (max(1, min(steps, length)), *shape)
 
 
-def _rounded(signal: npt.NDArray[Any], quantum: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _rounded(signal: npt.NDArray[Any], quantum: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     """Round a series (steps, channel) to whole quanta."""
-    # Exact in float32: a quantum is a power of two.
+    # In float64, so that a quantum such as 0.01 gives the float32 next to each multiple.
     return (np.rint(signal / quantum) * quantum).astype(np.float32)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lipfault.faults.device import any_along, choose
+from lipfault.faults.device import any_along, both, choose
 from lipfault.faults.fault import Groups, Site
+from lipfault.faults.grid import delivered
 
 _CHUNK = 2**16
 """Elements processed at a time on a CPU: 256 KiB of float32, to stay in the cache of a core."""
@@ -31,6 +32,11 @@ class Injected:
     damage: Tensor
     present: Tensor
 
+    @property
+    def changed(self) -> Tensor:
+        """Return (n,) bool, whether the fault changed any reading."""
+        return self.damage > 0
+
 
 def apply_faults(site: Site, groups: Groups) -> Injected:
     """Apply faults to the samples of a site.
@@ -53,7 +59,9 @@ def apply_faults(site: Site, groups: Groups) -> Injected:
 
 
 def finish(site: Site, faulty: Tensor, mask: Tensor, lost: Tensor | None) -> Injected:
-    """Clamp faulty signals to the physical range, restrict them to the mask, compute the damage.
+    """Round faulty signals to the sensor's grid, restrict them to the mask, compute the damage.
+
+    A sample in which no reading changes gets an empty mask and a damage of 0.
 
     Args:
         site: The samples.
@@ -64,27 +72,22 @@ def finish(site: Site, faulty: Tensor, mask: Tensor, lost: Tensor | None) -> Inj
     Returns:
         The result.
     """
-    low, high = site.channelwise(site.sensor.low), site.channelwise(site.sensor.high)
     # (n, 1, ...): severity 0 changes nothing
     mask = mask & (site.severity > 0).reshape(-1, *[1] * (site.signal.ndim - 1))
+    readings, changed = delivered(site, faulty)
+    changed = changed & mask
     if lost is None and faulty.device.type == 'cpu':
-        injected = _finish_complete(site, _clamped(faulty, low, high), mask)
+        injected = _finish_complete(site, readings, mask, changed)
         # A NaN in the signal makes its damage NaN, which is cheaper to test than the signal.
         if bool(injected.damage.isfinite().all()):
             return injected
-    return _finish_missing(site, _clamped(faulty, low, high), mask, lost)
+        readings, _ = delivered(site, faulty)  # the other was overwritten
+    return _finish_missing(site, readings, mask, changed, lost)
 
 
-def _clamped(faulty: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Return a copy clamped to the physical range; NaN stays."""
-    clamped = torch.maximum(faulty, low)
-    return torch.minimum(clamped, high, out=clamped)
-
-
-def _finish_complete(site: Site, faulty: Tensor, mask: Tensor) -> Injected:
+def _finish_complete(site: Site, readings: Tensor, mask: Tensor, changed: Tensor) -> Injected:
     """Return the result if no value is missing; where one is, the damage is not finite."""
-    whole = bool(mask.numpy().all())
-    observed = faulty if whole else choose(mask, faulty, site.signal)
+    observed = choose(changed, readings, site.signal)
     count = max(1, _CHUNK * len(observed) // max(1, observed.numel()))
     energy = [
         _energy(observed[start : start + count] - site.signal[start : start + count])
@@ -93,19 +96,22 @@ def _finish_complete(site: Site, faulty: Tensor, mask: Tensor) -> Injected:
     return _result(site, observed, mask, torch.cat(energy), site.severity >= 0)
 
 
-def _finish_missing(site: Site, faulty: Tensor, mask: Tensor, lost: Tensor | None) -> Injected:
+def _finish_missing(
+    site: Site, readings: Tensor, mask: Tensor, changed: Tensor, lost: Tensor | None
+) -> Injected:
     """Return the result where values may be missing; the host never waits for a device."""
     # All present, as a tensor on the signal's device.
     present, missing = site.severity >= 0, site.signal.isnan()
-    defined = ~(faulty - site.signal).isnan()
+    defined = ~(readings - site.signal).isnan()
     if lost is not None:
-        defined = defined | (lost & ~missing)
+        # Readings on the way back to the true value are wrong, not lost.
+        gone = mask & lost & ~missing & readings.isnan()
+        defined, changed = defined | gone, changed | gone
     mask = mask & defined
-    observed = torch.where(mask, faulty, site.signal)
+    observed = torch.where(changed, readings, site.signal)
     change = (observed - site.signal).nan_to_num_(0.0)
     if lost is not None:
-        span = site.channelwise(site.sensor.span)
-        change = torch.where(mask & lost, span, change)
+        change = torch.where(gone, site.channelwise(site.sensor.span), change)
         present = ~observed.flatten(1).isnan().all(1)
     return _result(site, observed, mask, _energy(change), present)
 
@@ -126,7 +132,9 @@ def _result(
     affected = channels.sum(1).clamp_min(1) if site.signal.ndim == 3 else observed.shape[1]
     size = math.prod(observed.shape[2:])  # steps, or pixels, of a channel
     damage = ((energy / site.sensor.noise**2).sum(1) / (affected * size)).sqrt().float()
-    return Injected(observed, mask, channels, damage, present)
+    # No fault is labelled where nothing changed.
+    mask = both(mask, (damage > 0).reshape(-1, *[1] * (mask.ndim - 1)))
+    return Injected(observed, mask, both(channels, (damage > 0)[:, None]), damage, present)
 
 
 def _concatenated(parts: list[Tensor]) -> Tensor:

@@ -1,12 +1,23 @@
 """Settings of the fault engine: which faults, how often and how severe."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal
 
 from lipfault.errors import LipfaultError
 
 # Five, as in ImageNet-C (https://arxiv.org/abs/1903.12261).
 SEVERITIES = (1, 2, 3, 4, 5)
+
+DAMAGE = (1.0, 2.0, 5.0, 15.0, 50.0, 200.0)
+"""Edges of the damage of severities 1 to 5, in units of the sensor noise: from what the noise hides
+to a gross fault, by factors of 2 to 4."""
+
+Sign = Literal['both', 'positive', 'negative']
+
+SIDES: dict[str, int] = {'both': 0, 'positive': 1, 'negative': -1}
+"""Values of `Site.side`."""
 
 
 @dataclass
@@ -36,6 +47,11 @@ class FaultConfig:
             possible ones if not given. Names of patterns may be held out too.
         cabinets: Modalities that share a cabinet, by its name, for the common cause; all in one if
             not given.
+        damage: Edges of the damage of severities 1 to 5, six increasing numbers in units of the
+            sensor noise, for a `SeverityScale`; `None` to take the kinds' levels as they are.
+        levels: For a kind five levels of one's own, monotone from weak to strong; severity s takes
+            entry s as it is, without a scale.
+        sign: Sign of bias, drifts, gain (positive: above 1) and spikes.
 
     Raises:
         LipfaultError: If a value is out of its range; names the setting.
@@ -55,6 +71,9 @@ class FaultConfig:
     pattern_share: float = 0.0
     patterns: dict[str, float] | None = None
     cabinets: dict[str, list[str]] | None = None
+    damage: list[float] | None = field(default_factory=lambda: list(DAMAGE))
+    levels: dict[str, list[float]] | None = None
+    sign: Sign = 'both'
 
     def __post_init__(self) -> None:
         """Reject settings out of their range."""
@@ -72,6 +91,44 @@ class FaultConfig:
         for name in ('kinds', 'modality_weights', 'patterns'):
             if getattr(self, name) is not None:
                 check_weights(name, getattr(self, name))
+        if self.sign not in SIDES:
+            raise LipfaultError(
+                f'faults: sign must be both, positive or negative, got {self.sign!r}'
+            )
+        self._check_damage()
+        for kind, levels in (self.levels or {}).items():
+            check_levels(f'faults: levels: {kind!r}', levels)
+
+    def _check_damage(self) -> None:
+        """Reject edges of the damage that are not increasing."""
+        edges = self.damage
+        if edges is None:
+            return
+        rising = all(low < high for low, high in pairwise([0.0, *edges, float('inf')]))
+        if len(edges) != len(SEVERITIES) + 1 or not rising:
+            raise LipfaultError(
+                f'faults: damage must be {len(SEVERITIES) + 1} increasing numbers above 0, the '
+                f'edges of severities 1 to 5, got {edges}'
+            )
+
+
+def check_levels(where: str, levels: Sequence[float]) -> None:
+    """Reject levels that are not five, or neither rise nor fall.
+
+    Args:
+        where: Setting that holds the levels, for the message.
+        levels: Levels of severities 1 to 5.
+
+    Raises:
+        LipfaultError: Names the setting and the levels.
+    """
+    if len(levels) != len(SEVERITIES):
+        raise LipfaultError(
+            f'{where} must have {len(SEVERITIES)} levels, one for each severity, got {list(levels)}'
+        )
+    rising = all(low < high for low, high in pairwise(levels))
+    if not rising and not all(low > high for low, high in pairwise(levels)):
+        raise LipfaultError(f'{where} must rise or fall from weak to strong, got {list(levels)}')
 
 
 def check_weights(key: str, weights: Mapping[str, float] | Mapping[int, float]) -> None:

@@ -51,7 +51,7 @@ class Desynchronization(_CrossFault):
     """Delay one modality as a whole relative to the others.
 
     Formula:
-        x'(t) = x(t − d) on all channels, at least one sample × severity
+        x'(t) = x(t − d) on all channels, a series linear between samples, an image at least a frame
 
     Cause:
         clocks drifted apart, one stream buffered
@@ -69,24 +69,25 @@ class Desynchronization(_CrossFault):
         return max(severity, math.ceil(self.levels[severity - 1] * rate_hz))
 
     def _series(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
-        return site.at(site.time[:, None] - site.seconds(self.levels)), site.mask
+        late = site.level(self.levels) * site.sensor.rate_hz
+        return site.between(site.time[:, None] - late), site.mask
 
     def _image(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         frames = (site.level(self.levels).flatten() * site.sensor.rate_hz).round().long()
-        return earlier(site, frames.maximum(site.severity)), site.everywhere
+        return earlier(site, frames.clamp_min(1)), site.everywhere
 
 
 class SensorSwap(_CrossFault):
-    """Exchange two sensors of one kind, for a part of the time or of the frame below severity 5.
+    """Exchange two sensors of one kind, for a part of the time or of the frame below strength 5.
 
     Formula:
-        x'_m = x_k, x'_k = x_m in blocks of time (series) or the last rows (image)
+        x'_m = x_k, x'_k = x_m in blocks of time (series) or the last pixels (image)
 
     Cause:
         cables of two cameras or two arms swapped; a multiplexer out of step
 
     Levels:
-        share of the time or of the rows
+        share of the time or of the pixels
     """
 
     name = group = 'sensor_swap'
@@ -107,7 +108,7 @@ class SensorSwap(_CrossFault):
         return self._partner(site), site.mask & site.lost(self.levels)
 
     def _image(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        return self._partner(site), site.last_rows(site.level(self.levels))
+        return self._partner(site), site.last_pixels(site.level(self.levels))
 
     def _partner(self, site: Site) -> Tensor:
         """Return the signal of the other sensor."""

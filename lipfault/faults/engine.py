@@ -1,6 +1,6 @@
 """Batched, seeded, labelled injection of sensor faults."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -8,16 +8,23 @@ from torch import Tensor
 
 from lipfault.errors import LipfaultError
 from lipfault.faults.apply import Injected, apply_faults
-from lipfault.faults.collection import catalogue, held_out_faults, own_faults, weighted_kinds
-from lipfault.faults.config import FaultConfig
+from lipfault.faults.collection import (
+    catalogue,
+    held_out_faults,
+    own_faults,
+    unknown,
+    weighted_kinds,
+)
+from lipfault.faults.config import SIDES, FaultConfig
 from lipfault.faults.device import write_rows
-from lipfault.faults.fault import AnyFault, Sensor
+from lipfault.faults.fault import AnyFault, Sensor, with_levels
 from lipfault.faults.image.site import last_frames
-from lipfault.faults.labelling import blank, fill
+from lipfault.faults.labelling import blank, drop_patterns, fill
 from lipfault.faults.labels import FaultLabels
 from lipfault.faults.patterns import PATTERNS
 from lipfault.faults.plan import Plan
 from lipfault.faults.planner import Planner
+from lipfault.faults.severity import SeverityScale
 from lipfault.faults.sites import Gathered, Source, gather
 from lipfault.modality import Modality
 
@@ -30,6 +37,7 @@ class FaultEngine:
         config: Settings of the engine.
         held_out: Whether to draw the kinds and patterns held out instead of the others; half of the
             faults are patterns where both are held out.
+        scale: Strength by severity; without one a severity takes the kind's level of its number.
 
     Attributes:
         names: The kinds that the labels' indices stand for, the same for what is held out.
@@ -52,15 +60,21 @@ class FaultEngine:
     """
 
     def __init__(
-        self, modalities: Mapping[str, Modality], config: FaultConfig, held_out: bool = False
+        self,
+        modalities: Mapping[str, Modality],
+        config: FaultConfig,
+        held_out: bool = False,
+        scale: SeverityScale | None = None,
     ) -> None:
         """Check the settings and compute the weights."""
         self.modalities = dict(modalities)
         self.config = _held_out_config(config) if held_out else config
         kinds = weighted_kinds(self.config, held_out)
         own = own_faults([*(config.kinds or ()), *config.held_out])
-        self._faults: tuple[AnyFault, ...] = (*catalogue().values(), *own.values())
-        self.names = tuple(fault.name for fault in self._faults)
+        known = (*catalogue().values(), *own.values())
+        self.names = tuple(fault.name for fault in known)
+        self._faults = _with_own_levels(known, config.levels or {})
+        self.scale = scale
         held = [] if held_out else held_out_faults(config)
         forbidden = frozenset(fault.name for fault in held)
         self._planner = Planner(
@@ -74,7 +88,7 @@ class FaultEngine:
         Returns:
             The engine, with the same `names`.
         """
-        return FaultEngine(self.modalities, self.config, held_out=True)
+        return FaultEngine(self.modalities, self.config, held_out=True, scale=self.scale)
 
     def __call__(
         self,
@@ -136,13 +150,14 @@ class FaultEngine:
         self._check(signals, plan)
         observed = {name: signals[name] for name in self.modalities}
         labels = blank(observed, plan, self._seconds(signals))
-        for index, (name, signal) in enumerate(tuple(observed.items())):
-            source = Source(name, index, self._sensor(name, signal), (history or {}).get(name))
+        for name, signal in tuple(observed.items()):
+            source = self._source(name, signal, (history or {}).get(name))
             found = self._gather(source, signals, plan)
             if found is not None:
                 injected = apply_faults(found.site, found.groups)
                 observed[name] = put(signal, found.rows, injected)
-                fill(labels, name, index, found.rows, injected)
+                fill(labels, name, source.index, found.rows, injected)
+        drop_patterns(labels)
         return observed, labels
 
     @torch.no_grad()
@@ -162,13 +177,12 @@ class FaultEngine:
         Returns:
             For each image (batch, channel, height, width) float32 in [0, 1].
         """
-        frames, names = last_frames(history), tuple(self.modalities)
+        frames = last_frames(history)
         # The series stay: a swap of cameras reads the other camera's previous frame.
         earlier = {**signals, **frames}
         observed = dict(frames)
         for name, frame in frames.items():
-            sensor = self._sensor(name, frame)
-            source = Source(name, names.index(name), sensor, history[name][:, :-1], ago=1)
+            source = self._source(name, frame, history[name][:, :-1], ago=1)
             found = self._gather(source, earlier, plan)
             if found is not None:
                 observed[name] = put(frame, found.rows, apply_faults(found.site, found.groups))
@@ -180,6 +194,13 @@ class FaultEngine:
         signals = {name: signals[name] for name in self.modalities}
         share = self.config.largest_share
         return gather(source, signals, plan, self._faults, self.config.seed, share)
+
+    def _source(self, name: str, signal: Tensor, past: Tensor | None, ago: int = 0) -> Source:
+        """Return one modality of a batch."""
+        index, sensor = tuple(self.modalities).index(name), self._sensor(name, signal)
+        strength_of = None if self.scale is None else self.scale.strength
+        side = SIDES[self.config.sign]
+        return Source(name, index, sensor, past, ago, strength_of, side)
 
     def _sensor(self, name: str, signal: Tensor) -> Sensor:
         """Return a modality's ranges on the signal's device; kept, since the copy waits for it."""
@@ -236,6 +257,20 @@ def put(signal: Tensor, rows: Tensor, injected: Injected) -> Tensor:
     whole = torch.empty_like(signal) if len(rows) == len(signal) else signal.clone()
     write_rows(whole, rows, faulty)
     return whole
+
+
+def _with_own_levels(
+    faults: tuple[AnyFault, ...], levels: Mapping[str, Sequence[float]]
+) -> tuple[AnyFault, ...]:
+    """Return the kinds, those named with levels of the configuration."""
+    names = [fault.name for fault in faults]
+    for name in levels:
+        if name not in names:
+            raise unknown('fault in faults: levels:', name, names)
+    return tuple(
+        with_levels(fault, levels[fault.name]) if fault.name in levels else fault
+        for fault in faults
+    )
 
 
 def _held_out_config(config: FaultConfig) -> FaultConfig:

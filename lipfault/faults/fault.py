@@ -1,6 +1,7 @@
 """Base class of every fault, and the samples on which a fault acts."""
 
 import inspect
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lipfault.faults.draws import Draws
+from lipfault.modality import GREY_STEP
 
 if TYPE_CHECKING:
     from lipfault.modality import Kind, Modality
@@ -113,6 +115,11 @@ class Sensor:
         low: (channel,) float32, lower end of the physical range in the channel's unit.
         high: (channel,) float32, upper end.
         noise: (channel,) float32, standard deviation of the sensor noise.
+        quantum: (channel,), step of the readings; float32 of an image, float64 of a series, so that
+            a step such as 0.01 gives the float32 next to each multiple.
+        first: (channel,) of the dtype of `quantum`, lowest multiple of the quantum in the range.
+        last: (channel,) likewise, the highest one.
+        eight_bit: Whether values are stored in 8 bits, so that multiples are rounded to k/255.
     """
 
     kind: 'Kind'
@@ -120,6 +127,10 @@ class Sensor:
     low: Tensor
     high: Tensor
     noise: Tensor
+    quantum: Tensor
+    first: Tensor
+    last: Tensor
+    eight_bit: bool
 
     @classmethod
     def of(cls, modality: 'Modality', device: torch.device) -> 'Sensor':
@@ -136,7 +147,18 @@ class Sensor:
             torch.tensor(values, dtype=torch.float32, device=device)
             for values in (modality.low, modality.high, modality.noise)
         )
-        return cls(modality.kind, modality.rate_hz, low, high, noise)
+        is_image = modality.kind == 'image'
+        dtype = torch.float32 if is_image else torch.float64
+        steps = modality.steps
+        # Ends that are multiples of the quantum up to rounding count as such.
+        first = [math.ceil(x / step - 1e-6) for x, step in zip(modality.low, steps, strict=True)]
+        last = [math.floor(x / step + 1e-6) for x, step in zip(modality.high, steps, strict=True)]
+        quantum, lowest, highest = (
+            torch.tensor(x, dtype=dtype, device=device) for x in (steps, first, last)
+        )
+        bits = is_image and min(steps) > GREY_STEP * (1 - 1e-6)
+        rate = modality.rate_hz
+        return cls(modality.kind, rate, low, high, noise, quantum, lowest, highest, bits)
 
     @property
     def span(self) -> Tensor:
@@ -185,6 +207,11 @@ class Site:
     def mask(self) -> Tensor:
         """Return the largest mask of a fault: series (n, C, T), image (n, 1, H, W) bool."""
         raise NotImplementedError(f'{type(self).__name__} must implement mask')
+
+    @property
+    def dither(self) -> Tensor:
+        """Return float32 in [-1/2, 1/2) for each entry of the signal, see `grid.delivered`."""
+        raise NotImplementedError(f'{type(self).__name__} must implement dither')
 
     def level(self, levels: Sequence[float], log: bool = True) -> Tensor:
         """Look up the level at each sample's strength, see `level_at`.
@@ -345,6 +372,23 @@ class Fault(Generic[SiteT]):
 
 
 AnyFault = Fault[Any]
+
+
+def with_levels(fault: AnyFault, levels: Sequence[float]) -> AnyFault:
+    """Return the same kind with other levels.
+
+    Args:
+        fault: The kind.
+        levels: Five levels.
+
+    Returns:
+        An instance of a subclass.
+    """
+    kind = type(fault)
+    own: type[AnyFault] = type(kind.__name__, (kind,), {'levels': tuple(map(float, levels))})
+    return own()
+
+
 Groups = list[tuple[AnyFault, int, int]]
 """For each kind among samples sorted by kind: the fault, its first sample, and the one after its
 last."""

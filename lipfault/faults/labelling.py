@@ -52,7 +52,7 @@ def blank(signals: Mapping[str, Tensor], plan: Plan, seconds: float) -> FaultLab
 
 
 def fill(labels: FaultLabels, name: str, index: int, rows: Tensor, injected: Injected) -> None:
-    """Write the result of an injection into the labels.
+    """Write the result of an injection into the labels; a sample it did not change is clean.
 
     Args:
         labels: Labels, changed in place.
@@ -66,3 +66,22 @@ def fill(labels: FaultLabels, name: str, index: int, rows: Tensor, injected: Inj
     write_rows(labels.mask[name], rows, injected.mask)
     write_rows(labels.damage[:, index], rows, injected.damage)
     write_rows(labels.present[name], rows, injected.present)
+    unchanged = ~injected.changed
+    for column, clean in (
+        (labels.modality, False),
+        (labels.kind, -1),
+        (labels.severity, 0),
+        (labels.onset, torch.nan),
+    ):
+        own = column[:, index]
+        write_rows(own, rows, own.index_select(0, rows).masked_fill(unchanged, clean))
+
+
+def drop_patterns(labels: FaultLabels) -> None:
+    """Remove the pattern of samples in which no fault changed anything.
+
+    Args:
+        labels: Labels, changed in place.
+    """
+    if labels.pattern is not None:
+        labels.pattern = labels.pattern.masked_fill(~labels.faulty, -1)

@@ -1,8 +1,8 @@
 """Gather the faulty samples of a batch, sorted by kind."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,6 +13,10 @@ from lipfault.faults.fault import AnyFault, Groups, Sensor, Site
 from lipfault.faults.image.site import Frames, ImageSite, unit_range
 from lipfault.faults.plan import Columns, Plan
 from lipfault.faults.series.site import SeriesSite
+
+StrengthOf = Callable[[str, AnyFault, Tensor, Tensor], Tensor]
+"""Strengths of the samples of one kind from modality, kind, severities (n,) int64 and chances (n,)
+float32, all on the CPU; see `lipfault.faults.severity.SeverityScale.strength`."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Source:
         past: Samples directly before the window: series (batch, C, steps), image
             (batch, frame, C, H, W); `None` if not given.
         ago: Age of the image in frames: 0 for the window's own frame, 1 for the previous one.
+        strength_of: Strengths by severity; equal to the severity if not given.
+        side: Sign of the faults that have one, see `Site`.
     """
 
     name: str
@@ -48,6 +54,8 @@ class Source:
     sensor: Sensor
     past: Tensor | None
     ago: int = 0
+    strength_of: StrengthOf | None = None
+    side: int = 0
 
 
 def gather(
@@ -81,6 +89,7 @@ def gather(
     packed = send(_pack(plan, source.index, order, groups, signal), signal.device)
     rows, sample_id, partner, fewest, severity, start, stop, horizon = packed
     clean = unit_range(signal.index_select(0, rows))
+    strength = send(_strengths(source, plan, order, groups, seed), signal.device)
     other = _others(plan, source.index, order, signals, clean)
     common = Draws.of(seed, plan.epoch, sample_id)
     draws = common.stream(source.name)
@@ -89,12 +98,38 @@ def gather(
         draws = Draws(torch.where(partner < 0, draws.keys, shared.keys))
     if clean.ndim == 4:
         site: Site = _image_site(source, rows, severity, draws, clean, other)
+        site = replace(site, strength=strength)
     else:
         channels = draw_channels(draws, signal.shape[1], largest_share, fewest)
         past = clean[..., :0] if source.past is None else source.past.index_select(0, rows).float()
         when = start, stop, horizon, torch.zeros_like(start)
-        site = SeriesSite(source.sensor, severity, draws, clean, other, past, channels, *when)
+        site = SeriesSite(
+            source.sensor,
+            severity,
+            draws,
+            clean,
+            other,
+            past,
+            channels,
+            *when,
+            strength=strength,
+            side=source.side,
+        )
     return Gathered(rows, site, groups)
+
+
+def _strengths(source: Source, plan: Plan, order: Tensor, groups: Groups, seed: int) -> Tensor:
+    """Return (n,) float32 on the CPU, the strength of each sample."""
+    severity = plan.columns.severity[order, source.index]
+    if source.strength_of is None:
+        return severity.float()
+    draws = Draws.of(seed, plan.epoch, plan.sample_id[order]).stream(source.name)
+    chance = draws.uniform('strength')
+    parts = [
+        source.strength_of(source.name, fault, severity[start:stop], chance[start:stop])
+        for fault, start, stop in groups
+    ]
+    return torch.cat(parts)
 
 
 def _image_site(

@@ -19,18 +19,18 @@ class Defocus(ImageFault):
         lens ring moved, condensation, fingerprint on the lens
 
     Levels:
-        w, share of the shorter side, at least a pixel × (severity + 1)
+        w, share of the shorter side; below two pixels a part of the light is blurred over two
 
     Reference:
         after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261, own levels
     """
 
     name, group = 'defocus', 'blur'
-    levels = (0.03, 0.05, 0.08, 0.13, 0.22)
+    levels = (0.003, 0.01, 0.03, 0.08, 0.25)
 
     def _faulty(self, site: ImageSite) -> Tensor:
-        width = (site.level(self.levels) * site.scale).round().long()
-        width = width.flatten(1).maximum(site.severity[:, None] + 1)  # (n, 1)
+        pixels = site.level(self.levels) * site.scale
+        width = pixels.round().long().flatten(1).clamp_min(2)  # (n, 1)
         before = width // 2
         image = site.signal - 0.5  # about zero, where running sums round least
         for _axis in (2, 3):
@@ -38,7 +38,7 @@ class Defocus(ImageFault):
             image = _running_mean(image, before, width - before)
             image = _running_mean(image, width - before - 1, before + 1)
             image = image.transpose(2, 3).contiguous()
-        return image.add_(0.5)
+        return torch.lerp(site.signal, image.add_(0.5), (pixels / 2).clamp_max(1))
 
 
 class MotionBlur(ImageFault):
@@ -51,17 +51,19 @@ class MotionBlur(ImageFault):
         vibrating mount, long exposure of a moving camera
 
     Levels:
-        L, length of the path, share of the shorter side, at least 1 pixel × severity
+        L, length of the path, share of the shorter side; below two pixels a part of the light is
+        blurred over two
 
     Reference:
         after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261, own levels
     """
 
     name, group = 'motion_blur', 'blur'
-    levels = (0.03, 0.06, 0.1, 0.17, 0.3)
+    levels = (0.003, 0.01, 0.04, 0.12, 0.4)
 
     def _faulty(self, site: ImageSite) -> Tensor:
-        length = (site.level(self.levels) * site.scale).flatten().maximum(site.severity)
+        pixels = site.level(self.levels) * site.scale
+        length = pixels.flatten().clamp_min(2)
         # In float64, so that the float32 result is the same on every processor.
         angle = math.pi * site.draws.uniform('angle').double()
         down, right = length * angle.sin().float(), length * angle.cos().float()
@@ -71,7 +73,7 @@ class MotionBlur(ImageFault):
             row = site.row + (down * (tap / 8 - 0.5)).round()[:, None, None]
             column = site.column + (right * (tap / 8 - 0.5)).round()[:, None, None]
             total += site.nearest(row.long(), column.long())
-        return total / 9
+        return torch.lerp(site.signal, total / 9, (pixels / 2).clamp_max(1))
 
 
 def _running_mean(image: Tensor, before: Tensor, after: Tensor) -> Tensor:

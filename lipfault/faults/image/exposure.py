@@ -11,13 +11,13 @@ class OverExposure(ImageFault):
     """Scale the brightness up, with a little flare; highlights saturate.
 
     Formula:
-        x' = min(g x + (g − 1)/20, 1)
+        x' = min(x + g (x + 1/20), 1)
 
     Cause:
         exposure control stuck, lamp in view
 
     Levels:
-        g, gain
+        g, gain − 1
 
     Reference:
         after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261 (brightness); own
@@ -25,32 +25,32 @@ class OverExposure(ImageFault):
     """
 
     name, group = 'over_exposure', 'exposure'
-    levels = (1.15, 1.4, 2.0, 3.0, 6.0)
+    levels = (0.01, 0.04, 0.15, 0.6, 5.0)
 
     def _faulty(self, site: ImageSite) -> Tensor:
         gain = site.level(self.levels)
         # The engine clamps to the physical range, which is the minimum of the formula.
-        return (site.signal * gain).add_((gain - 1) / 20)
+        return site.signal + gain * (site.signal + 1 / 20)
 
 
 class UnderExposure(ImageFault):
     """Scale the brightness down.
 
     Formula:
-        x' = x / g
+        x' = x / (1 + g)
 
     Cause:
         lamp failed, aperture closed, exposure control stuck
 
     Levels:
-        g, loss
+        g, loss − 1
     """
 
     name, group = 'under_exposure', 'exposure'
-    levels = (1.15, 1.5, 2.5, 5.0, 20.0)
+    levels = (0.01, 0.04, 0.15, 0.6, 20.0)
 
     def _faulty(self, site: ImageSite) -> Tensor:
-        return site.signal / site.level(self.levels)
+        return site.signal / (1 + site.level(self.levels))
 
 
 class ColourShift(ImageFault):
@@ -67,7 +67,7 @@ class ColourShift(ImageFault):
     """
 
     name, group = 'colour_shift', 'exposure'
-    levels = (0.03, 0.07, 0.12, 0.2, 0.35)
+    levels = (0.002, 0.01, 0.04, 0.12, 0.35)
 
     def _faulty(self, site: ImageSite) -> Tensor:
         side = site.draws.sign('side', (site.channels, 1, 1))
@@ -80,7 +80,7 @@ class ColourShift(ImageFault):
 
 
 class ColourSwap(ImageFault):
-    """Exchange the channels cyclically, wholly at severity 5, as a mixture below.
+    """Exchange the channels cyclically, wholly at strength 5, as a mixture below.
 
     Formula:
         x'_c = (1 − a) x_c + a x_{c+r}, r drawn
@@ -94,7 +94,7 @@ class ColourSwap(ImageFault):
 
     min_channels = 2
     name, group = 'colour_swap', 'swap'
-    levels = (0.15, 0.3, 0.5, 0.75, 1.0)
+    levels = (0.02, 0.06, 0.2, 0.5, 1.0)
 
     def _faulty(self, site: ImageSite) -> Tensor:
         # 1 to C - 1: a rotation by C would change nothing.

@@ -23,7 +23,7 @@ class Knock(ImageFault):
     """
 
     name, group = 'knock', 'geometry'
-    levels = (1, 2.5, 5, 10, 20)
+    levels = (0.05, 0.2, 1, 5, 20)
 
     def _faulty(self, site: ImageSite) -> Tensor:
         degrees = site.level(self.levels)[:, 0]  # (n, 1, 1)
@@ -58,7 +58,7 @@ class Blocking(ImageFault):
     """
 
     name, group = 'blocking', 'stream'
-    levels = (0.02, 0.05, 0.1, 0.2, 0.4)
+    levels = (0.005, 0.015, 0.05, 0.15, 0.5)
 
     def _faulty(self, site: ImageSite) -> Tensor:
         # To whole blocks, by repeating the border as encoders do.

@@ -27,7 +27,7 @@ class Occlusion(ImageFault):
     """
 
     name, group = 'occlusion', 'occlusion'
-    levels = (0.02, 0.05, 0.12, 0.25, 0.5)
+    levels = (0.001, 0.004, 0.02, 0.1, 0.5)
 
     def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         """Return the colour of the rectangle and its pixels.
@@ -71,22 +71,22 @@ class Dirt(_Cover):
     """Darken smears with soft edges.
 
     Formula:
-        x' = (1 − α) x + 0.12 α, α = 0.9 min(max((f − θ)/0.15, 0), 1), f a smooth field
+        x' = (1 − α) x + 0.12 α, α = 0.9 min(max((f − max f + θ)/0.15, 0), 1), f a smooth field
 
     Cause:
         grease, mud or weld spatter on the lens
 
     Levels:
-        θ, threshold of the field: about 3, 10, 25, 50, 90 % of the frame
+        θ, distance of the threshold from the maximum of the field
     """
 
     name, group = 'dirt', 'soiling'
-    levels = (0.8, 0.7, 0.6, 0.48, 0.3)
+    levels = (0.02, 0.06, 0.15, 0.3, 0.6)
 
     def _covered(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         field = 0.75 * site.smooth('coarse', 4) + 0.25 * site.smooth('fine', 13)
         # Below the maximum of the field, so that there is always a smear.
-        threshold = site.level(self.levels).minimum(field.amax((2, 3), keepdim=True) - 0.1)
+        threshold = field.amax((2, 3), keepdim=True) - site.level(self.levels)
         # Opaque to 90 %, with an edge 0.15 of the field wide; 0.12 is the brightness of dirt.
         cover = 0.9 * ((field - threshold) / 0.15).clamp(0, 1)
         return site.signal + (0.12 - site.signal) * cover, cover
@@ -102,19 +102,20 @@ class Drops(_Cover):
         coolant or rain on the lens
 
     Levels:
-        share of a grid of 4 × 4 cells that holds a drop, at least one
+        share of a grid of 4 × 4 cells that holds a drop; less than one is a single faint drop
     """
 
     name, group = 'drops', 'soiling'
-    levels = (0.1, 0.25, 0.45, 0.7, 1.0)
+    levels = (0.01, 0.05, 0.2, 0.5, 1.0)
 
     def _covered(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        drops = site.spots('drops', 4, site.level(self.levels), (0.25, 0.48))
+        share = site.level(self.levels)
+        drops = site.spots('drops', 4, share, (0.25, 0.48))
         # p - 4 (p - c) = c - 3 (p - c): mirrored at the centre, three times as wide.
         row = (site.row - 4 * drops.down).round().long()
         column = (site.column - 4 * drops.right).round().long()
         refracted = site.nearest(row, column) + 0.2 * (1 - drops.profile)
-        return refracted, drops.profile
+        return torch.lerp(site.signal, refracted, (16 * share).clamp_max(1)), drops.profile
 
 
 class Scratches(_Cover):
@@ -127,15 +128,15 @@ class Scratches(_Cover):
         scratched protective window
 
     Levels:
-        number of scratches
+        number of scratches; the last one is faint by the fraction
     """
 
     name, group = 'scratches', 'soiling'
-    levels = (1, 2, 4, 7, 12)
+    levels = (0.05, 0.2, 1, 4, 12)
     _most = 12
 
     def _covered(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        # All twelve are drawn, (n, 12, H, W), so that a severity adds scratches to those below it.
+        # All twelve are drawn, (n, 12, H, W), so that a strength adds scratches to those below it.
         row, column = site.points('middle', self._most)
         angle = math.pi * site.draws.uniform('angle', (self._most, 1, 1)).double()
         sine, cosine = angle.sin().float(), angle.cos().float()
@@ -146,7 +147,7 @@ class Scratches(_Cover):
         # Half a width of 0.5 % of the shorter side, and 1.2 pixels for a soft edge.
         line = (1.2 + 0.005 * site.scale - across).clamp(0, 1) * (along < half)
         number = torch.arange(self._most, device=row.device)[:, None, None]
-        line = (line * (number < site.level(self.levels))).amax(1, keepdim=True)
+        line = (line * (site.level(self.levels) - number).clamp(0, 1)).amax(1, keepdim=True)
         return site.signal + 0.6 * line * (1 - site.signal), line
 
 
@@ -160,15 +161,17 @@ class Dust(_Cover):
         dust on the sensor or on the lens
 
     Levels:
-        share of a grid of 10 × 10 cells that holds a speck, at least one
+        share of a grid of 10 × 10 cells that holds a speck; less than one is a single faint speck
     """
 
     name, group = 'dust', 'soiling'
-    levels = (0.05, 0.12, 0.25, 0.45, 0.8)
+    levels = (0.005, 0.02, 0.08, 0.3, 1.0)
 
     def _covered(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         # A speck is out of focus and absorbs 70 % of the light at its centre.
-        opacity = site.spots('specks', 10, site.level(self.levels), (0.15, 0.45)).profile
+        share = site.level(self.levels)
+        profile = site.spots('specks', 10, share, (0.15, 0.45)).profile
+        opacity = profile * (100 * share).clamp_max(1)
         return site.signal * (1 - 0.7 * opacity), opacity
 
 
@@ -188,7 +191,7 @@ class Fog(ImageFault):
         after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261, own levels
     """
 
-    levels = (0.08, 0.18, 0.32, 0.5, 0.75)
+    levels = (0.005, 0.02, 0.08, 0.25, 0.75)
     name, group = 'fog', 'haze'
 
     def _faulty(self, site: ImageSite) -> Tensor:
@@ -211,7 +214,7 @@ class Glare(_Cover):
     """
 
     name, group = 'glare', 'haze'
-    levels = (0.15, 0.3, 0.55, 0.9, 1.6)
+    levels = (0.01, 0.04, 0.15, 0.5, 1.6)
 
     def _covered(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         # (n, 1, 1, 1): one spot a frame

@@ -12,7 +12,7 @@ class GaussianNoise(ImageFault):
     """Add white noise to every pixel and channel.
 
     Formula:
-        x' = x + max(s, 3 σ) n, n ~ N(0, 1), σ the sensor noise
+        x' = x + s n, n ~ N(0, 1)
 
     Cause:
         high gain in the dark, interference on the cable
@@ -25,12 +25,12 @@ class GaussianNoise(ImageFault):
     """
 
     name, group = 'gaussian_noise', 'image_noise'
-    levels = (0.03, 0.06, 0.12, 0.2, 0.35)
+    levels = (0.01, 0.03, 0.08, 0.18, 0.35)
 
     def _faulty(self, site: ImageSite) -> Tensor:
-        # At least three times the sensor noise, so that it can be distinguished from it.
-        scale = site.level(self.levels).maximum(3 * site.sensor.noise[:, None, None])
-        return site.signal + scale * site.frame.normal('noise', site.signal.shape[1:])
+        return site.signal + site.level(self.levels) * site.frame.normal(
+            'noise', site.signal.shape[1:]
+        )
 
 
 class ShotNoise(ImageFault):
@@ -51,7 +51,7 @@ class ShotNoise(ImageFault):
     """
 
     name, group = 'shot_noise', 'image_noise'
-    levels = (300, 100, 35, 12, 4)
+    levels = (1000, 200, 60, 15, 4)
 
     def _faulty(self, site: ImageSite) -> Tensor:
         scale = (site.signal.clamp_min(0) / site.level(self.levels)).sqrt()
@@ -64,7 +64,9 @@ class _BlackOrWhite(ImageFault, ABC):
     def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         """Return (n, C, H, W) float32 values and (n, 1, H, W) bool mask of the replaced pixels."""
         white, mask = self._pixels(site)
-        return white.to(site.signal.dtype).expand_as(site.signal), mask
+        value = white.to(site.signal.dtype).expand_as(site.signal)
+        # A share of less than one pixel is a pixel that is less than wholly replaced.
+        return torch.lerp(site.signal, value, site.faint(site.level(self.levels))), mask
 
     @abstractmethod
     def _pixels(self, site: ImageSite) -> tuple[Tensor, Tensor]:
@@ -81,19 +83,19 @@ class ImpulseNoise(_BlackOrWhite):
         bit errors on the link
 
     Levels:
-        p, share of the pixels
+        p, share of the pixels; less than one is a single pixel replaced in part
 
     Reference:
         after Hendrycks & Dietterich 2019, https://arxiv.org/abs/1903.12261, own levels
     """
 
     name, group = 'impulse_noise', 'image_noise'
-    levels = (0.01, 0.03, 0.06, 0.12, 0.25)
+    levels = (0.001, 0.004, 0.015, 0.06, 0.25)
 
     def _pixels(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         chance = site.frame.uniform('place', site.pixels)
-        share = site.level(self.levels)
-        return chance < share / 2, chance < share
+        share = site.level(self.levels).maximum(chance.amin((1, 2, 3), keepdim=True))
+        return site.frame.uniform('white', site.pixels) < 0.5, chance <= share
 
 
 class DeadPixels(_BlackOrWhite):
@@ -106,11 +108,11 @@ class DeadPixels(_BlackOrWhite):
         dead and hot pixels, radiation damage
 
     Levels:
-        p, share of the pixels, at least one
+        p, share of the pixels; less than one is a single pixel replaced in part
     """
 
     name, group = 'dead_pixels', 'pixels'
-    levels = (0.003, 0.01, 0.03, 0.08, 0.2)
+    levels = (0.001, 0.004, 0.015, 0.06, 0.2)
 
     def _pixels(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         hot = site.draws.uniform('hot', site.pixels) < 0.5
@@ -127,16 +129,20 @@ class DeadLines(_BlackOrWhite):
         broken row driver or column amplifier
 
     Levels:
-        p, share of the lines, at least one
+        p, share of the lines; less than one is a part of a line
     """
 
     name, group = 'dead_lines', 'pixels'
-    levels = (0.01, 0.04, 0.1, 0.2, 0.4)
+    levels = (0.005, 0.015, 0.05, 0.15, 0.4)
 
     def _pixels(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         vertical = site.draws.uniform('vertical')[:, None, None, None] < 0.5
         dead, hot = self._lines(site, 'rows', (1, site.height, 1))
         dead_columns, hot_columns = self._lines(site, 'columns', (1, 1, site.width))
+        # Less than one line is its first part, which a broken amplifier still reaches.
+        share = site.level(self.levels)
+        dead = dead & (site.column < (share * site.height * site.width).ceil())
+        dead_columns = dead_columns & (site.row < (share * site.width * site.height).ceil())
         # (n, 1, H, 1) and (n, 1, 1, W) broadcast to whole lines
         return torch.where(vertical, hot_columns, hot), torch.where(vertical, dead_columns, dead)
 

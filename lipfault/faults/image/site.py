@@ -149,6 +149,11 @@ class ImageSite(Site):
         return torch.ones(shape, dtype=torch.bool, device=self.signal.device)
 
     @property
+    def dither(self) -> Tensor:
+        """Return (n, C, H, W) float32 in [-1/2, 1/2), other numbers for each frame."""
+        return self.frame.uniform('dither', self.signal.shape[1:]).sub_(0.5)
+
+    @property
     def mask(self) -> Tensor:
         """Return (n, 1, H, W) bool, all true: a fault may affect every pixel."""
         return self.everywhere
@@ -158,17 +163,30 @@ class ImageSite(Site):
         """Return (1, H, W), the shape of one draw for each pixel, the same for all channels."""
         return (1, self.height, self.width)
 
-    def last_rows(self, share: Tensor) -> Tensor:
-        """Return the mask of the last rows of the frame, which a camera transfers last.
+    def faint(self, share: Tensor) -> Tensor:
+        """Return how much of one pixel a share of the frame is.
 
         Args:
-            share: (n, 1, 1, 1) share of the rows, rounded up.
+            share: (n, 1, 1, 1) share of the pixels.
+
+        Returns:
+            (n, 1, 1, 1) float32, 1 for one pixel and more.
+        """
+        return (share * (self.height * self.width)).clamp_max(1)
+
+    def last_pixels(self, share: Tensor) -> Tensor:
+        """Return the mask of the last pixels of the frame, which a camera transfers last.
+
+        Args:
+            share: (n, 1, 1, 1) share of the pixels, at least one; rows are transferred from left
+                to right.
 
         Returns:
             (n, 1, H, W) bool.
         """
-        mask = self.row >= self.height - (share * self.height).ceil()
-        return mask.expand_as(self.everywhere)
+        size = self.height * self.width
+        number = self.row * self.width + self.column
+        return number >= size - (share * size).ceil().clamp_min(1)
 
     def nearest(self, row: Tensor, column: Tensor) -> Tensor:
         """Gather pixels at whole coordinates, repeating the border outside.

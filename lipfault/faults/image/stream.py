@@ -49,28 +49,28 @@ class FrozenFrame(ImageFault):
 
 
 class _LostRows(ImageFault):
-    """Replace the last rows, which were not transferred, by one value.
+    """Replace the last pixels, which were not transferred, by one value.
 
     Levels:
-        a, share of the rows, at least one
+        a, share of the pixels, at least one
     """
 
     group = 'stream'
-    levels = (0.1, 0.25, 0.5, 0.75, 1.0)
+    levels = (0.01, 0.05, 0.2, 0.5, 1.0)
     _value: float
 
     def _faulty(self, site: ImageSite) -> Tensor:
         return torch.full_like(site.signal, self._value)
 
     def _mask(self, site: ImageSite) -> Tensor:
-        return site.last_rows(site.level(self.levels))
+        return site.last_pixels(site.level(self.levels))
 
 
 class Blackout(_LostRows):
-    """Set the lower part of the frame to black, all of it at severity 5.
+    """Set the lower part of the frame to black, all of it at strength 5.
 
     Formula:
-        x' = 0 on the last share a of the rows
+        x' = 0 on the last share a of the pixels
 
     Cause:
         transfer broken off, cable pulled, power lost
@@ -81,13 +81,13 @@ class Blackout(_LostRows):
 
 
 class MissingFrame(_LostRows):
-    """Mark the lower part of the frame as missing (NaN), all of it at severity 5.
+    """Mark the lower part of the frame as missing (NaN), all of it at strength 5.
 
     Formula:
-        x' = NaN on the last share a of the rows
+        x' = NaN on the last share a of the pixels
 
     Cause:
-        frame dropped, and the driver says so; below severity 5 a part of it
+        frame dropped, and the driver says so; below strength 5 a part of it
     """
 
     name = 'missing_frame'
@@ -96,41 +96,44 @@ class MissingFrame(_LostRows):
 
 
 class Tear(ImageFault):
-    """Shift the frame sideways below a line; there it is the previous frame, if one is given.
+    """Shift a band of the frame sideways; there it is the previous frame, if one is given.
 
     Formula:
-        x'(r, c) = y(r, c − d) for r ≥ r₀, y the previous frame, cyclic in c
+        x'(r, c) = y(r, c − d) on a share a of the pixels, y the previous frame, cyclic in c,
+        d from 3 to 30 % of the width
 
     Cause:
         rolling tear: lost line synchronization
 
     Levels:
-        d, share of the width, at least one pixel × severity; r₀ ~ U(0, 1 − severity/6) H
+        a, share of the pixels, at least one
     """
 
     name, group = 'tear', 'stream'
-    levels = (0.03, 0.06, 0.11, 0.18, 0.3)
+    levels = (0.01, 0.04, 0.15, 0.4, 1.0)
 
     def reach(self, severity: int, rate_hz: float) -> int:
         """Return 1, for the previous frame, see `Fault.reach`."""
         return 1
 
     def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Return the shifted frames and the rows below the line.
+        """Return the shifted frames and the band.
 
         Args:
             site: The affected frames, and the previous ones if there is a history.
 
         Returns:
-            Frames (n, C, H, W) float32; mask (n, 1, H, W) bool, constant over each row.
+            Frames (n, C, H, W) float32; mask (n, 1, H, W) bool, consecutive pixels in the order of
+            transfer.
         """
-        shift = (site.level(self.levels) * site.width).round().flatten()
-        shift = shift.maximum(site.severity).long() * site.draws.sign('side').long()
-        # At severity 5 the line is in the upper sixth of the frame.
-        upper = site.height * (1 - site.severity / 6)
-        # Of the frame's draws: the line rolls from frame to frame.
-        line = (site.frame.uniform('line') * upper)[:, None, None, None]
-        column = (site.column.long() - shift[:, None]) % site.width
-        number = site.row.long() * site.width + column[:, None]
+        share = 0.03 + 0.27 * site.draws.uniform('shift')
+        shift = (share * site.width).round().long().clamp_min(1) * site.draws.sign('side').long()
+        column = (site.column.long() - shift[:, None, None]) % site.width
+        number = site.row.long() * site.width + column
         torn = pixels_at(earlier(site, torch.ones_like(shift)), number)
-        return torn, (site.row >= line).expand_as(site.everywhere)
+        size = site.height * site.width
+        count = (site.level(self.levels) * size).ceil().clamp(1, size)
+        # Of the frame's draws: the band rolls from frame to frame.
+        first = (site.frame.uniform('line')[:, None, None, None] * (size - count)).floor()
+        place = site.row * site.width + site.column
+        return torn, (place >= first) & (place < first + count)

@@ -10,7 +10,7 @@ from lipfault.faults.series.site import SeriesFault, SeriesSite
 
 
 class Stuck(SeriesFault):
-    """Hold the reading; below severity 5 it is updated once in a while.
+    """Hold the reading; below strength 5 it is updated once in a while.
 
     On a channel at rest nothing changes, and the damage is zero.
 
@@ -18,7 +18,7 @@ class Stuck(SeriesFault):
         x'(t) = x(t₀ + ⌊(t − t₀)/h⌋ h), t₀ the onset
 
     Cause:
-        frozen register, jammed encoder; below severity 5 one that sticks and slips
+        frozen register, jammed encoder; below strength 5 one that sticks and slips
 
     Levels:
         h, time held in seconds, at least two steps
@@ -33,7 +33,7 @@ class Stuck(SeriesFault):
     needs_history = True
 
     def _faulty(self, site: SeriesSite) -> Tensor:
-        seconds = site.level(self.levels).clamp_max(1e6)  # infinity has no int64
+        seconds = site.level(self.levels)
         # Held for one step, the reading would not change.
         period = (seconds * site.sensor.rate_hz).round().long().clamp_min(2)
         held = site.age.clamp_min(0).div(period, rounding_mode='floor') * period
@@ -55,20 +55,29 @@ class _Dropout(SeriesFault):
         return both(site.mask, site.lost(self.levels))
 
 
-class DropoutZero(_Dropout):
-    """Set the reading to zero while the contact is lost.
+class DropoutZero(SeriesFault):
+    """Pull the reading to zero while the contact is poor; it is zero at strength 5.
 
     Formula:
-        x' = 0 (the end of the range nearest to it) while the contact is lost
+        x' = x + a (z − x) in blocks of time, z the value nearest zero, for 10 to 100 % of the time
 
     Cause:
-        broken wire with a pull-down, lost packets read as zeros
+        corroded or broken contact with a pull-down, lost packets read as zeros
+
+    Levels:
+        a, share of the voltage that is lost
     """
 
-    name = 'dropout_zero'
+    name, group = 'dropout_zero', 'dropout'
+    levels = (0.003, 0.01, 0.05, 0.25, 1.0)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
-        return site.sensor.rest[:, None].expand_as(site.signal)
+        rest = site.sensor.rest[:, None].expand_as(site.signal)
+        # Equal to one end at a share of 1, bit for bit.
+        return torch.lerp(site.signal, rest, site.level(self.levels))
+
+    def _mask(self, site: SeriesSite) -> Tensor:
+        return both(site.mask, site.lost_blocks(0.1 + 0.9 * site.draws.uniform('share')))
 
 
 class DropoutHold(_Dropout):

@@ -1,5 +1,8 @@
 """Noise of the reading: additive, multiplicative, signal-dependent, spikes."""
 
+import math
+
+import torch
 from torch import Tensor
 
 from lipfault.faults.series.site import SeriesFault, SeriesSite
@@ -15,19 +18,18 @@ class AdditiveNoise(SeriesFault):
         electromagnetic interference, a loose ground
 
     Levels:
-        k, multiples of the sensor noise
+        k
 
     Reference:
         Sharma et al. 2010, https://doi.org/10.1145/1754414.1754419 (noise)
     """
 
     name, group = 'noise_additive', 'noise'
-    levels = (3, 6, 12, 25, 50)
+    levels = (1.5, 3.5, 10, 30, 200)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
-        scale = site.level(self.levels) * site.sensor.noise[:, None]
-        # Of a coarse sensor, 50 noises would exceed the range.
-        scale = scale.minimum(0.3 * site.sensor.span[:, None])
+        # Of a coarse sensor, 200 noises would exceed the range.
+        scale = site.amplitude(self.levels).minimum(0.3 * site.sensor.span[:, None])
         return site.signal + scale * site.draws.normal_at('noise', site.counter)
 
 
@@ -45,7 +47,7 @@ class MultiplicativeNoise(SeriesFault):
     """
 
     name, group = 'noise_multiplicative', 'noise'
-    levels = (0.05, 0.1, 0.2, 0.4, 0.8)
+    levels = (0.01, 0.03, 0.1, 0.3, 0.8)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
         # One number for each channel and instant, so that overlapping windows agree.
@@ -67,7 +69,7 @@ class SignalNoise(SeriesFault):
     """
 
     name, group = 'noise_signal', 'noise'
-    levels = (0.01, 0.02, 0.04, 0.08, 0.16)
+    levels = (0.002, 0.006, 0.02, 0.06, 0.2)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
         # In units of the channel: the root of (signal × range).
@@ -77,16 +79,17 @@ class SignalNoise(SeriesFault):
 
 
 class Spikes(SeriesFault):
-    """Add outliers of one step, on each channel one in every period.
+    """Add outliers of one step, on each channel one in every period; rare ones are larger.
 
     Formula:
-        x' = x ± A (1 + v)/2 at one step in each period P, v ~ U(0, 1)
+        x' = x ± k σ √P (1 + v)/2 at one step in each period of P steps, P log-uniform from 8 to
+        50 (at most the horizon), v ~ U(0, 1), σ the sensor noise
 
     Cause:
         flipped bits, arcing brushes, electrostatic discharge
 
     Levels:
-        A, share of the range; P: 50, 33, 20, 12, 8 steps, at most the horizon
+        k
 
     Reference:
         Sharma et al. 2010, https://doi.org/10.1145/1754414.1754419 (short); Ni et al. 2009,
@@ -94,8 +97,7 @@ class Spikes(SeriesFault):
     """
 
     name, group = 'spikes', 'spikes'
-    levels = (0.08, 0.16, 0.3, 0.5, 0.8)
-    _periods = (50, 33, 20, 12, 8)
+    levels = (2, 5, 15, 45, 300)
 
     def apply(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
         """Return the readings with an outlier at every step, and the steps hit.
@@ -106,11 +108,22 @@ class Spikes(SeriesFault):
         Returns:
             (n, C, T) float32 and (n, C, T) bool.
         """
-        period = site.level(self._periods).long().minimum(site.horizon[:, None, None])
+        period = self._period(site)
         # A different number for each period and channel, (n, C, T)
         block = site.age.div(period, rounding_mode='floor') * len(site.channel) + site.channel
         position = (site.draws.uniform_at('place', block) * period).long()
-        side = 2 * (site.draws.uniform_at('side', block) < 0.5) - 1
+        side = 2.0 * (site.draws.uniform_at('side', block) < 0.5) - 1
+        if site.side:
+            side = torch.full_like(side, site.side)
         size = 0.5 + 0.5 * site.draws.uniform_at('size', block)
         hit = site.mask & (site.age % period == position)
-        return site.signal + side * size * site.amplitude(self.levels), hit
+        # Times the root of the period, so that the RMS change does not depend on the period.
+        largest = (site.amplitude(self.levels) * period.sqrt()).minimum(site.sensor.span[:, None])
+        return site.signal + side * size * largest, hit
+
+    @staticmethod
+    def _period(site: SeriesSite) -> Tensor:
+        """Return (n, 1, 1) int64 steps between outliers, at most the horizon."""
+        # In float64, so that the result is the same on every processor.
+        octaves = math.log2(50 / 8) * site.draws.uniform('period')[:, None, None].double()
+        return (8 * torch.exp2(octaves)).long().minimum(site.horizon[:, None, None])

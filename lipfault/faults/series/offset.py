@@ -14,10 +14,10 @@ class _Offset(SeriesFault):
     """Add an offset of either sign to each channel.
 
     Levels:
-        amplitude A, share of the range (at least 3 noises × severity)
+        amplitude A, multiples of the sensor noise (at most the range)
     """
 
-    levels = (0.01, 0.03, 0.07, 0.15, 0.3)
+    levels = (1.5, 3.5, 10, 30, 200)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
         return site.signal + site.sign('sign') * site.amplitude(self.levels)
@@ -44,6 +44,8 @@ class _Drift(_Offset, ABC):
     """Add an offset that grows from the onset until the horizon of the fault, and then stays."""
 
     group = 'drift'
+    # Twice as large: the offset is reached at the end of the horizon only.
+    levels = (3, 7, 20, 60, 500)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
         offset = site.sign('sign') * site.amplitude(self.levels) * self._grown(site)
@@ -153,7 +155,7 @@ class Oscillation(_Offset):
     """
 
     name, group = 'oscillation', 'offset'
-    levels = (0.01, 0.02, 0.05, 0.1, 0.2)
+    levels = (2, 5, 15, 45, 300)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
         # From 1/50 to 20/50 of the rate, below the Nyquist frequency of 25/50.

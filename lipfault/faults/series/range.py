@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from lipfault.faults.device import both, take_rows
+from lipfault.faults.device import take_rows
+from lipfault.faults.grid import nearest_level
 from lipfault.faults.series.site import SeriesFault, SeriesSite
 
 
@@ -26,7 +27,7 @@ class Gain(SeriesFault):
     """
 
     name, group = 'gain', 'scale'
-    levels = (0.05, 0.15, 0.3, 0.6, 1.0)
+    levels = (0.01, 0.03, 0.1, 0.3, 1.0)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
         factor = 1 + site.level(self.levels)
@@ -67,7 +68,7 @@ class Quantization(SeriesFault):
         lost low bits of a converter
 
     Levels:
-        Δ, share of the range (at least 3 noises × severity)
+        Δ, multiples of the sensor noise (at most the range, at least a quantum)
 
     Reference:
         Widrow, Kollár & Liu 1996, Statistical theory of quantization,
@@ -75,17 +76,18 @@ class Quantization(SeriesFault):
     """
 
     name, group = 'quantization', 'scale'
-    levels = (0.02, 0.05, 0.1, 0.2, 0.4)
+    levels = (5, 12, 35, 100, 700)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
         step = site.amplitude(self.levels)
         # A random offset of the grid: otherwise a reading of zero would always be exact.
         shift = site.draws.uniform('shift', (site.signal.shape[1], 1))
-        return ((site.signal / step + shift).round() - shift) * step
+        # Constant codes: no part of a quantum is added when they are put on the sensor's grid.
+        return nearest_level(site, ((site.signal / step + shift).round() - shift) * step)
 
 
 class ChannelSwap(SeriesFault):
-    """Exchange the readings of channels, wholly at severity 5, as crosstalk below.
+    """Exchange the readings of channels, wholly at strength 5, as crosstalk below.
 
     Formula:
         x'ᵢ = (1 − a) xᵢ + a (lowᵢ + Rᵢ (xⱼ − lowⱼ)/Rⱼ), j the next affected channel
@@ -98,7 +100,7 @@ class ChannelSwap(SeriesFault):
     """
 
     name, group = 'channel_swap', 'swap'
-    levels = (0.1, 0.25, 0.5, 0.75, 1.0)
+    levels = (0.005, 0.02, 0.1, 0.3, 1.0)
     min_channels = 2
 
     def _faulty(self, site: SeriesSite) -> Tensor:
@@ -121,23 +123,21 @@ class ChannelSwap(SeriesFault):
 
 
 class SignFlip(SeriesFault):
-    """Flip the sign, for part of the time below severity 5.
+    """Count a share of the increments backwards from the onset on, all of them at strength 5.
 
     Formula:
-        x' = 2 z − x in blocks of time, z the value nearest zero
+        x' = x − 2 a (x − x(t₀)), t₀ the onset
 
     Cause:
         swapped wires of a differential pair, wrong quadrature of an encoder
 
     Levels:
-        share of the time flipped, in blocks of 2 to 10 % of the horizon
+        a, share of the increments that are counted backwards
     """
 
     name, group = 'sign_flip', 'scale'
-    levels = (0.1, 0.25, 0.5, 0.75, 1.0)
+    levels = (0.01, 0.03, 0.1, 0.3, 1.0)
+    needs_history = True
 
     def _faulty(self, site: SeriesSite) -> Tensor:
-        return 2 * site.sensor.rest[:, None] - site.signal
-
-    def _mask(self, site: SeriesSite) -> Tensor:
-        return both(site.mask, site.lost(self.levels))
+        return site.signal - 2 * site.level(self.levels) * (site.signal - site.onset_value)

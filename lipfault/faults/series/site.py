@@ -75,6 +75,11 @@ class SeriesSite(Site):
         """Return (n, C, T) int64, a different number for each channel and step of the recording."""
         return self.instant * self.signal.shape[1] + self.channel
 
+    @property
+    def dither(self) -> Tensor:
+        """Return (n, C, T) float32 in [-1/2, 1/2), the same for the same step of the recording."""
+        return self.draws.uniform_at('dither', self.counter).sub_(0.5)
+
     @cached_property
     def extended(self) -> Tensor:
         """Return (n, C, steps + T), the past and the window concatenated."""
@@ -117,22 +122,20 @@ class SeriesSite(Site):
         before, after = self.at(whole.long()), self.at(whole.long() + 1)
         return before + (after - before) * (step - whole)
 
-    def amplitude(self, shares: Sequence[float]) -> Tensor:
-        """Return a share of each channel's range, at least 3 noises a severity step.
-
-        The floor keeps a fault of the lowest severity above the sensor's noise.
+    def amplitude(self, multiples: Sequence[float]) -> Tensor:
+        """Return a multiple of each channel's noise, at most its range.
 
         Args:
-            shares: Share of the range at severities 1 to 5.
+            multiples: Anchors, multiples of the standard deviation of the noise.
 
         Returns:
             (n, C, 1) float32 in the channels' units.
         """
-        floor = 3 * self.severity[:, None] * self.sensor.noise
-        return torch.maximum(self.level(shares) * self.sensor.span[:, None], floor[:, :, None])
+        wanted = self.level(multiples) * self.sensor.noise[:, None]
+        return wanted.minimum(self.sensor.span[:, None])
 
     def sign(self, name: str) -> Tensor:
-        """Draw a sign for each channel.
+        """Draw a sign for each channel, or return the site's if it is set.
 
         Args:
             name: Name of the stream.
@@ -140,25 +143,37 @@ class SeriesSite(Site):
         Returns:
             (n, C, 1) float32, -1 or 1.
         """
-        return self.draws.sign(name, (self.signal.shape[1], 1))
+        drawn = self.draws.sign(name, (self.signal.shape[1], 1))
+        return drawn if not self.side else torch.full_like(drawn, self.side)
 
     def seconds(self, levels: Sequence[float]) -> Tensor:
-        """Convert levels in seconds to steps, at least one a severity step.
+        """Convert levels in seconds to steps, at least one.
 
         Args:
-            levels: Seconds at severities 1 to 5.
+            levels: Anchors in seconds.
 
         Returns:
             (n, 1, 1) int64 steps.
         """
-        steps = (self.level(levels) * self.sensor.rate_hz).round().long()
-        return torch.maximum(steps, self.severity[:, None, None])
+        return (self.level(levels) * self.sensor.rate_hz).round().long().clamp_min(1)
 
     def lost(self, shares: Sequence[float], age: Tensor | None = None) -> Tensor:
         """Draw an intermittent contact: blocks of 2 to 10 % of the horizon, each lost or not.
 
         Args:
-            shares: Share of the time lost, by severity. The first block is always lost.
+            shares: Anchors of the share of the time lost. The first block is always lost.
+            age: (n, 1, steps) int64 steps since the onset; those of the window if not given.
+
+        Returns:
+            (n, 1, steps) bool, true where the contact is lost; false before the onset.
+        """
+        return self.lost_blocks(self.level(shares)[:, 0, 0], age)
+
+    def lost_blocks(self, share: Tensor, age: Tensor | None = None) -> Tensor:
+        """Draw an intermittent contact, see `lost`.
+
+        Args:
+            share: (n,) float32, share of the time lost.
             age: (n, 1, steps) int64 steps since the onset; those of the window if not given.
 
         Returns:
@@ -168,7 +183,7 @@ class SeriesSite(Site):
         length = (self.horizon * (0.02 + 0.08 * self.draws.uniform('block'))).long().clamp_min(1)
         block = age.div(length[:, None, None], rounding_mode='floor')
         # One draw for all channels: they share a plug.
-        lost = self.draws.uniform_at('lost', block) < self.level(shares)
+        lost = self.draws.uniform_at('lost', block) < share[:, None, None]
         return (lost | (block == 0)) & (age >= 0)
 
 
