@@ -11,18 +11,21 @@ from torch.utils.data import DataLoader
 from lipfault.batch import Batch
 from lipfault.data.batch_builder import BatchBuilder
 from lipfault.data.geometry import Geometry
+from lipfault.data.grid import with_quanta
 from lipfault.data.injection import ScheduledFaults
 from lipfault.data.recording_set import RecordingSet
 from lipfault.data.sample_cache import CacheMode
 from lipfault.data.sharing import EvaluationSampler, TrainLoader, TrainSampler
 from lipfault.data.splits import split_episodes
-from lipfault.data.unpack import signal_shapes
+from lipfault.data.spread import spread_windows
+from lipfault.data.unpack import signal_shapes, unpack
 from lipfault.data.window_batch import Windows, collate
 from lipfault.data.windows import WindowDataset
 from lipfault.errors import LipfaultError
 from lipfault.faults.collection import NAMES
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
+from lipfault.faults.severity import SCALE_WINDOWS, SeverityScale
 from lipfault.modality import Modality
 
 _DEFAULT_SPLITS = {'pretrain': 0.4, 'finetune': 0.36, 'calibration': 0.12, 'test': 0.12}
@@ -107,8 +110,8 @@ class RecordingDataModule(LightningDataModule):
 
     @property
     def modalities(self) -> dict[str, Modality]:
-        """Description of each modality by name."""
-        return dict(self.recordings.modalities)
+        """Description of each modality by name, with the quanta inferred if not stated."""
+        return dict(self._modalities)
 
     @cached_property
     def geometry(self) -> Geometry:
@@ -301,9 +304,25 @@ class RecordingDataModule(LightningDataModule):
         return self.batch_builder.scenario_batch(windows, scenario)
 
     @cached_property
+    def severity_scale(self) -> SeverityScale | None:
+        """Strength of faults by severity, if faults with edges of the damage are configured."""
+        if self._faults is None or self._faults.damage is None:
+            return None
+        windows = spread_windows(self.recordings, self.geometry, SCALE_WINDOWS)
+        signals, history = unpack(windows, self.geometry)
+        return SeverityScale(self.modalities, signals, history, self._faults)
+
+    @cached_property
+    def _modalities(self) -> dict[str, Modality]:
+        """Description of each modality with its quanta."""
+        return with_quanta(self.recordings)
+
+    @cached_property
     def _engine(self) -> FaultEngine | None:
         """Injector of the kinds not held out, if faults are configured."""
-        return None if self._faults is None else FaultEngine(self.modalities, self._faults)
+        if self._faults is None:
+            return None
+        return FaultEngine(self.modalities, self._faults, scale=self.severity_scale)
 
     @property
     def _predicting(self) -> bool:

@@ -51,7 +51,8 @@ class Desynchronization(_CrossFault):
     """Delay one modality as a whole relative to the others.
 
     Formula:
-        x'(t) = x(t − d) on all channels, a series linear between samples, an image at least a frame
+        x'(t) = x(t − d) on all channels, a series linear between samples; of an image that is less
+        than a frame late, the last pixels are of the frame before
 
     Cause:
         clocks drifted apart, one stream buffered
@@ -73,8 +74,9 @@ class Desynchronization(_CrossFault):
         return site.between(site.time[:, None] - late), site.mask
 
     def _image(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        frames = (site.level(self.levels).flatten() * site.sensor.rate_hz).round().long()
-        return earlier(site, frames.clamp_min(1)), site.everywhere
+        late = site.level(self.levels) * site.sensor.rate_hz
+        frames = late.flatten().round().long().clamp_min(1)
+        return earlier(site, frames), site.last_pixels(late)
 
 
 class SensorSwap(_CrossFault):

@@ -1,8 +1,9 @@
 """Severity scale: the strength at which a fault makes a damage in the interval of its severity."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +21,18 @@ from lipfault.modality import Modality
 
 Array = npt.NDArray[np.float64]
 
-STRENGTHS = (*(0.2 * step for step in range(5)), *(1 + 0.5 * step for step in range(9)))
-"""Strengths at which the damage is measured: below 1 a level falls by four decades."""
+# Strengths at which the damage is measured first: below 1 a level falls by four decades.
+_STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 3.0, 4.0, 5.0)
+
+# Largest ratio of the damages of neighbouring strengths, and most strengths added to meet it.
+_RATIO, _ADDED = 3.0, 8
 
 # Most samples on which the damage of a kind is measured. Its median is then known to about 10 %
 # where samples differ by a factor of 3; an image costs more, and differs less.
-_SERIES, _IMAGES = 192, 48
+_SERIES, _IMAGES = 128, 32
+
+SCALE_WINDOWS = max(_SERIES, _IMAGES)
+"""Windows on which a scale is fitted; more are not used."""
 
 # Damage that stands for none, since the table is interpolated geometrically.
 _NONE = 1e-6
@@ -36,10 +43,39 @@ class DamageTable:
     """Median damage of one kind on one modality as a function of the strength.
 
     Args:
-        damage: Median damage at `STRENGTHS`, made monotone by its running maximum.
+        strengths: Increasing strengths from 0 to 5.
+        damage: Median damage at these, made monotone by its running maximum.
     """
 
+    strengths: tuple[float, ...]
     damage: tuple[float, ...]
+
+    @classmethod
+    def measured(cls, damage_at: Callable[[float], float], edges: Sequence[float]) -> Self:
+        """Measure the damage at a few strengths, and between them where it changes fast.
+
+        Args:
+            damage_at: Median damage at a strength.
+            edges: Edges of the severities; outside of them the damage may change fast.
+
+        Returns:
+            The table.
+        """
+        found = {strength: damage_at(strength) for strength in _STRENGTHS}
+        for _ in range(_ADDED):
+            strengths = sorted(found)
+            damage = np.maximum.accumulate([found[strength] for strength in strengths])
+            # Beyond the edges no severity asks for more.
+            inside = np.clip(damage, edges[0] / 2, edges[-1])
+            ratios = inside[1:] / inside[:-1]
+            worst = int(ratios.argmax())
+            if ratios[worst] <= _RATIO:
+                break
+            middle = (strengths[worst] + strengths[worst + 1]) / 2
+            found[middle] = damage_at(middle)
+        strengths = sorted(found)
+        damage = np.maximum.accumulate([found[strength] for strength in strengths])
+        return cls(tuple(strengths), tuple(damage.tolist()))
 
     @property
     def least(self) -> float:
@@ -61,7 +97,7 @@ class DamageTable:
             Strengths in [0, 5] of the same shape, the smallest one where several have the damage.
         """
         known, first = np.unique(np.maximum(self.damage, _NONE), return_index=True)
-        strengths: Array = np.interp(np.log(damage), np.log(known), np.array(STRENGTHS)[first])
+        strengths: Array = np.interp(np.log(damage), np.log(known), np.array(self.strengths)[first])
         return strengths
 
 
@@ -209,12 +245,13 @@ class SeverityScale:
         found = gather(source, {name: signal}, plan, (fault,) * len(names), 0, share)
         if found is None:
             raise LipfaultError(f'severity scale: {fault.name!r} was not drawn for {name!r}')
-        medians = []
-        for strength in STRENGTHS:
-            level = torch.full_like(found.site.strength, strength)
-            injected = apply_faults(replace(found.site, strength=level), found.groups)
-            medians.append(float(injected.damage.median()))
-        return DamageTable(tuple(np.maximum.accumulate(medians).tolist()))
+        site, groups = found.site, found.groups
+
+        def damage_at(strength: float) -> float:
+            level = torch.full_like(site.strength, strength)
+            return float(apply_faults(replace(site, strength=level), groups).damage.median())
+
+        return DamageTable.measured(damage_at, self._edges)
 
 
 def _require_noise(modality: Modality) -> None:

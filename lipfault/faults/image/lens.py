@@ -20,7 +20,7 @@ class Occlusion(ImageFault):
         a tool, a cable or a label in front of the lens
 
     Levels:
-        a, share of the frame, at least a pixel
+        a, share of the frame; less than a pixel covers one in part
 
     Reference:
         Zhong et al. 2017, https://arxiv.org/abs/1708.04896 (random erasing)
@@ -51,7 +51,10 @@ class Occlusion(ImageFault):
             (site.column >= left) & (site.column < left + columns),
         )
         colour = site.draws.uniform('colour', (site.channels, 1, 1))
-        return colour.expand_as(site.signal), inside
+        covered = torch.lerp(
+            site.signal, colour.expand_as(site.signal), site.faint(site.level(self.levels))
+        )
+        return covered, inside
 
 
 class _Cover(ImageFault, ABC):

@@ -178,8 +178,8 @@ class ImageSite(Site):
         """Return the mask of the last pixels of the frame, which a camera transfers last.
 
         Args:
-            share: (n, 1, 1, 1) share of the pixels, at least one; rows are transferred from left
-                to right.
+            share: (n, 1, 1, 1) share of the pixels, at least one pixel and at most all; rows are
+                transferred from left to right.
 
         Returns:
             (n, 1, H, W) bool.

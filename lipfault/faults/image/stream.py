@@ -27,7 +27,8 @@ class FrozenFrame(ImageFault):
     """Repeat an earlier frame; without a history nothing changes, and the damage is zero.
 
     Formula:
-        x' = the frame ⌈a F⌉ frames ago, F the frames of history; in a schedule that of the onset
+        x' = the frame ⌈a F⌉ frames ago, F the frames of history; in a schedule that of the onset;
+        for a F < 1 on the last share a F of the pixels
 
     Cause:
         hung grabber repeats its buffer
@@ -46,6 +47,10 @@ class FrozenFrame(ImageFault):
         # The previous frame repeats the same one, which is a frame less in its past.
         count = (site.level(self.levels).flatten() * (len(site.past) + site.ago)).ceil().long()
         return earlier(site, count - site.ago)
+
+    def _mask(self, site: ImageSite) -> Tensor:
+        # Below one frame the buffer was updated in part.
+        return site.last_pixels(site.level(self.levels) * (len(site.past) + site.ago))
 
 
 class _LostRows(ImageFault):

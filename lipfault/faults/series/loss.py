@@ -21,7 +21,8 @@ class Stuck(SeriesFault):
         frozen register, jammed encoder; below strength 5 one that sticks and slips
 
     Levels:
-        h, time held in seconds, at least two steps
+        h, time held in seconds; below two steps (h < 2/f, f the rate) the reading sticks for two
+        steps in a share h f/2 of the time
 
     Reference:
         Dunia et al. 1996, https://doi.org/10.1002/aic.690421011 (complete failure); Ni et al. 2009,
@@ -33,12 +34,15 @@ class Stuck(SeriesFault):
     needs_history = True
 
     def _faulty(self, site: SeriesSite) -> Tensor:
-        seconds = site.level(self.levels)
+        steps = site.level(self.levels) * site.sensor.rate_hz
         # Held for one step, the reading would not change.
-        period = (seconds * site.sensor.rate_hz).round().long().clamp_min(2)
-        held = site.age.clamp_min(0).div(period, rounding_mode='floor') * period
+        period = steps.round().long().clamp_min(2)
+        block = site.age.clamp_min(0).div(period, rounding_mode='floor')
+        held = block * period
         updated = site.at(site.start[:, None, None] + held)
-        return torch.where(held == 0, site.onset_value, updated)
+        value = torch.where(held == 0, site.onset_value, updated)
+        sticks = (site.draws.uniform_at('sticks', block) < steps / 2) | (block == 0)
+        return torch.where(sticks, value, site.signal)
 
 
 class _Dropout(SeriesFault):

@@ -48,7 +48,7 @@ class Saturation(SeriesFault):
     """
 
     name, group = 'saturation', 'scale'
-    levels = (0.35, 0.2, 0.1, 0.05, 0.02)
+    levels = (0.6, 0.3, 0.15, 0.07, 0.02)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
         # Towards the value nearest zero, which is an end of a range without zero.
