@@ -1,7 +1,6 @@
 """Apply drawn faults to the samples of one modality."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,33 +8,10 @@ from torch import Tensor
 from lipfault.faults.device import any_along, both, choose
 from lipfault.faults.fault import Groups, Site
 from lipfault.faults.grid import delivered
+from lipfault.faults.injected import Injected
 
 _CHUNK = 2**16
 """Elements processed at a time on a CPU: 256 KiB of float32, to stay in the cache of a core."""
-
-
-@dataclass(frozen=True)
-class Injected:
-    """Result of an injection into the faulty samples of one modality; `n` samples.
-
-    Args:
-        observed: Faulty signal, of the clean signal's shape.
-        mask: Bool, the affected entries: series (n, C, T), image (n, 1, H, W).
-        channels: (n, C) bool, the affected channels; (n, 1) of an image, all alike.
-        damage: (n,) float32, see `lipfault.faults.labels.FaultLabels`.
-        present: (n,) bool, false where no value is left.
-    """
-
-    observed: Tensor
-    mask: Tensor
-    channels: Tensor
-    damage: Tensor
-    present: Tensor
-
-    @property
-    def changed(self) -> Tensor:
-        """Return (n,) bool, whether the fault changed any reading."""
-        return self.damage > 0
 
 
 def apply_faults(site: Site, groups: Groups) -> Injected:

@@ -67,10 +67,10 @@ class Desynchronization(_CrossFault):
 
     def reach(self, severity: int, rate_hz: float) -> int:
         """Return the longest delay in samples, see `Fault.reach`."""
-        return max(severity, math.ceil(self.levels[severity - 1] * rate_hz))
+        return max(1, math.ceil(self.levels[severity - 1] * rate_hz))
 
     def _series(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
-        late = site.level(self.levels) * site.sensor.rate_hz
+        late = site.level(self.levels).double() * site.sensor.rate_hz
         return site.between(site.time[:, None] - late), site.mask
 
     def _image(self, site: ImageSite) -> tuple[Tensor, Tensor]:

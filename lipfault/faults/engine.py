@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lipfault.errors import LipfaultError
-from lipfault.faults.apply import Injected, apply_faults
+from lipfault.faults.apply import apply_faults
 from lipfault.faults.collection import (
     catalogue,
     held_out_faults,
@@ -19,6 +19,7 @@ from lipfault.faults.config import SIDES, FaultConfig
 from lipfault.faults.device import write_rows
 from lipfault.faults.fault import AnyFault, Sensor, with_levels
 from lipfault.faults.image.site import last_frames
+from lipfault.faults.injected import Injected
 from lipfault.faults.labelling import blank, drop_patterns, fill
 from lipfault.faults.labels import FaultLabels
 from lipfault.faults.patterns import PATTERNS

@@ -61,19 +61,21 @@ class EventSteps:
     Args:
         event: The event.
         rate_hz: Steps per second.
+        strength: Strength of the fault, at its end if it grows, in [0, 5].
 
     Attributes:
         event: The event.
         rate_hz: Steps per second.
+        largest: Strength of the fault, at its end if it grows.
         start: First faulty step.
         stop: First step of the recovery.
         over: First step after the recovery.
         horizon: Steps in which a slow fault develops, at least 1.
     """
 
-    def __init__(self, event: FaultEvent, rate_hz: float) -> None:
+    def __init__(self, event: FaultEvent, rate_hz: float, strength: float) -> None:
         """Round the times of the event."""
-        self.event, self.rate_hz = event, rate_hz
+        self.event, self.rate_hz, self.largest = event, rate_hz, strength
         self.start, self.stop, self.over = (
             first_step(time_s, rate_hz) for time_s in (event.start_s, event.stop_s, event.over_s)
         )
@@ -135,27 +137,23 @@ class EventSteps:
         """Return the strength of the fault, which climbs steadily from 0 if the event grows.
 
         Args:
-            step: int64 of any shape.
+            step: int64 of any shape, not before the start.
 
         Returns:
-            float32 in (0, 5] of the same shape.
+            float32 in [0, 5] of the same shape.
         """
-        if not self.event.grows:
-            return torch.full(step.shape, float(self.event.severity))
-        part = (step - self.start).div(self._part, rounding_mode='floor')
-        reached = ((part + 1) * self._part).clamp(1, self._growth)
-        return (self.event.severity * reached.double() / self._growth).float()
+        return (self.largest * self._grown(step)).float()
 
     def severity(self, step: Tensor) -> Tensor:
-        """Return the strength as a severity, rounded up.
+        """Return the severity reached, rounded up.
 
         Args:
-            step: int64 of any shape.
+            step: int64 of any shape, not before the start.
 
         Returns:
             int64, 1 to 5, of the same shape.
         """
-        return self.strength(step).ceil().long().clamp_min(1)
+        return (self.event.severity * self._grown(step)).ceil().long().clamp_min(1)
 
     def weight(self, step: Tensor) -> Tensor:
         """Return the share of the fault in the reading: 1 until the end, then falling to 0.
@@ -199,3 +197,10 @@ class EventSteps:
         if not self.event.grows or step >= self.stop:
             return _NEVER
         return self.start + ((step - self.start) // self._part + 1) * self._part
+
+    def _grown(self, step: Tensor) -> Tensor:
+        """Return float64 in (0, 1], the share of the growth that is reached at each step."""
+        if not self.event.grows:
+            return torch.ones(step.shape, dtype=torch.float64)
+        part = (step - self.start).div(self._part, rounding_mode='floor')
+        return ((part + 1) * self._part).clamp(1, self._growth).double() / self._growth

@@ -186,6 +186,8 @@ class Site:
         strength: (n,) float32 in [0, 5], place between the anchors of a level: 1 to 5 are the
             anchors, 0 is next to no fault. Equal to the severity if not given.
         side: Sign of the faults that have one: 1 or -1, 0 to draw it.
+        on_grid: (n, C) bool, whether the clean values of each channel lie on the sensor's grid;
+            `None` to take it from the signal, which may be too short to show it.
     """
 
     sensor: Sensor
@@ -195,6 +197,7 @@ class Site:
     other: Tensor | None
     strength: Tensor = field(default=_AS_SEVERITY, kw_only=True)
     side: int = field(default=0, kw_only=True)
+    on_grid: Tensor | None = field(default=None, kw_only=True)
 
     _same_for_all: ClassVar[tuple[str, ...]] = ()
 

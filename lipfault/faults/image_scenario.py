@@ -4,11 +4,12 @@ import torch
 from torch import Tensor
 
 from lipfault.errors import LipfaultError
-from lipfault.faults.apply import Injected, finish
+from lipfault.faults.apply import finish
 from lipfault.faults.device import send
 from lipfault.faults.episode_windows import EpisodeWindows
 from lipfault.faults.fault import Sensor
 from lipfault.faults.image.site import Frames, ImageSite, unit_range
+from lipfault.faults.injected import Injected
 from lipfault.faults.labelling import fill
 from lipfault.faults.labels import FaultLabels
 from lipfault.faults.scheduled import Scheduled, hits, label_event

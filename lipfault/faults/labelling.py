@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lipfault.faults.apply import Injected
 from lipfault.faults.device import send, write_rows
+from lipfault.faults.injected import Injected
 from lipfault.faults.labels import FaultLabels
 from lipfault.faults.plan import Plan
 

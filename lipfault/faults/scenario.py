@@ -154,9 +154,12 @@ def _blank(schedule: FaultSchedule, signals: Mapping[str, Tensor]) -> FaultLabel
 
 def _events(schedule: FaultSchedule, modality: str) -> list[Scheduled]:
     """Return the events of one modality, in order of onset."""
-    rate, seed = schedule.modalities[modality].rate_hz, schedule.seed
+    rate, seed, names = schedule.modalities[modality].rate_hz, schedule.seed, schedule.names
+    events = zip(
+        schedule.events, schedule.faults, schedule.strengths(), schedule.keys(), strict=True
+    )
     return [
-        Scheduled(EventSteps(event, rate), fault, schedule.names.index(fault.name), seed, key)
-        for event, fault, key in zip(schedule.events, schedule.faults, schedule.keys(), strict=True)
+        Scheduled(EventSteps(event, rate, strength), fault, names.index(fault.name), seed, key)
+        for event, fault, strength, key in events
         if event.modality == modality
     ]

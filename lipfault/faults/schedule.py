@@ -14,6 +14,7 @@ from lipfault.faults.config import SEVERITIES
 from lipfault.faults.draws import Draws, text_key
 from lipfault.faults.event import FaultEvent
 from lipfault.faults.fault import AnyFault
+from lipfault.faults.sites import StrengthOf
 from lipfault.modality import Modality
 
 
@@ -28,6 +29,8 @@ class FaultSchedule:
         seed: Seed of the draws within the faults.
         episode: Id of the episode, on which the draws within the faults depend as well.
         own: Instances of faults by the names in the events, for faults that no class path names.
+        strength_of: Strength by severity, such as `SeverityScale.strength`; without it a severity
+            takes the kind's level of its number.
 
     Attributes:
         names: The kinds that the labels' indices stand for, `FaultEngine.names` first.
@@ -49,11 +52,12 @@ class FaultSchedule:
         seed: int = 0,
         episode: str | int = '',
         own: Mapping[str, AnyFault] | None = None,
+        strength_of: StrengthOf | None = None,
     ) -> None:
         """Check the events."""
         self.modalities = dict(modalities)
         self.events = tuple(sorted(events, key=lambda event: event.start_s))
-        self.seed, self.episode = seed, str(episode)
+        self.seed, self.episode, self._strength_of = seed, str(episode), strength_of
         self.faults: tuple[AnyFault, ...] = tuple(
             _check(event, self.modalities, own or {}) for event in self.events
         )
@@ -95,6 +99,22 @@ class FaultSchedule:
             text_key(f'{self.episode} {each.modality} {each.kind} {float(each.start_s)!r}')
             for each in self.events
         ]
+
+    def strengths(self) -> list[float]:
+        """Return the strengths of the events, drawn where a severity leaves a choice.
+
+        Returns:
+            A number in [0, 5] for each event, at its end if it grows.
+        """
+        found = []
+        for event, fault, key in zip(self.events, self.faults, self.keys(), strict=True):
+            severity = torch.tensor([event.severity])
+            strength = severity.float()
+            if self._strength_of is not None:
+                chance = Draws.of(self.seed, 0, torch.tensor([key])).uniform('strength')
+                strength = self._strength_of(event.modality, fault, severity, chance)
+            found.append(float(strength))
+        return found
 
     def to_list(self) -> list[dict[str, Any]]:
         """Return the events as plain types, for JSON and YAML.

@@ -1,5 +1,6 @@
 """Events of a schedule with their faults and draws, for the modality on which they act."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +35,7 @@ class Scheduled:
     @property
     def reach(self) -> int:
         """Return how many steps before its onset the fault reads."""
-        return self.fault.reach(self.steps.event.severity, self.steps.rate_hz)
+        return self.fault.reach(max(1, math.ceil(self.steps.largest)), self.steps.rate_hz)
 
     @property
     def title(self) -> str:

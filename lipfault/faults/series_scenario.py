@@ -11,6 +11,7 @@ from lipfault.faults.draws import Draws
 from lipfault.faults.episode_windows import EpisodeWindows
 from lipfault.faults.event_steps import Chunk
 from lipfault.faults.fault import Sensor
+from lipfault.faults.grid import channels_on_grid
 from lipfault.faults.labelling import fill
 from lipfault.faults.labels import FaultLabels
 from lipfault.faults.scheduled import Scheduled, hits, label_event
@@ -35,6 +36,8 @@ class SeriesScenario:
         self._modality, self._events = modality, events
         self._tape = SeriesTape(modality.name)
         self._sensor = Sensor.of(modality, torch.device('cpu'))
+        # Of the first window: a single step may lie on the grid by chance.
+        self._on_grid: Tensor | None = None  # (1, C) bool
 
     def __call__(self, windows: EpisodeWindows, labels: FaultLabels) -> Tensor:
         """Return the observed windows, and label them.
@@ -55,6 +58,9 @@ class SeriesScenario:
         if self._sensor.low.device != windows.signal.device:
             self._sensor = Sensor.of(self._modality, windows.signal.device)
         tape.extend(windows.signal, windows.past, windows.clock)
+        if self._on_grid is None:
+            first = _blank_site(self._sensor, windows.signal[:1].float())
+            self._on_grid = channels_on_grid(first).flatten(1)
         for event in self._events:
             for chunk in event.steps.chunks(tape.done, tape.stop):
                 self._inject(event, chunk)
@@ -76,8 +82,8 @@ class SeriesScenario:
         # Only where the sensor recovers: elsewhere the sum would round the faulty value.
         faulty = torch.where(weight < 1, site.signal + weight * (faulty - site.signal), faulty)
         lost = (weight > 0) if event.fault.missing else None
-        injected = finish(site, faulty, mask, lost)
-        tape.write(chunk.start, injected.observed[0], injected.mask[0])
+        observed = finish(site, faulty, mask, lost).observed
+        tape.write(chunk.start, observed[0], (mask & _defined(site, faulty, lost))[0])
 
     def _site(self, event: Scheduled, chunk: Chunk, first: int) -> SeriesSite:
         """Return the readings of a chunk as one sample, with the past from step `first` on."""
@@ -109,6 +115,7 @@ class SeriesScenario:
             horizon,
             clock,
             strength=send(steps.strength(here), signal.device),
+            on_grid=self._on_grid,
         )
 
     def _channels(self, event: Scheduled, draws: Draws) -> Tensor:
@@ -140,9 +147,9 @@ class SeriesScenario:
         device = windows.signal.device
         clean, observed, mask = self._tape.windows(windows.clock[rows], windows.length)
         lossy = any(event.fault.missing for event in self._events)
-        site = replace(
-            _blank_site(self._sensor, clean), severity=send(torch.ones_like(rows), device)
-        )
+        site = _blank_site(self._sensor, clean)
+        if self._on_grid is not None:
+            site = replace(site, on_grid=self._on_grid.expand(len(rows), -1))
         injected = finish(site, observed, mask, observed.isnan() if lossy else None)
         chosen = send(rows, device)
         fill(labels, windows.modality.name, windows.index, chosen, injected)
@@ -156,9 +163,16 @@ class SeriesScenario:
         return windows.signal.index_copy(0, chosen, found)
 
 
+def _defined(site: SeriesSite, faulty: Tensor, lost: Tensor | None) -> Tensor:
+    """Return where a fault has a value: it is lost, or neither it nor the clean one is missing."""
+    # Not the mask of `finish`, which is empty where a whole sample is unchanged: a chunk is none.
+    here = ~site.signal.isnan()
+    return here & ~faulty.isnan() if lost is None else here & (lost | ~faulty.isnan())
+
+
 def _blank_site(sensor: Sensor, signal: Tensor) -> SeriesSite:
     """Return windows as a site without a fault, to compare clean and observed readings."""
-    count = torch.zeros(len(signal), dtype=torch.int64, device=signal.device)
+    count = torch.ones(len(signal), dtype=torch.int64, device=signal.device)
     channels = torch.ones(signal.shape[:2], dtype=torch.bool, device=signal.device)
     return SeriesSite(
         sensor, count, Draws(count), signal, None, signal[..., :0], channels, *[count] * 4

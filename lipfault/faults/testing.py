@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from lipfault.errors import LipfaultError
-from lipfault.faults.apply import Injected, apply_faults
+from lipfault.faults.apply import apply_faults
 from lipfault.faults.config import SEVERITIES
 from lipfault.faults.draws import Draws
 from lipfault.faults.fault import AnyFault, Sensor, Site
 from lipfault.faults.image.site import Frames, ImageSite
+from lipfault.faults.injected import Injected
 from lipfault.faults.series.site import SeriesSite
 from lipfault.modality import Modality
 

@@ -158,8 +158,9 @@ def test_a_drift_grows_anew_in_each_contact():
     offset = (reading[0] - tape[0][0, steps]).abs()
     for contact in range(4):
         own = offset[[steps.index(150 + 100 * contact + age) for age in range(50)]]
-        # All of 0.3 of the range of 6 at the end of each contact.
-        assert torch.allclose(own, 1.8 * torch.arange(1, 51) / 50, atol=2e-3)
+        # All of the amplitude at the end of each contact.
+        assert own[-1] == pytest.approx(500 * 0.002, rel=1e-3)
+        assert torch.allclose(own, own[-1] * torch.arange(1, 51) / 50, atol=1e-3)
 
 
 def test_contacts_have_draws_of_their_own():
@@ -211,10 +212,10 @@ def test_a_growing_fault_has_no_stairs():
     reading, steps = arm_of(observed(event, tape, ends, 9))
     offset = (reading[0] - tape[0][0, steps]).abs()
     own = offset[steps.index(150) : steps.index(650)]
-    # From nothing to 0.3 of the range of 6, by less than 2 % of that in a step.
-    assert own[0] < 0.01
-    assert own[-1] == pytest.approx(1.8, rel=1e-3)
-    assert float(own.diff().max()) < 0.02 * 1.8
+    # From nothing to 200 noises of 0.002, by less than 2 % of that in a step.
+    assert own[0] < 1e-3
+    assert own[-1] == pytest.approx(0.4, rel=1e-3)
+    assert float(own.diff().max()) < 0.02 * 0.4
     assert float(own.diff().min()) > -1e-5
     assert (own.diff() > 1e-6).float().mean() > 0.8
 
@@ -292,7 +293,7 @@ def test_a_late_start_and_a_gap_are_refused(event):
 def test_a_history_shorter_than_a_delay_is_refused():
     tape, late = recording(9.0), [3.0, 3.1]
     event = FaultEvent('arm', 'delay', 5, 2.2)
-    with pytest.raises(LipfaultError, match=r'from step 69 to 156, which no window has held'):
+    with pytest.raises(LipfaultError, match=r'from step 70 to 156, which no window has held'):
         FaultScenario(FaultSchedule(CELL, [event]))(*windows(tape, late))
     whole, _ = FaultScenario(FaultSchedule(CELL, [event]))(*windows(tape, [1.5, 2.0, 2.5, *late]))
     long, _ = FaultScenario(FaultSchedule(CELL, [event]))(*windows(tape, late, earlier=51))
@@ -340,7 +341,7 @@ def test_chunks_are_the_active_steps(start_s, length_s, period_s, share, recover
     event = FaultEvent(
         'arm', 'bias', 4, start_s, start_s + length_s, recovery_s, None, period_s, share, grows
     )
-    steps = EventSteps(event, 50.0)
+    steps = EventSteps(event, 50.0, 4.0)
     edges = sorted({0, 2200, *cuts})
     chunks = [p for low, high in pairwise(edges) for p in steps.chunks(low, high)]
     covered = [step for chunk in chunks for step in range(chunk.start, chunk.stop)]

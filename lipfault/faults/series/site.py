@@ -113,14 +113,15 @@ class SeriesSite(Site):
         """Interpolate readings linearly at fractional steps, holding the ends as `at` does.
 
         Args:
-            step: (n, 1 or C, steps) float32, counted from the start of the window.
+            step: (n, 1 or C, steps) float64, counted from the start of the window; float32 would
+                round it to other shares in other windows.
 
         Returns:
             (n, C, steps) readings.
         """
         whole = step.floor()
         before, after = self.at(whole.long()), self.at(whole.long() + 1)
-        return before + (after - before) * (step - whole)
+        return before + (after - before) * (step - whole).float()
 
     def amplitude(self, multiples: Sequence[float]) -> Tensor:
         """Return a multiple of each channel's noise, at most its range.

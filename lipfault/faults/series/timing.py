@@ -16,8 +16,8 @@ class _Timing(SeriesFault):
     needs_history = True
 
     def reach(self, severity: int, rate_hz: float) -> int:
-        """Return the longest delay in steps, and one for interpolation, see `Fault.reach`."""
-        return max(severity, math.ceil(self.levels[severity - 1] * rate_hz)) + 1
+        """Return the longest delay in steps, see `Fault.reach`."""
+        return max(2, math.ceil(self.levels[severity - 1] * rate_hz))
 
 
 class Delay(_Timing):
@@ -55,7 +55,7 @@ class Jitter(_Timing):
     name = 'jitter'
 
     def _faulty(self, site: SeriesSite) -> Tensor:
-        late = site.seconds(self.levels) * site.draws.uniform_at('late', site.instant)
+        late = site.seconds(self.levels) * site.draws.uniform_at('late', site.instant).double()
         return site.between(site.time[:, None] - late)
 
 
