@@ -70,7 +70,7 @@ class Desynchronization(_CrossFault):
         return max(1, math.ceil(self.levels[severity - 1] * rate_hz))
 
     def _series(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
-        late = site.level(self.levels).double() * site.sensor.rate_hz
+        late = (site.level(self.levels) * site.sensor.rate_hz).double()
         return site.between(site.time[:, None] - late), site.mask
 
     def _image(self, site: ImageSite) -> tuple[Tensor, Tensor]:

@@ -300,6 +300,8 @@ class Fault(Generic[SiteT]):
         missing: Whether values are lost (NaN) rather than wrong.
         needs_history: Whether the formula reads samples from before the window. Without them the
             oldest sample of the window is used, which weakens the fault or leaves nothing of it.
+        causal: Whether no reading depends on later values of the clean signal. A fault that is not
+            causal cannot be scheduled.
     """
 
     name: ClassVar[str]
@@ -315,6 +317,7 @@ class Fault(Generic[SiteT]):
     all_channels: ClassVar[bool] = False
     missing: ClassVar[bool] = False
     needs_history: ClassVar[bool] = False
+    causal: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:
         """Take what the class does not set from the sections of its docstring."""

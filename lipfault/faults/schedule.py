@@ -207,6 +207,8 @@ def _check(
     modality = modalities[event.modality]
     if len(faults) != 1 or not faults[0].fits(modality):
         raise LipfaultError(f'{where}: must be one kind of fault that fits the modality')
+    if not faults[0].causal:
+        raise LipfaultError(f'{where}: depends on later readings (causal = False)')
     if event.severity not in SEVERITIES:
         raise LipfaultError(f'{where}: severity must be 1 to 5, got {event.severity!r}')
     if not 0 <= event.start_s < event.stop_s:

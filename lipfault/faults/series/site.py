@@ -101,13 +101,13 @@ class SeriesSite(Site):
         """Gather readings, holding the oldest one given before it and the newest one after it.
 
         Args:
-            step: (n, 1 or C, steps) int64, counted from the start of the window.
+            step: (1 or n, 1 or C, steps) int64, counted from the start of the window.
 
         Returns:
             (n, C, steps) readings.
         """
         index = (step + self.past.shape[-1]).clamp(0, self.extended.shape[-1] - 1)
-        return self.extended.gather(-1, index.expand(-1, self.extended.shape[1], -1))
+        return self.extended.gather(-1, index.expand(*self.extended.shape[:2], -1))
 
     def between(self, step: Tensor) -> Tensor:
         """Interpolate readings linearly at fractional steps, holding the ends as `at` does.
