@@ -16,8 +16,8 @@ Signals: TypeAlias = dict[str, 'Tensor']
 (batch, channel, height, width) in [0, 1]; float32. Standardized signals have the same shapes."""
 
 
-GREY_STEP = 1 / 255
-"""Step of an image of 8 bits, in [0, 1]."""
+# Step of an image of 8 bits, in [0, 1].
+_GREY_STEP = 1 / 255
 
 # Ratio of noise to quantum of a series without a stated quantum: rounding adds (1/8)^2 / 12 =
 # 0.13 % to the variance.
@@ -78,8 +78,13 @@ class Modality:
         if self.quantum is not None:
             return self.quantum
         if self.kind == 'image':
-            return (GREY_STEP,) * len(self.channels)
+            return (_GREY_STEP,) * len(self.channels)
         return tuple(2.0 ** math.floor(math.log2(n / _NOISE_PER_QUANTUM)) for n in self.noise)
+
+    @property
+    def eight_bit(self) -> bool:
+        """Return whether values are stored in 8 bits: of an image no step of which is finer."""
+        return self.kind == 'image' and min(self.steps) > _GREY_STEP * (1 - 1e-6)
 
     def __post_init__(self) -> None:
         """Reject a description that contradicts itself."""

@@ -126,7 +126,7 @@ def series_quantum(values: npt.NDArray[Any]) -> float | None:
         values: Readings, any shape; NaN is left out.
 
     Returns:
-        The quantum; `None` if the values lie on no grid, or too few are distinct to tell.
+        The quantum; `None` if the values lie on no grid, or if too few are distinct.
 
     Example:
         >>> series_quantum(np.arange(40, dtype=np.float32) * np.float32(0.01))

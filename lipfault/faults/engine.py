@@ -25,8 +25,7 @@ from lipfault.faults.labels import FaultLabels
 from lipfault.faults.patterns import PATTERNS
 from lipfault.faults.plan import Plan
 from lipfault.faults.planner import Planner
-from lipfault.faults.severity import SeverityScale
-from lipfault.faults.sites import Gathered, Source, gather
+from lipfault.faults.sites import Gathered, Scale, Source, gather
 from lipfault.modality import Modality
 
 
@@ -38,7 +37,8 @@ class FaultEngine:
         config: Settings of the engine.
         held_out: Whether to draw the kinds and patterns held out instead of the others; half of the
             faults are patterns where both are held out.
-        scale: Strength by severity; without one a severity takes the kind's level of its number.
+        scale: Strength by severity, a `SeverityScale`; without one a severity takes the kind's
+            level of its number.
 
     Attributes:
         names: The kinds that the labels' indices stand for, the same for what is held out.
@@ -65,7 +65,7 @@ class FaultEngine:
         modalities: Mapping[str, Modality],
         config: FaultConfig,
         held_out: bool = False,
-        scale: SeverityScale | None = None,
+        scale: Scale | None = None,
     ) -> None:
         """Check the settings and compute the weights."""
         self.modalities = dict(modalities)
@@ -199,9 +199,7 @@ class FaultEngine:
     def _source(self, name: str, signal: Tensor, past: Tensor | None, ago: int = 0) -> Source:
         """Return one modality of a batch."""
         index, sensor = tuple(self.modalities).index(name), self._sensor(name, signal)
-        strength_of = None if self.scale is None else self.scale.strength
-        side = SIDES[self.config.sign]
-        return Source(name, index, sensor, past, ago, strength_of, side)
+        return Source(name, index, sensor, past, ago, self.scale, SIDES[self.config.sign])
 
     def _sensor(self, name: str, signal: Tensor) -> Sensor:
         """Return a modality's ranges on the signal's device; kept, since the copy waits for it."""

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from lipfault.faults.draws import Draws
-from lipfault.modality import GREY_STEP
 
 if TYPE_CHECKING:
     from lipfault.modality import Kind, Modality
@@ -156,8 +155,7 @@ class Sensor:
         quantum, lowest, highest = (
             torch.tensor(x, dtype=dtype, device=device) for x in (steps, first, last)
         )
-        bits = is_image and min(steps) > GREY_STEP * (1 - 1e-6)
-        rate = modality.rate_hz
+        rate, bits = modality.rate_hz, modality.eight_bit
         return cls(modality.kind, rate, low, high, noise, quantum, lowest, highest, bits)
 
     @property

@@ -1,8 +1,9 @@
 """Gather the faulty samples of a batch, sorted by kind."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,9 +15,22 @@ from lipfault.faults.image.site import Frames, ImageSite, unit_range
 from lipfault.faults.plan import Columns, Plan
 from lipfault.faults.series.site import SeriesSite
 
-StrengthOf = Callable[[str, AnyFault, Tensor, Tensor], Tensor]
-"""Strengths of the samples of one kind from modality, kind, severities (n,) int64 and chances (n,)
-float32, all on the CPU; see `lipfault.faults.severity.SeverityScale.strength`."""
+
+class Scale(Protocol):
+    """Strength of a fault by its severity: a `lipfault.faults.severity.SeverityScale`."""
+
+    def strength(self, modality: str, fault: AnyFault, severity: Tensor, chance: Tensor) -> Tensor:
+        """Return the strength of each sample.
+
+        Args:
+            modality: Name of the modality.
+            fault: The kind of all samples.
+            severity: (n,) int64 on the CPU, 1 to 5.
+            chance: (n,) float32 on the CPU, uniform in [0, 1).
+
+        Returns:
+            (n,) float32 in [0, 5] on the CPU.
+        """
 
 
 @dataclass(frozen=True)
@@ -45,7 +59,7 @@ class Source:
         past: Samples directly before the window: series (batch, C, steps), image
             (batch, frame, C, H, W); `None` if not given.
         ago: Age of the image in frames: 0 for the window's own frame, 1 for the previous one.
-        strength_of: Strengths by severity; equal to the severity if not given.
+        scale: Strength by severity; equal to the severity if not given.
         side: Sign of the faults that have one, see `Site`.
     """
 
@@ -54,7 +68,7 @@ class Source:
     sensor: Sensor
     past: Tensor | None
     ago: int = 0
-    strength_of: StrengthOf | None = None
+    scale: Scale | None = None
     side: int = 0
 
 
@@ -121,12 +135,12 @@ def gather(
 def _strengths(source: Source, plan: Plan, order: Tensor, groups: Groups, seed: int) -> Tensor:
     """Return (n,) float32 on the CPU, the strength of each sample."""
     severity = plan.columns.severity[order, source.index]
-    if source.strength_of is None:
+    if source.scale is None:
         return severity.float()
     draws = Draws.of(seed, plan.epoch, plan.sample_id[order]).stream(source.name)
     chance = draws.uniform('strength')
     parts = [
-        source.strength_of(source.name, fault, severity[start:stop], chance[start:stop])
+        source.scale.strength(source.name, fault, severity[start:stop], chance[start:stop])
         for fault, start, stop in groups
     ]
     return torch.cat(parts)

@@ -20,7 +20,8 @@ def data(tiny_recording):
 
 @pytest.mark.parametrize('held_out', [False, True])
 def test_batches_are_those_of_the_datamodule(data, held_out):
-    builder = BatchBuilder(data.geometry, FaultEngine(data.modalities, CONFIG))
+    engine = FaultEngine(data.modalities, CONFIG, scale=data.severity_scale)
+    builder = BatchBuilder(data.geometry, engine)
     windows = data.dataset('pretrain').fetch(range(20))
     own = builder.faulty_batch(windows, epoch=3, held_out=held_out)
     other = data.faulty_batch(windows, epoch=3, held_out=held_out)

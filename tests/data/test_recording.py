@@ -44,7 +44,8 @@ def test_round_trip(tmp_path, tiny_modalities, tiny_episodes, compression):
 
 
 def test_rounding_hardly_adds_to_the_noise(tiny_modalities):
-    for modality in tiny_modalities.values():
+    series = [each for each in tiny_modalities.values() if each.kind == 'series']
+    for modality in series:
         added = quantum_of(modality) ** 2 / 12
         assert (added <= 0.0014 * np.square(modality.noise)).all()
 
