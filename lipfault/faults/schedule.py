@@ -14,7 +14,7 @@ from lipfault.faults.config import SEVERITIES
 from lipfault.faults.draws import Draws, text_key
 from lipfault.faults.event import FaultEvent
 from lipfault.faults.fault import AnyFault
-from lipfault.faults.sites import StrengthOf
+from lipfault.faults.sites import Scale
 from lipfault.modality import Modality
 
 
@@ -29,8 +29,8 @@ class FaultSchedule:
         seed: Seed of the draws within the faults.
         episode: Id of the episode, on which the draws within the faults depend as well.
         own: Instances of faults by the names in the events, for faults that no class path names.
-        strength_of: Strength by severity, such as `SeverityScale.strength`; without it a severity
-            takes the kind's level of its number.
+        scale: Strength by severity, a `SeverityScale`; without one a severity takes the kind's
+            level of its number.
 
     Attributes:
         names: The kinds that the labels' indices stand for, `FaultEngine.names` first.
@@ -52,12 +52,12 @@ class FaultSchedule:
         seed: int = 0,
         episode: str | int = '',
         own: Mapping[str, AnyFault] | None = None,
-        strength_of: StrengthOf | None = None,
+        scale: Scale | None = None,
     ) -> None:
         """Check the events."""
         self.modalities = dict(modalities)
         self.events = tuple(sorted(events, key=lambda event: event.start_s))
-        self.seed, self.episode, self._strength_of = seed, str(episode), strength_of
+        self.seed, self.episode, self._scale = seed, str(episode), scale
         self.faults: tuple[AnyFault, ...] = tuple(
             _check(event, self.modalities, own or {}) for event in self.events
         )
@@ -110,9 +110,9 @@ class FaultSchedule:
         for event, fault, key in zip(self.events, self.faults, self.keys(), strict=True):
             severity = torch.tensor([event.severity])
             strength = severity.float()
-            if self._strength_of is not None:
+            if self._scale is not None:
                 chance = Draws.of(self.seed, 0, torch.tensor([key])).uniform('strength')
-                strength = self._strength_of(event.modality, fault, severity, chance)
+                strength = self._scale.strength(event.modality, fault, severity, chance)
             found.append(float(strength))
         return found
 
@@ -139,6 +139,7 @@ def draw_schedule(
     count: int = 1,
     seed: int = 0,
     begin_s: float = 0.0,
+    scale: Scale | None = None,
 ) -> FaultSchedule:
     """Draw a schedule for an episode, a function of (seed, episode) and its length alone.
 
@@ -156,6 +157,7 @@ def draw_schedule(
         seed: Seed of all draws.
         begin_s: Time before which no fault begins; the end of the first window, for windows whose
             history does not reach back to the start of the episode.
+        scale: Strength by severity, a `SeverityScale`.
 
     Returns:
         The schedule.
@@ -193,7 +195,7 @@ def draw_schedule(
         if share[3] < 0.25:
             event = replace(event, period_s=room * (0.05 + 0.1 * share[4]), contact_share=0.5)
         events.append(replace(event, grows=share[5] < 0.25))
-    return FaultSchedule(modalities, events, seed, episode)
+    return FaultSchedule(modalities, events, seed, episode, scale=scale)
 
 
 def _check(
