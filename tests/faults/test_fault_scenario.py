@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lipfault.errors import LipfaultError
+from lipfault.faults.collection import catalogue
 from lipfault.faults.event import FaultEvent
 from lipfault.faults.event_steps import EventSteps
+from lipfault.faults.fault import level_at
 from lipfault.faults.scenario import FaultScenario
 from lipfault.faults.schedule import FaultSchedule, draw_schedule
 
@@ -49,27 +51,43 @@ def ends_of(duration_s, stride_s=0.1, start_s=1.5):
     return [start_s + stride_s * n for n in range(int((duration_s - 0.02 - start_s) / stride_s))]
 
 
-def observed(event, tape, ends, size=1000, episode='', cell=CELL, **options):
-    """Observed arm and front by instant, from windows in batches of `size`."""
-    scenario = FaultScenario(FaultSchedule(cell, [event], seed=3, episode=episode))
-    found = {name: {} for name in cell}
+def observed(event, tape, ends, size=1000, **options):
+    """Observed readings, the first step and the known ones, and frames by number.
+
+    The windows come in batches of `size`; where they overlap they must agree.
+    """
+    scenario = FaultScenario(FaultSchedule(CELL, [event], seed=3))
+    first = math.floor(ends[0] * 50 + 1e-6) - 49
+    count = math.floor(ends[-1] * 50 + 1e-6) + 1 - first
+    arm, known, front = torch.zeros(5, count), torch.zeros(count, dtype=torch.bool), {}
     for start in range(0, len(ends), size):
         part = ends[start : start + size]
         seen, _ = scenario(*windows(tape, part, **options))
         for row, end in enumerate(part):
-            last = math.floor(end * 50 + 1e-6)
-            for back in range(50):
-                found['arm'].setdefault(last - back, seen['arm'][row, :, 49 - back])
-                assert same(found['arm'][last - back], seen['arm'][row, :, 49 - back])
+            stop = math.floor(end * 50 + 1e-6) + 1 - first
+            here, own = slice(stop - 50, stop), seen['arm'][row]
+            assert same(arm[:, here][:, known[here]], own[:, known[here]])
+            arm[:, here], known[here] = own, True
             frame = math.floor(end * 10 + 1e-6)
-            found['front'].setdefault(frame, seen['front'][row])
-            assert same(found['front'][frame], seen['front'][row])
-    return found
+            assert same(front.setdefault(frame, seen['front'][row]), seen['front'][row])
+    return arm, first, known, front
 
 
 def arm_of(found):
-    steps = sorted(found['arm'])
-    return torch.stack([found['arm'][step] for step in steps], dim=1), steps
+    """Readings (5, steps) and their steps."""
+    arm, first, known, _ = found
+    return arm[:, known], (first + known.nonzero()[:, 0]).tolist()
+
+
+def assert_same_where_both(one, other):
+    first, stop = max(one[1], other[1]), min(each[1] + len(each[2]) for each in (one, other))
+    parts = [slice(first - each[1], stop - each[1]) for each in (one, other)]
+    both = one[2][parts[0]] & other[2][parts[1]]
+    assert both.sum() > 50
+    assert same(one[0][:, parts[0]][:, both], other[0][:, parts[1]][:, both])
+    frames = set(one[3]) & set(other[3])
+    assert len(frames) > 4
+    assert all(same(one[3][frame], other[3][frame]) for frame in frames)
 
 
 def test_each_episode_has_draws_of_its_own():
@@ -142,7 +160,7 @@ def test_a_stuck_sensor_holds_the_reading_of_each_contact():
 def test_a_frozen_camera_repeats_the_frame_of_each_contact():
     tape, ends = recording(12.0), ends_of(12.0)
     event = FaultEvent('front', 'frozen_frame', 5, 3.0, 11.0, period_s=2.0, contact_share=0.5)
-    found = observed(event, tape, ends, 7)['front']
+    found = observed(event, tape, ends, 7)[3]
     for frame, seen in found.items():
         contact, age = divmod(frame - 30, 20)
         inside = 30 <= frame < 110 and age < 10
@@ -188,7 +206,7 @@ def test_windows_agree_after_hours(kind):
     ends = [late_s + end for end in ends_of(12.0)]
     event = FaultEvent('arm', kind, 3, late_s + 3.03, late_s + 9.0)
     found = observed(event, tape, ends, 5, late_s=late_s)
-    assert len(found['arm']) == 50 + 5 * (len(ends) - 1)
+    assert int(found[2].sum()) == 50 + 5 * (len(ends) - 1)
     reading, steps = arm_of(found)
     clean = tape[0][:, [step - round(late_s * 50) for step in steps]]
     faulty = [
@@ -228,11 +246,7 @@ def test_a_growing_fault_is_the_same_in_any_windows(kind):
     name = 'front' if kind == 'frozen_frame' else 'arm'
     event = FaultEvent(name, kind, 4, 3.03, 9.0, recovery_s=1.0, grows=True)
     one = observed(event, tape, ends_of(12.0), 1)
-    other = observed(event, tape, ends_of(12.0, 0.3), 8)
-    for name in CELL:
-        common = set(one[name]) & set(other[name])
-        assert len(common) > 30
-        assert all(same(one[name][place], other[name][place]) for place in common)
+    assert_same_where_both(one, observed(event, tape, ends_of(12.0, 0.3), 8))
 
 
 def test_the_order_of_the_signals_does_not_matter():
@@ -245,6 +259,79 @@ def test_the_order_of_the_signals_does_not_matter():
     assert same(found['front'], expected['front'])
     assert torch.equal(labels.modality, truth.modality)
     assert truth.modality.tolist() == [[False, True]] * 2
+
+
+KINDS = [name for name, fault in catalogue().items() if any(map(fault.fits, CELL.values()))]
+
+
+def shown_before(schedule, tape, ends):
+    """The frames before, by number."""
+    given = windows(tape, ends)
+    shown = FaultScenario(schedule).previous_frames(*given)['front']
+    return {math.floor(end * 10 + 1e-6) - 1: shown[row] for row, end in enumerate(ends)}
+
+
+def assert_windows_agree(event, seed=1, strides=(0.1, 0.3), sizes=(4, 1)):
+    """Two runs of windows of one recording show the same wherever both have an instant."""
+    tape = recording(9.0, seed)
+    ends = [ends_of(9.0, stride) for stride in strides]
+    one, other = (observed(event, tape, *each) for each in zip(ends, sizes, strict=True))
+    assert_same_where_both(one, other)
+    schedule = FaultSchedule(CELL, [event], seed=3)
+    before = shown_before(schedule, tape, ends[1])
+    frames = set(before) & set(one[3])
+    assert all(same(before[frame], one[3][frame]) for frame in frames)
+    changed, steps = arm_of(one)
+    return not same(changed, tape[0][:, steps]) or any(
+        not same(frame, tape[1][place]) for place, frame in one[3].items()
+    )
+
+
+def event_of(kind, severity=3, start_s=2.03, length_s=5.0, **options):
+    name = next(name for name, modality in CELL.items() if catalogue()[kind].fits(modality))
+    return FaultEvent(name, kind, severity, start_s, start_s + length_s, **options)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_windows_of_any_stride_and_batch_agree(kind):
+    assert assert_windows_agree(event_of(kind, period_s=2.2, contact_share=0.7, recovery_s=0.5))
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    kind=st.sampled_from(KINDS),
+    severity=st.integers(1, 4),
+    start_s=st.floats(2.0, 6.0),
+    length_s=st.floats(0.02, 5.0),
+    period_s=st.one_of(st.just(0.0), st.floats(0.1, 3.0)),
+    contact_share=st.floats(0.05, 1.0),
+    recovery_s=st.one_of(st.just(0.0), st.floats(0.1, 1.0)),
+    grows=st.booleans(),
+    strides=st.tuples(*[st.sampled_from([0.07, 0.1, 0.25, 0.4])] * 2),
+    sizes=st.tuples(*[st.sampled_from([1, 3, 16, 1000])] * 2),
+    seed=st.integers(0, 1000),
+)
+def test_windows_of_any_schedule_agree(strides, sizes, seed, **event):
+    assert_windows_agree(event_of(**event), seed, strides, sizes)
+
+
+class Half:
+    """A scale at which every severity is a strength of 2.5."""
+
+    def strength(self, modality, fault, severity, chance):
+        assert (modality, fault.name) == ('arm', 'bias')
+        assert 0 <= float(chance) < 1
+        return torch.full_like(chance, 2.5)
+
+
+def test_a_scale_sets_the_strength():
+    tape, event = recording(4.0), FaultEvent('arm', 'bias', 1, 2.0, channels=['arm0'])
+    schedule = FaultSchedule(CELL, [event], scale=Half())
+    assert schedule.strengths() == [2.5]
+    seen, labels = FaultScenario(schedule)(*windows(tape, [3.5]))
+    offset = float((seen['arm'][0, 0] - tape[0][0, 126:176])[-1].abs())
+    assert offset == pytest.approx(level_at(catalogue()['bias'].levels, 2.5) * 0.002, rel=0.02)
+    assert labels.severity.tolist() == [[1, 0]]
 
 
 HOLD = FaultEvent('arm', 'dropout_hold', 3, 2.5, 6.0)
