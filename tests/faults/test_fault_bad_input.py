@@ -154,6 +154,19 @@ def everything(modality: Modality) -> FaultEngine:
     )
 
 
+def labelled_where_changed(labels):
+    """A sample is faulty where something changed, which is nearly everywhere."""
+    changed = labels.damage > 0
+    assert torch.equal(labels.modality, changed)
+    assert torch.equal(labels.kind >= 0, changed)
+    assert torch.equal(labels.severity > 0, changed)
+    assert torch.equal(labels.onset.isfinite(), changed)
+    for column, (name, mask) in enumerate(labels.mask.items()):
+        assert torch.equal(mask.flatten(1).any(1), changed[:, column])
+        assert torch.equal(labels.channels[name].any(1), changed[:, column])
+    assert 0.6 < labels.faulty.float().mean() < 1
+
+
 @pytest.mark.parametrize('part', ['signals', 'history'])
 @pytest.mark.parametrize('name', ['arm', 'front'])
 def test_missing_values_in_the_data_stay_missing_and_do_not_spread(name, part):
@@ -164,7 +177,7 @@ def test_missing_values_in_the_data_stay_missing_and_do_not_spread(name, part):
     assert torch.equal(observed[name].isnan(), signals[name].isnan())
     assert bool(labels.damage.isfinite().all())
     assert not bool((labels.mask[name].expand_as(signals[name]) & signals[name].isnan()).any())
-    assert labels.faulty.all()
+    labelled_where_changed(labels)
 
 
 def test_a_channel_that_is_all_missing_stays_so():
@@ -180,13 +193,17 @@ def test_constant_channels(value):
     signals, history, ids = batch(torch.arange(200), {'arm': CELL['arm']})
     signals['arm'].fill_(value)
     history['arm'].fill_(value)
-    observed, labels = everything(CELL['arm'])(signals, history, ids)
+    engine = everything(CELL['arm'])
+    observed, labels = engine(signals, history, ids)
     assert bool(observed['arm'].isfinite().all())
     idle = {'stuck', 'delay', 'jitter', 'low_pass', 'aliasing', 'dropout_hold', 'desynchronization'}
-    names = list(catalogue())
-    still = torch.tensor([names[kind] in idle for kind in labels.kind[:, 0].tolist()])
+    drawn = engine.plan(ids).columns.kind[:, 0]
+    still = torch.tensor([engine.names[kind] in idle | {'sign_flip'} for kind in drawn.tolist()])
     assert still.any()
     assert bool((labels.damage[still, 0] == 0).all())
+    # A fault that changed nothing is none.
+    assert not bool(labels.faulty[still].any())
+    assert not bool(labels.mask['arm'][still].any())
 
 
 @pytest.mark.parametrize('steps', [1, 2])
@@ -199,7 +216,7 @@ def test_windows_of_one_step(steps, earlier):
     observed, labels = everything(modality['arm'])(signals, history, ids)
     assert observed['arm'].shape == (300, 4, steps)
     assert bool(observed['arm'].isfinite().all())
-    assert labels.faulty.all()
+    labelled_where_changed(labels)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +241,7 @@ def test_tiny_images(size, channels):
     observed, labels = everything(modality)({'eye': image}, {'eye': past}, torch.arange(300))
     assert observed['eye'].shape == image.shape
     assert bool(((observed['eye'] >= 0) & (observed['eye'] <= 1)).all())
-    assert labels.faulty.all()
+    labelled_where_changed(labels)
 
 
 def test_values_beyond_the_range_are_kept_where_no_fault_is():
@@ -233,7 +250,9 @@ def test_values_beyond_the_range_are_kept_where_no_fault_is():
     observed, labels = everything(CELL['arm'])(signals, history, ids)
     mask = labels.mask['arm']
     assert torch.equal(observed['arm'][~mask], signals['arm'][~mask])
-    assert observed['arm'][mask].abs().max() <= 3
+    changed = observed['arm'] != signals['arm']
+    assert bool(changed.any())
+    assert observed['arm'][changed].abs().max() <= 3
 
 
 def test_an_empty_batch():

@@ -352,10 +352,13 @@ def test_without_history_faults_fall_back(past):
         past = {
             name: each[:, :0] if each.ndim == 5 else each[..., :0] for name, each in history.items()
         }
-    observed, labels = FaultEngine(CELL, EVERYTHING)(signals, past, ids)
-    frozen = (labels.kind == NAMES.index('frozen_frame')) & (labels.pattern[:, None] < 0)
+    engine = FaultEngine(CELL, EVERYTHING)
+    observed, labels = engine(signals, past, ids)
+    plan = engine.plan(ids)
+    frozen = (plan.columns.kind == NAMES.index('frozen_frame')) & (plan.pattern[:, None] < 0)
     assert bool(frozen.any())
     assert bool((labels.damage[frozen] == 0).all())
+    assert not bool(labels.modality[frozen].any())
     kinds = {NAMES.index(name) for name, fault in catalogue().items() if fault.missing}
     lossy = torch.tensor([[kind in kinds for kind in row] for row in labels.kind.tolist()])
     for place, name in enumerate(CELL):

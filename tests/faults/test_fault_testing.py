@@ -37,13 +37,13 @@ def test_fault_depends_on_its_keys_alone(name):
 
 
 class Honest(SeriesFault):
-    """Reads 5 to 80 noises too much."""
+    """Reads 20 noises too much, times the severity."""
 
     name = 'honest'
     group = 'own'
-    formula = "x' = x + a R"
+    formula = "x' = x + a σ"
     cause = 'made for this test'
-    levels = (5, 10, 20, 40, 80)
+    levels = (20, 40, 60, 80, 100)
     level_text = 'a'
 
     def apply(self, site):
@@ -61,7 +61,7 @@ class Mixing(Honest):
 
 
 class Falling(Honest):
-    levels = (80, 40, 20, 10, 5)
+    levels = (100, 80, 60, 40, 20)
 
 
 class Losing(Honest):

@@ -65,8 +65,11 @@ class _BlackOrWhite(ImageFault, ABC):
         """Return (n, C, H, W) float32 values and (n, 1, H, W) bool mask of the replaced pixels."""
         white, mask = self._pixels(site)
         value = white.to(site.signal.dtype).expand_as(site.signal)
-        # A share of less than one pixel is a pixel that is less than wholly replaced.
-        return torch.lerp(site.signal, value, site.faint(site.level(self.levels))), mask
+        return torch.lerp(site.signal, value, self._opacity(site)), mask
+
+    def _opacity(self, site: ImageSite) -> Tensor:
+        """Return (n, 1, 1, 1), below 1 where the share is less than one pixel."""
+        return site.faint(site.level(self.levels))
 
     @abstractmethod
     def _pixels(self, site: ImageSite) -> tuple[Tensor, Tensor]:
@@ -129,7 +132,7 @@ class DeadLines(_BlackOrWhite):
         broken row driver or column amplifier
 
     Levels:
-        p, share of the lines; less than one is a part of a line
+        p, share of the lines; less than one is a single weak line
     """
 
     name, group = 'dead_lines', 'pixels'
@@ -139,12 +142,11 @@ class DeadLines(_BlackOrWhite):
         vertical = site.draws.uniform('vertical')[:, None, None, None] < 0.5
         dead, hot = self._lines(site, 'rows', (1, site.height, 1))
         dead_columns, hot_columns = self._lines(site, 'columns', (1, 1, site.width))
-        # Less than one line is its first part, which a broken amplifier still reaches.
-        share = site.level(self.levels)
-        dead = dead & (site.column < (share * site.height * site.width).ceil())
-        dead_columns = dead_columns & (site.row < (share * site.width * site.height).ceil())
         # (n, 1, H, 1) and (n, 1, 1, W) broadcast to whole lines
         return torch.where(vertical, hot_columns, hot), torch.where(vertical, dead_columns, dead)
+
+    def _opacity(self, site: ImageSite) -> Tensor:
+        return (site.level(self.levels) * site.scale).clamp_max(1)
 
     def _lines(self, site: ImageSite, name: str, shape: tuple[int, int, int]) -> tuple[Tensor, ...]:
         """Return which lines are dead, and which of them white; (n, 1, H or 1, W or 1) bool."""

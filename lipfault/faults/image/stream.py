@@ -56,7 +56,7 @@ class FrozenFrame(ImageFault):
 
 
 class _LostRows(ImageFault):
-    """Replace the last pixels, which were not transferred, by one value.
+    """Change the last pixels, which were not transferred.
 
     Levels:
         a, share of the pixels, at least one
@@ -64,10 +64,6 @@ class _LostRows(ImageFault):
 
     group = 'stream'
     levels = (0.01, 0.05, 0.2, 0.5, 1.0)
-    _value: float
-
-    def _faulty(self, site: ImageSite) -> Tensor:
-        return torch.full_like(site.signal, self._value)
 
     def _mask(self, site: ImageSite) -> Tensor:
         return site.last_pixels(site.level(self.levels))
@@ -77,14 +73,19 @@ class Blackout(_LostRows):
     """Set the lower part of the frame to black, all of it at strength 5.
 
     Formula:
-        x' = 0 on the last share a of the pixels
+        x' = 0 on the last share a of the pixels, darker by the fraction on the first of them
 
     Cause:
         transfer broken off, cable pulled, power lost
     """
 
     name = 'blackout'
-    _value = 0.0
+
+    def _faulty(self, site: ImageSite) -> Tensor:
+        size = site.height * site.width
+        left = size - site.row * site.width - site.column  # 1 for the last pixel
+        dark = (site.level(self.levels) * size - left + 1).clamp(0, 1)
+        return site.signal * (1 - dark)
 
 
 class MissingFrame(_LostRows):
@@ -99,48 +100,48 @@ class MissingFrame(_LostRows):
 
     name = 'missing_frame'
     missing = True
-    _value = torch.nan
+
+    def _faulty(self, site: ImageSite) -> Tensor:
+        return torch.full_like(site.signal, torch.nan)
 
 
 class Tear(ImageFault):
-    """Shift a band of the frame sideways; there it is the previous frame, if one is given.
+    """Shift the frame sideways below a line.
 
     Formula:
-        x'(r, c) = y(r, c − d) on a share a of the pixels, y the previous frame, cyclic in c,
-        d from 3 to 30 % of the width
+        x'(r, c) = x(r, c − d) for r ≥ r₀, cyclic in c, linear between pixels, r₀ ~ U(0, 2/3) H
 
     Cause:
         rolling tear: lost line synchronization
 
     Levels:
-        a, share of the pixels, at least one
+        d, share of the width
     """
 
     name, group = 'tear', 'stream'
-    levels = (0.01, 0.04, 0.15, 0.4, 1.0)
+    levels = (0.002, 0.01, 0.04, 0.12, 0.4)
 
     def reach(self, severity: int, rate_hz: float) -> int:
         """Return 1, for the previous frame, see `Fault.reach`."""
         return 1
 
     def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Return the shifted frames and the band.
+        """Return the shifted frames and the rows below the line.
 
         Args:
-            site: The affected frames, and the previous ones if there is a history.
+            site: The affected frames.
 
         Returns:
-            Frames (n, C, H, W) float32; mask (n, 1, H, W) bool, consecutive pixels in the order of
-            transfer.
+            Frames (n, C, H, W) float32; mask (n, 1, H, W) bool, constant over each row.
         """
-        share = 0.03 + 0.27 * site.draws.uniform('shift')
-        shift = (share * site.width).round().long().clamp_min(1) * site.draws.sign('side').long()
-        column = (site.column.long() - shift[:, None, None]) % site.width
-        number = site.row.long() * site.width + column
-        torn = pixels_at(earlier(site, torch.ones_like(shift)), number)
-        size = site.height * site.width
-        count = (site.level(self.levels) * size).ceil().clamp(1, size)
-        # Of the frame's draws: the band rolls from frame to frame.
-        first = (site.frame.uniform('line')[:, None, None, None] * (size - count)).floor()
-        place = site.row * site.width + site.column
-        return torn, (place >= first) & (place < first + count)
+        shift = site.level(self.levels)[:, 0] * site.width  # (n, 1, 1)
+        column = site.column - shift * site.draws.sign('side')[:, None, None]
+        left = column.floor()
+        pixels = [
+            pixels_at(site.signal, site.row.long() * site.width + (left.long() + one) % site.width)
+            for one in (0, 1)
+        ]
+        torn = torch.lerp(pixels[0], pixels[1], (column - left)[:, None])
+        # Of the frame's draws: the line rolls from frame to frame.
+        line = (site.frame.uniform('line') * (2 / 3 * site.height))[:, None, None, None]
+        return torn, (site.row >= line).expand_as(site.everywhere)

@@ -35,10 +35,10 @@ class Gain(SeriesFault):
 
 
 class Saturation(SeriesFault):
-    """Shrink the range towards zero and clip the reading to it.
+    """Compress the reading towards an end of a range that has shrunk.
 
     Formula:
-        x' = min(max(x, z + q (low − z)), z + q (high − z)), z the value nearest zero
+        x' = z + L tanh((x − z)/L), L = q (high − z) or q (z − low), z the value nearest zero
 
     Cause:
         sagging supply, amplifier in its stops
@@ -48,14 +48,17 @@ class Saturation(SeriesFault):
     """
 
     name, group = 'saturation', 'scale'
-    levels = (0.6, 0.3, 0.15, 0.07, 0.02)
+    levels = (3.0, 1.0, 0.3, 0.1, 0.02)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
         # Towards the value nearest zero, which is an end of a range without zero.
         left, rest = site.level(self.levels), site.sensor.rest[:, None]
-        low = rest + left * (site.sensor.low[:, None] - rest)
-        high = rest + left * (site.sensor.high[:, None] - rest)
-        return site.signal.clamp(low, high)
+        above = site.signal >= rest
+        room = torch.where(above, site.sensor.high[:, None] - rest, rest - site.sensor.low[:, None])
+        # In float64, so that the float32 result is the same on every processor. No room at an end
+        # that is z itself.
+        limit = (left * room).double().clamp_min(1e-12)
+        return (rest + limit * ((site.signal - rest) / limit).tanh()).float()
 
 
 class Quantization(SeriesFault):
