@@ -16,6 +16,7 @@ from lipfault.faults.event_steps import EventSteps
 from lipfault.faults.fault import level_at
 from lipfault.faults.scenario import FaultScenario
 from lipfault.faults.schedule import FaultSchedule, draw_schedule
+from lipfault.faults.series.site import SeriesFault
 
 RATE = {'arm': 50, 'front': 10}
 CELL = {'arm': series('arm', 5), 'front': camera('front')}
@@ -377,13 +378,27 @@ def test_a_late_start_and_a_gap_are_refused(event):
     assert same(found['arm'], expected['arm'][-len(late) :])
 
 
+class Back(SeriesFault):
+    """Reads 40 steps back."""
+
+    name, group, levels = 'back', 'own', (1.0, 2.0, 3.0, 4.0, 5.0)
+    needs_history = True
+
+    def reach(self, severity, rate_hz):
+        return 40
+
+    def apply(self, site):
+        return site.at(site.time[:, None] - 40), site.mask
+
+
 def test_a_history_shorter_than_a_delay_is_refused():
     tape, late = recording(9.0), [3.0, 3.1]
-    event = FaultEvent('arm', 'delay', 5, 2.2)
+    event = FaultEvent('arm', 'back', 5, 2.2)
+    schedule = FaultSchedule(CELL, [event], own={'back': Back()})
     with pytest.raises(LipfaultError, match=r'from step 70 to 156, which no window has held'):
-        FaultScenario(FaultSchedule(CELL, [event]))(*windows(tape, late))
-    whole, _ = FaultScenario(FaultSchedule(CELL, [event]))(*windows(tape, [1.5, 2.0, 2.5, *late]))
-    long, _ = FaultScenario(FaultSchedule(CELL, [event]))(*windows(tape, late, earlier=51))
+        FaultScenario(schedule)(*windows(tape, late))
+    whole, _ = FaultScenario(schedule)(*windows(tape, [1.5, 2.0, 2.5, *late]))
+    long, _ = FaultScenario(schedule)(*windows(tape, late, earlier=51))
     assert same(whole['arm'][-2:], long['arm'])
     film = FaultEvent('front', 'desynchronization', 5, 2.5)
     with pytest.raises(LipfaultError, match=r'reads 8 frames back.*the history holds 5 frames'):
