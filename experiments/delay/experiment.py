@@ -102,11 +102,20 @@ def measure(
     dataset = data.dataset(data.test_split)
     delays, outside = [], []
     for rows in episodes(dataset):
-        number = int(dataset.episode[rows.start])
-        length_s = float(dataset.fetch([rows[-1]]).end_s)
+        episode = data.recordings.episodes[int(dataset.episode[rows.start])].unique_id
+        begin_s, length_s = dataset.fetch([rows[0], rows[-1]]).end_s.tolist()
         # Schedules depend on episode and seed alone: every run is tested with the same faults.
         for seed in range(SCHEDULES[preset]):
-            schedule = draw_schedule(data.modalities, kinds, number, length_s, EVENTS[preset], seed)
+            schedule = draw_schedule(
+                data.modalities,
+                kinds,
+                episode,
+                length_s,
+                EVENTS[preset],
+                seed,
+                begin_s,
+                data.severity_scale,
+            )
             alarm, end_s = alarms(task, data, rows, schedule)
             timing = (alarm, end_s, schedule.spans(), data.geometry.window_s)
             delays.append(detection_delays(*timing))

@@ -30,7 +30,7 @@ class BatchBuilder:
     """Builder of batches from windows, for the DataModule or a training loop of one's own.
 
     A batch is built on the device of its windows. The faults of a window are a function of
-    (seed, epoch, sample id), whatever the other windows of the batch.
+    (seed, epoch, episode, end of the window), whatever the other windows and recordings.
 
     Args:
         geometry: Modalities and lengths of the windows.
@@ -93,7 +93,7 @@ class BatchBuilder:
         """
         signals, history = self._unpack(windows, missing_as_nan)
         injector = self._held_out_injector if held_out else self._injector
-        plan = injector.plan(windows.sample_id, epoch)
+        plan = injector.plan(windows.draw_key, epoch)
         observed, labels = injector.apply(signals, history, plan)
         # Persistent faults (dirt, a frozen frame) affect the preceding frame, too.
         before = injector.previous_frames(signals, history, plan)
@@ -111,7 +111,8 @@ class BatchBuilder:
             The batch with the ground truth of its faults.
 
         Raises:
-            LipfaultError: If the windows are of several episodes or not in order.
+            LipfaultError: If the windows are of several episodes, of another one than before, or
+                not in order.
         """
         episodes = sorted(set(windows.episode.tolist()))
         if len(episodes) > 1 or bool((windows.end_s.diff() < 0).any()):
@@ -120,7 +121,7 @@ class BatchBuilder:
                 f'episodes {episodes} that end at {windows.end_s.tolist()} s'
             )
         signals, history = unpack(windows, self.geometry)
-        observed, labels = scenario(signals, history, windows.end_s)
+        observed, labels = scenario(signals, history, windows.end_s, int(windows.episode[0]))
         before = scenario.previous_frames(signals, history, windows.end_s)
         clean = _View(signals, last_frames(history))
         return self._with_stillness(windows, clean, _View(observed, before), labels)

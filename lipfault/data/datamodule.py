@@ -39,9 +39,9 @@ class RecordingDataModule(LightningDataModule):
     """Windows of recordings, split by episode, with faults injected on the device.
 
     The order of the training windows is a function of (seed, epoch), the faults of a window are a
-    function of (seed, epoch, sample id), for any number of workers or devices. Validation and test
-    use the faults of epoch 0; predictions are made from signals as recorded. Windows with a
-    missing sample are used in predictions only.
+    function of (seed, epoch, episode, end of the window), for any number of workers or devices.
+    Validation and test use the faults of epoch 0; predictions are made from signals as recorded.
+    Windows with a missing sample are used in predictions only.
 
     Attributes:
         train_split: Split to train on.

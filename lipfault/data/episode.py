@@ -41,6 +41,8 @@ class EpisodeInfo:
         duration_s: Length of the shortest modality in seconds.
         parameters: Values that the writer stored with the episode.
         partial: Names of the modalities that have missing samples.
+        unique_id: Id on which random faults depend, `<file stem>/<id>`: it is the same however many
+            files are read together. `episode_id` if not given.
     """
 
     episode_id: str
@@ -48,6 +50,12 @@ class EpisodeInfo:
     duration_s: float
     parameters: dict[str, float | str]
     partial: frozenset[str]
+    unique_id: str = ''
+
+    def __post_init__(self) -> None:
+        """Fill in the unique id."""
+        if not self.unique_id:
+            object.__setattr__(self, 'unique_id', self.episode_id)
 
 
 class EpisodeSource(Protocol):

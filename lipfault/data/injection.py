@@ -22,7 +22,7 @@ class FaultInjector(Protocol):
         """Draw the faults of each sample.
 
         Args:
-            sample_id: (batch,) int64 on the CPU.
+            sample_id: (batch,) int64 on the CPU, the key of each sample's draws.
             epoch: Epoch of the draws.
 
         Returns:
@@ -65,14 +65,20 @@ class ScheduledFaults(Protocol):
     """Faults of a schedule in one episode: `lipfault.faults.scenario`."""
 
     def __call__(
-        self, signals: Mapping[str, Tensor], history: Mapping[str, Tensor] | None, end_s: Tensor
+        self,
+        signals: Mapping[str, Tensor],
+        history: Mapping[str, Tensor] | None,
+        end_s: Tensor,
+        episode: int | None = None,
     ) -> tuple[dict[str, Tensor], FaultLabels]:
         """Inject the scheduled faults.
 
         Args:
             signals: (batch, ...) clean signals by modality.
             history: Samples of each modality directly before its window, `None` without them.
-            end_s: (batch,) ends of the windows in seconds, ascending, on the CPU.
+            end_s: (batch,) float64, ends of the windows in seconds, ascending, on the CPU.
+            episode: Position of the episode in the recordings; windows of another one than in the
+                calls before are an error.
 
         Returns:
             Observed signals, and the ground truth of the faults.

@@ -228,15 +228,16 @@ def _read_episodes(
 ) -> list[EpisodeInfo]:
     """Return the description of each episode, checked against the modalities."""
     return [
-        _read_episode(group, episode_id, modalities, f'{path}, episode {episode_id!r}')
+        _read_episode(group, episode_id, modalities, path)
         for episode_id, group in sorted(file['episodes'].items())
     ]
 
 
 def _read_episode(
-    group: h5py.Group, episode_id: str, modalities: dict[str, Modality], where: str
+    group: h5py.Group, episode_id: str, modalities: dict[str, Modality], path: Path
 ) -> EpisodeInfo:
     """Return the description of one episode from the shapes of its datasets."""
+    where = f'{path}, episode {episode_id!r}'
     if not isinstance(group, h5py.Group):
         raise LipfaultError(f'{where}: is no group of arrays')
     lengths = {name: _read_length(group, modality, where) for name, modality in modalities.items()}
@@ -251,6 +252,7 @@ def _read_episode(
         duration_s=min(lengths[name] / modalities[name].rate_hz for name in modalities),
         parameters=parse_parameters(str(group.attrs.get('parameters', '{}')), where),
         partial=partial,
+        unique_id=f'{path.stem}/{episode_id}',
     )
 
 

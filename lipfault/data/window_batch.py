@@ -20,13 +20,16 @@ class Windows:
             (batch, frame, height, width, channel) uint8. Missing values of a series are NaN.
         present: For each modality (batch,) bool, false where a sample of the window is missing.
         sample_id: (batch,) int64, index of the window among all windows of the recordings.
+        draw_key: (batch,) int64, not negative, hash of the episode's unique id and the window's
+            end; random faults depend on it, so that they stay if other recordings are added.
         episode: (batch,) int64, position of the episode in the recordings.
-        end_s: (batch,) float32, end of the window in seconds from the start of its episode.
+        end_s: (batch,) float64, end of the window in seconds from the start of its episode.
     """
 
     blocks: dict[str, Tensor]
     present: dict[str, Tensor]
     sample_id: Tensor
+    draw_key: Tensor
     episode: Tensor
     end_s: Tensor
 
@@ -53,6 +56,7 @@ class Windows:
             blocks={n: b.pin_memory() for n, b in self.blocks.items()},
             present={n: p.pin_memory() for n, p in self.present.items()},
             sample_id=self.sample_id.pin_memory(),
+            draw_key=self.draw_key.pin_memory(),
             episode=self.episode.pin_memory(),
             end_s=self.end_s.pin_memory(),
         )
@@ -74,6 +78,7 @@ def collate(parts: Sequence[Windows]) -> Windows:
         blocks={n: torch.cat([part.blocks[n] for part in parts]) for n in parts[0].blocks},
         present={n: torch.cat([part.present[n] for part in parts]) for n in parts[0].present},
         sample_id=torch.cat([part.sample_id for part in parts]),
+        draw_key=torch.cat([part.draw_key for part in parts]),
         episode=torch.cat([part.episode for part in parts]),
         end_s=torch.cat([part.end_s for part in parts]),
     )

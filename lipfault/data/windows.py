@@ -13,6 +13,7 @@ from lipfault.data.geometry import Geometry
 from lipfault.data.sample_cache import CacheMode, SampleCache
 from lipfault.data.window_batch import Windows
 from lipfault.errors import LipfaultError
+from lipfault.faults.draws import instant_keys, text_key
 
 
 class WindowDataset(Dataset[Windows]):
@@ -85,33 +86,36 @@ class WindowDataset(Dataset[Windows]):
         """
         rows = np.asarray(indices, dtype=np.int64)
         episode, window = self.episode[rows], self._window[rows]
-        chosen = torch.from_numpy(rows)
+        chosen, end_s = torch.from_numpy(rows), torch.from_numpy(self.geometry.end_s(window))
         return Windows(
             blocks={name: self._fetch(name, episode, window) for name in self._present},
             present={name: present[chosen] for name, present in self._present.items()},
             sample_id=torch.from_numpy(self.sample_id[rows]),
+            draw_key=instant_keys(torch.from_numpy(self._episode_keys[episode]), end_s),
             episode=torch.from_numpy(episode),
-            end_s=torch.from_numpy(self.geometry.end_s(window).astype(np.float32)),
+            end_s=end_s,
         )
 
     def _index_windows(self, positions: Sequence[int]) -> None:
         """Set the episode, the index in it and the sample id of each window."""
-        counts = np.array([self.geometry.count(info.lengths) for info in self._recordings.episodes])
+        infos = self._recordings.episodes
+        counts = np.array([self.geometry.count(info.lengths) for info in infos])
         for position in positions:
             if counts[position] == 0:
-                info = self._recordings.episodes[position]
+                info = infos[position]
                 raise LipfaultError(
                     f'episode {info.episode_id!r} lasts {info.duration_s:.3f} s, too short for '
                     f'window_s={self.geometry.window_s} after history_s={self.geometry.history_s}'
                 )
         chosen = np.asarray(positions, dtype=np.int64)
-        # Ids count the windows of all episodes, also of those in other splits: faults are drawn
-        # from (seed, epoch, sample id) and must not depend on the split.
+        # Ids count the windows of all episodes, also of those in other splits: the id of a window
+        # must not depend on the split.
         first = np.cumsum(counts) - counts
         self.episode = np.repeat(chosen, counts[chosen])
         windows = [np.arange(count, dtype=np.int64) for count in counts[chosen]]
         self._window = np.concatenate(windows) if windows else np.zeros(0, dtype=np.int64)
         self.sample_id: npt.NDArray[np.int64] = first[self.episode] + self._window
+        self._episode_keys = np.array([text_key(info.unique_id) for info in infos], dtype=np.int64)
 
     def _presence(self, name: str) -> Tensor:
         """Return (window,) bool, false where a sample of the window is missing."""

@@ -5,6 +5,7 @@ from .collection import load as load
 from .config import FaultConfig as FaultConfig
 from .draws import Draws as Draws
 from .engine import FaultEngine as FaultEngine
+from .event import FaultEvent as FaultEvent
 from .fault import Fault as Fault
 from .fault import Sensor as Sensor
 from .image.site import ImageFault as ImageFault
@@ -18,7 +19,6 @@ from .patterns import PATTERNS as PATTERNS
 from .plan import Plan as Plan
 from .presence import split_missing as split_missing
 from .scenario import FaultScenario as FaultScenario
-from .schedule import FaultEvent as FaultEvent
 from .schedule import FaultSchedule as FaultSchedule
 from .schedule import draw_schedule as draw_schedule
 from .series.site import SeriesFault as SeriesFault

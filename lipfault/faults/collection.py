@@ -170,6 +170,11 @@ def expand(name: str) -> list[AnyFault]:
     raise unknown('fault', name, sorted(labels | set(faults)))
 
 
+def _is_known(name: str) -> bool:
+    """Return whether a name is that of a built-in kind, group or family."""
+    return any(name in (fault.name, fault.group, fault.family) for fault in catalogue().values())
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> LipfaultError:
     """Build the error for an unknown name, with the nearest known one as a suggestion.
 
@@ -190,6 +195,8 @@ def unknown(what: str, name: str, known: Iterable[str]) -> LipfaultError:
 def held_out_faults(config: FaultConfig) -> list[AnyFault]:
     """Return the faults that `held_out` selects, without the patterns.
 
+    A group or a family selects the user's own faults of the configuration as well.
+
     Args:
         config: Settings of the engine.
 
@@ -199,7 +206,15 @@ def held_out_faults(config: FaultConfig) -> list[AnyFault]:
     Raises:
         LipfaultError: If a name is unknown.
     """
-    return [fault for name in config.held_out if name not in PATTERNS for fault in expand(name)]
+    own = own_faults([*(config.kinds or ()), *config.held_out]).values()
+    found: list[AnyFault] = []
+    for name in config.held_out:
+        if name in PATTERNS:
+            continue
+        alike = [fault for fault in own if name in (fault.name, fault.group, fault.family)]
+        # The name may be of a group that only the user's own faults have.
+        found += alike if alike and not _is_known(name) else [*expand(name), *alike]
+    return found
 
 
 def weighted_kinds(config: FaultConfig, held_out: bool = False) -> dict[AnyFault, float]:

@@ -1,5 +1,6 @@
 """Faults between modalities: lagging or exchanged sensors."""
 
+import math
 from typing import Any
 
 from torch import Tensor
@@ -63,6 +64,10 @@ class Desynchronization(_CrossFault):
     name = group = 'desynchronization'
     levels = (0.05, 0.1, 0.2, 0.4, 0.8)
     needs_history = True
+
+    def reach(self, severity: int, rate_hz: float) -> int:
+        """Return the longest delay in samples, see `Fault.reach`."""
+        return max(1, math.ceil(self.levels[severity - 1] * rate_hz))
 
     def _series(self, site: SeriesSite) -> tuple[Tensor, Tensor]:
         late = site.level(self.levels).double() * site.sensor.rate_hz

@@ -21,6 +21,35 @@ def _name_bits(name: str) -> int:
     return int.from_bytes(digest, 'little', signed=True)
 
 
+def text_key(text: str) -> int:
+    """Hash a text into a key of draws, the same in every process.
+
+    Args:
+        text: What the draws belong to, such as the id of an episode.
+
+    Returns:
+        An integer of 63 bits, not negative.
+
+    Example:
+        >>> text_key('ur5/ur5-0003') == text_key('ur5/ur5-0004')
+        False
+    """
+    return _name_bits(text) & (1 << 63) - 1
+
+
+def instant_keys(keys: Tensor, time_s: Tensor) -> Tensor:
+    """Hash keys and instants into keys of draws.
+
+    Args:
+        keys: (n,) int64, for example of episodes.
+        time_s: (n,) float64 in seconds, rounded to microseconds.
+
+    Returns:
+        (n,) int64 of 63 bits, not negative.
+    """
+    return mix(keys + (time_s * 1e6).round().long() * GAMMA) & (1 << 63) - 1
+
+
 @lru_cache(maxsize=64)
 def _counters(size: int, device: torch.device) -> Tensor:
     """Return (1, size) int64, 0 to size - 1."""

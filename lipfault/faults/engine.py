@@ -193,6 +193,8 @@ class FaultEngine:
 
     def _gather(self, source: Source, signals: Mapping[str, Tensor], plan: Plan) -> Gathered | None:
         """Gather the faulty samples of one modality."""
+        # In the plan's order: `signals` may have another one.
+        signals = {name: signals[name] for name in self.modalities}
         share = self.config.largest_share
         return gather(source, signals, plan, self._faults, self.config.seed, share)
 

@@ -207,6 +207,8 @@ class Site:
         strength: (n,) float32 in [0, 5], place between the anchors of a level: 1 to 5 are the
             anchors, 0 is next to no fault. Equal to the severity if not given.
         side: Sign of the faults that have one: 1 or -1, 0 to draw it.
+        on_grid: (n, C) bool, whether the clean values of each channel lie on the sensor's grid;
+            `None` to take it from the signal, which may be too short to show it.
     """
 
     sensor: Sensor
@@ -216,6 +218,7 @@ class Site:
     other: Tensor | None
     strength: Tensor = field(default=_AS_SEVERITY, kw_only=True)
     side: int = field(default=0, kw_only=True)
+    on_grid: Tensor | None = field(default=None, kw_only=True)
 
     _same_for_all: ClassVar[tuple[str, ...]] = ()
 
@@ -318,6 +321,8 @@ class Fault(Generic[SiteT]):
         missing: Whether values are lost (NaN) rather than wrong.
         needs_history: Whether the formula reads samples from before the window. Without them the
             oldest sample of the window is used, which weakens the fault or leaves nothing of it.
+        causal: Whether no reading depends on later values of the clean signal. A fault that is not
+            causal cannot be scheduled.
     """
 
     name: ClassVar[str]
@@ -333,6 +338,7 @@ class Fault(Generic[SiteT]):
     all_channels: ClassVar[bool] = False
     missing: ClassVar[bool] = False
     needs_history: ClassVar[bool] = False
+    causal: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:
         """Take what the class does not set from the sections of its docstring."""
@@ -341,6 +347,21 @@ class Fault(Generic[SiteT]):
             text = docstring_section(cls.__doc__, title)
             if text and attribute not in vars(cls):
                 setattr(cls, attribute, text)
+
+    def reach(self, severity: int, rate_hz: float) -> int:
+        """Return how far before the onset the formula reads.
+
+        A schedule refuses a fault whose earlier samples it has not been given, and hands exactly
+        what `reach` asks for to a kind with `needs_history`.
+
+        Args:
+            severity: 1 to 5; a bound for all strengths up to it.
+            rate_hz: Samples or frames per second.
+
+        Returns:
+            Number of samples before the first faulty one; 0 unless a subclass reads earlier ones.
+        """
+        return 0
 
     def fits(self, modality: 'Modality') -> bool:
         """Return whether the fault can be injected into a modality.

@@ -56,7 +56,7 @@ def _delivered(site: Site, faulty: Tensor) -> tuple[Tensor, Tensor]:
     number = torch.where(known, nearest, number.add_(site.dither).round_())
     number = torch.minimum(torch.maximum(number, first), last)
     readings = _value(sensor, number, quantum).float()
-    coarse = _on_grid(site, quantum)
+    coarse = channels_on_grid(site)
     # NaN passes both, as it does not pass clamp on every device.
     unrounded = torch.minimum(torch.maximum(faulty, low), high)
     readings = torch.where(coarse, readings, unrounded)
@@ -66,9 +66,19 @@ def _delivered(site: Site, faulty: Tensor) -> tuple[Tensor, Tensor]:
     return readings, changed
 
 
-def _on_grid(site: Site, quantum: Tensor) -> Tensor:
-    """Return (n, C, 1, ...) bool, whether the clean values of a channel lie on the grid."""
+def channels_on_grid(site: Site) -> Tensor:
+    """Return whether the clean values of each channel lie on the grid of the sensor.
+
+    Args:
+        site: The samples.
+
+    Returns:
+        (n, C, 1, ...) bool with the dimensions of the signal; `site.on_grid` if it is set.
+    """
     signal, sensor = site.signal, site.sensor
+    if site.on_grid is not None:
+        return site.on_grid.reshape(*signal.shape[:2], *[1] * (signal.ndim - 2))
+    quantum = site.channelwise(sensor.quantum)
     nearest = _value(sensor, (signal.to(quantum.dtype) / quantum).round_(), quantum)
     # Ends of the range, at which a converter clips, and missing values count as on the grid.
     ends = (signal == site.channelwise(sensor.low)) | (signal == site.channelwise(sensor.high))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -11,73 +11,11 @@ from torch import Tensor
 from lipfault.errors import LipfaultError
 from lipfault.faults.collection import NAMES, expand, own_faults, unknown
 from lipfault.faults.config import SEVERITIES
-from lipfault.faults.draws import Draws
+from lipfault.faults.draws import Draws, text_key
+from lipfault.faults.event import FaultEvent
 from lipfault.faults.fault import AnyFault
+from lipfault.faults.sites import Scale
 from lipfault.modality import Modality
-
-
-@dataclass(frozen=True)
-class FaultEvent:
-    """One fault of one modality, of plain types; times are seconds from the start of the episode.
-
-    Args:
-        modality: Name of the modality.
-        kind: Name of the fault, or the class path of a user's own.
-        severity: 1 to 5.
-        start_s: Onset.
-        stop_s: End, after which the sensor recovers; infinite if not given.
-        recovery_s: Time in which the reading returns to the true signal after the end.
-        channels: Names of the affected channels; drawn if not given. In an image all are affected.
-        period_s: Period of an intermittent contact: the fault is active in the first part of each
-            period; 0 for a permanent fault.
-        contact_share: Active share of each period, in (0, 1].
-        grows: Whether the severity climbs from 1 to `severity` in equal parts of the duration.
-        horizon_s: Time in which a slow fault (drift) develops fully; the duration if not given, or
-            10 s where there is no end.
-    """
-
-    modality: str
-    kind: str
-    severity: int
-    start_s: float
-    stop_s: float = math.inf
-    recovery_s: float = 0.0
-    channels: Sequence[str] | None = None
-    period_s: float = 0.0
-    contact_share: float = 1.0
-    grows: bool = False
-    horizon_s: float | None = None
-
-    @property
-    def over_s(self) -> float:
-        """Return the time at which the sensor reads the true signal again, in seconds."""
-        return self.stop_s + self.recovery_s
-
-    @property
-    def develops_s(self) -> float:
-        """Return the time in which a slow fault develops fully, in seconds."""
-        if self.horizon_s is not None:
-            return self.horizon_s
-        return self.stop_s - self.start_s if self.stop_s < math.inf else 10.0
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of an event with one severity.
-
-    Args:
-        number: Index of the event in the schedule.
-        event: The event.
-        severity: 1 to 5.
-        start_s: Start of the stage.
-        stop_s: Its end, recovery included.
-    """
-
-    number: int
-    event: FaultEvent
-    severity: int
-    start_s: float
-    stop_s: float
 
 
 class FaultSchedule:
@@ -89,6 +27,10 @@ class FaultSchedule:
         modalities: The modalities by name.
         events: The events; those of one modality must not overlap.
         seed: Seed of the draws within the faults.
+        episode: Id of the episode, on which the draws within the faults depend as well.
+        own: Instances of faults by the names in the events, for faults that no class path names.
+        scale: Strength by severity, a `SeverityScale`; without one a severity takes the kind's
+            level of its number.
 
     Attributes:
         names: The kinds that the labels' indices stand for, `FaultEngine.names` first.
@@ -104,17 +46,24 @@ class FaultSchedule:
     """
 
     def __init__(
-        self, modalities: Mapping[str, Modality], events: Sequence[FaultEvent], seed: int = 0
+        self,
+        modalities: Mapping[str, Modality],
+        events: Sequence[FaultEvent],
+        seed: int = 0,
+        episode: str | int = '',
+        own: Mapping[str, AnyFault] | None = None,
+        scale: Scale | None = None,
     ) -> None:
         """Check the events."""
         self.modalities = dict(modalities)
         self.events = tuple(sorted(events, key=lambda event: event.start_s))
-        self.seed = seed
+        self.seed, self.episode, self._scale = seed, str(episode), scale
         self.faults: tuple[AnyFault, ...] = tuple(
-            _check(event, self.modalities) for event in self.events
+            _check(event, self.modalities, own or {}) for event in self.events
         )
         _reject_overlaps(self.events)
-        self.names = (*NAMES, *own_faults(event.kind for event in self.events))
+        named = own_faults(event.kind for event in self.events)
+        self.names = (*NAMES, *sorted({*named, *(own or {})} - {*NAMES}))
 
     def active(self, time_s: float) -> list[FaultEvent]:
         """Return the events at an instant, recovery included.
@@ -137,21 +86,35 @@ class FaultSchedule:
             [[event.start_s, event.over_s] for event in self.events], dtype=torch.float64
         ).reshape(-1, 2)
 
-    def stages(self, modality: str) -> list[Stage]:
-        """Return the stages of one modality's events.
+    def keys(self) -> list[int]:
+        """Return the keys of the events' draws.
 
-        Args:
-            modality: Name of the modality.
+        A key depends on the episode and on modality, kind and onset of the event, not on the other
+        events or episodes.
 
         Returns:
-            The stages, in order of time.
+            One integer of 63 bits for each event.
         """
         return [
-            stage
-            for number, event in enumerate(self.events)
-            if event.modality == modality
-            for stage in _stages(number, event)
+            text_key(f'{self.episode} {each.modality} {each.kind} {float(each.start_s)!r}')
+            for each in self.events
         ]
+
+    def strengths(self) -> list[float]:
+        """Return the strengths of the events, drawn where a severity leaves a choice.
+
+        Returns:
+            A number in [0, 5] for each event, at its end if it grows.
+        """
+        found = []
+        for event, fault, key in zip(self.events, self.faults, self.keys(), strict=True):
+            severity = torch.tensor([event.severity])
+            strength = severity.float()
+            if self._scale is not None:
+                chance = Draws.of(self.seed, 0, torch.tensor([key])).uniform('strength')
+                strength = self._scale.strength(event.modality, fault, severity, chance)
+            found.append(float(strength))
+        return found
 
     def to_list(self) -> list[dict[str, Any]]:
         """Return the events as plain types, for JSON and YAML.
@@ -171,30 +134,36 @@ class FaultSchedule:
 def draw_schedule(
     modalities: Mapping[str, Modality],
     kinds: Sequence[str],
-    episode: int,
+    episode: str | int,
     duration_s: float,
     count: int = 1,
     seed: int = 0,
+    begin_s: float = 0.0,
+    scale: Scale | None = None,
 ) -> FaultSchedule:
-    """Draw a schedule for an episode, a function of (seed, episode) alone.
+    """Draw a schedule for an episode, a function of (seed, episode) and its length alone.
 
-    The episode is cut into as many equal parts as there are events; each event begins in the
-    first half of its part and is over within it. Half of them recover slowly, a quarter are an
-    intermittent contact, a quarter grow.
+    The time from `begin_s` to the end is cut into as many equal parts as there are events; each
+    event begins in the first half of its part and is over within it. Half of them recover slowly, a
+    quarter are an intermittent contact, a quarter grow.
 
     Args:
         modalities: The modalities by name.
         kinds: Names of kinds, groups or families to draw from.
-        episode: Number of the episode.
-        duration_s: Its length in seconds.
+        episode: Id of the episode, such as `EpisodeInfo.unique_id`; it should not change if other
+            recordings are added.
+        duration_s: Length of the episode in seconds.
         count: Number of events.
         seed: Seed of all draws.
+        begin_s: Time before which no fault begins; the end of the first window, for windows whose
+            history does not reach back to the start of the episode.
+        scale: Strength by severity, a `SeverityScale`.
 
     Returns:
         The schedule.
 
     Raises:
-        LipfaultError: If no kind fits any modality.
+        LipfaultError: If no kind fits any modality, or there is no time after `begin_s`.
     """
     pairs = [
         (name, fault.name)
@@ -205,15 +174,19 @@ def draw_schedule(
     ]
     if not pairs:
         raise LipfaultError(f'faults: none of the kinds {list(kinds)} fits a modality')
-    draws = Draws.of(seed, episode, torch.arange(count))
+    if not 0 <= begin_s < duration_s:
+        raise LipfaultError(
+            f'faults: a schedule must begin before its end, got {begin_s:g} s to {duration_s:g} s'
+        )
+    draws = Draws.of(seed, 0, torch.arange(count)).stream(f'schedule of {episode}')
     pair = draws.integers('pair', 0, len(pairs) - 1).tolist()
     severity = draws.integers('severity', 1, len(SEVERITIES)).tolist()
     events = []
     # Six uniform numbers for each event: onset, recovery (2), intermittence (2), growth.
     for number, share in enumerate(draws.uniform('share', (6,)).tolist()):
-        part = duration_s / count
-        start = part * (number + 0.5 * share[0])
-        room = part * (number + 1) - start
+        part = (duration_s - begin_s) / count
+        start = begin_s + part * (number + 0.5 * share[0])
+        room = begin_s + part * (number + 1) - start
         name, kind = pairs[pair[number]]
         # 80 % of the room for the fault leave 20 % for its recovery.
         event = FaultEvent(name, kind, severity[number], start, start + room * 0.8)
@@ -222,31 +195,22 @@ def draw_schedule(
         if share[3] < 0.25:
             event = replace(event, period_s=room * (0.05 + 0.1 * share[4]), contact_share=0.5)
         events.append(replace(event, grows=share[5] < 0.25))
-    return FaultSchedule(modalities, events, seed)
+    return FaultSchedule(modalities, events, seed, episode, scale=scale)
 
 
-def _stages(number: int, event: FaultEvent) -> list[Stage]:
-    """Return the stages of an event: one, or one for each severity up to the event's."""
-    if not event.grows:
-        return [Stage(number, event, event.severity, event.start_s, event.over_s)]
-    step = (event.stop_s - event.start_s) / event.severity
-    ends = [event.start_s + step * done for done in range(1, event.severity)] + [event.over_s]
-    starts = [event.start_s, *ends[:-1]]
-    return [
-        Stage(number, event, severity, start, stop)
-        for severity, (start, stop) in enumerate(zip(starts, ends, strict=True), start=1)
-    ]
-
-
-def _check(event: FaultEvent, modalities: Mapping[str, Modality]) -> AnyFault:
+def _check(
+    event: FaultEvent, modalities: Mapping[str, Modality], own: Mapping[str, AnyFault]
+) -> AnyFault:
     """Return the event's fault, after checking the event."""
     where = f'schedule: {event.kind!r} of {event.modality!r}'
     if event.modality not in modalities:
         raise unknown('modality', event.modality, modalities)
-    faults = expand(event.kind)
+    faults = [own[event.kind]] if event.kind in own else expand(event.kind)
     modality = modalities[event.modality]
     if len(faults) != 1 or not faults[0].fits(modality):
         raise LipfaultError(f'{where}: must be one kind of fault that fits the modality')
+    if not faults[0].causal:
+        raise LipfaultError(f'{where}: depends on later readings (causal = False)')
     if event.severity not in SEVERITIES:
         raise LipfaultError(f'{where}: severity must be 1 to 5, got {event.severity!r}')
     if not 0 <= event.start_s < event.stop_s:

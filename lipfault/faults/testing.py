@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lipfault.errors import LipfaultError
+from lipfault.faults.agreement import disagreements
 from lipfault.faults.apply import apply_faults
 from lipfault.faults.config import SEVERITIES
 from lipfault.faults.draws import Draws
@@ -55,7 +56,8 @@ def check_fault(fault: AnyFault, device: str = 'cpu') -> None:
     also to the previous frame. The requirements: severity 0 changes nothing; outside the mask
     nothing changes, bit for bit; shapes, dtypes and devices are kept; values stay in the physical
     range; only a missing kind makes values missing; the median damage grows with the severity; the
-    result of a sample does not depend on its batch.
+    result of a sample does not depend on its batch; overlapping windows agree, see `disagreements`
+    in `lipfault.faults.agreement`.
 
     Args:
         fault: The fault.
@@ -180,6 +182,8 @@ def _violations(fault: AnyFault, site: Site) -> Iterator[str]:
     if sorted(medians) != medians or not medians[0] < medians[-1]:
         yield f'the damage must grow with the severity, got medians {medians}'
     yield from _depends_on_batch(fault, at_severity(site, 3))
+    for severity in (1, 3, 5):
+        yield from disagreements(fault, at_severity(site, severity))
 
 
 def _apply(fault: AnyFault, site: Site) -> Injected:

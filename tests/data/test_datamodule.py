@@ -15,8 +15,9 @@ from lipfault.data.datamodule import RecordingDataModule
 from lipfault.data.writer import write_recording
 from lipfault.errors import LipfaultError
 from lipfault.faults.config import FaultConfig
+from lipfault.faults.event import FaultEvent
 from lipfault.faults.scenario import FaultScenario
-from lipfault.faults.schedule import FaultEvent, FaultSchedule
+from lipfault.faults.schedule import FaultSchedule
 
 SPLITS = {'pretrain': 0.5, 'calibration': 0.2, 'test': 0.3}
 PER_EPISODE = 15

@@ -37,7 +37,7 @@ def assert_same(left, right):
             left.blocks[name], right.blocks[name], rtol=0, atol=0, equal_nan=True
         )
         torch.testing.assert_close(left.present[name], right.present[name])
-    for key in ('sample_id', 'episode', 'end_s'):
+    for key in ('sample_id', 'draw_key', 'episode', 'end_s'):
         torch.testing.assert_close(getattr(left, key), getattr(right, key))
 
 
@@ -99,6 +99,45 @@ def test_ids_do_not_depend_on_the_other_episodes(recordings):
     for index in (0, 20):
         same = some.fetch([index])
         assert_same(same, everything.fetch([same.sample_id.item()]))
+
+
+def test_draw_keys_do_not_depend_on_other_files_or_episodes(
+    tmp_path, tiny_modalities, tiny_episodes
+):
+    def write(name, episodes):
+        write_recording(tmp_path / name, list(tiny_modalities.values()), episodes)
+        return tmp_path / name
+
+    def keys(recordings, unique_id):
+        ids = [info.unique_id for info in recordings.episodes]
+        found = dataset(recordings, positions=[ids.index(unique_id)]).fetch(range(PER_EPISODE))
+        return found.draw_key
+
+    first, second = tiny_episodes[:2]
+    alone = RecordingSet([write('b.h5', [second])])
+    in_front = RecordingSet([write('a.h5', [first, second]), tmp_path / 'b.h5'])
+    assert torch.equal(
+        keys(alone, f'b/{second.episode_id}'), keys(in_front, f'b/{second.episode_id}')
+    )
+    # The same id in two files, and two episodes of one file: all keys differ.
+    every = dataset(in_front, positions=range(3)).fetch(range(3 * PER_EPISODE)).draw_key
+    assert len(every.unique()) == 3 * PER_EPISODE
+    assert every.min() >= 0
+
+
+def test_draw_keys_belong_to_the_instant_not_to_the_stride(recordings):
+    def keys(stride_s):
+        geometry = Geometry(recordings.modalities, 1.0, stride_s, 0.5)
+        found = WindowDataset(recordings, [2], geometry).fetch(range(4))
+        return found.draw_key
+
+    assert torch.equal(keys(0.1)[::2], keys(0.2)[:2])
+
+
+def test_ends_are_float64(recordings):
+    windows = dataset(recordings).fetch([3])
+    assert windows.end_s.dtype == torch.float64
+    assert windows.end_s.item() == 1.5 + 3 * 0.1
 
 
 def test_items_joined_are_the_batch(recordings):

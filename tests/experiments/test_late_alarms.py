@@ -9,7 +9,8 @@ import torch
 from experiments.delay import experiment
 from experiments.runner.data import faults_of
 from lipfault.data.datamodule import RecordingDataModule
-from lipfault.faults.schedule import FaultEvent, FaultSchedule
+from lipfault.faults.event import FaultEvent
+from lipfault.faults.schedule import FaultSchedule
 from lipfault.metrics.delay import detection_delays
 
 

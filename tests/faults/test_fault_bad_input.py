@@ -9,7 +9,8 @@ from lipfault.errors import LipfaultError
 from lipfault.faults.collection import NAMES, catalogue, expand, load
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
-from lipfault.faults.schedule import FaultEvent, FaultSchedule
+from lipfault.faults.event import FaultEvent
+from lipfault.faults.schedule import FaultSchedule
 from lipfault.modality import Modality
 
 
@@ -104,6 +105,28 @@ def test_what_is_held_out_has_the_same_names():
 
 class Other(Own):
     name = 'other'
+
+
+class Loose(Own):
+    name, group = 'loose', 'gears'
+
+
+@pytest.mark.parametrize(
+    ('name', 'held'),
+    [('offset', {'own'}), ('series', {'own', 'loose'}), ('gears', {'loose'}), ('loose', {'loose'})],
+)
+def test_a_group_held_out_holds_out_a_users_own_fault(name, held):
+    paths = [f'{__name__}.{each}' for each in ('Own', 'Loose')]
+    kinds = dict.fromkeys([*paths, 'noise', 'image'], 1.0)
+    engine = FaultEngine(CELL, FaultConfig(kinds=kinds, held_out=[name], clean_share=0.0))
+
+    def drawn(engine):
+        found = engine.plan(torch.arange(2000)).columns.kind.unique().tolist()
+        return {engine.names[kind] for kind in found if kind >= 0}
+
+    assert not drawn(engine) & held
+    assert drawn(engine) >= {'own', 'loose'} - held
+    assert drawn(engine.only_held_out()) >= held
 
 
 def test_nothing_held_out_is_named():

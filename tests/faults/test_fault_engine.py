@@ -267,6 +267,22 @@ def test_swapped_sensors_show_each_other():
     assert bool((labels.pattern == list(PATTERNS).index('swapped')).all())
 
 
+def test_the_order_of_the_signals_does_not_matter():
+    cameras = {name: camera(name) for name in ('a', 'b', 'c')}
+    config = FaultConfig(pattern_share=1.0, patterns={'swapped': 1.0}, clean_share=0.0)
+    signals, history, ids = batch(torch.arange(40), cameras)
+    engine, names = FaultEngine(cameras, config), ('c', 'a', 'b')
+    plan = engine.plan(ids)
+    expected, truth = engine.apply(signals, history, plan)
+    turned = [{name: each[name] for name in names} for each in (signals, history)]
+    observed, labels = engine.apply(*turned, plan)
+    shown, seen = (engine.previous_frames(*each, plan) for each in ((signals, history), turned))
+    for name in cameras:
+        assert_same(observed[name], expected[name])
+        assert_same(shown[name], seen[name])
+    assert torch.equal(labels.damage, truth.damage)
+
+
 def test_swapped_arms_swap_at_the_same_instants():
     arms = {'left': series('left', 3), 'right': series('right', 3)}
     config = FaultConfig(pattern_share=1.0, patterns={'swapped': 1.0}, clean_share=0.0)

@@ -10,8 +10,9 @@ from fault_cell import camera, same, series
 
 from lipfault.errors import LipfaultError
 from lipfault.faults.collection import NAMES, catalogue
+from lipfault.faults.event import FaultEvent
 from lipfault.faults.scenario import FaultScenario
-from lipfault.faults.schedule import FaultEvent, FaultSchedule, draw_schedule
+from lipfault.faults.schedule import FaultSchedule, draw_schedule
 from lipfault.metrics.delay import alarms_outside, detection_delays
 
 CELL = {'arm': series('arm', 5), 'front': camera('front')}

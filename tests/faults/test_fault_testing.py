@@ -7,9 +7,11 @@ import torch
 
 from lipfault.errors import LipfaultError
 from lipfault.faults.collection import NAMES, catalogue
+from lipfault.faults.event import FaultEvent
 from lipfault.faults.image.site import ImageFault
+from lipfault.faults.schedule import FaultSchedule
 from lipfault.faults.series.site import SeriesFault
-from lipfault.faults.testing import at_severity, check_fault, probes
+from lipfault.faults.testing import SERIES, at_severity, check_fault, probes
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -55,7 +57,7 @@ class Spreading(Honest):
 
 class Mixing(Honest):
     def apply(self, site):
-        return super().apply(site)[0] + site.signal.mean(0, keepdim=True), site.mask
+        return super().apply(site)[0] + 1e-3 * site.signal.mean(0, keepdim=True), site.mask
 
 
 class Falling(Honest):
@@ -99,12 +101,82 @@ class Backwards(Lost):
         return dimmed + site.ago * site.signal.mean(0), site.everywhere
 
 
+class Placed(Honest):
+    """Depends on the place in the window instead of the instant."""
+
+    def apply(self, site):
+        return super().apply(site)[0] + 1e-3 * site.time, site.mask
+
+
+class Foreseeing(Honest):
+    """Reads the next sample."""
+
+    needs_history = True
+
+    def apply(self, site):
+        return super().apply(site)[0] + site.at(site.time[:, None] + 1) - site.signal, site.mask
+
+
+class Smoothed(Honest):
+    """Subtracts the mean of the window, later readings included."""
+
+    def apply(self, site):
+        return super().apply(site)[0] - 1e-3 * site.signal.mean(-1, keepdim=True), site.mask
+
+
+class Looking(Honest):
+    """Reads the sample before the window without saying so."""
+
+    def apply(self, site):
+        back = site.at(site.time[:, None] - 1) - site.signal
+        return super().apply(site)[0] + back, site.mask
+
+
+class Reaching(Looking):
+    """Reads the sample before the onset without saying so."""
+
+    needs_history = True
+
+
+class Stated(Reaching):
+    """Reads the sample before the onset, and says so."""
+
+    def reach(self, severity, rate_hz):
+        return 1
+
+
+class Prescient(Smoothed):
+    causal = False
+
+
+class Flickering(ImageFault):
+    """Reads two frames back and asks for one."""
+
+    name, group, formula, cause = 'flickering', 'own', "x' = y", 'made for this test'
+    levels, level_text = (0.1, 0.2, 0.4, 0.7, 1.0), 'share'
+    needs_history = True
+
+    def reach(self, severity, rate_hz):
+        return 1
+
+    def apply(self, site):
+        back = site.past.back(torch.full_like(site.severity, 2)) if len(site.past) else site.signal
+        return site.signal + site.level(self.levels) * (back - site.signal), site.everywhere
+
+
 class Homeless(Honest):
     family = 'smell'
 
 
-def test_an_honest_fault_of_a_users_own_passes():
-    check_fault(Honest())
+@pytest.mark.parametrize('fault', [Honest, Stated])
+def test_an_honest_fault_of_a_users_own_passes(fault):
+    check_fault(fault())
+
+
+def test_a_fault_that_is_not_causal_cannot_be_scheduled():
+    event = FaultEvent('probe_series', 'honest', 3, 1.0)
+    with pytest.raises(LipfaultError, match='depends on later readings'):
+        FaultSchedule({'probe_series': SERIES}, [event], own={'honest': Prescient()})
 
 
 @pytest.mark.parametrize(
@@ -118,8 +190,15 @@ def test_an_honest_fault_of_a_users_own_passes():
         (Narrow, 'mask must be bool'),
         (Double, 'must be float32'),
         (Lost, 'damage must grow'),
-        (Backwards, 'on the previous frame: the damage must grow'),
+        (Backwards, 'the frame before is not what a window shows'),
         (Homeless, 'family must be'),
+        (Placed, 'depends on where the window begins'),
+        (Foreseeing, 'changes with later clean values'),
+        (Smoothed, 'changes with later clean values'),
+        (Prescient, 'depends on where the window begins'),
+        (Looking, 'reads samples from before the window, but needs_history is False'),
+        (Reaching, r'reads more than reach\(\) = 0 samples before its onset at severity 1'),
+        (Flickering, r'reads more than reach\(\) = 1 frames back at severity 1'),
     ],
 )
 def test_broken_faults_are_named(fault, complaint):

@@ -27,8 +27,8 @@ class FrozenFrame(ImageFault):
     """Repeat an earlier frame; without a history nothing changes, and the damage is zero.
 
     Formula:
-        x' = the frame ⌈a F⌉ frames ago, F the frames of history; in a schedule that of the onset;
-        for a F < 1 on the last share a F of the pixels
+        x' = the frame ⌈a F⌉ frames ago, F the frames of history, for a F < 1 on the last share a F
+        of the pixels; in a schedule the frame of the onset, below strength 1 on the last pixels
 
     Cause:
         hung grabber repeats its buffer
@@ -49,6 +49,8 @@ class FrozenFrame(ImageFault):
         return earlier(site, count - site.ago)
 
     def _mask(self, site: ImageSite) -> Tensor:
+        if site.anchor is not None:  # the age is the time since the onset, whatever the history
+            return site.last_pixels(site.level(self.levels) / self.levels[0])
         # Below one frame the buffer was updated in part.
         return site.last_pixels(site.level(self.levels) * (len(site.past) + site.ago))
 
@@ -118,6 +120,10 @@ class Tear(ImageFault):
 
     name, group = 'tear', 'stream'
     levels = (0.002, 0.01, 0.04, 0.12, 0.4)
+
+    def reach(self, severity: int, rate_hz: float) -> int:
+        """Return 1, for the previous frame, see `Fault.reach`."""
+        return 1
 
     def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
         """Return the shifted frames and the rows below the line.

@@ -97,6 +97,10 @@ class DropoutHold(_Dropout):
     name = 'dropout_hold'
     needs_history = True
 
+    def reach(self, severity: int, rate_hz: float) -> int:
+        """Return 1: the last reading with contact is the one before the onset."""
+        return 1
+
     def _faulty(self, site: SeriesSite) -> Tensor:
         earlier, steps = site.past.shape[-1], site.extended_time
         lost = site.lost(self.levels, steps - site.start[:, None, None])

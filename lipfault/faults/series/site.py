@@ -101,26 +101,27 @@ class SeriesSite(Site):
         """Gather readings, holding the oldest one given before it and the newest one after it.
 
         Args:
-            step: (n, 1 or C, steps) int64, counted from the start of the window.
+            step: (1 or n, 1 or C, steps) int64, counted from the start of the window.
 
         Returns:
             (n, C, steps) readings.
         """
         index = (step + self.past.shape[-1]).clamp(0, self.extended.shape[-1] - 1)
-        return self.extended.gather(-1, index.expand(-1, self.extended.shape[1], -1))
+        return self.extended.gather(-1, index.expand(*self.extended.shape[:2], -1))
 
     def between(self, step: Tensor) -> Tensor:
         """Interpolate readings linearly at fractional steps, holding the ends as `at` does.
 
         Args:
-            step: (n, 1 or C, steps) float32, counted from the start of the window.
+            step: (n, 1 or C, steps) float64, counted from the start of the window; float32 would
+                round it to other shares in other windows.
 
         Returns:
             (n, C, steps) readings.
         """
         whole = step.floor()
         before, after = self.at(whole.long()), self.at(whole.long() + 1)
-        return before + (after - before) * (step - whole)
+        return before + (after - before) * (step - whole).float()
 
     def amplitude(self, multiples: Sequence[float]) -> Tensor:
         """Return a multiple of each channel's noise, at most its range.
