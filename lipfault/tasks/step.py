@@ -53,7 +53,7 @@ def make_step(
         is_clean | _above_noise(labels, config.least_damage),
         masks,
         detection,
-        block.correct(observation, masks),
+        detection.correction or block.correct(observation, masks),
         draws.stream('own'),
     )
 
