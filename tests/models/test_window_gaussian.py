@@ -55,7 +55,9 @@ def test_posterior_mean_is_that_of_the_dense_formula(seed, scale):
         deviation = (signal[row].flatten() - model.mean).double()
         solved = torch.linalg.solve(covariance, deviation)
         expected = signal[row].flatten().double() - fault @ solved
-        torch.testing.assert_close(corrected[row].flatten().double(), expected, atol=2e-3, rtol=1e-3)
+        torch.testing.assert_close(
+            corrected[row].flatten().double(), expected, atol=2e-3, rtol=1e-3
+        )
         torch.testing.assert_close(residual[row].flatten().double(), solved, atol=2e-2, rtol=1e-3)
 
 
