@@ -30,9 +30,13 @@ def build(modalities, seed=0):
         relations.fit_start(name, clean[name], autoencoder.noise(name, modality))
     block = PosteriorBlock(autoencoder, relations, modalities, SIZES)
     block.fit_start(clean)
-    for parameter in block.correctors.parameters():
+    for parameter in corrector_parameters(block):
         torch.nn.init.normal_(parameter, std=0.1)
     return block.eval()
+
+
+def corrector_parameters(block):
+    return [*block.restorers.parameters(), *block.series_correctors.parameters()]
 
 
 def windows(modalities, count):
@@ -81,7 +85,7 @@ def test_missing_values_have_no_influence_on_their_correction(block, signals, na
     for other in (0.0, 1.0):
         changed = signals | {name: torch.full_like(signals[name], other)}
         observation = Observation(changed, SideInfo({name: missing}))
-        corrector = block.correctors[name]
+        corrector = block.restorers[name] if name in block.restorers else None
         logits = {
             n: x.new_full(x[:, : 1 if x.dim() == 4 else None].shape, 0.0)
             for n, x in changed.items()
@@ -101,15 +105,16 @@ def test_only_samples_with_a_fault_train_the_correction(block, signals):
     block.train()
     for name in signals:
         signals[name].requires_grad_()
-    is_clean = torch.tensor([True, False, True, True, False])
-    correction = block.detect(Observation(signals, is_clean=is_clean)).correction
+    faulty = torch.tensor([[False] * 3, [True] * 3, [False] * 3, [False] * 3, [True] * 3])
+    is_clean = ~faulty.any(dim=1)
+    correction = block.detect(Observation(signals, is_clean=is_clean, faulty=faulty)).correction
     block.zero_grad()
     for name, corrected in correction.signals.items():
         assert corrected.shape == signals[name].shape
-        corrected[is_clean].sum().backward(retain_graph=True)
-    assert all(p.grad is None or not p.grad.any() for p in block.correctors.parameters())
+        corrected[[2, 3]].sum().backward(retain_graph=True)  # sample 0 is trained as a clean one
+    assert all(p.grad is None or not p.grad.any() for p in corrector_parameters(block))
     sum(x[~is_clean].square().sum() for x in correction.signals.values()).backward()
-    assert any(p.grad is not None and p.grad.any() for p in block.correctors.parameters())
+    assert any(p.grad is not None and p.grad.any() for p in corrector_parameters(block))
 
 
 def test_training_and_evaluation_correct_alike(block, signals):

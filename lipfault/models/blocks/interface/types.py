@@ -48,11 +48,14 @@ class Observation:
         side_info: Missing values and stillness.
         is_clean: (batch,) bool, the samples without a fault. Given in training only: these samples
             set the running scales of the block.
+        faulty: (batch, M) bool, the faulty modalities, in the order of the signals. Given in
+            training only, to select the samples on which a correction is trained.
     """
 
     signals: Signals
     side_info: SideInfo = field(default_factory=SideInfo)
     is_clean: Tensor | None = None
+    faulty: Tensor | None = None
 
     def stillness(self, name: str) -> Tensor:
         """Return the stillness of an image as a column.

@@ -81,16 +81,16 @@ class PosteriorBlock(LocatingBlock):
         Returns:
             The parts of each modality.
         """
-        correctors: dict[str, nn.Module] = {}
+        self.restorers, self.series_correctors = nn.ModuleDict(), nn.ModuleDict()
         for name, size in sizes.items():
             modality = size.modality
             if modality.size is not None:
-                correctors[name] = ImageRestorer(size.channels, modality.size, size.is_predicted)
+                restorer = ImageRestorer(size.channels, modality.size, size.is_predicted)
+                self.restorers[name] = restorer
             else:
                 noise = self.autoencoder.noise(name, modality)
                 model = self.relations.window_model(name)
-                correctors[name] = SeriesCorrector(model, noise, config.rounds)
-        self.correctors = nn.ModuleDict(correctors)
+                self.series_correctors[name] = SeriesCorrector(model, noise, config.rounds)
         return {n: ModalityParts(s, locators[n]) for n, s in sizes.items()}
 
     def fit_start(self, standardized: Signals) -> None:
@@ -100,12 +100,12 @@ class PosteriorBlock(LocatingBlock):
             standardized: Clean signals, standardized, of windows that stage 1 was not trained on.
         """
         super().fit_start(standardized)
-        for name, corrector in self.correctors.items():
-            if isinstance(corrector, ImageRestorer):
+        for name, restorer in self.restorers.items():
+            if isinstance(restorer, ImageRestorer):
                 zero = torch.zeros_like(standardized[name][:1])
                 ends = [self.autoencoder.physical({name: x})[name] for x in (zero, zero + 1)]
                 level = (ends[0] / (ends[1] - ends[0]))[0]
-                corrector.fit(standardized[name], level, self._noise(name))
+                restorer.fit(standardized[name], level, self._noise(name))
 
     def correct_first(
         self,
@@ -183,9 +183,9 @@ class PosteriorBlock(LocatingBlock):
             The scalars `class`, `left` and `size`.
         """
         terms, correction = super().own_terms(step_data), step_data.correction
-        rows = _trained_rows(step_data.observation)
         left, size = [], []
-        for name, clean in step_data.clean.items():
+        for index, (name, clean) in enumerate(step_data.clean.items()):
+            rows = _trained_rows(step_data.observation, index)
             noise, truth = self._noise(name), clean[rows]
             observed = step_data.observation.signals[name][rows]
             signals = [*correction.rounds.get(name, ()), correction.signals[name]]
@@ -202,11 +202,11 @@ class PosteriorBlock(LocatingBlock):
         self, observation: Observation, predicted: Mapping[str, Tensor | None], logits: Signals
     ) -> Correction:
         """Correct each modality; in training clean samples take no part in the gradient."""
-        rows = _trained_rows(observation) if self.training else None
         signals, rounds, log_sizes = dict(observation.signals), {}, {}
-        for name in observation.signals:
+        for index, name in enumerate(observation.signals):
+            rows = _trained_rows(observation, index) if self.training else None
             inputs = self._inputs(name, observation, predicted[name], logits[name])
-            if isinstance(self.correctors[name], SeriesCorrector):
+            if name in self.series_correctors:
                 found = _in_parts(lambda x, n=name: self._series(n, x), inputs, rows)
                 half = len(found) // 2
                 *rounds[name], signals[name] = found[:half]
@@ -235,13 +235,13 @@ class PosteriorBlock(LocatingBlock):
     def _series(self, name: str, inputs: list[Tensor | None]) -> list[Tensor]:
         """Corrected series of all rounds, then the logarithmic sizes of all rounds."""
         signal, _, logits, _, missing = inputs
-        found: list[SeriesEstimate] = self.correctors[name](signal, logits, missing)
+        found: list[SeriesEstimate] = self.series_correctors[name](signal, logits, missing)
         return [*(x.signal for x in found), *(x.log_size for x in found)]
 
     def _image(self, name: str, inputs: list[Tensor | None]) -> list[Tensor]:
         """The restored image."""
         signal, predicted, logits, stillness, missing = inputs
-        return [self.correctors[name](signal, predicted, logits, stillness, missing)]
+        return [self.restorers[name](signal, predicted, logits, stillness, missing)]
 
     def _features(self, name: str, observation: Observation, correction: Correction) -> Tensor:
         """Summaries of the change in units of the sensor noise, and of the sizes, (batch, 8)."""
@@ -256,12 +256,20 @@ class PosteriorBlock(LocatingBlock):
         return self.get_buffer(f'noise_{name}')
 
 
-def _trained_rows(observation: Observation) -> Tensor:
-    """Indices of the samples with a fault, at least one sample."""
-    if observation.is_clean is None:
+def _trained_rows(observation: Observation, index: int) -> Tensor:
+    """Indices of the samples on which the correction of one modality is trained.
+
+    Those with a fault of the modality, and a quarter as many others, so that the correction leaves
+    a sound signal as it is, beside a faulty one, too; all samples if the faults are not given.
+    """
+    if observation.faulty is None:
         return torch.arange(len(next(iter(observation.signals.values()))))
-    rows = (~observation.is_clean).nonzero()[:, 0]
-    return rows if len(rows) else rows.new_zeros(1)
+    faulty = observation.faulty[:, index]
+    mine, others = faulty.nonzero()[:, 0], (~faulty).nonzero()[:, 0]
+    count = max(1, len(mine) // 4)
+    # Evenly spread: the batch is in random order.
+    step = max(1, len(others) // count)
+    return torch.cat([mine, others[::step][:count]]).sort().values
 
 
 def _in_parts(
