@@ -9,7 +9,7 @@ from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
 from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.interface.types import Masks, Observation, SideInfo
 from lipfault.models.blocks.posterior.block import PosteriorBlock
-from lipfault.models.blocks.posterior.image_restorer import ImageRestorer
+from lipfault.models.blocks.posterior.image_corrector import ImageCorrector
 from lipfault.models.blocks.posterior.terms import log_energy_left, log_size_error
 from lipfault.models.relations.relations import Relations, RelationsConfig
 
@@ -36,7 +36,7 @@ def build(modalities, seed=0):
 
 
 def corrector_parameters(block):
-    return [*block.restorers.parameters(), *block.series_correctors.parameters()]
+    return [*block.image_correctors.parameters(), *block.series_correctors.parameters()]
 
 
 def windows(modalities, count):
@@ -85,13 +85,13 @@ def test_missing_values_have_no_influence_on_their_correction(block, signals, na
     for other in (0.0, 1.0):
         changed = signals | {name: torch.full_like(signals[name], other)}
         observation = Observation(changed, SideInfo({name: missing}))
-        corrector = block.restorers[name] if name in block.restorers else None
+        corrector = dict(block.image_correctors.items()).get(name)
         logits = {
             n: x.new_full(x[:, : 1 if x.dim() == 4 else None].shape, 0.0)
             for n, x in changed.items()
         }
         with torch.no_grad():
-            if isinstance(corrector, ImageRestorer):
+            if isinstance(corrector, ImageCorrector):
                 torch.nn.init.zeros_(corrector.end.weight)
                 torch.nn.init.zeros_(corrector.fine_end.weight)
             predicted = {

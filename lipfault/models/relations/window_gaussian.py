@@ -47,6 +47,7 @@ class WindowGaussian(nn.Module):
     basis: Tensor
     residual: Tensor
     grams: Tensor
+    upper: Tensor
 
     def __init__(self, channels: int, steps: int, size: int = 128) -> None:
         """Start with a standard normal without components."""
@@ -62,7 +63,7 @@ class WindowGaussian(nn.Module):
         self.register_buffer('upper', upper, persistent=False)
         grams = torch.zeros(entries // self.chunk, upper.shape[1], dtype=torch.float64)
         self.register_buffer('grams', grams, persistent=False)
-        self.register_load_state_dict_post_hook(lambda module, _keys: module._tabulate())
+        self.register_load_state_dict_post_hook(_tabulated)  # type: ignore[no-untyped-call]
 
     @property
     def chunks(self) -> int:
@@ -88,9 +89,9 @@ class WindowGaussian(nn.Module):
         rest = (samples - pca.decode(coefficients)).view_as(series)
         floor = noise.square() / 4
         self.residual.copy_(rest.square().mean(dim=(0, 2)).maximum(floor.to(rest)))
-        self._tabulate()
+        self.tabulate()
 
-    def _tabulate(self) -> None:
+    def tabulate(self) -> None:
         """Tabulate W' W of each channel and chunk, upper triangles in float64."""
         parts = self.basis.view(-1, self.chunk, self.size).double()
         row, column = self.upper
@@ -135,7 +136,7 @@ class WindowGaussian(nn.Module):
         Returns:
             (batch, channel, chunk, step).
         """
-        return series.unflatten(2, (self.chunks, self.chunk))
+        return series.reshape(*series.shape[:2], self.chunks, self.chunk)
 
     def solve(self, factor: Factor, deviation: Tensor) -> tuple[Tensor, Tensor]:
         """Multiply the inverse of the factorized covariance with deviations from the mean.
@@ -165,3 +166,8 @@ class WindowGaussian(nn.Module):
             (batch, channel, time).
         """
         return series - self.mean.view(self.channels, self.steps)
+
+
+def _tabulated(model: WindowGaussian, _keys: object) -> None:
+    """Tabulate after loading: the tables are not saved."""
+    model.tabulate()

@@ -1,6 +1,7 @@
 """The compute block that corrects by the size of a fault instead of a mask."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from lipfault.models.blocks.interface.types import (
     Observation,
     StepData,
 )
-from lipfault.models.blocks.posterior.image_restorer import ImageRestorer
+from lipfault.models.blocks.posterior.image_corrector import ImageCorrector
 from lipfault.models.blocks.posterior.series_corrector import SeriesCorrector, SeriesEstimate
 from lipfault.models.blocks.posterior.terms import log_energy_left, log_size_error
 from lipfault.models.relations.relations import Relations
@@ -31,8 +32,8 @@ _EVIDENCE = 8
 class PosteriorBlock(LocatingBlock):
     """Locates faults, estimates their size, and corrects by the posterior mean.
 
-    A faulty sensor still tells most of the truth: how much of it is used depends on the size of the
-    fault. A series is corrected by the posterior mean of its clean window under one fault variance
+    A faulty sensor still carries most of the information: the size of the fault decides how much of
+    it is used. A series is corrected by the posterior mean of its clean window under one fault variance
     for each channel and chunk of time, which a network estimates in rounds from the evidence; an
     image by a network that blends observed pixels, the median scene and the prediction from the
     other modalities. Size and change of the correction are evidence for the classifiers.
@@ -81,12 +82,12 @@ class PosteriorBlock(LocatingBlock):
         Returns:
             The parts of each modality.
         """
-        self.restorers, self.series_correctors = nn.ModuleDict(), nn.ModuleDict()
+        self.image_correctors, self.series_correctors = nn.ModuleDict(), nn.ModuleDict()
         for name, size in sizes.items():
             modality = size.modality
             if modality.size is not None:
-                restorer = ImageRestorer(size.channels, modality.size, size.is_predicted)
-                self.restorers[name] = restorer
+                corrector = ImageCorrector(size.channels, modality.size, size.is_predicted)
+                self.image_correctors[name] = corrector
             else:
                 noise = self.autoencoder.noise(name, modality)
                 model = self.relations.window_model(name)
@@ -94,18 +95,18 @@ class PosteriorBlock(LocatingBlock):
         return {n: ModalityParts(s, locators[n]) for n, s in sizes.items()}
 
     def fit_start(self, standardized: Signals) -> None:
-        """Fit whitening, scales and the usual scene in closed form on clean windows.
+        """Fit whitening, scales and the median scene in closed form on clean windows.
 
         Args:
             standardized: Clean signals, standardized, of windows that stage 1 was not trained on.
         """
         super().fit_start(standardized)
-        for name, restorer in self.restorers.items():
-            if isinstance(restorer, ImageRestorer):
+        for name, corrector in self.image_correctors.items():
+            if isinstance(corrector, ImageCorrector):
                 zero = torch.zeros_like(standardized[name][:1])
                 ends = [self.autoencoder.physical({name: x})[name] for x in (zero, zero + 1)]
                 level = (ends[0] / (ends[1] - ends[0]))[0]
-                restorer.fit(standardized[name], level, self._noise(name))
+                corrector.fit(standardized[name], level, self._noise(name))
 
     def correct_first(
         self,
@@ -207,12 +208,12 @@ class PosteriorBlock(LocatingBlock):
             rows = _trained_rows(observation, index) if self.training else None
             inputs = self._inputs(name, observation, predicted[name], logits[name])
             if name in self.series_correctors:
-                found = _in_parts(lambda x, n=name: self._series(n, x), inputs, rows)
+                found = _in_parts(partial(self._series, name), inputs, rows)
                 half = len(found) // 2
                 *rounds[name], signals[name] = found[:half]
                 log_sizes[name] = found[half:]
             else:
-                (signals[name],) = _in_parts(lambda x, n=name: self._image(n, x), inputs, rows)
+                (signals[name],) = _in_parts(partial(self._image, name), inputs, rows)
         if not self.training:  # a clamp has no gradient outside the range
             for name, signal in signals.items():
                 low, high = self.autoencoder.limits(name)
@@ -239,9 +240,9 @@ class PosteriorBlock(LocatingBlock):
         return [*(x.signal for x in found), *(x.log_size for x in found)]
 
     def _image(self, name: str, inputs: list[Tensor | None]) -> list[Tensor]:
-        """The restored image."""
+        """The corrected image."""
         signal, predicted, logits, stillness, missing = inputs
-        return [self.restorers[name](signal, predicted, logits, stillness, missing)]
+        return [self.image_correctors[name](signal, predicted, logits, stillness, missing)]
 
     def _features(self, name: str, observation: Observation, correction: Correction) -> Tensor:
         """Summaries of the change in units of the sensor noise, and of the sizes, (batch, 8)."""

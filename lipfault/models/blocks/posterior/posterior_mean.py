@@ -32,7 +32,8 @@ def posterior_mean(
         https://doi.org/10.1162/neco.1992.4.3.415
     """
     if training:
-        *outputs, precision, cholesky = _PosteriorMean.apply(gaussian, signal, variance)
+        applied = _PosteriorMean.apply(gaussian, signal, variance)  # type: ignore[no-untyped-call]
+        *outputs, precision, cholesky = applied
         corrected, residual, low_rank = outputs
         return corrected, residual, low_rank, Factor(precision, cholesky)
     factor = gaussian.factor(variance)
@@ -44,7 +45,7 @@ class _PosteriorMean(torch.autograd.Function):
     """`posterior_mean` with its closed-form gradient."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,  # noqa: ANN401
         gaussian: WindowGaussian,
         signal: Tensor,
@@ -60,7 +61,7 @@ class _PosteriorMean(torch.autograd.Function):
         return corrected, residual, low_rank, factor.precision, factor.cholesky
 
     @staticmethod
-    def backward(  # type: ignore[override]
+    def backward(
         ctx: Any,  # noqa: ANN401
         *gradients: Tensor,
     ) -> tuple[None, Tensor, Tensor]:

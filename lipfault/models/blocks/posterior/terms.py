@@ -41,6 +41,8 @@ def log_size_error(log_size: Tensor, fault: Tensor, noise: Tensor) -> Tensor:
     Returns:
         Scalar.
     """
-    square = fault.square().unflatten(2, (log_size.shape[2], -1)).mean(dim=3)
+    # (sample, channel, time) to (sample, channel, chunk, step)
+    square = fault.square().view(*log_size.shape, -1).mean(dim=3)
     truth = (square / noise.square()[:, None] + torch.tensor(_FLOOR).exp()).log()
-    return (log_size.clamp_min(_FLOOR) - truth).square().mean()
+    error: Tensor = (log_size.clamp_min(_FLOOR) - truth).square().mean()
+    return error

@@ -1,4 +1,4 @@
-"""Restoration of an image from its pixels, the usual scene, and the other modalities."""
+"""Correction of an image by its pixels, the median scene, and the other modalities."""
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ _FINE = 24
 """Hidden channels at each pixel."""
 
 
-class ImageRestorer(nn.Module):
+class ImageCorrector(nn.Module):
     """Blends each pixel with the median scene and with the prediction from other modalities.
 
     In the frames of a fixed camera most pixels show the same background at all times: where a
@@ -83,7 +83,7 @@ class ImageRestorer(nn.Module):
         stillness: Tensor,
         missing: Tensor | None = None,
     ) -> Tensor:
-        """Restore a batch of frames.
+        """Correct a batch of frames.
 
         Args:
             frame: (batch, channel, height, width), standardized, finite.
@@ -93,7 +93,7 @@ class ImageRestorer(nn.Module):
             missing: (batch, 1, height, width) bool, where no value arrived.
 
         Returns:
-            The restored frames, standardized.
+            The corrected frames, (batch, channel, height, width), standardized.
         """
         sources = [frame, self.median.expand_as(frame)]
         sources += [] if predicted is None else [predicted]
