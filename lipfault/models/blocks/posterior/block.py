@@ -33,10 +33,10 @@ class PosteriorBlock(LocatingBlock):
     """Locates faults, estimates their size, and corrects by the posterior mean.
 
     A faulty sensor still carries most of the information: the size of the fault decides how much of
-    it is used. A series is corrected by the posterior mean of its clean window under one fault variance
-    for each channel and chunk of time, which a network estimates in rounds from the evidence; an
-    image by a network that blends observed pixels, the median scene and the prediction from the
-    other modalities. Size and change of the correction are evidence for the classifiers.
+    it is used. A series is corrected by the posterior mean of its clean window under one fault
+    variance for each channel and chunk of time, which a network estimates in rounds from the
+    evidence; an image by a network that blends observed pixels, the median scene and the prediction
+    from the other modalities. Size and change of the correction are evidence for the classifiers.
 
     The networks are trained by the logarithm of the energy left, so that small faults count as much
     as large ones. Gradients of the correction do not reach the locators.
