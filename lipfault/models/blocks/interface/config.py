@@ -10,8 +10,8 @@ class BlockConfig:
 
     Args:
         kind: `fault_map`, which corrects inside its fault map only; `posterior`, which corrects by
-            the size of the fault; `paper`, as published; one of `lipfault.models.blocks.baselines`; or the class path of a block of
-            your own.
+            the size of the fault; `paper`, as published; one of
+            `lipfault.models.blocks.baselines`; or the class path of a block of your own.
         corrector_width: Hidden units of the dense corrector, and of the trunk of `paper`.
         detector_width: Hidden units of the dense detector.
         embedding: Dimensions of the detector's embedding.
