@@ -7,7 +7,7 @@ import torch
 
 from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
 from lipfault.models.blocks.interface.config import BlockConfig
-from lipfault.models.blocks.interface.types import Masks, Observation, SideInfo
+from lipfault.models.blocks.interface.types import Observation, SideInfo
 from lipfault.models.blocks.posterior.block import PosteriorBlock
 from lipfault.models.blocks.posterior.image_corrector import ImageCorrector
 from lipfault.models.blocks.posterior.terms import log_energy_left, log_size_error
@@ -86,18 +86,12 @@ def test_missing_values_have_no_influence_on_their_correction(block, signals, na
         changed = signals | {name: torch.full_like(signals[name], other)}
         observation = Observation(changed, SideInfo({name: missing}))
         corrector = dict(block.image_correctors.items()).get(name)
-        logits = {
-            n: x.new_full(x[:, : 1 if x.dim() == 4 else None].shape, 0.0)
-            for n, x in changed.items()
-        }
         with torch.no_grad():
             if isinstance(corrector, ImageCorrector):
                 torch.nn.init.zeros_(corrector.end.weight)
                 torch.nn.init.zeros_(corrector.fine_end.weight)
-            predicted = {
-                n: None if n != 'camera' else torch.zeros_like(x) for n, x in changed.items()
-            }
-            results.append(block._correct(observation, predicted, logits).signals[name])
+            residuals = block.residuals(signals)
+            results.append(block._correct(observation, residuals, {}).signals[name])
     torch.testing.assert_close(*results, atol=2e-2, rtol=0)
 
 
@@ -118,16 +112,24 @@ def test_only_samples_with_a_fault_train_the_correction(block, signals):
 
 
 def test_training_and_evaluation_correct_alike(block, signals):
-    is_clean = torch.tensor([True, False, True, True, False])
-    expected = block.correct(Observation(signals), Masks(block.detect(Observation(signals)).maps))
+    expected = block(Observation(signals))[1].signals
     block.train()
     block.autoencoder.eval()
-    maps = {n: m.detach() for n, m in block.detect(Observation(signals)).maps.items()}
-    found = block.correct(Observation(signals, is_clean=is_clean), Masks(maps))
+    is_clean = torch.tensor([True, False, True, True, False])
+    found = block.detect(Observation(signals, is_clean=is_clean)).correction.signals
     for name in ('joints', 'force'):
         low, high = block.autoencoder.limits(name)
-        clamped = torch.minimum(torch.maximum(found.signals[name], low), high)
-        torch.testing.assert_close(clamped, expected.signals[name], atol=5e-2, rtol=1e-2)
+        clamped = torch.minimum(torch.maximum(found[name], low), high)
+        torch.testing.assert_close(clamped, expected[name], atol=5e-2, rtol=1e-2)
+
+
+def test_given_maps_keep_the_signal_outside(block, signals):
+    maps = {n: torch.zeros_like(x if x.dim() == 3 else x[:, :1]) for n, x in signals.items()}
+    maps['force'][:, 0] = 1.0
+    corrected = block(Observation(signals), maps)[1].signals
+    assert torch.equal(corrected['force'][:, 1], signals['force'][:, 1])
+    assert not torch.equal(corrected['force'][:, 0], signals['force'][:, 0])
+    assert torch.equal(corrected['camera'], signals['camera'])
 
 
 def test_single_modality_works(tiny_modalities):

@@ -229,10 +229,8 @@ class LocatingBlock(ComputeBlock):
         expected = None
         if part.latent_residual is not None and predicted is not None:
             whitened = part.latent_residual(latent, predicted)
-            difference = latent - part.latent_residual.shrunk(predicted)
-            change = self.autoencoder.synthesized(name, difference)
-            found.append(change)
-            expected = signal - residual - change
+            expected = part.latent_residual.shrunk(predicted)
+            found.append(self.autoencoder.synthesized(name, latent - expected))
         found += self.relations.residuals(name, signal)
         if part.pixel_scale is not None:
             found = part.pixel_scale(found)

@@ -32,14 +32,14 @@ class Residuals:
         signals: Tensors shaped as the signal, see `LocatingBlock.residuals`.
         whitened: Whitened latent residual, (batch, component), of unit variance on clean windows;
             None where no other modality predicts this one.
-        predicted: Signal predicted from the other modalities by the linear path of the decoder,
-            shaped as the signal; None where there is no prediction.
+        expected: Latent that the other modalities predict, shaped as `latent`; None where there is
+            no prediction.
     """
 
     latent: Tensor
     signals: list[Tensor]
     whitened: Tensor | None
-    predicted: Tensor | None = None
+    expected: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The compute block that corrects by the size of a fault instead of a mask."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -39,7 +40,7 @@ class PosteriorBlock(LocatingBlock):
     from the other modalities. Size and change of the correction are evidence for the classifiers.
 
     The networks are trained by the logarithm of the energy left, so that small faults count as much
-    as large ones. Gradients of the correction do not reach the locators.
+    as large ones.
 
     Args:
         autoencoder: Stage 1; frozen, not a submodule.
@@ -119,28 +120,30 @@ class PosteriorBlock(LocatingBlock):
         Args:
             observation: The batch, standardized.
             residuals: Residuals of each modality.
-            map_logits: Logits of the fault maps; detached.
+            map_logits: Logits of the fault maps, passed on.
 
         Returns:
             The correction, and features of it, (batch, 8) by modality.
         """
-        predicted = {n: r.predicted for n, r in residuals.items()}
-        correction = self._correct(observation, predicted, map_logits)
+        correction = self._correct(observation, residuals, map_logits)
         return correction, {n: self._features(n, observation, correction) for n in map_logits}
 
     def correct(self, observation: Observation, masks: Masks) -> Correction:
-        """Infer the clean signals, with given fault maps in place of the located ones.
+        """Infer the clean signals inside of given fault maps.
 
         Args:
             observation: The batch, standardized.
-            masks: Fault maps, and their logits if there are any.
+            masks: Fault maps; outside of them the observed signal is kept.
 
         Returns:
             Corrected signals.
         """
-        predicted = {n: r.predicted for n, r in self.residuals(observation.signals).items()}
-        logits = masks.map_logits or {n: m.float().logit(1e-7) for n, m in masks.maps.items()}
-        return self._correct(observation, predicted, logits)
+        logits = {n: m.float().logit(1e-7) for n, m in masks.maps.items()}
+        found = self._correct(observation, self.residuals(observation.signals), logits)
+        signals = {
+            n: x + masks.maps[n] * (found.signals[n] - x) for n, x in observation.signals.items()
+        }
+        return replace(found, signals=signals)
 
     def forward(
         self, observation: Observation, oracle_maps: Signals | None = None
@@ -200,13 +203,13 @@ class PosteriorBlock(LocatingBlock):
         return terms
 
     def _correct(
-        self, observation: Observation, predicted: Mapping[str, Tensor | None], logits: Signals
+        self, observation: Observation, residuals: Mapping[str, Residuals], logits: Signals
     ) -> Correction:
         """Correct each modality; in training clean samples take no part in the gradient."""
         signals, rounds, log_sizes = dict(observation.signals), {}, {}
         for index, name in enumerate(observation.signals):
             rows = _trained_rows(observation, index) if self.training else None
-            inputs = self._inputs(name, observation, predicted[name], logits[name])
+            inputs = self._inputs(name, observation, residuals[name].expected)
             if name in self.series_correctors:
                 found = _in_parts(partial(self._series, name), inputs, rows)
                 half = len(found) // 2
@@ -221,28 +224,27 @@ class PosteriorBlock(LocatingBlock):
         return Correction({}, {}, signals, dict(logits), rounds, log_sizes)
 
     def _inputs(
-        self, name: str, observation: Observation, predicted: Tensor | None, logits: Tensor
+        self, name: str, observation: Observation, expected: Tensor | None
     ) -> list[Tensor | None]:
         """Inputs of the corrector of one modality, each with the batch first."""
-        inputs = [
-            observation.signals[name],
-            predicted,
-            logits.float(),
-            observation.stillness(name),
-            observation.side_info.missing.get(name),
-        ]
-        return [x.detach() if x is not None and self.training else x for x in inputs]
+        signal, missing = observation.signals[name], observation.side_info.missing.get(name)
+        if name in self.series_correctors:
+            return [signal, missing]
+        with self.frozen():
+            predicted = (
+                None if expected is None else self.autoencoder.decode({name: expected})[name]
+            )
+        return [signal, missing, predicted, observation.stillness(name)]
 
     def _series(self, name: str, inputs: list[Tensor | None]) -> list[Tensor]:
         """Corrected series of all rounds, then the logarithmic sizes of all rounds."""
-        signal, _, logits, _, missing = inputs
-        found: list[SeriesEstimate] = self.series_correctors[name](signal, logits, missing)
+        found: list[SeriesEstimate] = self.series_correctors[name](*inputs)
         return [*(x.signal for x in found), *(x.log_size for x in found)]
 
     def _image(self, name: str, inputs: list[Tensor | None]) -> list[Tensor]:
         """The corrected image."""
-        signal, predicted, logits, stillness, missing = inputs
-        return [self.image_correctors[name](signal, predicted, logits, stillness, missing)]
+        signal, missing, predicted, stillness = inputs
+        return [self.image_correctors[name](signal, predicted, stillness, missing)]
 
     def _features(self, name: str, observation: Observation, correction: Correction) -> Tensor:
         """Summaries of the change in units of the sensor noise, and of the sizes, (batch, 8)."""

@@ -47,7 +47,7 @@ class ImageCorrector(nn.Module):
         self.register_buffer('deviation', torch.ones(channels, *size))
         self.register_buffer('level', torch.zeros(channels, *size))
         # Pixels, differences from their neighbours and from the other sources, their deviation.
-        views = (2 + self.sources) * channels + 2
+        views = (2 + self.sources) * channels + 1
         grid = (width, size[0] // PATCH, size[1] // PATCH)
         self.position = nn.Parameter(torch.zeros(grid))
         self.net = PatchNet('image', views, width, 3, conditioned=True)
@@ -79,7 +79,6 @@ class ImageCorrector(nn.Module):
         self,
         frame: Tensor,
         predicted: Tensor | None,
-        map_logits: Tensor,
         stillness: Tensor,
         missing: Tensor | None = None,
     ) -> Tensor:
@@ -88,7 +87,6 @@ class ImageCorrector(nn.Module):
         Args:
             frame: (batch, channel, height, width), standardized, finite.
             predicted: Prediction from the other modalities, shaped as the frame; None without.
-            map_logits: (batch, 1, height, width), logits of the fault map.
             stillness: (batch, 1), see `SideInfo.stillness`.
             missing: (batch, 1, height, width) bool, where no value arrived.
 
@@ -97,7 +95,7 @@ class ImageCorrector(nn.Module):
         """
         sources = [frame, self.median.expand_as(frame)]
         sources += [] if predicted is None else [predicted]
-        views = self._views(frame, sources, map_logits)
+        views = self._views(frame, sources)
         hidden = self.second(self.net(views, stillness) + self.position)
         out = functional.pixel_shuffle(self.end(hidden), PATCH)
         out = out + self.fine_end(functional.gelu(self.fine(torch.cat([out, views], dim=1))))
@@ -109,7 +107,7 @@ class ImageCorrector(nn.Module):
         sources[0] = frame + change
         return (weights * torch.stack(sources, dim=1)).sum(dim=1)
 
-    def _views(self, frame: Tensor, sources: list[Tensor], map_logits: Tensor) -> Tensor:
+    def _views(self, frame: Tensor, sources: list[Tensor]) -> Tensor:
         """Inputs of the networks, (batch, view, height, width)."""
         padded = functional.pad(frame, (1, 1, 1, 1), mode='replicate')
         smooth = functional.avg_pool2d(padded, 3, 1)
@@ -122,7 +120,6 @@ class ImageCorrector(nn.Module):
                 4 * (frame - smooth),
                 (differences[0] / self.deviation).clamp(-4, 4),
                 largest,
-                map_logits.float().clamp(-16, 16) / 8,
             ],
             dim=1,
         )

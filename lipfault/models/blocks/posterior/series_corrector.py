@@ -17,7 +17,7 @@ NOTHING, LOST = -4.0, 24.0
 missing value: e^-4 is a seventh of the noise, e^24 is 160 000 times the noise."""
 
 _RANGE = (-10.0, LOST)
-_STATISTICS = 15
+_STATISTICS = 13
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,13 @@ class SeriesCorrector(nn.Module):
         """The clean model of stage 1."""
         return self._gaussian[0]
 
-    def forward(
-        self, signal: Tensor, map_logits: Tensor, missing: Tensor | None = None
-    ) -> list[SeriesEstimate]:
+    def forward(self, signal: Tensor, missing: Tensor | None = None) -> list[SeriesEstimate]:
         """Estimate fault sizes and the clean series.
 
         In training gradients reach the networks of each round through its own estimate only.
 
         Args:
             signal: (batch, channel, time), standardized.
-            map_logits: (batch, channel, time), logits of the fault map.
             missing: (batch, channel, time) bool, where no value arrived.
 
         Returns:
@@ -75,7 +72,7 @@ class SeriesCorrector(nn.Module):
         """
         gaussian, found = self.gaussian, []
         lost = None if missing is None else gaussian.chunked(missing).any(dim=3)
-        fixed = self._fixed_statistics(signal, map_logits)
+        fixed = self._fixed_statistics(signal)
         log_size = signal.new_full((len(signal), gaussian.channels, gaussian.chunks), NOTHING)
         log_size = _with_lost(log_size, lost)
         corrected, residual, low_rank, factor = posterior_mean(
@@ -101,20 +98,14 @@ class SeriesCorrector(nn.Module):
     def _variance(self, log_size: Tensor) -> Tensor:
         return self.noise.square()[:, None] * log_size.exp()
 
-    def _fixed_statistics(self, signal: Tensor, map_logits: Tensor) -> list[Tensor]:
-        """Statistics that no round changes: curvature in units of its noise, and the fault map."""
+    def _fixed_statistics(self, signal: Tensor) -> list[Tensor]:
+        """Statistics that no round changes: the curvature in units of its noise."""
         with self._detached():
             curve = signal[..., 2:] - 2 * signal[..., 1:-1] + signal[..., :-2]
             # The noise of x(t+1) - 2 x(t) + x(t-1) is the root of 6 times that of x.
             curve = functional.pad(curve, (1, 1)) / (6**0.5 * self.noise[:, None])
-            chunked, logits = self.gaussian.chunked(curve), map_logits.float().clamp(-16, 16)
-            logits = self.gaussian.chunked(logits) / 5
-            return [
-                _log_mean_square(chunked),
-                symlog(chunked.mean(dim=3)),
-                logits.mean(dim=3),
-                logits.amax(dim=3),
-            ]
+            chunked = self.gaussian.chunked(curve)
+            return [_log_mean_square(chunked), symlog(chunked.mean(dim=3))]
 
     def _statistics(
         self,

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-_INVISIBLE = 0.1
+_INVISIBLE = 0.3
 """Mean squared error, in units of the noise variance, below which a correction need not go."""
 
 _FLOOR = -4.6
