@@ -42,6 +42,7 @@ def make_step(
     is_clean = ~labels.faulty
     clean = block.autoencoder.standardized(batch.clean)
     observation = observed(block.autoencoder, batch, modalities, is_clean)
+    observation.faulty = labels.modality
     detection = block.detect(observation)
     maps = _mask_maps(block, observation, detection, true_masks, draws.stream('hide'))
     masks = Masks(maps, detection.map_logits, opaque=is_clean)
@@ -53,7 +54,7 @@ def make_step(
         is_clean | _above_noise(labels, config.least_damage),
         masks,
         detection,
-        block.correct(observation, masks),
+        detection.correction or block.correct(observation, masks),
         draws.stream('own'),
     )
 

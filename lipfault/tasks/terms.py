@@ -23,11 +23,12 @@ def objective_terms(block: ComputeBlock, step: StepData, weights: LossWeights) -
         Scalars by their name in `LossWeights`; means over the processes are exact.
     """
     detection, correction = step.detection, step.correction
-    with torch.no_grad():
-        targets = block.autoencoder.encode(step.clean)
-    terms = {
-        'rec': losses.reconstruction(correction.signals, step.clean),
-        'sim': losses.similarity(correction.latents, targets),
+    terms = {'rec': losses.reconstruction(correction.signals, step.clean)}
+    if correction.latents:
+        with torch.no_grad():
+            targets = block.autoencoder.encode(step.clean)
+        terms['sim'] = losses.similarity(correction.latents, targets)
+    terms |= {
         'con': losses.contrastive(
             gather_rows(detection.embedding.float()),
             gather_rows(step.modality.any(dim=1)),
@@ -42,6 +43,7 @@ def objective_terms(block: ComputeBlock, step: StepData, weights: LossWeights) -
             losses.location(maps, step.true_masks)
             for maps in (detection.map_logits, correction.map_logits)
         )
+    if correction.inpainted and block.locates:
         terms['inf'] = losses.masked_reconstruction(
             correction.inpainted, step.clean, step.masks.maps, mean_of_processes
         )

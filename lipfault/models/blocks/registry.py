@@ -14,6 +14,7 @@ from lipfault.models.relations.relations import Relations
 _BASELINES = 'lipfault.models.blocks.baselines.'
 
 BLOCKS = {
+    'posterior': 'lipfault.models.blocks.posterior.block.PosteriorBlock',
     'fault_map': 'lipfault.models.blocks.fault_map.block.FaultMapBlock',
     'paper': 'lipfault.models.blocks.paper.PaperBlock',
     'uncorrected': _BASELINES + 'uncorrected.UncorrectedBlock',

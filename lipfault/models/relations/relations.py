@@ -12,6 +12,7 @@ from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.relations.channel_residual import ChannelResidual
 from lipfault.models.relations.cross_modal import CrossModalPredictor
 from lipfault.models.relations.neighbour_residual import NeighbourResidual
+from lipfault.models.relations.window_gaussian import WindowGaussian
 
 
 @dataclass
@@ -26,6 +27,7 @@ class RelationsConfig:
         grid: Rows and columns to which an image is pooled for them.
         patches: Time resolutions of the channel residuals, in time steps.
         reach: Samples on either side from which a sample is predicted; fewer in a short window.
+        components: Components of the Gaussian model of the windows of a series.
     """
 
     width: int = 512
@@ -35,6 +37,7 @@ class RelationsConfig:
     grid: int = 16
     patches: tuple[int, ...] = (2, 4, 8)
     reach: int = 4
+    components: int = 128
 
 
 class Relations(nn.Module):
@@ -73,6 +76,9 @@ class Relations(nn.Module):
                 for n, c in series.items()
             }
         )
+        self.windows = nn.ModuleDict(
+            {n: WindowGaussian(c, steps[n], config.components) for n, c in series.items()}
+        )
         sizes = {n: self._summary_size(m) for n, m in modalities.items()}
         self.predictors = nn.ModuleDict(
             {
@@ -97,6 +103,20 @@ class Relations(nn.Module):
         """
         for relation in self._series_relations(name):
             relation.fit(standardized, noise)
+        if name in self.windows:
+            self.window_model(name).fit(standardized, noise)
+
+    def window_model(self, name: str) -> WindowGaussian:
+        """Return the Gaussian model of the windows of a series.
+
+        Args:
+            name: The modality, a series.
+
+        Returns:
+            The model.
+        """
+        model: WindowGaussian = self.windows[name]  # type: ignore[assignment]
+        return model
 
     def residual_count(self, name: str) -> int:
         """Count the residuals of a modality.

@@ -29,14 +29,17 @@ class Residuals:
 
     Args:
         latent: Latent of the observed signal, (batch, latent channel, position ...).
-        signals: Tensors shaped as the signal, see `FaultMapBlock.residuals`.
+        signals: Tensors shaped as the signal, see `LocatingBlock.residuals`.
         whitened: Whitened latent residual, (batch, component), of unit variance on clean windows;
             None where no other modality predicts this one.
+        expected: Latent that the other modalities predict, shaped as `latent`; None where there is
+            no prediction.
     """
 
     latent: Tensor
     signals: list[Tensor]
     whitened: Tensor | None
+    expected: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class PartSizes:
         residuals: Number of residuals, each shaped as the signal.
         is_predicted: Whether other modalities predict the latent of this one.
         width: Hidden channels of locator and inpainter.
+        evidence: Features of the correction that the classifier receives, too.
     """
 
     modality: Modality
@@ -56,6 +60,7 @@ class PartSizes:
     residuals: int
     is_predicted: bool
     width: int
+    evidence: int = 0
 
     @property
     def kind(self) -> str:
@@ -82,7 +87,8 @@ class PartSizes:
         """Input features of the classifier, see `ModalityParts.classifier_inputs`."""
         ranked = RANKED + 1 + ResidualFeatures.size(self.residuals)
         # One more for the norm of the latent residual, one more for the stillness of an image.
-        return 2 * self.width + ranked + self.is_predicted + (self.kind == 'image')
+        beside = self.is_predicted + (self.kind == 'image') + self.evidence
+        return 2 * self.width + ranked + beside
 
     def locator(self) -> Locator:
         """Build the locator; that of an image is conditioned on the stillness.
@@ -119,25 +125,15 @@ class PartSizes:
 
 
 class ModalityParts(nn.Module):
-    """Residual scales, locator, classifier, inpainter and map refiner of one modality.
+    """Residual scales, locator and classifier of one modality.
 
     Args:
         sizes: Sizes of the parts.
         locator: Fault map from the views.
-        inpainter: Local detail for the decoded signal.
-        map_refiner: Refined fault map from the inpainted signal.
-        classifier: Logit that this modality is faulty.
     """
 
-    def __init__(
-        self,
-        sizes: PartSizes,
-        locator: Locator,
-        inpainter: Inpainter,
-        map_refiner: MapRefiner,
-        classifier: Classifier,
-    ) -> None:
-        """Take the networks; build the scales, which hold no random numbers."""
+    def __init__(self, sizes: PartSizes, locator: Locator) -> None:
+        """Build the scales and the classifier."""
         super().__init__()
         modality, shape = sizes.modality, sizes.latent_shape
         self.is_image = modality.size is not None
@@ -147,8 +143,7 @@ class ModalityParts(nn.Module):
         )
         self.view_scale = RunningScale(sizes.views)
         self.features = ResidualFeatures(sizes.kind, sizes.channels, shape, sizes.residuals)
-        self.locator, self.inpainter = locator, inpainter
-        self.map_refiner, self.classifier = map_refiner, classifier
+        self.locator, self.classifier = locator, sizes.classifier()
 
     def locate(
         self, name: str, observation: Observation, residuals: Residuals

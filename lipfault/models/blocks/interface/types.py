@@ -1,6 +1,6 @@
 """Inputs and outputs of a compute block: observations, masks, detections, corrections."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -48,11 +48,14 @@ class Observation:
         side_info: Missing values and stillness.
         is_clean: (batch,) bool, the samples without a fault. Given in training only: these samples
             set the running scales of the block.
+        faulty: (batch, M) bool, the faulty modalities, in the order of the signals. Given in
+            training only, to select the samples on which a correction is trained.
     """
 
     signals: Signals
     side_info: SideInfo = field(default_factory=SideInfo)
     is_clean: Tensor | None = None
+    faulty: Tensor | None = None
 
     def stillness(self, name: str) -> Tensor:
         """Return the stillness of an image as a column.
@@ -105,6 +108,8 @@ class Detection:
         latents: Latents of the observed signals.
         modality_logits: (batch, M), the part of the logits that a block trains by a term of its
             own; None for a block without.
+        correction: The correction, of a block that detects by what it corrects; None for the
+            others, which correct after the detection.
     """
 
     logits: Tensor
@@ -113,6 +118,7 @@ class Detection:
     map_logits: Signals
     latents: Signals
     modality_logits: Tensor | None = None
+    correction: 'Correction | None' = None
 
     @property
     def score(self) -> Tensor:
@@ -130,17 +136,24 @@ class Correction:
     """Corrected signals of a batch.
 
     Args:
-        latents: Latents that the corrector computes.
-        inpainted: Standardized signals decoded from them, refined by the inpainters.
+        latents: Latents that the corrector computes; empty for a corrector without.
+        inpainted: Standardized signals decoded from them, refined by the inpainters; empty for a
+            block without.
         signals: Corrected signals, standardized: observed outside the fault map, inpainted inside.
         map_logits: Logits of the refined fault maps, as in `Detection`; empty where the masks were
             given without logits, or the block does not locate.
+        rounds: Corrected signals of the earlier rounds, each trained by a term of its own; empty
+            for a block without.
+        log_sizes: Logarithms of the fault sizes in every round, (batch, channel, chunk), of series
+            only; empty for a block without.
     """
 
     latents: Signals
     inpainted: Signals
     signals: Signals
     map_logits: Signals
+    rounds: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
+    log_sizes: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
 
     @property
     def maps(self) -> Signals:

@@ -1,0 +1,1 @@
+"""Corrects by the posterior mean under an estimated size of the fault."""

@@ -1,0 +1,329 @@
+"""The compute block that corrects by the size of a fault instead of a mask."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lipfault.modality import Modality, Signals
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.blocks.fault_map.locating import LocatingBlock
+from lipfault.models.blocks.fault_map.locator import Locator
+from lipfault.models.blocks.fault_map.modality_parts import ModalityParts, PartSizes, Residuals
+from lipfault.models.blocks.interface.config import BlockConfig
+from lipfault.models.blocks.interface.types import (
+    Correction,
+    Detection,
+    Masks,
+    Observation,
+    StepData,
+)
+from lipfault.models.blocks.posterior.image_corrector import ImageCorrector
+from lipfault.models.blocks.posterior.series_corrector import SeriesCorrector, SeriesEstimate
+from lipfault.models.blocks.posterior.terms import log_energy_left, log_size_error
+from lipfault.models.relations.relations import Relations
+
+_EVIDENCE = 8
+"""Features of a correction that a classifier receives."""
+
+
+class PosteriorBlock(LocatingBlock):
+    """Locates faults, estimates their size, and corrects by the posterior mean.
+
+    A faulty sensor still carries most of the information: the size of the fault decides how much of
+    it is used. A series is corrected by the posterior mean of its clean window under one fault
+    variance for each channel and chunk of time, which a network estimates in rounds from the
+    evidence; an image by a network that blends observed pixels, the median scene and the prediction
+    from the other modalities. Size and change of the correction are evidence for the classifiers.
+
+    The networks are trained by the logarithm of the energy left, so that small faults count as much
+    as large ones.
+
+    Args:
+        autoencoder: Stage 1; frozen, not a submodule.
+        relations: Stage 1; frozen, a submodule.
+        modalities: Description of each modality.
+        config: Sizes.
+
+    Raises:
+        LipfaultError: If a window or an image is not a whole number of patches of the locators.
+
+    Reference:
+        docs/theory.md, section 9.
+    """
+
+    evidence = _EVIDENCE
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        relations: Relations,
+        modalities: Mapping[str, Modality],
+        config: BlockConfig | None = None,
+    ) -> None:
+        """Build the parts for the latent shapes of the autoencoder."""
+        super().__init__(autoencoder, relations, modalities, config)
+        for name, modality in modalities.items():
+            noise = autoencoder.noise(name, modality)
+            self.register_buffer(f'noise_{name}', noise, persistent=True)
+
+    def build_parts(
+        self, sizes: Mapping[str, PartSizes], locators: Mapping[str, Locator], config: BlockConfig
+    ) -> Mapping[str, ModalityParts]:
+        """Build the correctors beside the parts of the detection.
+
+        Args:
+            sizes: Sizes of the parts of each modality.
+            locators: Their locators.
+            config: Sizes of the block.
+
+        Returns:
+            The parts of each modality.
+        """
+        self.image_correctors, self.series_correctors = nn.ModuleDict(), nn.ModuleDict()
+        for name, size in sizes.items():
+            modality = size.modality
+            if modality.size is not None:
+                corrector = ImageCorrector(size.channels, modality.size, size.is_predicted)
+                self.image_correctors[name] = corrector
+            else:
+                noise = self.autoencoder.noise(name, modality)
+                model = self.relations.window_model(name)
+                self.series_correctors[name] = SeriesCorrector(model, noise, config.rounds)
+        return {n: ModalityParts(s, locators[n]) for n, s in sizes.items()}
+
+    def fit_start(self, standardized: Signals) -> None:
+        """Fit whitening, scales and the median scene in closed form on clean windows.
+
+        Args:
+            standardized: Clean signals, standardized, of windows that stage 1 was not trained on.
+        """
+        super().fit_start(standardized)
+        for name, corrector in self.image_correctors.items():
+            if isinstance(corrector, ImageCorrector):
+                zero = torch.zeros_like(standardized[name][:1])
+                ends = [self.autoencoder.physical({name: x})[name] for x in (zero, zero + 1)]
+                level = (ends[0] / (ends[1] - ends[0]))[0]
+                corrector.fit(standardized[name], level, self._noise(name))
+
+    def correct_first(
+        self,
+        observation: Observation,
+        residuals: Mapping[str, Residuals],
+        map_logits: Signals,
+    ) -> tuple[Correction | None, Signals]:
+        """Correct, and summarize the correction for the classifiers.
+
+        Args:
+            observation: The batch, standardized.
+            residuals: Residuals of each modality.
+            map_logits: Logits of the fault maps, passed on.
+
+        Returns:
+            The correction, and features of it, (batch, 8) by modality.
+        """
+        correction = self._correct(observation, residuals, map_logits)
+        return correction, {n: self._features(n, observation, correction) for n in map_logits}
+
+    def correct(self, observation: Observation, masks: Masks) -> Correction:
+        """Infer the clean signals inside of given fault maps.
+
+        Args:
+            observation: The batch, standardized.
+            masks: Fault maps; outside of them the observed signal is kept.
+
+        Returns:
+            Corrected signals.
+        """
+        logits = {n: m.float().logit(1e-7) for n, m in masks.maps.items()}
+        found = self._correct(observation, self.residuals(observation.signals), logits)
+        signals = {
+            n: x + masks.maps[n] * (found.signals[n] - x) for n, x in observation.signals.items()
+        }
+        return replace(found, signals=signals)
+
+    def forward(
+        self, observation: Observation, oracle_maps: Signals | None = None
+    ) -> tuple[Detection, Correction]:
+        """Detect, locate and correct the faults in a batch.
+
+        Args:
+            observation: The batch, standardized.
+            oracle_maps: True fault maps, used in place of the located ones.
+
+        Returns:
+            The detection and the correction.
+        """
+        detection = self.detect(observation)
+        if oracle_maps or detection.correction is None:
+            return detection, self.correct(observation, Masks(oracle_maps or detection.maps))
+        return detection, detection.correction
+
+    def impute(self, signals: Signals) -> Signals:
+        """Return corrected signals, without classifiers and detector.
+
+        Args:
+            signals: Observed signals, standardized, finite.
+
+        Returns:
+            Corrected signals, standardized, of the same shapes.
+        """
+        observation, residuals = Observation(signals), self.residuals(signals)
+        located = self._locate(observation, residuals)
+        logits = {n: each for n, (each, _) in located.items()}
+        correction, _ = self.correct_first(observation, residuals, logits)
+        return correction.signals if correction else signals
+
+    def own_terms(self, step_data: StepData) -> dict[str, Tensor]:
+        """Return the terms of classification, of the energy left and of the fault sizes.
+
+        Args:
+            step_data: Inputs, targets and outputs of the training step.
+
+        Returns:
+            The scalars `class`, `left` and `size`.
+        """
+        terms, correction = super().own_terms(step_data), step_data.correction
+        left, size = [], []
+        for index, (name, clean) in enumerate(step_data.clean.items()):
+            rows = _trained_rows(step_data.observation, index)
+            noise, truth = self._noise(name), clean[rows]
+            observed = step_data.observation.signals[name][rows]
+            signals = [*correction.rounds.get(name, ()), correction.signals[name]]
+            each = [log_energy_left(x[rows].float(), truth, observed, noise) for x in signals]
+            left.append(each[-1] + 0.3 * sum(each[:-1]))
+            for log_size in correction.log_sizes.get(name, ()):
+                size.append(log_size_error(log_size[rows], observed - truth, noise))
+        terms['left'] = torch.stack(left).mean()
+        if size:
+            terms['size'] = 0.1 * torch.stack(size).sum()
+        return terms
+
+    def _correct(
+        self, observation: Observation, residuals: Mapping[str, Residuals], logits: Signals
+    ) -> Correction:
+        """Correct each modality; in training clean samples take no part in the gradient."""
+        signals, rounds, log_sizes = dict(observation.signals), {}, {}
+        for index, name in enumerate(observation.signals):
+            rows = _trained_rows(observation, index) if self.training else None
+            inputs = self._inputs(name, observation, residuals[name].expected)
+            if name in self.series_correctors:
+                found = _in_parts(partial(self._series, name), inputs, rows)
+                half = len(found) // 2
+                *rounds[name], signals[name] = found[:half]
+                log_sizes[name] = found[half:]
+            else:
+                (signals[name],) = _in_parts(partial(self._image, name), inputs, rows)
+        if not self.training:  # a clamp has no gradient outside the range
+            for name, signal in signals.items():
+                low, high = self.autoencoder.limits(name)
+                signals[name] = torch.minimum(torch.maximum(signal, low), high)
+        return Correction({}, {}, signals, dict(logits), rounds, log_sizes)
+
+    def _inputs(
+        self, name: str, observation: Observation, expected: Tensor | None
+    ) -> list[Tensor | None]:
+        """Inputs of the corrector of one modality, each with the batch first."""
+        signal, missing = observation.signals[name], observation.side_info.missing.get(name)
+        if name in self.series_correctors:
+            return [signal, missing]
+        with self.frozen():
+            predicted = (
+                None if expected is None else self.autoencoder.decode({name: expected})[name]
+            )
+        return [signal, missing, predicted, observation.stillness(name)]
+
+    def _series(self, name: str, inputs: list[Tensor | None]) -> list[Tensor]:
+        """Corrected series of all rounds, then the logarithmic sizes of all rounds."""
+        found: list[SeriesEstimate] = self.series_correctors[name](*inputs)
+        return [*(x.signal for x in found), *(x.log_size for x in found)]
+
+    def _image(self, name: str, inputs: list[Tensor | None]) -> list[Tensor]:
+        """The corrected image."""
+        signal, missing, predicted, stillness = inputs
+        return [self.image_correctors[name](signal, predicted, stillness, missing)]
+
+    def _features(self, name: str, observation: Observation, correction: Correction) -> Tensor:
+        """Summaries of the change in units of the sensor noise, and of the sizes, (batch, 8)."""
+        noise = self._noise(name).view(-1, *[1] * (observation.signals[name].dim() - 2))
+        change = (observation.signals[name] - correction.signals[name]).float() / noise
+        square = change.detach().square() if self.training else change.square()
+        if name in correction.log_sizes:
+            return _series_features(square, correction.log_sizes[name][-1])
+        return _image_features(square)
+
+    def _noise(self, name: str) -> Tensor:
+        return self.get_buffer(f'noise_{name}')
+
+
+def _trained_rows(observation: Observation, index: int) -> Tensor:
+    """Indices of the samples on which the correction of one modality is trained.
+
+    Those with a fault of the modality, and a quarter as many others, so that the correction leaves
+    a sound signal as it is, beside a faulty one, too; all samples if the faults are not given.
+    """
+    if observation.faulty is None:
+        return torch.arange(len(next(iter(observation.signals.values()))))
+    faulty = observation.faulty[:, index]
+    mine, others = faulty.nonzero()[:, 0], (~faulty).nonzero()[:, 0]
+    count = max(1, len(mine) // 4)
+    # Evenly spread: the batch is in random order.
+    step = max(1, len(others) // count)
+    return torch.cat([mine, others[::step][:count]]).sort().values
+
+
+def _in_parts(
+    correct: Callable[[list[Tensor | None]], list[Tensor]],
+    inputs: list[Tensor | None],
+    rows: Tensor | None,
+) -> list[Tensor]:
+    """Apply a corrector; given rows, with gradients on these samples only."""
+    if rows is None:
+        return correct(inputs)
+    count = len(inputs[0]) if inputs[0] is not None else 0
+    rest = torch.ones(count, dtype=torch.bool, device=rows.device).index_fill(0, rows, False)
+    outputs = correct([None if x is None else x[rows] for x in inputs])
+    if not rest.any():
+        return [x.new_empty(count, *x.shape[1:]).index_copy(0, rows, x) for x in outputs]
+    others = rest.nonzero()[:, 0]
+    with torch.no_grad():
+        clean = correct([None if x is None else x[others] for x in inputs])
+    return [
+        x.new_empty(count, *x.shape[1:]).index_copy(0, others, y).index_copy(0, rows, x)
+        for x, y in zip(outputs, clean, strict=True)
+    ]
+
+
+def _series_features(square: Tensor, log_size: Tensor) -> Tensor:
+    """Mean and largest squared change, and largest sizes, as logarithms, (batch, 8)."""
+    channels = square.mean(dim=2)
+    second = channels.topk(min(3, channels.shape[1]), dim=1).values[:, -1]
+    short = functional.avg_pool1d(square, min(8, square.shape[2])).flatten(1).amax(dim=1)
+    change = torch.stack([channels.mean(dim=1), channels.amax(dim=1), second, short], dim=1)
+    of_channel = log_size.mean(dim=2)
+    sizes = [
+        log_size.flatten(1).amax(dim=1),
+        log_size.flatten(1).logsumexp(dim=1),
+        of_channel.amax(dim=1),
+        of_channel.mean(dim=1),
+    ]
+    return torch.cat([change.clamp_min(1e-3).log(), torch.stack(sizes, dim=1)], dim=1)
+
+
+def _image_features(square: Tensor) -> Tensor:
+    """Mean, quantiles and largest squared changes over squares of pixels, (batch, 8)."""
+    square = square.mean(dim=1, keepdim=True)
+    pooled = {n: functional.avg_pool2d(square, n).flatten(1) for n in (1, 2, 4, 8)}
+    fours = pooled[4].sort(dim=1, descending=True).values
+    quarter = fours.shape[1] // 4
+    parts = [
+        square.flatten(1).mean(dim=1),
+        *(x.amax(dim=1) for x in pooled.values()),
+        fours[:, min(8, fours.shape[1] - 1)],
+        fours[:, quarter],
+        fours[:, 2 * quarter],
+    ]
+    return torch.stack(parts, dim=1).clamp_min(1e-3).log()
