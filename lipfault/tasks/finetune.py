@@ -21,6 +21,7 @@ from lipfault.tasks.clean_windows import (
     pca_floor,
     recording_data,
     warn_of_training_episodes,
+    with_places,
 )
 from lipfault.tasks.distributed import PerSample, joined
 from lipfault.tasks.evaluation import (
@@ -200,10 +201,10 @@ class FinetuneTask(BaseTask):
         """Calibrate the threshold on the clean windows, and log detection and correction."""
         if self.trainer.sanity_checking:  # too few windows to calibrate on
             return
-        seen = joined(self._collected['seen'])
+        data = recording_data(self.trainer)
+        seen = with_places(joined(self._collected['seen']), data.dataset(data.val_split))
         self.threshold.fill_(calibrate(seen, self.config.false_alarm_rate))
-        kinds = recording_data(self.trainer).kinds
-        metrics, loss = summarize_validation(seen, float(self.threshold), kinds)
+        metrics, loss = summarize_validation(seen, float(self.threshold), data.kinds)
         self.log_dict({f'val/{k}': v for k, v in metrics.items()})
         self.log('val/loss', loss, prog_bar=True)
 
@@ -240,8 +241,10 @@ class FinetuneTask(BaseTask):
         """Compute all metrics of the stage, and the arrays of the report."""
         for handle in self._watching:
             handle.remove()
-        collected = {s: joined(self._collected[s]) for s in SPLITS if self._collected[s]}
         threshold, data = float(self.threshold), recording_data(self.trainer)
+        windows = data.dataset(data.test_split)
+        found = {s: joined(self._collected[s]) for s in SPLITS if self._collected[s]}
+        collected = {s: with_places(values, windows) for s, values in found.items()}
         metrics = summarize_test(
             collected, threshold, data.kinds, self.names, self.block.monitored(), self._sizes.found
         )
