@@ -14,6 +14,7 @@ from lipfault.lipschitz.modulation.modulation import modulate, penalty, set_prog
 from lipfault.lipschitz.norms.layer_norms import InputSizes
 from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.registry import build_block
+from lipfault.runs.checkpoints import CARD
 from lipfault.tasks.base import BaseTask, OptimizerConfig, channels_last
 from lipfault.tasks.clean_windows import (
     FIT_LIMIT,
@@ -38,6 +39,9 @@ from lipfault.tasks.schedule import share_done
 from lipfault.tasks.step import make_step
 from lipfault.tasks.summary import calibrate, summarize_test, summarize_validation
 from lipfault.tasks.terms import objective_terms, weighted_sum
+
+CALIBRATION = ('episodes', 'confidence', 'supported_rate')
+"""Fields of a `Calibration` that checkpoint and metrics keep."""
 
 SPLITS = ('seen', 'unseen')
 """Names of the test loaders: fault kinds of the training, and kinds held out."""
@@ -91,6 +95,7 @@ class FinetuneTask(BaseTask):
             modulate(self.block, self.config.modulation)
         self.register_buffer('threshold', torch.tensor(float('nan')))
         self.test_results: dict[str, Any] = {}
+        self.calibration: dict[str, float] = {}
         self._collected: dict[str, list[PerSample]] = {}
         self._examples: dict[str, Any] = {}
         self._sizes, self._watching = InputSizes(), list[RemovableHandle]()
@@ -125,7 +130,17 @@ class FinetuneTask(BaseTask):
         Returns:
             Stage, description and sizes, from which autoencoder and block can be rebuilt.
         """
-        return super().card() | self.origin | {'block': asdict(self.block_config)}
+        own = {'block': asdict(self.block_config), 'calibration': self.calibration}
+        return super().card() | self.origin | own
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Check the card, and read what the calibration episodes support.
+
+        Args:
+            checkpoint: The checkpoint.
+        """
+        super().on_load_checkpoint(checkpoint)
+        self.calibration = dict(checkpoint[CARD].get('calibration', {}))
 
     def train(self, mode: bool = True) -> Self:
         """Set the training mode of the block; the autoencoder stays in evaluation mode.
@@ -203,7 +218,11 @@ class FinetuneTask(BaseTask):
             return
         data = recording_data(self.trainer)
         seen = with_places(joined(self._collected['seen']), data.dataset(data.val_split))
-        self.threshold.fill_(calibrate(seen, self.config.false_alarm_rate))
+        calibration = calibrate(seen, self.config.false_alarm_rate)
+        self.threshold.fill_(calibration.threshold)
+        if not self.calibration:  # the same statement at each validation
+            rank_zero_info(calibration.statement())
+        self.calibration = {key: float(getattr(calibration, key)) for key in CALIBRATION}
         metrics, loss = summarize_validation(seen, float(self.threshold), data.kinds)
         self.log_dict({f'val/{k}': v for k, v in metrics.items()})
         self.log('val/loss', loss, prog_bar=True)
@@ -248,6 +267,7 @@ class FinetuneTask(BaseTask):
         metrics = summarize_test(
             collected, threshold, data.kinds, self.names, self.block.monitored(), self._sizes.found
         )
+        metrics |= {f'calibration/{key}': value for key, value in self.calibration.items()}
         metrics |= pca_floor(self.autoencoder, data, self.origin['train_split'])
         arrays: dict[str, Any] = {'threshold': threshold, **self._examples}
         arrays |= {f'{s}/{k}': v.numpy() for s, vs in collected.items() for k, v in vs.items()}

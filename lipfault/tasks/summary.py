@@ -10,7 +10,8 @@ from torch import nn
 from lipfault.lipschitz.gains.pairwise import Gain, selectivity, summarize
 from lipfault.lipschitz.norms.layer_norms import linear_layers, norm_product
 from lipfault.lipschitz.norms.norms import exact_norm
-from lipfault.metrics.detection import clean_threshold, detection_summary
+from lipfault.metrics.calibration import Calibration, episode_threshold
+from lipfault.metrics.detection import detection_summary
 from lipfault.metrics.recovery import (
     energy_left,
     energy_left_by_kind,
@@ -32,17 +33,17 @@ MOST_ENERGY_LEFT = 2.0
 any multiple of 1, must not outweigh all others and the F1."""
 
 
-def calibrate(values: PerSample, false_alarm_rate: float) -> float:
+def calibrate(values: PerSample, false_alarm_rate: float) -> Calibration:
     """Compute the threshold from the scores of the clean signals of all windows.
 
     Args:
-        values: Per sample, from `lipfault.tasks.evaluation`.
+        values: Per sample, from `lipfault.tasks.evaluation`, with `episode`.
         false_alarm_rate: Share of clean windows above the threshold, in (0, 1).
 
     Returns:
-        The threshold; a higher score is an alarm.
+        The threshold, and what the calibration episodes support.
     """
-    return clean_threshold(values['score_clean'], false_alarm_rate)
+    return episode_threshold(values['score_clean'], values['episode'], false_alarm_rate)
 
 
 def summarize_validation(
