@@ -12,6 +12,7 @@ from lipfault.lipschitz.norms.layer_norms import linear_layers, norm_product
 from lipfault.lipschitz.norms.norms import exact_norm
 from lipfault.metrics.calibration import Calibration, episode_threshold
 from lipfault.metrics.detection import detection_summary
+from lipfault.metrics.events import false_alarms_per_hour, streams_of
 from lipfault.metrics.recovery import (
     energy_left,
     energy_left_by_kind,
@@ -94,6 +95,7 @@ def summarize_test(
         metrics |= summarize_faults(values, kinds, split)
         metrics |= summarize_intervals(values, threshold, split)
     metrics |= summarize_clean(collected['seen'])
+    metrics |= summarize_events(collected['seen'], threshold)
     metrics |= summarize_skill(collected['seen'], names)
     return metrics | summarize_norms(modules, sizes)
 
@@ -195,6 +197,23 @@ def summarize_clean(values: PerSample) -> dict[str, float]:
         'clean/degradation': relative_change(values['harm_before'], values['harm_after']),
         'clean/change': float(values['clean_change'].mean()),
     }
+
+
+def summarize_events(values: PerSample, threshold: float) -> dict[str, float]:
+    """Compute the rate of alarm events on the clean windows, in order of time.
+
+    Args:
+        values: Per sample, from `lipfault.tasks.evaluation`, with `episode` and `end_s`.
+        threshold: A higher score is an alarm.
+
+    Returns:
+        `detection/false_alarms_per_hour`: alarms less than `lipfault.metrics.events.GAP_S` apart
+        are one event.
+    """
+    streams = streams_of(values['score_clean'], values['end_s'], values['episode'])
+    # No fault, so that the length of a window decides nothing.
+    rate = false_alarms_per_hour(streams, threshold, window_s=0.0)
+    return {'detection/false_alarms_per_hour': rate}
 
 
 def summarize_skill(values: PerSample, names: Sequence[str]) -> dict[str, float]:

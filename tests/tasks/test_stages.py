@@ -91,7 +91,10 @@ def runs(configs, tmp_path_factory):
 @pytest.mark.parametrize(
     'key',
     ['detection/f1', 'detection_unseen/auroc', 'recovery/seen', 'recovery/oracle', 'skill/force',
-     'skill_pca/camera', 'corrector/selectivity', 'corrector/energy_left', 'detector/fault_gain',
+     'skill_pca/camera', 'corrector/selectivity', 'corrector/energy_left', 'corrector/energy_left_pooled_unseen',
+     'corrector/share_worse', 'detector/fault_gain', 'detection/f1_low', 'recovery/unseen_high',
+     'corrector/energy_left_unseen_low', 'detection/false_alarms_per_hour',
+     'calibration/episodes', 'calibration/supported_rate',
      'norm/corrector', 'clean/degradation'],
 )  # fmt: skip
 def test_metrics_are_written_and_finite(runs, key):
