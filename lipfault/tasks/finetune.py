@@ -1,5 +1,6 @@
 """Stage 2: the compute block, trained on faults injected on the fly."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -12,6 +13,7 @@ from lipfault.batch import Batch
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation.modulation import modulate, penalty, set_progress
 from lipfault.lipschitz.norms.layer_norms import InputSizes
+from lipfault.metrics.localization import MapCounts
 from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.registry import build_block
 from lipfault.runs.checkpoints import CARD
@@ -26,6 +28,7 @@ from lipfault.tasks.clean_windows import (
 )
 from lipfault.tasks.distributed import PerSample, joined
 from lipfault.tasks.evaluation import (
+    count_maps,
     measure_clean,
     measure_correction,
     measure_detection,
@@ -37,7 +40,12 @@ from lipfault.tasks.inputs import labels_of, observed
 from lipfault.tasks.pretrained import load_pretrained
 from lipfault.tasks.schedule import share_done
 from lipfault.tasks.step import make_step
-from lipfault.tasks.summary import calibrate, summarize_test, summarize_validation
+from lipfault.tasks.summary import (
+    calibrate,
+    summarize_maps,
+    summarize_test,
+    summarize_validation,
+)
 from lipfault.tasks.terms import objective_terms, weighted_sum
 
 CALIBRATION = ('episodes', 'confidence', 'supported_rate')
@@ -97,6 +105,7 @@ class FinetuneTask(BaseTask):
         self.test_results: dict[str, Any] = {}
         self.calibration: dict[str, float] = {}
         self._collected: dict[str, list[PerSample]] = {}
+        self._maps: dict[str, dict[str, MapCounts]] = {}
         self._examples: dict[str, Any] = {}
         self._sizes, self._watching = InputSizes(), list[RemovableHandle]()
 
@@ -238,6 +247,8 @@ class FinetuneTask(BaseTask):
                 'the checkpoint has no threshold: stage 2 must have been validated once'
             )
         self._collected = {split: [] for split in SPLITS}
+        kinds = len(recording_data(self.trainer).kinds)
+        self._maps = {split: {n: MapCounts(kinds) for n in self.names} for split in SPLITS}
         self._examples = {}
         self._sizes = InputSizes()
         modules = self.block.monitored().values()
@@ -252,8 +263,9 @@ class FinetuneTask(BaseTask):
             dataloader_idx: Index of the loader, see `SPLITS`.
         """
         split = SPLITS[dataloader_idx]
-        self._collected[split].append(self._measure(batch, with_clean=split == 'seen'))
-        if split == 'seen':
+        is_seen = split == 'seen'
+        self._collected[split].append(self._measure(batch, is_seen, self._maps[split]))
+        if is_seen:
             fault_examples(self._examples, self.block, batch, self.description.modalities)
 
     def on_test_epoch_end(self) -> None:
@@ -267,6 +279,8 @@ class FinetuneTask(BaseTask):
         metrics = summarize_test(
             collected, threshold, data.kinds, self.names, self.block.monitored(), self._sizes.found
         )
+        for split in collected:
+            metrics |= summarize_maps(self._maps[split], data.kinds, split)
         metrics |= {f'calibration/{key}': value for key, value in self.calibration.items()}
         metrics |= pca_floor(self.autoencoder, data, self.origin['train_split'])
         arrays: dict[str, Any] = {'threshold': threshold, **self._examples}
@@ -298,13 +312,20 @@ class FinetuneTask(BaseTask):
             'corrected': self.autoencoder.physical(correction.signals),
         }
 
-    def _measure(self, batch: Batch, with_clean: bool = True) -> PerSample:
-        """All quantities of each window, and of the clean one beside it."""
+    def _measure(
+        self,
+        batch: Batch,
+        with_clean: bool = True,
+        maps: Mapping[str, MapCounts] | None = None,
+    ) -> PerSample:
+        """All quantities of each window and of the clean one beside it; counts fault maps."""
         block = self.block
         observation = observed(self.autoencoder, batch, self.description.modalities)
         faulty = block(observation)
         values = measure_detection(faulty[0], labels_of(batch))
         values |= measure_correction(block, batch, observation, faulty)
+        if maps is not None:
+            count_maps(maps, labels_of(batch), observation, faulty[1])
         if with_clean:
             of_clean, clean = measure_clean(block, batch)
             values |= of_clean | measure_gains(self.autoencoder, faulty, clean)

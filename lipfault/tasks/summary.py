@@ -13,6 +13,7 @@ from lipfault.lipschitz.norms.norms import exact_norm
 from lipfault.metrics.calibration import Calibration, episode_threshold
 from lipfault.metrics.detection import detection_summary
 from lipfault.metrics.events import false_alarms_per_hour, streams_of
+from lipfault.metrics.localization import MapCounts, merged
 from lipfault.metrics.recovery import (
     energy_left,
     energy_left_by_kind,
@@ -22,7 +23,7 @@ from lipfault.metrics.recovery import (
     share_worse,
     skill,
 )
-from lipfault.tasks.distributed import PerSample
+from lipfault.tasks.distributed import PerSample, gather_lists
 from lipfault.tasks.episode_intervals import summarize_intervals
 
 DAMAGE_EDGES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0, float('inf'))
@@ -214,6 +215,28 @@ def summarize_events(values: PerSample, threshold: float) -> dict[str, float]:
     # No fault, so that the length of a window decides nothing.
     rate = false_alarms_per_hour(streams, threshold, window_s=0.0)
     return {'detection/false_alarms_per_hour': rate}
+
+
+def summarize_maps(
+    maps: Mapping[str, MapCounts], kinds: Sequence[str], split: str
+) -> dict[str, float]:
+    """Compute how well fault maps locate local faults inside a modality.
+
+    Args:
+        maps: Counts of this process by modality.
+        kinds: Names of the fault kinds, by the index of the labels.
+        split: `seen` or `unseen`.
+
+    Returns:
+        `localization/<modality>/<key>` of `MapCounts.summary`, for unseen kinds
+        `localization_unseen/<modality>/<key>`; none for a block without maps.
+    """
+    prefix = 'localization' if split == 'seen' else f'localization_{split}'
+    metrics: dict[str, float] = {}
+    for name, counts in maps.items():
+        found = merged(gather_lists([counts])).summary(kinds)
+        metrics |= {f'{prefix}/{name}/{key}': value for key, value in found.items()}
+    return metrics
 
 
 def summarize_skill(values: PerSample, names: Sequence[str]) -> dict[str, float]:

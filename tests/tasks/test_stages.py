@@ -91,15 +91,25 @@ def runs(configs, tmp_path_factory):
 @pytest.mark.parametrize(
     'key',
     ['detection/f1', 'detection_unseen/auroc', 'recovery/seen', 'recovery/oracle', 'skill/force',
-     'skill_pca/camera', 'corrector/selectivity', 'corrector/energy_left', 'corrector/energy_left_pooled_unseen',
-     'corrector/share_worse', 'detector/fault_gain', 'detection/f1_low', 'recovery/unseen_high',
-     'corrector/energy_left_unseen_low', 'detection/false_alarms_per_hour',
+     'skill_pca/camera', 'corrector/selectivity', 'corrector/energy_left',
+     'corrector/energy_left_pooled_unseen', 'corrector/share_worse', 'detector/fault_gain',
+     'detection/false_alarms_per_hour',
      'calibration/episodes', 'calibration/supported_rate',
+     'localization/camera/aupro', 'localization/force/auroc', 'localization_unseen/force/iou',
      'norm/corrector', 'clean/degradation'],
 )  # fmt: skip
 def test_metrics_are_written_and_finite(runs, key):
     metrics = json.loads((runs / 'finetune' / 'metrics.json').read_text())
     assert np.isfinite(metrics[key])
+
+
+def test_a_single_test_episode_has_no_interval(runs):
+    metrics = json.loads((runs / 'finetune' / 'metrics.json').read_text())
+    with np.load(runs / 'finetune' / 'results.npz') as results:
+        assert len(np.unique(results['seen/episode'])) == 1
+        assert (np.diff(results['seen/end_s']) > 0).all()
+    for key in ('detection/f1_low', 'recovery/unseen_high', 'corrector/energy_left_unseen_low'):
+        assert metrics[key] is None
 
 
 @pytest.mark.parametrize('stage', ['pretrain', 'finetune'])
