@@ -58,6 +58,18 @@ class Run:
         keys = (*self.metrics, *self.results.arrays)
         return 2 if any(key.startswith(('detection/', 'recovery/', 'seen/')) for key in keys) else 1
 
+    def interval(self, key: str) -> tuple[float, float] | None:
+        """Return the 95 % interval of a metric.
+
+        Args:
+            key: Key of the metric.
+
+        Returns:
+            Lower and upper end; None if the test measured none.
+        """
+        low, high = (self.metrics.get(f'{key}_{end}', math.nan) for end in ('low', 'high'))
+        return (low, high) if math.isfinite(low) and math.isfinite(high) else None
+
 
 def load_run(folder: Path) -> Run:
     """Read a run folder.
