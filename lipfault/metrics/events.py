@@ -86,7 +86,7 @@ def false_events(events_s: Tensor, spans_s: Tensor, window_s: float) -> Tensor:
         window_s: Length of a window in seconds.
 
     Returns:
-        The false ones of the events.
+        (false event, 2) float64, those of the events.
     """
     spans_s = spans_s.double()
     begins_before = events_s[:, :1] - window_s <= spans_s[:, 1]

@@ -103,6 +103,32 @@ def test_metrics_are_written_and_finite(runs, key):
     assert np.isfinite(metrics[key])
 
 
+def documented() -> re.Pattern[str]:
+    """Pattern of the keys in the tables of docs/metrics.md."""
+    text = (Path(__file__).parents[2] / 'docs/metrics.md').read_text()
+    cells = re.findall(r'^\| (`.*?`) \|', text, flags=re.MULTILINE)
+    keys = [key for cell in cells for key in re.findall(r'`([^`]+)`', cell)]
+    patterns, head = [], ''
+    for key in keys:
+        if key.startswith('...'):  # a suffix of the key before it
+            key = head + key[3:]
+        else:
+            head = key
+        pattern = re.sub(r'\\{(.*?)\\}', lambda m: f'({m[1].replace(",", "|")})', re.escape(key))
+        pattern = pattern.replace(r'\.\.\.', '.+').replace('A_B', r'[\d]+_(\d+|inf)')
+        pattern = re.sub(r'(?<=_)K$|(?<=/)M(?=/)|<\w+>', r'[\\w.]+', pattern)
+        patterns.append(pattern)
+    return re.compile(f'({"|".join(patterns)})(_low|_high)?')
+
+
+def test_every_metric_of_a_run_is_documented(runs):
+    metrics = json.loads((runs / 'finetune' / 'metrics.json').read_text())
+    known = documented()
+    assert not known.fullmatch('corrector/energy')
+    assert not known.fullmatch('localization/camera/accuracy')
+    assert [key for key in metrics if not known.fullmatch(key)] == []
+
+
 def test_a_single_test_episode_has_no_interval(runs):
     metrics = json.loads((runs / 'finetune' / 'metrics.json').read_text())
     with np.load(runs / 'finetune' / 'results.npz') as results:
