@@ -32,7 +32,7 @@ DRAWN = {
 }
 """Metrics of the bar chart, and the titles of their panels."""
 
-DIFFERENCES = {'f1': 'F1', 'energy_left': 'energy left', 'recovery': 'recovery'}
+DIFFERENCES = {'f1': 'F1', 'energy_left': 'energy left, pooled', 'recovery': 'recovery'}
 """Metrics whose differences are drawn, and the titles of their panels."""
 
 
