@@ -16,12 +16,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lipfault.report.run import renamed
 from lipfault.report.style import RC, new_figure
 
 SIM, CON = 'model.losses.sim', 'model.losses.con'
 METRICS = {
     'val/detection/f1': 'F1 (good: 1)',
-    'val/corrector/energy_left': 'energy left (good: 0)',
+    'val/corrector/energy_left_pooled': 'energy left, pooled (good: 0)',
     'val/corrector/fault_gain': 'corrector, gain\nalong faults (good: 0)',
     'val/corrector/clean_gain': 'corrector, gain between\nclean samples (good: 1)',
     'val/detector/fault_gain': 'detector, gain\nalong faults (good: above 2)',
@@ -38,7 +39,8 @@ def main() -> None:
     parser.add_argument('--out', type=Path, required=True, help='output path without suffix')
     given = parser.parse_args()
     # A trial that failed has no metrics.
-    trials = [t for t in json.loads(given.results.read_text())['trials'] if t['metrics']]
+    every = json.loads(given.results.read_text())['trials']
+    trials = [t | {'metrics': renamed(t['metrics'])} for t in every if t['metrics']]
     with matplotlib.rc_context(RC):
         draw(trials).savefig(given.out.with_suffix('.png'), dpi=110)
     trials.sort(key=lambda trial: (trial['values'][SIM], trial['values'][CON]))

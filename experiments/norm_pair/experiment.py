@@ -33,11 +33,12 @@ QUICK = ('paper_0.03', 'fault_map_0.03')
 
 KEYS = (
     'norm/corrector', 'norm/detector', 'corrector/fault_gain', 'corrector/clean_gain',
-    'corrector/selectivity', 'corrector/energy_left', 'recovery/seen', 'clean/degradation',
-    'detector/fault_gain', 'detector/clean_gain', 'detection/f1', 'detection/auroc',
+    'corrector/selectivity', 'corrector/energy_left', 'corrector/energy_left_pooled',
+    'recovery/seen', 'clean/degradation', 'detector/fault_gain', 'detector/clean_gain',
+    'detection/f1', 'detection/auroc',
 )  # fmt: skip
 DRAWN = {
-    'corrector/energy_left': 'energy of the fault left',
+    'corrector/energy_left_pooled': 'energy of the fault left',
     'clean/degradation': 'harm to clean input',
     'corrector/fault_gain': 'corrector: fault gain',
     'corrector/clean_gain': 'corrector: clean gain',

@@ -44,6 +44,7 @@ KEYS = (
     'detection/f1', 'detection/auroc', 'detection/f1_above_noise', 'detection/false_alarm_rate',
     'detection/localization_accuracy', 'detection_unseen/f1', 'detection_unseen/auroc',
     'recovery/seen', 'recovery/unseen', 'corrector/energy_left', 'corrector/energy_left_unseen',
+    'corrector/energy_left_pooled', 'corrector/energy_left_pooled_unseen', 'corrector/share_worse',
     'clean/degradation', 'clean/change', 'corrector/fault_gain', 'corrector/clean_gain',
     'detector/fault_gain', 'detector/clean_gain', 'parameters', 'cpu_s/fit', 'cpu_s/test',
     'cpu_ms_per_window', 'delay/detected', 'delay/median_s',

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from experiments.runner.results import device_of, tested, version_of, write_json
 from experiments.runner.run import Run
 from experiments.runner.state import check_unchanged, read_state
 from lipfault.errors import LipfaultError
+from lipfault.report.run import renamed
 
 FILE = 'runs.json'
 """File beside the results of an experiment: measurements by name of the run."""
@@ -191,11 +192,17 @@ def versions_of(*found: Columns) -> Iterable[str]:
     return [m.made_with for columns in found for m in each(columns) if m.made_with]
 
 
+def _renamed(measured: Measured) -> Measured:
+    """Rename metrics of an older version, also those one level deeper."""
+    values = {k: renamed(v) if isinstance(v, dict) else v for k, v in measured.values.items()}
+    return replace(measured, values=renamed(values))
+
+
 def _read(folder: Path) -> dict[str, Measured]:
     file = folder / FILE
     try:
         # An entry with other fields raises TypeError: the file is of another format.
         runs = json.loads(file.read_text()) if file.exists() else {}
-        return {name: Measured(name, **fields) for name, fields in runs.items()}
+        return {name: _renamed(Measured(name, **fields)) for name, fields in runs.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise LipfaultError(f'{file} is not readable ({error}): remove it') from error

@@ -26,13 +26,13 @@ DRAWN = {
     'detection/f1': 'F1, seen kinds',
     'detection_unseen/f1': 'F1, kinds held out',
     'recovery/seen': 'recovery, seen kinds',
-    'corrector/energy_left': 'energy left, seen kinds',
-    'corrector/energy_left_unseen': 'energy left, kinds held out',
+    'corrector/energy_left_pooled': 'energy left (pooled), seen kinds',
+    'corrector/energy_left_pooled_unseen': 'energy left (pooled), kinds held out',
     'clean/degradation': 'harm to clean input',
 }
 """Metrics of the bar chart, and the titles of their panels."""
 
-DIFFERENCES = {'f1': 'F1', 'energy_left': 'energy left', 'recovery': 'recovery'}
+DIFFERENCES = {'f1': 'F1', 'energy_left': 'energy left, pooled', 'recovery': 'recovery'}
 """Metrics whose differences are drawn, and the titles of their panels."""
 
 

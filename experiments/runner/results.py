@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from experiments.runner.run import Run
 from experiments.runner.state import read_state
+from lipfault.report.run import renamed
 from lipfault.report.style import RC
 
 Metrics = dict[str, float]
@@ -35,7 +36,7 @@ def read_metrics(run: Run) -> Metrics:
         run: A tested run.
     """
     found: dict[str, float | None] = json.loads((run.folder / 'metrics.json').read_text())
-    return {key: math.nan if value is None else value for key, value in found.items()}
+    return renamed({key: math.nan if value is None else value for key, value in found.items()})
 
 
 def metrics_of(run: Run) -> Metrics:

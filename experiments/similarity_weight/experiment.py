@@ -33,7 +33,7 @@ KEYS = {
     'detection/localization_accuracy': 'right modality',
     'detector/selectivity': 'separability: gain along faults / clean',
     'recovery/seen': 'recovery',
-    'corrector/energy_left': 'energy left',
+    'corrector/energy_left_pooled': 'energy left, pooled',
 }
 """Metrics of the table, and the titles of their panels."""
 

@@ -19,7 +19,7 @@ from lipfault.report.style import RC, colours, logarithmic, new_figure
 
 LOSSES = ('train/loss_rec', 'train/loss_sim', 'train/loss_con', 'train/loss_det')
 ERRORS = {
-    'val/corrector/energy_left': 'energy of the fault left',
+    'val/corrector/energy_left_pooled': 'energy of the fault left',
     'val/clean/degradation': 'harm to clean input',
     'val/clean/change': 'mean square change of clean input',
 }
@@ -33,7 +33,7 @@ GAINS = (
 )
 LAST = ('corrector/fault_gain', 'corrector/clean_gain', 'detector/fault_gain',
         'detector/clean_gain', 'norm/corrector', 'norm/detector', 'corrector/energy_left',
-        'detection/f1')  # fmt: skip
+        'corrector/energy_left_pooled', 'detection/f1')  # fmt: skip
 
 
 def report(preset: str, folder: Path) -> None:

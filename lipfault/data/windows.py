@@ -65,6 +65,11 @@ class WindowDataset(Dataset[Windows]):
         """Return the number of windows."""
         return len(self.sample_id)
 
+    @property
+    def end_s(self) -> npt.NDArray[np.float64]:
+        """Return (window,) end of each window in seconds from the start of its episode."""
+        return self.geometry.end_s(self._window)
+
     def __getitem__(self, index: int) -> Windows:
         """Return the window of one index as a batch of size 1."""
         if not -len(self) <= index < len(self):

@@ -4,7 +4,11 @@ import math
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import binary_auroc, binary_f1_score
+from torchmetrics.functional.classification import (
+    binary_auroc,
+    binary_calibration_error,
+    binary_f1_score,
+)
 
 from lipfault.errors import LipfaultError
 
@@ -67,12 +71,15 @@ def detection_summary(
         threshold: From `clean_threshold`.
 
     Returns:
-        `f1`, `auroc`, `recall`, `false_alarm_rate` (share of clean samples above the threshold)
-        and `localization_accuracy` (share of the detected faulty samples whose faulty modality is
-        predicted); NaN where a class is missing.
+        `f1`, `auroc`, `recall`, `false_alarm_rate` (share of clean samples above the threshold),
+        `localization_accuracy` (share of the detected faulty samples whose faulty modality is
+        predicted) and `calibration_error` (expected calibration error of the sigmoid of the score,
+        15 bins); NaN where a class is missing.
 
     Reference:
-        Fawcett 2006, An introduction to ROC analysis, https://doi.org/10.1016/j.patrec.2005.10.010
+        Fawcett 2006, An introduction to ROC analysis,
+        https://doi.org/10.1016/j.patrec.2005.10.010; Guo et al. 2017, On calibration of modern
+        neural networks, https://arxiv.org/abs/1706.04599
     """
     alarms = scores > threshold
     detected = alarms & faulty
@@ -86,6 +93,9 @@ def detection_summary(
         'false_alarm_rate': float(alarms[~faulty].float().mean()) if not faulty.all() else nan,
         'localization_accuracy': float((predicted == modality)[detected].float().mean())
         if detected.any()
+        else nan,
+        'calibration_error': float(binary_calibration_error(scores.sigmoid(), faulty.int()))
+        if both
         else nan,
     }
 

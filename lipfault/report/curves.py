@@ -15,8 +15,8 @@ MOST = 12
 
 _STAGES = {'train': (BLUE, 'training'), 'val': (VERMILION, 'validation')}
 
-# Quantities of the figure of norms and gains, and bookkeeping of the trainer.
-_ELSEWHERE = re.compile(r'norm|gain|grad|/lr$|_time|epoch')
+# Quantities of the figure of norms and gains, bookkeeping of the trainer, and single fault kinds.
+_ELSEWHERE = re.compile(r'norm|gain|grad|/lr$|_time|epoch|_kind_')
 
 
 def draw_losses(run: Run) -> Figure:
@@ -94,7 +94,8 @@ def panel_names(history: dict[str, Curve]) -> list[str]:
 
     Example:
         >>> nothing = Curve(np.zeros(0), np.zeros(0))
-        >>> panel_names(dict.fromkeys(['val/f1', 'train/loss_step', 'val/loss'], nothing))
+        >>> keys = ['val/f1', 'train/loss_step', 'val/loss', 'val/recall_kind_bias']
+        >>> panel_names(dict.fromkeys(keys, nothing))
         ['loss', 'f1']
     """
     found = [re.fullmatch(r'(train|val)/(.+?)(_step|_epoch)?', column) for column in history]

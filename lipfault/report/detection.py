@@ -58,12 +58,24 @@ def draw_roc(axes: Axes, run: Run) -> None:
         alarm = split.score > run.results.threshold
         at = max(float(alarm[~split.faulty].mean()), LEAST_RATE)
         axes.plot(at, alarm[split.faulty].mean(), 'o', color=SPLITS[name], mec=INK, ms=7)
+        _draw_intervals(axes, run, name, (at, float(alarm[split.faulty].mean())))
         lowest = min(lowest, float(recall[false_alarms <= LEAST_RATE].max()))
     # Cut the lower half of the axis only if no curve enters it.
     axes.set(xlim=(LEAST_RATE, 1), ylim=(0.0 if lowest < 0.55 else 0.5, 1.02))
     axes.set(title='detection (ROC)', xlabel='false-alarm rate', ylabel='recall')
     logarithmic(axes, 'x')
     axes.legend(loc='lower right')
+
+
+def _draw_intervals(axes: Axes, run: Run, name: str, at: tuple[float, float]) -> None:
+    """Draw the 95 % intervals of false-alarm rate and recall at the operating point."""
+    prefix = 'detection' if name == 'seen' else f'detection_{name}'
+    rates, recalls = (run.interval(f'{prefix}/{k}') for k in ('false_alarm_rate', 'recall'))
+    if rates:
+        ends = np.maximum(rates, LEAST_RATE)
+        axes.plot(ends, [at[1], at[1]], color=SPLITS[name], lw=1.2)
+    if recalls:
+        axes.plot([at[0], at[0]], recalls, color=SPLITS[name], lw=1.2)
 
 
 def roc(score: Array, faulty: Array) -> tuple[Array, Array]:

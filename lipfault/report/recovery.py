@@ -27,7 +27,8 @@ class CorrectionScore:
         modality: Index of the modality.
         recovery: 1 - (E_corrected - E_clean) / (E_uncorrected - E_clean), E summed over samples.
         oracle: The same, the model conditioned on the true fault mask.
-        energy_left: Σ‖x̂ - x‖² / Σ‖x̃ - x‖².
+        energy_left: Median of ‖x̂ - x‖² / ‖x̃ - x‖².
+        pooled: Σ‖x̂ - x‖² / Σ‖x̃ - x‖².
     """
 
     kind: int
@@ -35,6 +36,7 @@ class CorrectionScore:
     recovery: float
     oracle: float
     energy_left: float
+    pooled: float
 
 
 def draw_recovery(run: Run) -> Figure:
@@ -62,6 +64,7 @@ def draw_recovery(run: Run) -> Figure:
             _draw_row(left, right, score, names, row)
     labels = [f'{run.results.kinds[kind].replace("_", " ")} ({name})' for name, kind in rows]
     left.set_yticks(range(len(rows))[::-1], labels=labels)
+    left.set_ylim(-0.7, len(rows) - 0.3)
     _finish(left, right, names)
     return figure
 
@@ -85,7 +88,8 @@ def correction_scores(split: Split) -> list[CorrectionScore]:
                 modality=int(modality),
                 recovery=recovery(split, split.error_corrected, chosen),
                 oracle=recovery(split, split.error_oracle, chosen),
-                energy_left=ratio(split.energy_left[chosen], split.energy_injected[chosen]),
+                energy_left=median_ratio(split.energy_left[chosen], split.energy_injected[chosen]),
+                pooled=ratio(split.energy_left[chosen], split.energy_injected[chosen]),
             )
         )
     return scores
@@ -124,6 +128,24 @@ def ratio(part: Array, whole: Array) -> float:
     return float(part.sum()) / total if total > 0 else float('nan')
 
 
+def median_ratio(part: Array, whole: Array) -> float:
+    """Return the median of `part / whole` over the samples whose `whole` is positive.
+
+    Args:
+        part: (sample,) numbers.
+        whole: (sample,) numbers.
+
+    Returns:
+        The median, NaN without such a sample.
+
+    Example:
+        >>> median_ratio(np.array([1.0, 2.0, 5.0]), np.array([4.0, 2.0, 0.0]))
+        0.625
+    """
+    known = whole > 0
+    return float(np.median(part[known] / whole[known])) if known.any() else float('nan')
+
+
 def _draw_row(
     left: Axes, right: Axes, score: CorrectionScore, names: Sequence[str], row: int
 ) -> None:
@@ -136,8 +158,10 @@ def _draw_row(
     left.plot(ends, [y, y], color=colour, lw=1, alpha=0.4)
     left.plot(ends[0], y, marker, color=colour, ms=6, mec=INK, mew=0.5, clip_on=False)
     left.plot(ends[1], y, '|', color=colour, ms=9, mew=2, clip_on=False)
-    energy = max(score.energy_left, LEAST_ENERGY)
-    right.plot(energy, y, marker, color=colour, ms=6, mec=INK, mew=0.5)
+    energies = np.maximum([score.energy_left, score.pooled], LEAST_ENERGY)
+    right.plot(energies, [y, y], color=colour, lw=1, alpha=0.4)
+    right.plot(energies[0], y, marker, color=colour, ms=6, mec=INK, mew=0.5)
+    right.plot(energies[1], y, '|', color=colour, ms=9, mew=2)
 
 
 def _finish(left: Axes, right: Axes, names: Sequence[str]) -> None:
@@ -149,7 +173,7 @@ def _finish(left: Axes, right: Axes, names: Sequence[str]) -> None:
         xlabel='1: complete, 0: as without correction, below 0: worse',
     )
     right.axvline(1.0, color=FAINT, lw=1)
-    right.set(title='energy left', xlabel='share of the injected energy')
+    right.set(title='median energy left (bar: pooled)', xlabel='share of the injected energy')
     logarithmic(right, 'x')
     for name in names:
         (dot,) = right.plot([], [], markers(names)[name], color=colours(names)[name], label=name)

@@ -3,16 +3,20 @@
 import csv
 import json
 import math
+import re
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipfault.errors import LipfaultError
 from lipfault.report.results import Results
+
+Entry = TypeVar('Entry')
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,18 @@ class Run:
         keys = (*self.metrics, *self.results.arrays)
         return 2 if any(key.startswith(('detection/', 'recovery/', 'seen/')) for key in keys) else 1
 
+    def interval(self, key: str) -> tuple[float, float] | None:
+        """Return the 95 % interval of a metric.
+
+        Args:
+            key: Key of the metric.
+
+        Returns:
+            Lower and upper end; None if the test measured none.
+        """
+        low, high = (self.metrics.get(f'{key}_{end}', math.nan) for end in ('low', 'high'))
+        return (low, high) if math.isfinite(low) and math.isfinite(high) else None
+
 
 def load_run(folder: Path) -> Run:
     """Read a run folder.
@@ -78,12 +94,34 @@ def load_run(folder: Path) -> Run:
     config = folder / 'lipfault_config.yaml'
     return Run(
         folder=folder,
-        metrics=_numeric_entries(_read_json(folder / 'metrics.json')),
-        history=_read_history(folder),
+        metrics=renamed(_numeric_entries(_read_json(folder / 'metrics.json'))),
+        history=renamed(_read_history(folder)),
         results=load_results(folder / 'results.npz'),
         config=config.read_text(encoding='utf-8') if config.exists() else '',
         environment=_read_json(folder / 'environment.json'),
     )
+
+
+def renamed(entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Rename entries that an older version of lipfault wrote under the key of another metric.
+
+    Up to 0.2.0 `corrector/energy_left` was the pooled ratio, which `corrector/energy_left_pooled`
+    is now. A run without that key is of such a version.
+
+    Args:
+        entries: Entries by key of the metric, with or without `val/` before it.
+
+    Returns:
+        The entries under the keys of this version, in the same order.
+
+    Example:
+        >>> renamed({'corrector/energy_left': 0.1, 'corrector/energy_left_unseen': 0.2})
+        {'corrector/energy_left_pooled': 0.1, 'corrector/energy_left_pooled_unseen': 0.2}
+    """
+    if any('corrector/energy_left_pooled' in key for key in entries):
+        return dict(entries)
+    old = re.compile(r'(?<=corrector/energy_left)(?=$|_unseen$)')
+    return {old.sub('_pooled', key): entry for key, entry in entries.items()}
 
 
 def load_results(path: Path) -> Results:

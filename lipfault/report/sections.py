@@ -7,6 +7,7 @@ from functools import partial
 from matplotlib.figure import Figure
 
 from lipfault.report.certificate import certificate_statements, draw_certificate
+from lipfault.report.correction import draw_correction
 from lipfault.report.curves import draw_losses
 from lipfault.report.damage import LEAST_FAULTS, draw_damage
 from lipfault.report.detection import draw_detection
@@ -15,6 +16,7 @@ from lipfault.report.localization import draw_localization
 from lipfault.report.norms import draw_norms
 from lipfault.report.recall import draw_recall
 from lipfault.report.recovery import LEAST_RECOVERY, draw_recovery
+from lipfault.report.reliability import draw_reliability
 from lipfault.report.results import NothingToShow, Results
 from lipfault.report.run import Run
 from lipfault.report.series import draw_series
@@ -136,9 +138,18 @@ _STAGE_2 = (
         'Detection',
         'Left: recall against false-alarm rate. The rate has a logarithmic axis, since only small '
         'rates are acceptable in operation. The dot is the threshold, set on clean validation '
-        'recordings. Right: histograms of the anomaly score. Good: a curve in the upper left '
-        'corner, separated histograms, and similar results for seen and unseen fault kinds.',
+        'recordings, with 95 % intervals over test episodes. Right: histograms of the anomaly '
+        'score. Good: a curve in the upper left corner, separated histograms, and similar results '
+        'for seen and unseen fault kinds.',
         draw_detection,
+    ),
+    Section(
+        'reliability',
+        'Calibration',
+        'Left: share of faulty samples against the probability that the score predicts (its '
+        'sigmoid). The error is the mean distance from the diagonal. Right: false alarms of each '
+        'test episode. Good: a curve on the diagonal, and no episode far above the others.',
+        draw_reliability,
     ),
     Section(
         'recall',
@@ -165,13 +176,22 @@ _STAGE_2 = (
         draw_localization,
     ),
     Section(
+        'correction',
+        'Correction',
+        'Energy left: squared error after the correction over that before. Median over the faults '
+        'of a kind, and by severity; last column: share of the faults that the correction makes '
+        'worse. In the title: mean over kinds of the first column, with its 95 % interval over '
+        'test episodes. Good: blue. Above 1 (bold) the correction does harm.',
+        draw_correction,
+    ),
+    Section(
         'recovery',
         'Recovery',
         'Left: recovery of each fault kind. The bar is the recovery with the true fault mask, so '
         'the gap is the cost of predicting the fault map. Recoveries below '
-        f'{LEAST_RECOVERY:g} are drawn there. Right: error energy after correction as a share of '
-        'the energy that the fault injected, invariant to a rescaling of layer weights; above 1 '
-        'the correction does harm. Good: markers at 1 on the left, far left on the right.',
+        f'{LEAST_RECOVERY:g} are drawn there. Right: median energy left. The bar is the energy '
+        'left pooled over the faults, which the largest ones dominate. Good: markers at 1 on the '
+        'left, far left on the right.',
         draw_recovery,
     ),
     Section(

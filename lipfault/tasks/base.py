@@ -165,9 +165,8 @@ class BaseTask(lightning.LightningModule, ABC):
         wanted |= {n: found[n] for n, shape in wanted.items() if 0 in shape and n in found}
         if found != wanted:
             names = sorted(n for n in found | wanted if found.get(n) != wanted.get(n))
-            changed = config_diff(
-                checkpoint[CARD], self.card(), ('description', 'train_split', 'train_episodes')
-            )
+            measured = ('description', 'train_split', 'train_episodes', 'calibration')
+            changed = config_diff(checkpoint[CARD], self.card(), measured)
             raise LipfaultError(
                 f'the checkpoint is of a model of another configuration: '
                 f'{"; ".join(changed) or "sizes are the same, names are not"}; '

@@ -4,8 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
+from numpy.typing import NDArray
 
 from lipfault.batch import Batch
 from lipfault.errors import LipfaultError
@@ -13,6 +15,7 @@ from lipfault.metrics.recovery import error_per_sample, skill
 from lipfault.modality import Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.autoencoder.pca import fit_pca
+from lipfault.tasks.distributed import PerSample
 
 CHUNK = 8
 """Windows that are read at once: the allocator returns the memory of small blocks for reuse."""
@@ -23,6 +26,18 @@ FIT_LIMIT = 6000
 
 class WindowSequence(Protocol):
     """Windows of one split, as `lipfault.data.windows.WindowDataset` holds them."""
+
+    @property
+    def sample_id(self) -> NDArray[np.int64]:
+        """Return (window,) ids of the windows, ascending."""
+
+    @property
+    def episode(self) -> NDArray[np.int64]:
+        """Return (window,) position of the episode of each window in the recordings."""
+
+    @property
+    def end_s(self) -> NDArray[np.float64]:
+        """Return (window,) end of each window in seconds from the start of its episode."""
 
     def __len__(self) -> int:
         """Return the number of windows."""
@@ -138,6 +153,22 @@ def warn_of_training_episodes(
                 'metrics are not those of new recordings; set data.splits and data.split_seed as '
                 'in stage 1'
             )
+
+
+def with_places(values: PerSample, windows: WindowSequence) -> PerSample:
+    """Add the episode and the time of each window to its values.
+
+    Args:
+        values: Per sample, among them `sample_id`.
+        windows: Windows of the split.
+
+    Returns:
+        The values with `episode`, the position of the episode in the recordings, and `end_s`, the
+        end of the window in seconds from the start of its episode.
+    """
+    rows = np.searchsorted(windows.sample_id, values['sample_id'].numpy())
+    places = {'episode': windows.episode[rows], 'end_s': windows.end_s[rows]}
+    return values | {key: torch.from_numpy(place) for key, place in places.items()}
 
 
 def clean_signals(datamodule: WindowSource, split: str, limit: int) -> Signals:

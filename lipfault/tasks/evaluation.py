@@ -1,11 +1,14 @@
 """Measurements of stage 2 on a batch: one value per sample and quantity."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from lipfault.batch import Batch
 from lipfault.faults.labels import FaultLabels
 from lipfault.lipschitz.gains.pairwise import pairwise_gains
+from lipfault.metrics.localization import MapCounts
 from lipfault.metrics.recovery import error_per_sample
 from lipfault.modality import Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
@@ -86,6 +89,31 @@ def measure_correction(
         'energy_left': correction.signals,
     }
     return {key: _of_faulty(estimate, truth, labels) for key, estimate in versions.items()}
+
+
+def count_maps(
+    counts: Mapping[str, MapCounts],
+    labels: FaultLabels,
+    observation: Observation,
+    correction: Correction,
+) -> None:
+    """Count the refined fault maps of a batch on faulty and on clean entries.
+
+    Missing values are left out: their fault is known, and the map is 1 there by construction.
+
+    Args:
+        counts: Counts by modality in the order of the labels; changed in place.
+        labels: The truth.
+        observation: Observed signals, for what is missing.
+        correction: Correction of the observation; without maps nothing is counted.
+    """
+    masks = fault_masks(labels)
+    for index, (name, count) in enumerate(counts.items()):
+        if name in correction.map_logits:
+            logits = correction.map_logits[name]
+            true = masks[name].expand_as(logits)
+            missing = observation.side_info.missing.get(name)
+            count.add(logits, true, labels.kind[:, index], missing)
 
 
 @torch.no_grad()

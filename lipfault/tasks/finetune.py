@@ -1,5 +1,6 @@
 """Stage 2: the compute block, trained on faults injected on the fly."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -12,8 +13,10 @@ from lipfault.batch import Batch
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation.modulation import modulate, penalty, set_progress
 from lipfault.lipschitz.norms.layer_norms import InputSizes
+from lipfault.metrics.localization import MapCounts
 from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.registry import build_block
+from lipfault.runs.checkpoints import CARD
 from lipfault.tasks.base import BaseTask, OptimizerConfig, channels_last
 from lipfault.tasks.clean_windows import (
     FIT_LIMIT,
@@ -21,9 +24,11 @@ from lipfault.tasks.clean_windows import (
     pca_floor,
     recording_data,
     warn_of_training_episodes,
+    with_places,
 )
 from lipfault.tasks.distributed import PerSample, joined
 from lipfault.tasks.evaluation import (
+    count_maps,
     measure_clean,
     measure_correction,
     measure_detection,
@@ -35,8 +40,16 @@ from lipfault.tasks.inputs import labels_of, observed
 from lipfault.tasks.pretrained import load_pretrained
 from lipfault.tasks.schedule import share_done
 from lipfault.tasks.step import make_step
-from lipfault.tasks.summary import calibrate, summarize_test, summarize_validation
+from lipfault.tasks.summary import (
+    calibrate,
+    summarize_maps,
+    summarize_test,
+    summarize_validation,
+)
 from lipfault.tasks.terms import objective_terms, weighted_sum
+
+CALIBRATION = ('episodes', 'confidence', 'supported_rate')
+"""Fields of a `Calibration` that checkpoint and metrics keep."""
 
 SPLITS = ('seen', 'unseen')
 """Names of the test loaders: fault kinds of the training, and kinds held out."""
@@ -90,7 +103,9 @@ class FinetuneTask(BaseTask):
             modulate(self.block, self.config.modulation)
         self.register_buffer('threshold', torch.tensor(float('nan')))
         self.test_results: dict[str, Any] = {}
+        self.calibration: dict[str, float] = {}
         self._collected: dict[str, list[PerSample]] = {}
+        self._maps: dict[str, dict[str, MapCounts]] = {}
         self._examples: dict[str, Any] = {}
         self._sizes, self._watching = InputSizes(), list[RemovableHandle]()
 
@@ -124,7 +139,17 @@ class FinetuneTask(BaseTask):
         Returns:
             Stage, description and sizes, from which autoencoder and block can be rebuilt.
         """
-        return super().card() | self.origin | {'block': asdict(self.block_config)}
+        own = {'block': asdict(self.block_config), 'calibration': self.calibration}
+        return super().card() | self.origin | own
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Check the card, and read what the calibration episodes support.
+
+        Args:
+            checkpoint: The checkpoint.
+        """
+        super().on_load_checkpoint(checkpoint)
+        self.calibration = dict(checkpoint[CARD].get('calibration', {}))
 
     def train(self, mode: bool = True) -> Self:
         """Set the training mode of the block; the autoencoder stays in evaluation mode.
@@ -200,10 +225,14 @@ class FinetuneTask(BaseTask):
         """Calibrate the threshold on the clean windows, and log detection and correction."""
         if self.trainer.sanity_checking:  # too few windows to calibrate on
             return
-        seen = joined(self._collected['seen'])
-        self.threshold.fill_(calibrate(seen, self.config.false_alarm_rate))
-        kinds = recording_data(self.trainer).kinds
-        metrics, loss = summarize_validation(seen, float(self.threshold), kinds)
+        data = recording_data(self.trainer)
+        seen = with_places(joined(self._collected['seen']), data.dataset(data.val_split))
+        calibration = calibrate(seen, self.config.false_alarm_rate)
+        self.threshold.fill_(calibration.threshold)
+        if not self.calibration:  # the same statement at each validation
+            rank_zero_info(calibration.statement())
+        self.calibration = {key: float(getattr(calibration, key)) for key in CALIBRATION}
+        metrics, loss = summarize_validation(seen, float(self.threshold), data.kinds)
         self.log_dict({f'val/{k}': v for k, v in metrics.items()})
         self.log('val/loss', loss, prog_bar=True)
 
@@ -218,6 +247,8 @@ class FinetuneTask(BaseTask):
                 'the checkpoint has no threshold: stage 2 must have been validated once'
             )
         self._collected = {split: [] for split in SPLITS}
+        kinds = len(recording_data(self.trainer).kinds)
+        self._maps = {split: {n: MapCounts(kinds) for n in self.names} for split in SPLITS}
         self._examples = {}
         self._sizes = InputSizes()
         modules = self.block.monitored().values()
@@ -232,19 +263,25 @@ class FinetuneTask(BaseTask):
             dataloader_idx: Index of the loader, see `SPLITS`.
         """
         split = SPLITS[dataloader_idx]
-        self._collected[split].append(self._measure(batch, with_clean=split == 'seen'))
-        if split == 'seen':
+        is_seen = split == 'seen'
+        self._collected[split].append(self._measure(batch, is_seen, self._maps[split]))
+        if is_seen:
             fault_examples(self._examples, self.block, batch, self.description.modalities)
 
     def on_test_epoch_end(self) -> None:
         """Compute all metrics of the stage, and the arrays of the report."""
         for handle in self._watching:
             handle.remove()
-        collected = {s: joined(self._collected[s]) for s in SPLITS if self._collected[s]}
         threshold, data = float(self.threshold), recording_data(self.trainer)
+        windows = data.dataset(data.test_split)
+        found = {s: joined(self._collected[s]) for s in SPLITS if self._collected[s]}
+        collected = {s: with_places(values, windows) for s, values in found.items()}
         metrics = summarize_test(
             collected, threshold, data.kinds, self.names, self.block.monitored(), self._sizes.found
         )
+        for split in collected:
+            metrics |= summarize_maps(self._maps[split], data.kinds, split)
+        metrics |= {f'calibration/{key}': value for key, value in self.calibration.items()}
         metrics |= pca_floor(self.autoencoder, data, self.origin['train_split'])
         arrays: dict[str, Any] = {'threshold': threshold, **self._examples}
         arrays |= {f'{s}/{k}': v.numpy() for s, vs in collected.items() for k, v in vs.items()}
@@ -275,13 +312,20 @@ class FinetuneTask(BaseTask):
             'corrected': self.autoencoder.physical(correction.signals),
         }
 
-    def _measure(self, batch: Batch, with_clean: bool = True) -> PerSample:
-        """All quantities of each window, and of the clean one beside it."""
+    def _measure(
+        self,
+        batch: Batch,
+        with_clean: bool = True,
+        maps: Mapping[str, MapCounts] | None = None,
+    ) -> PerSample:
+        """All quantities of each window and of the clean one beside it; counts fault maps."""
         block = self.block
         observation = observed(self.autoencoder, batch, self.description.modalities)
         faulty = block(observation)
         values = measure_detection(faulty[0], labels_of(batch))
         values |= measure_correction(block, batch, observation, faulty)
+        if maps is not None:
+            count_maps(maps, labels_of(batch), observation, faulty[1])
         if with_clean:
             of_clean, clean = measure_clean(block, batch)
             values |= of_clean | measure_gains(self.autoencoder, faulty, clean)

@@ -42,7 +42,9 @@ class FinetuneConfig:
     """Threshold, masks, clipping and modulation of stage 2.
 
     Args:
-        false_alarm_rate: Share of clean validation windows above the threshold, in (0, 1).
+        false_alarm_rate: Share of clean windows above the threshold that a new episode keeps with a
+            chance of 90 %, if there are 9 calibration episodes; in (0, 1). See
+            `lipfault.metrics.calibration`.
         least_damage: Least damage, in units of the sensor noise, with which a fault trains the
             detector: a weaker one cannot be distinguished from noise.
         seed: Seed of the masks of the corrector in training.

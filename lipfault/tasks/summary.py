@@ -10,25 +10,42 @@ from torch import nn
 from lipfault.lipschitz.gains.pairwise import Gain, selectivity, summarize
 from lipfault.lipschitz.norms.layer_norms import linear_layers, norm_product
 from lipfault.lipschitz.norms.norms import exact_norm
-from lipfault.metrics.detection import clean_threshold, detection_summary
-from lipfault.metrics.recovery import energy_left, recovery, relative_change, skill
-from lipfault.tasks.distributed import PerSample
+from lipfault.metrics.calibration import Calibration, episode_threshold
+from lipfault.metrics.detection import detection_summary
+from lipfault.metrics.events import false_alarms_per_hour, streams_of
+from lipfault.metrics.localization import MapCounts, merged
+from lipfault.metrics.recovery import (
+    energy_left,
+    energy_left_by_kind,
+    energy_left_pooled,
+    recovery,
+    relative_change,
+    share_worse,
+    skill,
+)
+from lipfault.tasks.distributed import PerSample, gather_lists
+from lipfault.tasks.episode_intervals import summarize_intervals
 
 DAMAGE_EDGES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0, float('inf'))
 """Edges of the bins in which recall is reported, in units of the sensor noise."""
 
 
-def calibrate(values: PerSample, false_alarm_rate: float) -> float:
+MOST_ENERGY_LEFT = 2.0
+"""Largest median of a kind in the validation loss: a kind of faint faults, whose energy left can be
+any multiple of 1, must not outweigh all others and the F1."""
+
+
+def calibrate(values: PerSample, false_alarm_rate: float) -> Calibration:
     """Compute the threshold from the scores of the clean signals of all windows.
 
     Args:
-        values: Per sample, from `lipfault.tasks.evaluation`.
+        values: Per sample, from `lipfault.tasks.evaluation`, with `episode`.
         false_alarm_rate: Share of clean windows above the threshold, in (0, 1).
 
     Returns:
-        The threshold; a higher score is an alarm.
+        The threshold, and what the calibration episodes support.
     """
-    return clean_threshold(values['score_clean'], false_alarm_rate)
+    return episode_threshold(values['score_clean'], values['episode'], false_alarm_rate)
 
 
 def summarize_validation(
@@ -46,8 +63,8 @@ def summarize_validation(
     """
     found = summarize_detection(values, threshold, kinds)
     metrics = {f'detection/{k}': v for k, v in found.items()} | summarize_clean(values)
-    metrics |= summarize_faults(values)
-    return metrics, validation_loss(metrics)
+    metrics |= summarize_faults(values, kinds)
+    return metrics, validation_loss(metrics, values)
 
 
 def summarize_test(
@@ -76,8 +93,10 @@ def summarize_test(
         prefix = 'detection' if split == 'seen' else 'detection_unseen'
         found = summarize_detection(values, threshold, kinds)
         metrics |= {f'{prefix}/{k}': v for k, v in found.items()}
-        metrics |= summarize_faults(values, split)
+        metrics |= summarize_faults(values, kinds, split)
+        metrics |= summarize_intervals(values, threshold, split)
     metrics |= summarize_clean(collected['seen'])
+    metrics |= summarize_events(collected['seen'], threshold)
     metrics |= summarize_skill(collected['seen'], names)
     return metrics | summarize_norms(modules, sizes)
 
@@ -123,11 +142,14 @@ def _detection(values: PerSample, threshold: float) -> dict[str, float]:
     )
 
 
-def summarize_faults(values: PerSample, split: str = 'seen') -> dict[str, float]:
+def summarize_faults(
+    values: PerSample, kinds: Sequence[str], split: str = 'seen'
+) -> dict[str, float]:
     """Compute recovery, energy left and gains along the faults of a split.
 
     Args:
         values: Per sample, from `lipfault.tasks.evaluation`.
+        kinds: Names of the fault kinds, by the index of the labels.
         split: `seen` or `unseen`, part of the key of the metrics that exist for both.
 
     Returns:
@@ -137,16 +159,28 @@ def summarize_faults(values: PerSample, split: str = 'seen') -> dict[str, float]
     if not len(faulty['score']):
         return {}
     clean, before = faulty['error_clean'], faulty['error_uncorrected']
-    metrics = {f'recovery/{split}': recovery(clean, before, faulty['error_corrected'])}
-    left = energy_left(faulty['energy_injected'], faulty['energy_left'])
-    if split != 'seen':
-        ceiling = recovery(clean, before, faulty['error_oracle'])
-        return metrics | {'recovery/oracle_unseen': ceiling, f'corrector/energy_left_{split}': left}
-    metrics |= {
-        'recovery/oracle': recovery(clean, before, faulty['error_oracle']),
-        'corrector/energy_left': left,
+    suffix = '' if split == 'seen' else f'_{split}'
+    metrics = {
+        f'recovery/{split}': recovery(clean, before, faulty['error_corrected']),
+        f'recovery/oracle{suffix}': recovery(clean, before, faulty['error_oracle']),
     }
-    return metrics | _gains(values)
+    metrics |= _energy(faulty, kinds, suffix)
+    return metrics | (_gains(values) if split == 'seen' else {})
+
+
+def _energy(faulty: PerSample, kinds: Sequence[str], suffix: str) -> dict[str, float]:
+    """Energy left of faulty samples: mean of medians, by kind, pooled, and share made worse."""
+    injected, left, kind = faulty['energy_injected'], faulty['energy_left'], faulty['kind']
+    metrics = {
+        f'corrector/energy_left{suffix}': energy_left(injected, left, kind),
+        f'corrector/energy_left_pooled{suffix}': energy_left_pooled(injected, left),
+        f'corrector/share_worse{suffix}': share_worse(injected, left),
+    }
+    for k, median in energy_left_by_kind(injected, left, kind).items():
+        own = kind == k
+        metrics[f'corrector/energy_left_kind_{kinds[k]}'] = median
+        metrics[f'corrector/share_worse_kind_{kinds[k]}'] = share_worse(injected[own], left[own])
+    return metrics
 
 
 def summarize_clean(values: PerSample) -> dict[str, float]:
@@ -164,6 +198,45 @@ def summarize_clean(values: PerSample) -> dict[str, float]:
         'clean/degradation': relative_change(values['harm_before'], values['harm_after']),
         'clean/change': float(values['clean_change'].mean()),
     }
+
+
+def summarize_events(values: PerSample, threshold: float) -> dict[str, float]:
+    """Compute the rate of alarm events on the clean windows, in order of time.
+
+    Args:
+        values: Per sample, from `lipfault.tasks.evaluation`, with `episode` and `end_s`.
+        threshold: A higher score is an alarm.
+
+    Returns:
+        `detection/false_alarms_per_hour`: alarms less than `lipfault.metrics.events.GAP_S` apart
+        are one event.
+    """
+    streams = streams_of(values['score_clean'], values['end_s'], values['episode'])
+    # No fault, so that the length of a window decides nothing.
+    rate = false_alarms_per_hour(streams, threshold, window_s=0.0)
+    return {'detection/false_alarms_per_hour': rate}
+
+
+def summarize_maps(
+    maps: Mapping[str, MapCounts], kinds: Sequence[str], split: str
+) -> dict[str, float]:
+    """Compute how well fault maps locate local faults inside a modality.
+
+    Args:
+        maps: Counts of this process by modality.
+        kinds: Names of the fault kinds, by the index of the labels.
+        split: `seen` or `unseen`.
+
+    Returns:
+        `localization/<modality>/<key>` of `MapCounts.summary`, for unseen kinds
+        `localization_unseen/<modality>/<key>`; none for a block without maps.
+    """
+    prefix = 'localization' if split == 'seen' else f'localization_{split}'
+    metrics: dict[str, float] = {}
+    for name, counts in maps.items():
+        found = merged(gather_lists([counts])).summary(kinds)
+        metrics |= {f'{prefix}/{name}/{key}': value for key, value in found.items()}
+    return metrics
 
 
 def summarize_skill(values: PerSample, names: Sequence[str]) -> dict[str, float]:
@@ -232,19 +305,25 @@ def _gains(values: PerSample) -> dict[str, float]:
     return metrics
 
 
-def validation_loss(metrics: Mapping[str, float]) -> float:
+def validation_loss(metrics: Mapping[str, float], values: PerSample) -> float:
     """Compute the loss by which `best.ckpt` is selected.
 
     Args:
         metrics: Metrics of a validation.
+        values: Per sample, from `lipfault.tasks.evaluation`.
 
     Returns:
-        1 - F1 + energy left; NaN, with a log line, if no window of the validation has a fault.
+        1 - F1 + energy left, in which the median of a kind counts at most `MOST_ENERGY_LEFT`; NaN,
+        with a log line, if no window of the validation has a fault.
     """
-    if 'corrector/energy_left' not in metrics:
+    faulty = values['faulty']
+    if not faulty.any():
         rank_zero_info(
             'no window of the validation has a fault: val/loss is unknown, and best.ckpt stays '
             'the first; lower data.faults.clean_share'
         )
         return math.nan
-    return 1 - metrics['detection/f1'] + metrics['corrector/energy_left']
+    injected, left, kind = (
+        values[key][faulty] for key in ('energy_injected', 'energy_left', 'kind')
+    )
+    return 1 - metrics['detection/f1'] + energy_left(injected, left, kind, MOST_ENERGY_LEFT)

@@ -87,11 +87,14 @@ _DETECTION = Section(
 _CORRECTION = Section(
     'Correction',
     'How much of the error by faults is corrected, and does clean input stay unchanged? The '
-    'recovery should approach that with the true fault mask; energy left should be below 0.03.',
+    'recovery should approach that with the true fault mask. Energy left is the mean over fault '
+    'kinds of the median; above 1 the correction makes a fault worse.',
     'finetune',
     (
         Lines('Recovery, predicted and true mask', ('val/recovery/seen', 'val/recovery/oracle')),
-        Lines('Energy left', (LEFT.key,), logarithmic=True),
+        Lines('Energy left', (LEFT.key, 'val/corrector/energy_left_pooled'), logarithmic=True),
+        Lines('Energy left by fault kind', pattern='val/corrector/energy_left_kind_.+'),
+        Lines('Share of faults made worse', ('val/corrector/share_worse',)),
         Lines('Error rise on clean input', ('val/clean/degradation',)),
     ),
 )
@@ -134,6 +137,9 @@ _TEST = Section(
         Bars('Recovery, seen and unseen kinds', ('recovery/seen', 'recovery/unseen')),
         Bars('Error rise on clean input', ('clean/degradation',)),
         Bars('Energy left', ('corrector/energy_left', 'corrector/energy_left_unseen')),
+        Bars(
+            'Share of faults made worse', ('corrector/share_worse', 'corrector/share_worse_unseen')
+        ),
         Bars('Gains along faults', ('corrector/fault_gain', 'detector/fault_gain')),
         Bars('Gains between clean samples', ('corrector/clean_gain', 'detector/clean_gain')),
         Bars('Norms (products)', ('norm/corrector', 'norm/detector')),

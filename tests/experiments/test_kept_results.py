@@ -164,3 +164,15 @@ def test_committed_measurements_are_of_todays_configuration(name):
     assert runs
     for run in runs:
         assert committed[run.name]['hash'] == wanted_state(run).hash, run.name
+
+
+def test_pooled_energies_of_older_measurements_are_renamed(folder):
+    older = {'corrector/energy_left': 0.1, 'metrics': {'corrector/energy_left_unseen': 0.2}}
+    runs = {'none/known': {'device': 'cpu', 'hash': 'today', 'values': older}}
+    (folder / 'runs.json').write_text(json.dumps(runs))
+    columns = {'known': {0: Run('none/known', (), ())}}
+    found = kept.known_of(columns, folder)['known']['0'].values
+    assert found == {
+        'corrector/energy_left_pooled': 0.1,
+        'metrics': {'corrector/energy_left_pooled_unseen': 0.2},
+    }

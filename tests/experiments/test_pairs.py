@@ -10,7 +10,7 @@ from scipy import stats
 from experiments.runner.pairs import COLUMNS, Scored, episodes, paired_differences, read_scored
 from lipfault.errors import LipfaultError
 from lipfault.metrics.detection import detection_summary
-from lipfault.metrics.recovery import energy_left, recovery, relative_change
+from lipfault.metrics.recovery import energy_left_pooled, recovery, relative_change
 
 
 def arrays(seed, windows=400):
@@ -47,7 +47,7 @@ def test_values_equal_those_of_the_metrics(tmp_path):
         keys = ('score', 'faulty', 'modality', 'predicted_modality')
         summary = detection_summary(*(v[k] for k in keys), threshold=1.0)
         f = {k: x[v['faulty']] for k, x in v.items()}
-        summary['energy_left'] = energy_left(f['energy_injected'], f['energy_left'])
+        summary['energy_left'] = energy_left_pooled(f['energy_injected'], f['energy_left'])
         errors = (f[f'error_{k}'] for k in ('clean', 'uncorrected', 'corrected'))
         summary['degradation'] = relative_change(v['harm_before'], v['harm_after'])
         return summary | {'recovery': recovery(*errors)}

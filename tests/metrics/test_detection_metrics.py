@@ -53,6 +53,13 @@ def test_summary_by_hand():
     assert summary['false_alarm_rate'] == pytest.approx(1 / 2)
     assert summary['f1'] == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
     assert summary['localization_accuracy'] == pytest.approx(1 / 2)
+    # Probabilities of the samples; those of one bin of 1 / 15 are averaged.
+    bins = [([0.525], [0]), ([0.5498], [1]), ([0.6682], [1]), ([0.6900], [1]), ([0.7109], [0])]
+    merged = {}
+    for (p,), (y,) in bins:
+        merged.setdefault(int(p * 15), []).append(p - y)
+    wanted = sum(abs(sum(gaps)) for gaps in merged.values()) / 5
+    assert summary['calibration_error'] == pytest.approx(wanted, abs=1e-3)
 
 
 @given(seed=st.integers(0, 50))
@@ -73,3 +80,4 @@ def test_a_missing_class_gives_nan(faulty):
     rows = torch.full((5,), faulty)
     summary = detection_summary(torch.randn(5), rows, rows.int(), rows.int(), 0.0)
     assert math.isnan(summary['auroc'])
+    assert math.isnan(summary['calibration_error'])

@@ -17,7 +17,10 @@ from lipfault.errors import LipfaultError
 from lipfault.report.html import write_report
 
 PNG = b'\x89PNG\r\n\x1a\n'
-STAGE_2 = ['detection', 'recall', 'damage', 'localization', 'recovery', 'norms']
+STAGE_2 = [
+    'detection', 'reliability', 'recall', 'damage', 'localization', 'correction', 'recovery',
+    'norms',
+]  # fmt: skip
 
 
 @dataclass
@@ -136,7 +139,7 @@ def test_certificate_is_shown_with_its_statements(stage_2: Path, tmp_path: Path)
 
 def test_tested_run_without_results_names_them(stage_2: Path, tmp_path: Path) -> None:
     page = read(write_report(slim(stage_2, tmp_path, 'metrics.json')))
-    assert page.text.count('The run has no results.npz') == 5
+    assert page.text.count('The run has no results.npz') == 7
     assert 'No training or validation curve' in page.text
     assert not (tmp_path / 'figures' / 'overview.png').exists()
 

@@ -121,3 +121,19 @@ def test_modality_without_examples_is_named(stage_2: Path) -> None:
     arrays = {**load_run(stage_2).results.arrays, 'examples/camera/clean': np.zeros((0,))}
     with pytest.raises(NothingToShow, match="no example of 'camera'"):
         Results(arrays).examples('camera')
+
+
+def test_the_pooled_energy_of_an_older_run_is_not_the_headline(tmp_path: Path) -> None:
+    (tmp_path / 'metrics.csv').write_text('step,val/corrector/energy_left\n9,0.25\n')
+    older = {'corrector/energy_left': 0.1, 'corrector/energy_left_unseen': 0.2, 'detection/f1': 1.0}
+    (tmp_path / 'metrics.json').write_text(json.dumps(older))
+    run = load_run(tmp_path)
+    assert run.metrics == {
+        'corrector/energy_left_pooled': 0.1,
+        'corrector/energy_left_pooled_unseen': 0.2,
+        'detection/f1': 1.0,
+    }
+    assert list(run.history) == ['val/corrector/energy_left_pooled']
+    newer = {'corrector/energy_left': 0.5, 'corrector/energy_left_pooled': 0.1}
+    (tmp_path / 'metrics.json').write_text(json.dumps(newer))
+    assert load_run(tmp_path).metrics == newer

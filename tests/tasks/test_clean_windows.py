@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lipfault.data.datamodule import RecordingDataModule
-from lipfault.tasks.clean_windows import clean_signals, warn_of_training_episodes
+from lipfault.tasks.clean_windows import clean_signals, warn_of_training_episodes, with_places
 
 
 @pytest.mark.parametrize('limit', [1, 7, 70, 1000])
@@ -21,6 +21,17 @@ def test_windows_are_spread_evenly_over_a_split(tiny_recording, limit):
         assert torch.equal(signals[-1], wanted[name][-1])
     if limit >= len(dataset):
         assert all(torch.equal(found[n], wanted[n]) for n in found)
+
+
+def test_places_are_those_of_the_windows(tiny_recording):
+    data = RecordingDataModule(str(tiny_recording), history_s=0.5, splits={'a': 0.5, 'test': 0.5})
+    dataset = data.dataset('test')
+    rows = list(range(0, len(dataset), 3))
+    windows = dataset.fetch(rows)
+    found = with_places({'sample_id': windows.sample_id}, dataset)
+    assert torch.equal(found['episode'], windows.episode)
+    assert torch.equal(found['end_s'].float(), windows.end_s)
+    assert len(found['episode'].unique()) > 1
 
 
 def test_episodes_of_stage_one_are_told_where_they_should_not_be(tiny_recording, recwarn):

@@ -91,12 +91,51 @@ def runs(configs, tmp_path_factory):
 @pytest.mark.parametrize(
     'key',
     ['detection/f1', 'detection_unseen/auroc', 'recovery/seen', 'recovery/oracle', 'skill/force',
-     'skill_pca/camera', 'corrector/selectivity', 'corrector/energy_left', 'detector/fault_gain',
+     'skill_pca/camera', 'corrector/selectivity', 'corrector/energy_left',
+     'corrector/energy_left_pooled_unseen', 'corrector/share_worse', 'detector/fault_gain',
+     'detection/false_alarms_per_hour',
+     'calibration/episodes', 'calibration/supported_rate',
+     'localization/camera/aupro', 'localization/force/auroc', 'localization_unseen/force/iou',
      'norm/corrector', 'clean/degradation'],
 )  # fmt: skip
 def test_metrics_are_written_and_finite(runs, key):
     metrics = json.loads((runs / 'finetune' / 'metrics.json').read_text())
     assert np.isfinite(metrics[key])
+
+
+def documented() -> re.Pattern[str]:
+    """Pattern of the keys in the tables of docs/metrics.md."""
+    text = (Path(__file__).parents[2] / 'docs/metrics.md').read_text()
+    cells = re.findall(r'^\| (`.*?`) \|', text, flags=re.MULTILINE)
+    keys = [key for cell in cells for key in re.findall(r'`([^`]+)`', cell)]
+    patterns, head = [], ''
+    for key in keys:
+        if key.startswith('...'):  # a suffix of the key before it
+            key = head + key[3:]
+        else:
+            head = key
+        pattern = re.sub(r'\\{(.*?)\\}', lambda m: f'({m[1].replace(",", "|")})', re.escape(key))
+        pattern = pattern.replace(r'\.\.\.', '.+').replace('A_B', r'[\d]+_(\d+|inf)')
+        pattern = re.sub(r'(?<=_)K$|(?<=/)M(?=/)|<\w+>', r'[\\w.]+', pattern)
+        patterns.append(pattern)
+    return re.compile(f'({"|".join(patterns)})(_low|_high)?')
+
+
+def test_every_metric_of_a_run_is_documented(runs):
+    metrics = json.loads((runs / 'finetune' / 'metrics.json').read_text())
+    known = documented()
+    assert not known.fullmatch('corrector/energy')
+    assert not known.fullmatch('localization/camera/accuracy')
+    assert [key for key in metrics if not known.fullmatch(key)] == []
+
+
+def test_a_single_test_episode_has_no_interval(runs):
+    metrics = json.loads((runs / 'finetune' / 'metrics.json').read_text())
+    with np.load(runs / 'finetune' / 'results.npz') as results:
+        assert len(np.unique(results['seen/episode'])) == 1
+        assert (np.diff(results['seen/end_s']) > 0).all()
+    for key in ('detection/f1_low', 'recovery/unseen_high', 'corrector/energy_left_unseen_low'):
+        assert metrics[key] is None
 
 
 @pytest.mark.parametrize('stage', ['pretrain', 'finetune'])

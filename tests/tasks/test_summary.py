@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from lipfault.tasks.summary import summarize_detection, summarize_faults, summarize_norms
+from lipfault.tasks.episode_intervals import summarize_intervals
+from lipfault.tasks.summary import (
+    summarize_detection,
+    summarize_faults,
+    summarize_norms,
+    validation_loss,
+)
 
 KINDS = ('bias', 'fog', 'stuck')
 
@@ -62,13 +68,84 @@ def test_a_corrector_that_removes_every_fault_has_infinite_selectivity():
     ones, zeros = torch.ones(3), torch.zeros(3)
     values = {
         'score': ones,
-        'faulty': torch.tensor([True, True, False]),
+        'faulty': torch.tensor([True, True, False]), 'kind': torch.tensor([0, 2, -1]),
         'error_clean': zeros, 'error_uncorrected': ones, 'error_corrected': zeros,
         'error_oracle': zeros, 'energy_injected': ones, 'energy_left': zeros,
         'corrector_fault_gain': zeros, 'corrector_clean_gain': ones,
         'detector_fault_gain': 3 * ones, 'detector_clean_gain': ones,
     }  # fmt: skip
-    found = summarize_faults(values)
+    found = summarize_faults(values, KINDS)
     assert found['corrector/fault_gain'] == 0
     assert found['corrector/selectivity'] == math.inf
     assert found['detector/selectivity'] == 3
+
+
+def energies(injected, left, kind, faulty):
+    """Values of samples of which only the energies differ."""
+    ones = torch.ones(len(kind))
+    same = ('error_clean', 'error_uncorrected', 'error_corrected', 'error_oracle', 'score')
+    gains = [f'{m}_{g}_gain' for m in ('corrector', 'detector') for g in ('fault', 'clean')]
+    return dict.fromkeys((*same, *gains), ones) | {
+        'energy_injected': torch.tensor(injected),
+        'energy_left': torch.tensor(left),
+        'kind': torch.tensor(kind),
+        'faulty': torch.tensor(faulty),
+    }
+
+
+def test_the_headline_counts_kinds_and_not_the_largest_fault():
+    injected = [1.0, 2.0, 1000.0, 1.0, 0.0, math.nan]
+    left = [0.5, 0.5, 0.0, 3.0, 0.1, math.nan]
+    values = energies(injected, left, [0, 0, 0, 2, 2, -1], [True] * 5 + [False])
+    found = summarize_faults(values, KINDS, 'unseen')
+    # bias: 0.5, 0.25, 0; stuck: 3, and a fault that changed nothing and has no ratio.
+    assert found['corrector/energy_left_kind_bias'] == 0.25
+    assert found['corrector/energy_left_kind_stuck'] == 3
+    assert 'corrector/energy_left_kind_fog' not in found
+    assert found['corrector/energy_left_unseen'] == (0.25 + 3) / 2
+    assert found['corrector/energy_left_pooled_unseen'] == pytest.approx(4.1 / 1004)
+    assert found['corrector/share_worse_unseen'] == pytest.approx(2 / 5)
+    assert found['corrector/share_worse_kind_bias'] == 0
+    assert found['corrector/share_worse_kind_stuck'] == 1
+
+
+def test_a_single_kind_cannot_outweigh_the_loss():
+    values = energies([1.0] * 4, [0.5, 0.5, 1e6, 1e6], [0, 0, 2, 2], [True] * 4)
+    loss = validation_loss({'detection/f1': 0.75}, values)
+    assert loss == pytest.approx(0.25 + (0.5 + 2.0) / 2)
+    values['faulty'] = torch.zeros(4, dtype=torch.bool)
+    assert math.isnan(validation_loss({'detection/f1': 0.75}, values))
+
+
+def test_intervals_hold_the_metrics_of_the_split():
+    generator = torch.Generator().manual_seed(0)
+    count, episodes = 400, 8
+    episode = torch.arange(count) % episodes
+    faulty = torch.rand(count, generator=generator) < 0.5
+    injected = torch.rand(count, generator=generator) + 0.1
+    score = torch.randn(count, generator=generator) + 2 * faulty + 0.2 * episode
+    values = energies(injected.tolist(), (injected / 2).tolist(), [0] * count, faulty.tolist())
+    values |= {
+        'episode': 10 * episode,
+        'score': score,
+        'damage': injected,
+        'error_clean': 0.1 * injected,
+    }
+    values |= {'error_uncorrected': injected, 'error_corrected': injected * (0.2 + 0.01 * episode)}
+    nothing = torch.zeros(count, dtype=torch.int64)
+    values |= {'modality': nothing, 'predicted_modality': nothing}
+    found = summarize_intervals(values, 2.0, 'seen')
+    metrics = summarize_faults(values, KINDS) | {
+        f'detection/{k}': v for k, v in summarize_detection(values, 2.0, KINDS).items()
+    }
+    keys = {key.removesuffix('_low') for key in found if key.endswith('_low')}
+    assert keys == {
+        'detection/f1', 'detection/auroc', 'detection/recall', 'detection/false_alarm_rate',
+        'recovery/seen', 'corrector/energy_left', 'corrector/energy_left_pooled',
+        'corrector/share_worse',
+    }  # fmt: skip
+    for key in keys:
+        assert found[f'{key}_low'] <= metrics[key] + 1e-6, key
+        assert metrics[key] <= found[f'{key}_high'] + 1e-6, key
+    assert found['detection/auroc_high'] - found['detection/auroc_low'] > 0.01
+    assert found == summarize_intervals(values, 2.0, 'seen')
