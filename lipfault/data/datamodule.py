@@ -1,5 +1,6 @@
 """DataModule: splits, datasets and loaders of windows, with faults injected on the device."""
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -255,8 +256,9 @@ class RecordingDataModule(LightningDataModule):
         """
         if self._faults is None or self.trainer is None or self._clean_predictions:
             return self.clean_batch(batch)
-        epoch = self.trainer.current_epoch if self.trainer.training else 0
-        return self.faulty_batch(batch, epoch, held_out=self.trainer.testing and dataloader_idx > 0)
+        if self.trainer.training:
+            return self._train_builder.faulty_batch(batch, self.trainer.current_epoch)
+        return self.faulty_batch(batch, held_out=self.trainer.testing and dataloader_idx > 0)
 
     def clean_batch(self, windows: Windows) -> Batch:
         """Build the batch as recorded, see `BatchBuilder.clean_batch`.
@@ -323,6 +325,16 @@ class RecordingDataModule(LightningDataModule):
         if self._faults is None:
             return None
         return FaultEngine(self.modalities, self._faults, scale=self.severity_scale)
+
+    @cached_property
+    def _train_builder(self) -> BatchBuilder:
+        """Builder of the training batches, with the share of clean samples of the training."""
+        faults = self._faults
+        if faults is None or faults.train_clean_share is None:
+            return self.batch_builder
+        faults = replace(faults, clean_share=faults.train_clean_share)
+        engine = FaultEngine(self.modalities, faults, scale=self.severity_scale)
+        return BatchBuilder(self.geometry, engine)
 
     @property
     def _predicting(self) -> bool:

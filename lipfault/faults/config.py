@@ -34,6 +34,7 @@ class FaultConfig:
         held_out: Names kept out of training; `FaultEngine.only_held_out` draws these alone.
         severities: Weight of each severity from 1 to 5.
         clean_share: Share of the samples left clean, in [0, 1].
+        train_clean_share: The share in training; `clean_share` if not given.
         modality_weights: Weight of each modality; equal weights if not given.
         max_faulty: Most modalities faulty at once.
         all_faulty: Whether all modalities may be faulty at once, where there are several.
@@ -62,6 +63,7 @@ class FaultConfig:
     held_out: list[str] = field(default_factory=list)
     severities: dict[int, float] = field(default_factory=lambda: dict.fromkeys(SEVERITIES, 1.0))
     clean_share: float = 0.5
+    train_clean_share: float | None = None
     modality_weights: dict[str, float] | None = None
     max_faulty: int = 1
     all_faulty: bool = False
@@ -80,6 +82,10 @@ class FaultConfig:
         for name in ('clean_share', 'whole_share', 'largest_share', 'pattern_share'):
             if not 0 <= getattr(self, name) <= 1:
                 raise LipfaultError(f'faults: {name} must be in [0, 1], got {getattr(self, name)}')
+        if self.train_clean_share is not None and not 0 <= self.train_clean_share <= 1:
+            raise LipfaultError(
+                f'faults: train_clean_share must be in [0, 1], got {self.train_clean_share}'
+            )
         if not self.largest_share > 0:
             raise LipfaultError('faults: largest_share must be above 0, got 0')
         if self.max_faulty < 1:
