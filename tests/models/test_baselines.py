@@ -29,7 +29,8 @@ from lipfault.models.relations.relations import Relations, RelationsConfig
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'block'
 BASELINES = [kind for kind, path in BLOCKS.items() if '.baselines.' in path]
-CLOSED = ['uncorrected', 'detect_reject_correct', 'kalman', 'pca']
+STATISTICS = ['statistics_mahalanobis', 'statistics_logistic', 'statistics_boosting']
+CLOSED = ['uncorrected', 'detect_reject_correct', 'kalman', 'pca', *STATISTICS]
 TRAINED = [kind for kind in BASELINES if kind not in CLOSED]
 SETS = [('joints',), ('camera', 'force'), ('camera', 'joints', 'force')]
 ALL = SETS[-1]

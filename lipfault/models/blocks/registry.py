@@ -27,6 +27,9 @@ BLOCKS = {
     'modality_dropout': _BASELINES + 'modality_dropout.ModalityDropoutBlock',
     'kalman': _BASELINES + 'kalman.KalmanBlock',
     'pca': _BASELINES + 'pca.PcaBlock',
+    'statistics_mahalanobis': _BASELINES + 'statistics_blocks.MahalanobisBlock',
+    'statistics_logistic': _BASELINES + 'statistics_blocks.LogisticBlock',
+    'statistics_boosting': _BASELINES + 'statistics_blocks.BoostingBlock',
 }
 """Class path by `block.kind`; imported when it is configured, since some need extras."""
 
