@@ -2,7 +2,7 @@
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from math import cos, sin, tan
+from math import cos, sin, sqrt, tan
 from typing import Any
 
 import numpy as np
@@ -179,7 +179,7 @@ def _leaving(eye: Array, ray: Array, centre: Array, radius: float) -> float:
     square, middle = float(ray @ ray), float((centre - eye) @ ray)
     distance = centre - eye
     root = middle**2 - square * (float(distance @ distance) - radius**2)
-    return (middle + max(0.0, root) ** 0.5) / square
+    return (middle + sqrt(max(0.0, root))) / square
 
 
 def _camera_frame(camera: ET.Element) -> Array:

@@ -149,12 +149,12 @@ def draw_look(random: np.random.Generator, variety: float) -> Look | None:
     signed = (variety * random.uniform(-1, 1, size=16)).tolist()
     share = random.random(4)
     hues = random.random((len(LAID) + len(LOOSE) + 2, 3))
-    colours = {name: _dull(*row, 0.5, (0.08, 0.7)) for name, row in zip(LAID, hues, strict=False)}
+    colours = {name: _dull(row, 0.5, (0.08, 0.7)) for name, row in zip(LAID, hues, strict=False)}
     colours |= {
-        name: _dull(*row, 0.35, (0.2, 0.55))
+        name: _dull(row, 0.35, (0.2, 0.55))
         for name, row in zip(LOOSE, hues[len(LAID) :], strict=False)
     }
-    sky = (_dull(*hues[-2], 0.4, (0.0, 0.8)), _dull(*hues[-1], 0.4, (0.0, 0.8)))
+    sky = (_dull(hues[-2], 0.4, (0.0, 0.8)), _dull(hues[-1], 0.4, (0.0, 0.8)))
     objects = random.random((CLUTTER, 8))
     return Look(
         variety=variety,
@@ -190,12 +190,10 @@ def blend(look: Look, name: str, shipped: Vector) -> Vector:
     return _vector(a + look.variety * (b - a) for a, b in pairs)
 
 
-def _dull(
-    hue: float, saturation: float, value: float, most: float, limits: tuple[float, float]
-) -> Vector:
+def _dull(draws: npt.NDArray[np.float64], most: float, limits: tuple[float, float]) -> Vector:
     """Return a colour from three numbers in [0, 1): saturation up to `most`, value in `limits`."""
-    low, high = limits
-    return colorsys.hsv_to_rgb(float(hue), most * float(saturation), low + (high - low) * value)
+    (hue, saturation, value), (low, high) = _vector(draws), limits
+    return colorsys.hsv_to_rgb(hue, most * saturation, low + (high - low) * value)
 
 
 def _vector(values: Iterable[float]) -> Vector:

@@ -53,9 +53,10 @@ class Cell:
     Args:
         name: Name of the cell, the prefix of its episodes' ids.
         summary: Description of the task in one line.
-        camera_noise: Standard deviation of a camera pixel's error in [0, 1] at 5 bits and variety 0,
-            measured against the noise-free frames at 64 pixels. It is below 1/31/√12 = 0.0093, the error of
-            quantization alone, since large faces of one colour stay clear of its steps.
+        camera_noise: Standard deviation of a camera pixel's error in [0, 1] at 5 bits and
+            variety 0, measured against the noise-free frames at 64 pixels. It is below
+            1/31/√12 = 0.0093, the error of quantization alone, since large faces of one colour
+            stay clear of its steps.
         series: Channels of each series, by modality name.
         task: Class of the tasks.
     """
