@@ -1,18 +1,15 @@
 """Long sets of a cell for the benchmark: which episodes they hold, and their identity."""
 
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import ceil
 
 from lipfault.cells.checksums import REFERENCE
 from lipfault.cells.registry import require_settings
 from lipfault.data.checksum import Checksum
 from lipfault.errors import LipfaultError
 
-EPISODE_S = 20.0
-"""Length of each episode, s."""
-
-# Longest set, h: ids of episodes have four digits.
-_MOST_HOURS = 10_000 * EPISODE_S / 3600
+# Most episodes of a set: their ids have four digits.
+_MOST_EPISODES = 10_000
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,7 @@ class LongSet:
         image_size: Height and width of a camera frame, pixels.
         variety: Variety of the appearance, 0 to 1.
         camera_bits: Bits of each colour of the camera.
+        episode_s: Length of each episode, s.
 
     Raises:
         LipfaultError: If a name is unknown or a number out of its range.
@@ -58,21 +56,21 @@ class LongSet:
     image_size: int = 64
     variety: float = 1.0
     camera_bits: int = 8
+    episode_s: float = 20.0
 
     def __post_init__(self) -> None:
         """Reject unknown names and numbers out of their range."""
-        require_settings(self.cell, self.image_size, EPISODE_S, self.variety, self.camera_bits)
+        require_settings(self.cell, self.image_size, self.episode_s, self.variety, self.camera_bits)
         if self.name not in SETS:
             raise LipfaultError(f'there is no set {self.name!r}; choose one of {", ".join(SETS)}')
-        if not (isfinite(self.hours) and 0 < self.hours <= _MOST_HOURS):
-            raise LipfaultError(
-                f'hours must be above 0 and at most {_MOST_HOURS:.1f}, got {self.hours}'
-            )
+        most = _MOST_EPISODES * self.episode_s / 3600  # h
+        if not 0 < self.hours <= most:
+            raise LipfaultError(f'hours must be above 0 and at most {most:.1f}, got {self.hours}')
 
     @property
     def episodes(self) -> int:
         """Number of episodes."""
-        return ceil(self.hours * 3600 / EPISODE_S)
+        return ceil(self.hours * 3600 / self.episode_s)
 
     @property
     def seed(self) -> int:
@@ -83,15 +81,15 @@ class LongSet:
     def title(self) -> str:
         """Name and settings in one line, a key of `REFERENCE`."""
         return (
-            f'{self.cell} {self.name}, {self.episodes} x {EPISODE_S:g} s, {self.image_size} px, '
-            f'variety {self.variety:g}, {self.camera_bits} bits'
+            f'{self.cell} {self.name}, {self.episodes} x {self.episode_s:g} s, '
+            f'{self.image_size} px, variety {self.variety:g}, {self.camera_bits} bits'
         )
 
     @property
     def attributes(self) -> dict[str, str | int | float]:
         """Settings of an episode of the set, for the attributes of its file."""
         return {
-            'cell': self.cell, 'set': self.name, 'seed': self.seed, 'episode_s': EPISODE_S,
+            'cell': self.cell, 'set': self.name, 'seed': self.seed, 'episode_s': self.episode_s,
             'image_size': self.image_size, 'variety': self.variety,
             'camera_bits': self.camera_bits,
         }  # fmt: skip

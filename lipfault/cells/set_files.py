@@ -10,10 +10,10 @@ from pathlib import Path
 
 from lipfault import __version__
 from lipfault.cells.engine import load_mujoco
-from lipfault.cells.long_sets import EPISODE_S, LongSet
+from lipfault.cells.long_sets import LongSet
 from lipfault.cells.registry import CELLS, simulate_episode
 from lipfault.data.checking import problems
-from lipfault.data.checksum import Checksum, combined, content_checksum
+from lipfault.data.checksum import Checksum, combined, content_checksum, episode_checksum
 from lipfault.data.episode import Episode
 from lipfault.data.recording import Recording
 from lipfault.data.writer import write_recording
@@ -119,7 +119,7 @@ def make_part(plan: LongSet, folder: Path, index: int) -> int:
     """
     options = {'image_size': plan.image_size, 'camera_bits': plan.camera_bits}
     episode = simulate_episode(
-        plan.cell, plan.seed, index, episode_s=EPISODE_S, variety=plan.variety, **options
+        plan.cell, plan.seed, index, episode_s=plan.episode_s, variety=plan.variety, **options
     )
     modalities = CELLS[plan.cell].modalities(variety=plan.variety, **options)
     path = _part(plan, folder, index)
@@ -141,7 +141,7 @@ def assemble(plan: LongSet, folder: Path) -> Checksum:
         LipfaultError: If an episode is missing or damaged, or the file cannot be written.
     """
     paths = [_part(plan, folder, index) for index in range(plan.episodes)]
-    checksum = combined([content_checksum(Recording(path)) for path in paths])
+    checksum = combined([episode_checksum(Recording(path), 0) for path in paths])
     attributes = {
         **_part_attributes(plan), 'episodes': plan.episodes,
         **dict(zip(_CHECKSUMS, checksum, strict=True)),

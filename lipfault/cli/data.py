@@ -9,7 +9,7 @@ from rich.progress import track
 from rich.table import Table
 
 from lipfault import __version__
-from lipfault.cells.long_sets import EPISODE_S, SETS, LongSet, compare
+from lipfault.cells.long_sets import SETS, LongSet, compare
 from lipfault.cells.registry import CELLS
 from lipfault.cells.registry import simulate as simulate_cell
 from lipfault.cells.set_files import assemble, set_path, simulate_parts, verified
@@ -134,7 +134,7 @@ def _make_set(plan: LongSet, folder: Path, jobs: int, console: Console) -> None:
             pass
         checksum, done = assemble(plan, folder), 'written'
     console.print(
-        f'{escape(str(path))}: {done}, {plan.episodes} episodes of {EPISODE_S:g} s, '
+        f'{escape(str(path))}: {done}, {plan.episodes} episodes of {plan.episode_s:g} s, '
         f'{path.stat().st_size / 1e6:.1f} MB, checksums {checksum.series} (series) '
         f'{checksum.images} (images)',
         soft_wrap=True,
