@@ -11,7 +11,7 @@ from pathlib import Path
 from lipfault import __version__
 from lipfault.cells.engine import load_mujoco
 from lipfault.cells.long_sets import LongSet
-from lipfault.cells.registry import CELLS, simulate_episode
+from lipfault.cells.registry import CELLS, require_settings, simulate_episode
 from lipfault.data.checking import problems
 from lipfault.data.checksum import Checksum, combined, content_checksum, episode_checksum
 from lipfault.data.episode import Episode
@@ -20,6 +20,22 @@ from lipfault.data.writer import write_recording
 from lipfault.errors import LipfaultError
 
 _CHECKSUMS = ('checksum_series', 'checksum_images')
+
+
+def require_plan(plan: LongSet) -> LongSet:
+    """Reject a set with an unknown cell or settings out of their range.
+
+    Args:
+        plan: The set.
+
+    Returns:
+        The set.
+
+    Raises:
+        LipfaultError: If a setting is wrong; names it and what is right.
+    """
+    require_settings(plan.cell, plan.image_size, plan.episode_s, plan.variety, plan.camera_bits)
+    return plan
 
 
 def set_path(plan: LongSet, folder: Path) -> Path:

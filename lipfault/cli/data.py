@@ -12,7 +12,7 @@ from lipfault import __version__
 from lipfault.cells.long_sets import SETS, LongSet, compare
 from lipfault.cells.registry import CELLS
 from lipfault.cells.registry import simulate as simulate_cell
-from lipfault.cells.set_files import assemble, set_path, simulate_parts, verified
+from lipfault.cells.set_files import assemble, require_plan, set_path, simulate_parts, verified
 from lipfault.data.checking import missing_share, problems
 from lipfault.data.recording import Recording
 from lipfault.data.writer import Compression, write_recording
@@ -109,7 +109,7 @@ def benchmark(
     names = list(SETS) if set == 'all' else [set]
     # All settings are checked before the first episode.
     plans = [
-        LongSet(one, name, _hours(name, hours), image_size, variety, camera_bits)
+        require_plan(LongSet(one, name, _hours(name, hours), image_size, variety, camera_bits))
         for one in cells
         for name in names
     ]

@@ -1,4 +1,6 @@
 import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,8 +68,6 @@ def test_a_look_is_a_function_of_its_seed_and_small_varieties_come_near_the_ship
 
 
 def test_light_is_white_at_5500_k_and_redder_below():
-    from dataclasses import replace
-
     look = drawn(0)
     for kelvin, order in ((5500.0, 0), (3700.0, 1), (8000.0, -1)):
         red, green, blue = replace(look, kelvin=kelvin, intensity=1.0).light
@@ -76,8 +76,6 @@ def test_light_is_white_at_5500_k_and_redder_below():
 
 
 def test_the_lens_darkens_the_corners_and_keeps_the_middle():
-    from dataclasses import replace
-
     look = replace(drawn(0), exposure=1.2, gains=(1.1, 0.9), vignetting=0.3)
     frame = np.full((1, 65, 65, 3), 100.0, np.float32)
     (out,) = through_lens(frame, look)
@@ -197,8 +195,6 @@ def test_wrong_settings_of_the_appearance_say_what_is_right(changes, message):
 
 
 def test_the_page_states_the_ranges():
-    from pathlib import Path
-
     text = (Path(__file__).parents[2] / 'docs' / 'cells.md').read_text()
     for number in (100 * looks.CAMERA_SHIFT_M, looks.CAMERA_AIM_RAD, looks.CAMERA_ROLL_RAD):
         assert f'± {number:g}' in text
