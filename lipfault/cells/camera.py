@@ -1,5 +1,6 @@
-"""Fixed colour camera of a cell: rendering, sensor noise, 15-bit colour."""
+"""Fixed colour camera of a cell: rendering, lens, sensor noise, quantization."""
 
+from math import sqrt
 from types import TracebackType
 from typing import Any, Self
 
@@ -7,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lipfault.cells.engine import load_mujoco
+from lipfault.cells.look import Look
 from lipfault.modality import Modality
 
 CAMERA_HZ = 10.0
@@ -19,16 +21,38 @@ _READ_NOISE = 0.6
 # sqrt(0.6² + 0.005 * 128) = 1 level. Assumed.
 _SHOT_NOISE = 0.005
 
-# Bits of red, green and blue: RGB555, an output format of embedded camera modules.
-_BITS = (5, 5, 5)
+RGB555 = 5
+"""Bits of each colour of the shipped recordings, an output format of embedded camera modules."""
+
+# Mean grey level of the frames of a cell, of 255, for the noise of a camera.
+_MEAN_LEVEL = 64.0
 
 
-def camera(size: int, noise: float) -> Modality:
+def noise_of(bits: int) -> float:
+    """Return the standard deviation of a pixel's error, for frames of middle brightness.
+
+    Args:
+        bits: Bits of each colour.
+
+    Returns:
+        The deviation in [0, 1]: read noise, shot noise at grey level 64, and quantization.
+
+    Example:
+        >>> round(noise_of(8) * 255, 2), round(noise_of(5) * 255, 2)
+        (0.87, 2.52)
+    """
+    step = 1 / (2**bits - 1)
+    variance = (_READ_NOISE**2 + _SHOT_NOISE * _MEAN_LEVEL) / 255**2 + step**2 / 12
+    return sqrt(variance)
+
+
+def camera(size: int, noise: float, bits: int = RGB555) -> Modality:
     """Return the modality of a square camera.
 
     Args:
         size: Height and width of a frame, pixels.
         noise: Standard deviation of a recorded pixel's error, quantization included, in [0, 1].
+        bits: Bits of each colour.
 
     Returns:
         The modality `camera`.
@@ -36,7 +60,7 @@ def camera(size: int, noise: float) -> Modality:
     return Modality(
         name='camera', kind='image', rate_hz=CAMERA_HZ, channels=('red', 'green', 'blue'),
         units=('1',) * 3, low=(0.0,) * 3, high=(1.0,) * 3, noise=(noise,) * 3, size=(size, size),
-        quantum=tuple(1 / (2**bits - 1) for bits in _BITS),
+        quantum=(1 / (2**bits - 1),) * 3,
     )  # fmt: skip
 
 
@@ -82,12 +106,35 @@ class Renderer:
         return frame
 
 
-def expose(frame: npt.NDArray[np.float32], random: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Simulate the exposure of frames: shot and read noise, then quantization to RGB555.
+def through_lens(frames: npt.NDArray[np.float32], look: Look) -> npt.NDArray[np.float32]:
+    """Apply vignetting, exposure and white balance to noise-free frames.
+
+    Args:
+        frames: (frame, height, width, 3) float32 grey levels, 0 to 255.
+        look: Appearance of the episode.
+
+    Returns:
+        Frames of the same shape and dtype, saturated at 255.
+    """
+    height, width = frames.shape[1:3]
+    # Squared distance from the centre of the frame, 1 in its corners.
+    y = (2 * (np.arange(height) + 0.5) / height - 1)[:, None] ** 2
+    x = (2 * (np.arange(width) + 0.5) / width - 1)[None, :] ** 2
+    falloff = look.exposure * (1 - look.vignetting * (x + y) / 2)
+    gain = falloff[..., None] * np.array([look.gains[0], 1.0, look.gains[1]])
+    exposed: npt.NDArray[np.float32] = np.clip(frames * gain, 0, 255).astype(np.float32)
+    return exposed
+
+
+def expose(
+    frame: npt.NDArray[np.float32], random: np.random.Generator, bits: int = RGB555
+) -> npt.NDArray[np.uint8]:
+    """Simulate the exposure of frames: shot and read noise, then quantization.
 
     Args:
         frame: (..., 3) float32 noise-free grey levels, 0 to 255.
         random: Generator of the noise.
+        bits: Bits of each colour.
 
     Returns:
         (..., 3) uint8 recorded frames.
@@ -103,7 +150,7 @@ def expose(frame: npt.NDArray[np.float32], random: np.random.Generator) -> npt.N
     """
     deviation = np.sqrt(_READ_NOISE**2 + _SHOT_NOISE * frame)
     noisy = frame + deviation * random.standard_normal(frame.shape, dtype=np.float32)
-    levels = np.array([2**bits - 1 for bits in _BITS], dtype=np.float32)
-    coarse = np.round(np.clip(noisy, 0, 255) / 255 * levels)
-    recorded: npt.NDArray[np.uint8] = np.round(coarse / levels * 255).astype(np.uint8)
+    highest = np.float32(2**bits - 1)
+    coarse = np.round(np.clip(noisy, 0, 255) / 255 * highest)
+    recorded: npt.NDArray[np.uint8] = np.round(coarse / highest * 255).astype(np.uint8)
     return recorded

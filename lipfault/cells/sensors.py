@@ -15,8 +15,8 @@ Array = npt.NDArray[np.float64]
 SERIES_HZ = 100.0
 """Rate of every series, Hz."""
 
-# Length of a tool beyond the reach of the flange, m: bounds the range of tool positions.
-_TOOL_M = 0.4
+TOOL_M = 0.4
+"""Length of a tool beyond the reach of the flange, m: bounds the range of tool positions."""
 
 # Noise of a joint torque and largest quantum, both as shares of the torque limit. Assumed.
 _TORQUE_NOISE, _TORQUE_QUANTUM = 0.005, 0.004
@@ -92,7 +92,7 @@ def arm_channels(design: ArmDesign) -> list[Channel]:
         The channels in the order of `Arm.measure`.
     """
     joints = [(f'joint{i}', link) for i, link in enumerate(design.links, start=1)]
-    span = design.reach + _TOOL_M
+    span = design.reach + TOOL_M
     return [
         *[Channel(f'position_{j}', 'rad', k.low, k.high, 4e-4, 2**-11) for j, k in joints],
         *[Channel(f'velocity_{j}', 'rad/s', -k.speed, k.speed, 0.01, 2**-8) for j, k in joints],

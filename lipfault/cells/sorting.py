@@ -1,6 +1,5 @@
 """Task of the `ur5` cell: pick a box, carry it through the air, place it elsewhere."""
 
-import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from math import cos, pi, sin
 from typing import Any
@@ -9,10 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lipfault.cells.arm import Arm
+from lipfault.cells.dress import compile_scene
 from lipfault.cells.engine import load_mujoco
+from lipfault.cells.look import Look
 from lipfault.cells.motion import hold, plan
 from lipfault.cells.pick_place import STROKE, Box, build
 from lipfault.cells.poses import pointing_down
+from lipfault.cells.sensors import TOOL_M
 from lipfault.cells.ur5 import UR5
 
 Array = npt.NDArray[np.float64]
@@ -56,6 +58,7 @@ class Sorting:
 
     Args:
         random: Generator of the boxes, targets, speeds and loads.
+        look: Appearance; `None` for that of the shipped recordings.
 
     Attributes:
         model: Compiled MuJoCo model.
@@ -66,13 +69,12 @@ class Sorting:
         grip: Largest force of a finger, N.
     """
 
-    def __init__(self, random: np.random.Generator) -> None:
+    def __init__(self, random: np.random.Generator, look: Look | None = None) -> None:
         """Draw the episode and set the initial state."""
         self._random = random
         mujoco = load_mujoco()
         self.boxes = _draw_boxes(random)
-        scene = ET.tostring(build(self.boxes), encoding='unicode')
-        self.model = mujoco.MjModel.from_xml_string(scene)
+        self.model = compile_scene(build(self.boxes), look, UR5.reach + TOOL_M)
         self.data = mujoco.MjData(self.model)
         self.arm = Arm(self.model, UR5, 'arm', 'tool')
         self.pace = float(random.uniform(0.4, 0.9))

@@ -1,6 +1,5 @@
 """Tasks of the welding cells: one or two arms weld their seams of one work piece."""
 
-import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from math import pi
 
@@ -8,8 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lipfault.cells.design import Vector
+from lipfault.cells.dress import compile_scene
 from lipfault.cells.engine import load_mujoco
+from lipfault.cells.irb1600 import IRB1600
+from lipfault.cells.look import Look
 from lipfault.cells.seams import Seam
+from lipfault.cells.sensors import TOOL_M
 from lipfault.cells.weld_scene import Station, WorkPiece, build
 from lipfault.cells.welder import Welder
 
@@ -37,12 +40,13 @@ class _Cell:
         piece: WorkPiece,
         seams: Mapping[str, list[Seam]],
         view: tuple[Vector, Vector, float],
+        look: Look | None,
     ) -> None:
         """Build the scene and give each arm a generator of its own."""
         mujoco = load_mujoco()
         torches = random.uniform(*_TORCH_KG, size=len(stations)).tolist()
-        scene = ET.tostring(build(stations, piece, torches, *view), encoding='unicode')
-        self.model = mujoco.MjModel.from_xml_string(scene)
+        scene = build(stations, piece, torches, *view)
+        self.model = compile_scene(scene, look, IRB1600.reach + TOOL_M)
         self.data = mujoco.MjData(self.model)
         # Independent generators: the draws of one arm do not depend on the progress of the other.
         generators = random.spawn(len(stations))
@@ -65,9 +69,10 @@ class SingleWelding(_Cell):
 
     Args:
         random: Generator of the work piece, passes, speeds and loads.
+        look: Appearance; `None` for that of the shipped recordings.
     """
 
-    def __init__(self, random: np.random.Generator) -> None:
+    def __init__(self, random: np.random.Generator, look: Look | None = None) -> None:
         """Draw the episode and set the initial state."""
         station = Station((0.0, 0.0), 0.0)
         # Lengths in m, angles in rad.
@@ -78,7 +83,7 @@ class SingleWelding(_Cell):
         seams += [piece.pipe_seam(i, float(random.uniform(-pi, pi))) for i in (0, 1)]
         # Camera position, centre of its image, m, and field of view, degrees.
         view = ((2.4, -1.25, 1.6), (0.6, 0.0, 0.72), 37.0)
-        super().__init__(random, {'arm': station}, piece, {'arm': seams}, view)
+        super().__init__(random, {'arm': station}, piece, {'arm': seams}, view, look)
 
     def measure(self, forces: Array, sensors: Array) -> dict[str, Array]:
         """Return the true values of all channels now.
@@ -98,9 +103,10 @@ class DualWelding(_Cell):
 
     Args:
         random: Generator of the work piece, passes, speeds and loads.
+        look: Appearance; `None` for that of the shipped recordings.
     """
 
-    def __init__(self, random: np.random.Generator) -> None:
+    def __init__(self, random: np.random.Generator, look: Look | None = None) -> None:
         """Draw the episode and set the initial state."""
         # Lengths in m, angles in rad. Flights stay closer to the base than those of a single arm:
         # collisions between the arms are not simulated.
@@ -117,7 +123,7 @@ class DualWelding(_Cell):
         }
         # Camera position, centre of its image, m, and field of view, degrees.
         view = ((0.15, -2.5, 1.6), (0.0, 0.0, 0.72), 42.0)
-        super().__init__(random, stations, piece, seams, view)
+        super().__init__(random, stations, piece, seams, view, look)
 
     def measure(self, forces: Array, sensors: Array) -> dict[str, Array]:
         """Return the true values of both arms now.

@@ -1,4 +1,4 @@
-"""`lipfault data`: simulate, inspect and check recordings."""
+"""`lipfault data`: simulate, inspect and check recordings; make the long sets."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,10 @@ from rich.progress import track
 from rich.table import Table
 
 from lipfault import __version__
+from lipfault.cells.long_sets import SETS, LongSet, compare
+from lipfault.cells.registry import CELLS
 from lipfault.cells.registry import simulate as simulate_cell
+from lipfault.cells.set_files import assemble, require_plan, set_path, simulate_parts, verified
 from lipfault.data.checking import missing_share, problems
 from lipfault.data.recording import Recording
 from lipfault.data.writer import Compression, write_recording
@@ -26,6 +29,8 @@ def simulate(
     episode_s: float = 30.0,
     compression: Compression = 'gzip',
     overwrite: bool = False,
+    variety: float = 0.0,
+    camera_bits: int = 5,
 ) -> None:
     """Simulate a robot cell and write its recording; needs the extra `simulate`.
 
@@ -38,18 +43,24 @@ def simulate(
         episode_s: Length of an episode in seconds.
         compression: `gzip` is smallest, `lzf` reads fastest.
         overwrite: Whether an existing file may be replaced.
+        variety: Variety of light, materials, clutter, camera pose and exposure between episodes:
+            0 for the look of the shipped recordings, 1 for the full ranges.
+        camera_bits: Bits of each colour of the camera, 5 or 8.
 
     Raises:
         LipfaultError: If there is no such cell, MuJoCo is missing, or the file cannot be written.
     """
     console = Console()
     modalities, stream = simulate_cell(
-        cell, episodes=episodes, seed=seed, image_size=image_size, episode_s=episode_s
-    )
+        cell, episodes=episodes, seed=seed, image_size=image_size, episode_s=episode_s,
+        variety=variety, camera_bits=camera_bits,
+    )  # fmt: skip
     attributes: dict[str, str | int | float] = {
         'cell': cell,
         'seed': seed,
         'episode_s': episode_s,
+        'variety': variety,
+        'camera_bits': camera_bits,
         'generator': f'lipfault {__version__}',
     }
     tracked = track(stream, f'Simulating {escape(cell)}', total=episodes, console=console)
@@ -62,6 +73,73 @@ def simulate(
         f'{size / count / episode_s / 1e3:.1f} kB for each second',
         soft_wrap=True,
     )
+
+
+def benchmark(
+    cell: str = 'all',
+    set: str = 'all',
+    folder: str = 'data/benchmark',
+    hours: float | None = None,
+    variety: float = 1.0,
+    camera_bits: int = 8,
+    image_size: int = 64,
+    jobs: int = 1,
+) -> None:
+    """Make the long sets of the benchmark; needs the extra `simulate`.
+
+    An interrupted run goes on with the next episode when it is started again; a finished set is
+    verified.
+
+    Args:
+        cell: Name of the cell, or `all`.
+        set: `train`, `calibration`, `test`, or `all`.
+        folder: Folder of the files `<cell>-<set>.h5`.
+        hours: Length of a set in hours; by default 1 for `calibration`, 2 for the others.
+        variety: Variety of light, materials, clutter, camera pose and exposure between episodes:
+            0 for the look of the shipped recordings, 1 for the full ranges.
+        camera_bits: Bits of each colour of the camera, 5 (shipped recordings) or 8.
+        image_size: Height and width of the camera's frames in pixels.
+        jobs: Number of processes.
+
+    Raises:
+        LipfaultError: If there is no such cell or set, a number is out of its range, a file of
+            other settings is in the way, MuJoCo is missing, or the folder is not writable.
+    """
+    cells = list(CELLS) if cell == 'all' else [cell]
+    names = list(SETS) if set == 'all' else [set]
+    # All settings are checked before the first episode.
+    plans = [
+        require_plan(LongSet(one, name, _hours(name, hours), image_size, variety, camera_bits))
+        for one in cells
+        for name in names
+    ]
+    for plan in plans:
+        _make_set(plan, Path(folder), jobs, Console())
+
+
+def _hours(name: str, hours: float | None) -> float:
+    """Return the length of a set, h; an unknown name is rejected by `LongSet`."""
+    known = SETS.get(name)
+    return known.hours if hours is None and known is not None else (1.0 if hours is None else hours)
+
+
+def _make_set(plan: LongSet, folder: Path, jobs: int, console: Console) -> None:
+    """Make or verify one set, and print its size and checksums."""
+    path = set_path(plan, folder)
+    checksum, done = verified(plan, folder), 'verified'
+    if checksum is None:
+        parts = simulate_parts(plan, folder, jobs)
+        title = f'Simulating {escape(plan.title)}'
+        for _ in track(parts, title, total=plan.episodes, console=console):
+            pass
+        checksum, done = assemble(plan, folder), 'written'
+    console.print(
+        f'{escape(str(path))}: {done}, {plan.episodes} episodes of {plan.episode_s:g} s, '
+        f'{path.stat().st_size / 1e6:.1f} MB, checksums {checksum.series} (series) '
+        f'{checksum.images} (images)',
+        soft_wrap=True,
+    )
+    console.print(escape(compare(plan, checksum)), soft_wrap=True)
 
 
 def inspect(path: str) -> None:
@@ -148,6 +226,7 @@ def _episode_table(recording: Recording) -> Table:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     'simulate': simulate,
+    'benchmark': benchmark,
     'inspect': inspect,
     'check': check,
 }

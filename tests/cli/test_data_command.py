@@ -33,7 +33,15 @@ def cell(monkeypatch, tiny_modalities, tiny_episodes):
 def test_simulate_writes_a_recording(tmp_path, cell, capsys):
     out = tmp_path / 'a.h5'
     data.simulate('tiny', str(out), episodes=4, seed=7, image_size=16, episode_s=3.0)
-    assert cell == {'cell': 'tiny', 'episodes': 4, 'seed': 7, 'image_size': 16, 'episode_s': 3.0}
+    assert cell == {
+        'cell': 'tiny',
+        'episodes': 4,
+        'seed': 7,
+        'image_size': 16,
+        'episode_s': 3.0,
+        'variety': 0.0,
+        'camera_bits': 5,
+    }
     recording = Recording(out)
     assert len(recording.episodes) == 4
     assert recording.attributes['cell'] == 'tiny'
