@@ -222,7 +222,7 @@ class ImageFeatures(ModalityFeatures):
         self.projection = Projection(pixels, COMPONENTS)
         streams = 3 if predicted else 2
         self.register_buffer('scale', torch.ones(streams, *self.shape))
-        self.grid = tuple(min(GRID, side) for side in self.shape[1:])
+        self.grid = (min(GRID, self.shape[1]), min(GRID, self.shape[2]))
         self.count = streams * (2 * self.grid[0] * self.grid[1] + 2 * self.shape[0] + 1)
         self.summary_count = self.target_count = COMPONENTS
 
