@@ -33,6 +33,9 @@ METHODS: dict[str, tuple[str, ...]] = {
     'modality_dropout': ('configs/block/modality_dropout.yaml',),
     'kalman': ('configs/block/kalman.yaml',),
     'pca': ('configs/block/pca.yaml',),
+    'statistics_mahalanobis': ('configs/block/statistics_mahalanobis.yaml',),
+    'statistics_logistic': ('configs/block/statistics_logistic.yaml',),
+    'statistics_boosting': ('configs/block/statistics_boosting.yaml',),
 }
 """Overlays of the shipped stage 2, by method."""
 

@@ -24,7 +24,7 @@ from lipfault.models.blocks.baselines.statistics_scores import (
     MahalanobisScore,
 )
 from lipfault.models.blocks.interface.config import BlockConfig
-from lipfault.models.blocks.interface.types import Masks, Observation, StepData
+from lipfault.models.blocks.interface.types import Masks, Observation, SideInfo, StepData
 from lipfault.models.blocks.registry import build_block
 
 pytest.importorskip('sklearn')
@@ -149,18 +149,19 @@ def test_mahalanobis_is_that_of_scikit_learn():
     clean, new = features(400, 0), features(20, 1)
     score = MahalanobisScore([4, 3])
     score.fit_clean(clean)
-    found = score(score.embed(score.scaled(new)))
-    logits = score(score.scaled(clean))
-    torch.testing.assert_close(logits.mean(0), torch.zeros(2), atol=1e-5, rtol=0)
-    torch.testing.assert_close(logits.std(0), torch.ones(2), atol=0.01, rtol=0)
-    for index, columns in enumerate((slice(0, 4), slice(4, 7))):
-        model = LedoitWolf().fit(score.scaled(clean)[:, columns].double().numpy())
-        distances = [
-            torch.from_numpy(model.mahalanobis(score.scaled(x)[:, columns].double().numpy())).log()
-            for x in (clean, new)
-        ]
-        wanted = (distances[1] - distances[0].mean()) / distances[0].std(correction=0)
-        torch.testing.assert_close(found[:, index], wanted.float(), atol=1e-3, rtol=1e-3)
+    fitted, held, found = (score.scaled(x).double() for x in (clean[:280], clean[280:], new))
+    wanted = []
+    for columns in (slice(0, 4), slice(4, 7), slice(0, 7)):
+        model = LedoitWolf().fit(fitted[:, columns].numpy())
+        rest, distances = (
+            torch.from_numpy(model.mahalanobis(x[:, columns].numpy())).log() for x in (held, found)
+        )
+        wanted.append((distances - rest.mean()) / rest.std(correction=0))
+    logits = score(found)
+    total = wanted.pop().float()
+    torch.testing.assert_close(logits.logsumexp(dim=1), total, atol=1e-3, rtol=1e-3)
+    shares = torch.stack(wanted, dim=1).float().softmax(dim=1)
+    torch.testing.assert_close(logits.softmax(dim=1), shares, atol=1e-3, rtol=1e-3)
 
 
 def labelled(score):
@@ -269,7 +270,20 @@ def test_no_modality_is_predicted_from_itself(make, names):
     block = make('statistics_mahalanobis', names)
     assert len(block.models.predictors) == (len(names) if len(names) > 1 else 0)
     windows = clean_signals(5, 0, names)
-    assert block.detect(Observation(windows)).scaled.shape == (5, sum(block.models.sizes.values()))
+    found = block.detect(Observation(windows))
+    assert found.scaled.shape == (5, sum(block.detector.sizes))
+
+
+def test_a_repeated_frame_is_found(make):
+    block = make('statistics_mahalanobis')
+    windows = clean_signals(5, 0)
+    still = torch.tensor([0.0, 0, 1, 0, 0])
+    logits = block.detect(Observation(windows, SideInfo(stillness={'camera': still}))).logits
+    before = block.detect(Observation(windows)).logits
+    moved = (logits - before).abs().amax(dim=1) > 1e-4
+    assert moved.tolist() == [False, False, True, False, False]
+    assert logits[2].argmax() == 0
+    assert logits[2, 0] > before[2, 0] + 10
 
 
 def test_too_few_windows_are_refused(make):

@@ -13,6 +13,7 @@ from lipfault.models.blocks.baselines.clean_models import (
     with_angles,
 )
 from lipfault.models.blocks.baselines.pca import Projection
+from lipfault.models.layers.chunks import CHUNK
 
 CENTERS = 1500
 """Windows kept as centers of a kernel regression."""
@@ -28,9 +29,6 @@ PATCH = 8
 
 GRID = 8
 """Rows and columns of the cells of an image."""
-
-CHUNK = 250
-"""Windows whose residuals are computed together when the scales are fitted."""
 
 FLOOR = 1e-3
 """Smallest residual that counts, relative to the root mean square on clean windows."""
@@ -224,8 +222,8 @@ class ImageFeatures(ModalityFeatures):
         self.projection = Projection(pixels, COMPONENTS)
         streams = 3 if predicted else 2
         self.register_buffer('scale', torch.ones(streams, *self.shape))
-        self.grid = tuple(min(GRID, side) for side in self.shape[1:])
-        self.count = streams * (self.grid[0] * self.grid[1] + 2 * self.shape[0] + 1)
+        self.grid = (min(GRID, self.shape[1]), min(GRID, self.shape[2]))
+        self.count = streams * (2 * self.grid[0] * self.grid[1] + 2 * self.shape[0] + 1)
         self.summary_count = self.target_count = COMPONENTS
 
     def fit(self, standardized: Tensor, physical: Tensor) -> None:
@@ -266,6 +264,9 @@ class ImageFeatures(ModalityFeatures):
             cells = functional.adaptive_avg_pool2d(square.mean(dim=1), self.grid).flatten(1)
             parts += [cells.sqrt(), square.mean(dim=(2, 3)).sqrt(), scaled.mean(dim=(2, 3))]
             parts.append(scaled.flatten(1).abs().amax(dim=1, keepdim=True))
+            # A geometric mean reveals weak noise, which an arithmetic one hides behind edges.
+            logs = log_magnitude(scaled).mean(dim=1)
+            parts.append(functional.adaptive_avg_pool2d(logs, self.grid).flatten(1).exp())
         return log_magnitude(torch.cat(parts, dim=1))
 
     def _residuals(self, image: Tensor, predicted: Tensor | None) -> list[Tensor]:

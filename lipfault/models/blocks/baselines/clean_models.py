@@ -10,6 +10,9 @@ RIDGE = 1e-4
 KERNEL_RIDGE = 1.0
 """Ridge of the kernel regression; its residuals on fitted windows are 10 % below new ones."""
 
+SHIFT = 4
+"""Time steps between a sample and the earlier and later ones that predict another channel."""
+
 SAMPLES = 20_000
 """Time steps, evenly spread, on which a channel regression is fitted."""
 
@@ -75,8 +78,9 @@ class Autoregression(nn.Module):
 class ChannelRegression(nn.Module):
     """Residual of each channel given all other channels at the same time, by ridge regression.
 
-    Inputs are the other channels, sine and cosine of angles, and all products of two of them. No
-    input contains the channel that is predicted.
+    Inputs are the other channels, sine and cosine of angles, all products of two of them, and the
+    other channels `SHIFT` time steps before and after, which hold derivatives. No input contains
+    the channel that is predicted.
 
     Args:
         angles: (channel,) bool, the channels whose unit is `rad`.
@@ -98,7 +102,7 @@ class ChannelRegression(nn.Module):
         self.register_buffer('angles', angles, persistent=False)
         self.register_buffer('first', first, persistent=False)
         self.register_buffer('second', second, persistent=False)
-        count = 1 + inputs + len(first)
+        count = 1 + inputs + len(first) + 2 * channels
         self.register_buffer('weight', torch.zeros(count, channels, dtype=torch.float64))
 
     @torch.no_grad()
@@ -111,15 +115,15 @@ class ChannelRegression(nn.Module):
         """
         stride = max(1, standardized.shape[0] * standardized.shape[2] // SAMPLES)
         # An odd stride meets all positions in the window.
-        inputs = self._inputs(standardized, physical)[:: stride | 1]
-        targets = inputs[:, : len(self.angles)]
-        expanded = self._expanded(inputs)
+        every = slice(None, None, stride | 1)
+        targets = _samples(standardized)[every]
+        expanded = self._expanded(standardized, physical, every)
         gram, moment = expanded.T @ expanded, expanded.T @ targets
         self.weight.zero_()
         for channel in range(len(self.angles)):
             kept = self._without(channel)
             chosen = gram[kept][:, kept]
-            chosen.diagonal().add_(RIDGE * len(inputs))
+            chosen.diagonal().add_(RIDGE * len(targets))
             self.weight[kept, channel] = torch.linalg.solve(chosen, moment[kept, channel])
 
     def forward(self, standardized: Tensor, physical: Tensor) -> Tensor:
@@ -132,25 +136,28 @@ class ChannelRegression(nn.Module):
         Returns:
             (batch, channel, time), float32.
         """
-        expanded = self._expanded(self._inputs(standardized, physical))
+        expanded = self._expanded(standardized, physical)
         predicted = (expanded @ self.weight).view(len(standardized), -1, len(self.angles))
         return (standardized.double() - predicted.transpose(1, 2)).float()
 
-    def _inputs(self, standardized: Tensor, physical: Tensor) -> Tensor:
-        """(batch x time, input), float64."""
-        joined = with_angles(standardized, physical, self.angles)
-        return joined.transpose(1, 2).flatten(0, 1).double()
-
-    def _expanded(self, inputs: Tensor) -> Tensor:
-        """A constant, the inputs, and their products, (sample, 1 + input + product)."""
+    def _expanded(
+        self, standardized: Tensor, physical: Tensor, every: slice = slice(None)
+    ) -> Tensor:
+        """A constant, the inputs, their products, and shifted channels, (sample, input)."""
+        inputs = _samples(with_angles(standardized, physical, self.angles))[every]
         products = inputs[:, self.first] * inputs[:, self.second]
-        return torch.cat([torch.ones_like(inputs[:, :1]), inputs, products], dim=1)
+        padded = functional.pad(standardized, (SHIFT, SHIFT), mode='replicate')
+        shifted = [
+            _samples(x)[every] for x in (padded[..., : -2 * SHIFT], padded[..., 2 * SHIFT :])
+        ]
+        return torch.cat([torch.ones_like(inputs[:, :1]), inputs, products, *shifted], dim=1)
 
     def _without(self, channel: int) -> Tensor:
         """Indices of the expanded inputs that do not contain a channel."""
         other = self.sources.to(self.first.device) != channel
         always = torch.ones_like(other[:1])
-        kept = torch.cat([always, other, other[self.first] & other[self.second]])
+        shifted = other[: len(self.angles)].repeat(2)
+        kept = torch.cat([always, other, other[self.first] & other[self.second], shifted])
         return kept.nonzero()[:, 0]
 
 
@@ -223,6 +230,11 @@ class KernelRegression(nn.Module):
     def _kernel(self, scaled: Tensor) -> Tensor:
         """(batch, center) values of the kernel."""
         return torch.exp(-torch.cdist(scaled, self.centers).square())
+
+
+def _samples(series: Tensor) -> Tensor:
+    """(batch x time, channel), float64."""
+    return series.transpose(1, 2).flatten(0, 1).double()
 
 
 def _ridge(inputs: Tensor, targets: Tensor, strength: float) -> Tensor:

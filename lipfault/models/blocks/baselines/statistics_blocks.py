@@ -18,10 +18,13 @@ from lipfault.models.blocks.baselines.statistics_scores import (
 from lipfault.models.blocks.baselines.window_features import WindowFeatures
 from lipfault.models.blocks.interface.base import WholeSignalBlock
 from lipfault.models.blocks.interface.types import Detection, Observation, StepData
-from lipfault.models.layers.chunks import CHUNK, chunks
+from lipfault.models.layers.chunks import features_in_chunks
 
 LEAST_WINDOWS = 10
 """Clean windows without which no statistic can be fitted."""
+
+LEAST_MOTION = 1e-3
+"""Smallest share of moving pixels that counts."""
 
 KEPT = 30_000
 """Training windows whose features are kept for the fit of a classifier, the newest ones."""
@@ -41,7 +44,9 @@ class StatisticsBlock(WholeSignalBlock):
     def build(self) -> None:
         """Build the unfitted models and the detector."""
         self.models = WindowFeatures(self.modalities, self.autoencoder.steps)
-        self.detector = self.score(list(self.models.sizes.values()))
+        # An image has one feature more, its stillness.
+        sizes = [c + (self.kinds[n] == 'image') for n, c in self.models.sizes.items()]
+        self.detector = self.score(sizes)
 
     def reconstruct(self, signals: Signals) -> tuple[Signals, Signals]:
         """Reconstruct each modality from itself, by the autoencoder of stage 1.
@@ -56,7 +61,7 @@ class StatisticsBlock(WholeSignalBlock):
         return latents, self.autoencoder.decode(latents)
 
     def features(self, signals: Signals, latents: Signals) -> Tensor:
-        """Compute the residual features, in training without gradients.
+        """Compute the residual features of moving images.
 
         Args:
             signals: Observed signals, standardized.
@@ -65,10 +70,45 @@ class StatisticsBlock(WholeSignalBlock):
         Returns:
             (batch, feature), float32.
         """
+        return self.observed_features(Observation(signals))
+
+    def observed_features(self, observation: Observation) -> Tensor:
+        """Compute the residual features, and the stillness of images; in training detached.
+
+        Args:
+            observation: The batch, standardized.
+
+        Returns:
+            (batch, feature), float32.
+        """
+        signals = observation.signals
         # Sensors agree to a millionth of their variance, below the resolution of bfloat16.
         device = next(iter(signals.values())).device.type
         with self.frozen(), torch.autocast(device, enabled=False):
-            return self.models(signals, self.autoencoder.physical(signals))
+            found = self.models(signals, self.autoencoder.physical(signals))
+        parts = []
+        for name, part in zip(
+            self.models.sizes, found.split(list(self.models.sizes.values()), dim=1), strict=True
+        ):
+            parts.append(part)
+            if self.kinds[name] == 'image':
+                moving = 1 - observation.stillness(name).float()
+                parts.append(moving.clamp_min(LEAST_MOTION).log())
+        return torch.cat(parts, dim=1)
+
+    def detect(self, observation: Observation) -> Detection:
+        """Score the features of the observed signals.
+
+        Args:
+            observation: The batch, standardized.
+
+        Returns:
+            Logits and scaled features, without fault maps.
+        """
+        with self.frozen():
+            latents = self.autoencoder.encode(observation.signals)
+        scaled = self.detector.scaled(self.observed_features(observation))
+        return Detection(self.detector(scaled), scaled, scaled, {}, latents)
 
     @torch.no_grad()
     def fit_start(self, standardized: Signals) -> None:
@@ -89,8 +129,8 @@ class StatisticsBlock(WholeSignalBlock):
             )
         fitted = self.models.fit(standardized, self.autoencoder.physical(standardized))
         rest = {n: x[fitted:] for n, x in standardized.items()}
-        found = [self.features(part, {}) for part in chunks(rest, CHUNK)]
-        self.detector.fit_clean(torch.cat(found))
+        found = features_in_chunks(rest, lambda part: self.features(part, {}))
+        self.detector.fit_clean(found)
 
 
 class MahalanobisBlock(StatisticsBlock):

@@ -14,6 +14,9 @@ from lipfault.models.blocks.interface.detector import IdentityEmbedding
 LEAST_SPREAD = 0.02
 """Added to the standard deviation of each feature, so that a constant one cannot dominate."""
 
+COVARIANCE_SHARE = 0.7
+"""Share of the clean windows on which covariances are fitted; the others calibrate distances."""
+
 TREES = 150
 """Boosted trees per modality."""
 
@@ -85,9 +88,11 @@ class StatisticScore(IdentityEmbedding):
 
 
 class MahalanobisScore(StatisticScore):
-    """Log of the squared Mahalanobis distance of each modality, in standard scores.
+    """Log of the squared Mahalanobis distance of all features, in standard scores.
 
-    The covariance is shrunk towards a multiple of the identity.
+    The logits of the modalities share the score of all features among them by the distances of
+    their own features: their log-sum-exp is that score. The covariances are shrunk towards a
+    multiple of the identity.
 
     Args:
         sizes: Number of features of each modality, in order.
@@ -97,39 +102,46 @@ class MahalanobisScore(StatisticScore):
         for large-dimensional covariance matrices*, https://doi.org/10.1016/S0047-259X(03)00096-4.
     """
 
+    precision: Tensor
     center: Tensor
     deviation: Tensor
 
     def __init__(self, sizes: list[int]) -> None:
         """Start at the Euclidean distance."""
         super().__init__(sizes)
-        for index, size in enumerate(sizes):
-            self.register_buffer(f'precision_{index}', torch.eye(size, dtype=torch.float64))
-        self.register_buffer('center', torch.zeros(len(sizes), dtype=torch.float64))
-        self.register_buffer('deviation', torch.ones(len(sizes), dtype=torch.float64))
+        size, count = sum(sizes), len(sizes) + 1
+        self.register_buffer('precision', torch.eye(size, dtype=torch.float64))
+        for index, part in enumerate(sizes):
+            self.register_buffer(f'precision_{index}', torch.eye(part, dtype=torch.float64))
+        self.register_buffer('center', torch.zeros(count, dtype=torch.float64))
+        self.register_buffer('deviation', torch.ones(count, dtype=torch.float64))
 
     @torch.no_grad()
     def fit_clean(self, features: Tensor) -> None:
         """Fit the covariances, and the standard scores of the distances, on clean windows.
 
+        The covariances are fitted on the first windows, the scores on the others: distances of
+        fitted windows are smaller than new ones.
+
         Args:
-            features: (window, feature).
+            features: (window, feature), in the order of the recording.
 
         Raises:
             LipfaultError: If scikit-learn is not installed.
         """
-        super().fit_clean(features)
+        first = max(2, round(COVARIANCE_SHARE * len(features)))
+        super().fit_clean(features[:first])
         scaled = self.scaled(features).double()
-        for index, part in enumerate(scaled.split(self.sizes, dim=1)):
-            found = scikit_learn('covariance').LedoitWolf(assume_centered=True)
-            precision = found.fit(part.cpu().numpy()).precision_
-            self.get_buffer(f'precision_{index}').copy_(torch.from_numpy(precision))
-        distances = self._log_distances(scaled)
+        fitted = scaled[:first]
+        self.precision.copy_(_precision(fitted))
+        for index, part in enumerate(fitted.split(self.sizes, dim=1)):
+            self.get_buffer(f'precision_{index}').copy_(_precision(part))
+        distances = self._log_distances(scaled[first:])
         self.center.copy_(distances.mean(dim=0))
         self.deviation.copy_(distances.std(dim=0, correction=0).clamp_min(1e-6))
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """Compute the standard scores of the distances.
+        """Share the score of all features among the modalities.
 
         Args:
             embedding: (batch, feature), scaled.
@@ -137,14 +149,22 @@ class MahalanobisScore(StatisticScore):
         Returns:
             Logits (batch, modality), float32.
         """
-        return ((self._log_distances(embedding) - self.center) / self.deviation).float()
+        scores = (self._log_distances(embedding) - self.center) / self.deviation
+        return (scores[:, -1:] + scores[:, :-1].log_softmax(dim=1)).float()
 
     def _log_distances(self, scaled: Tensor) -> Tensor:
-        """Log of the squared distance of each modality, (batch, modality), float64."""
-        found = []
-        for index, part in enumerate(scaled.double().split(self.sizes, dim=1)):
-            found.append(((part @ self.get_buffer(f'precision_{index}')) * part).sum(dim=1))
-        return torch.stack(found, dim=1).clamp_min(1e-12).log()
+        """Log of the squared distances of each modality, then of all, (batch, M + 1), float64."""
+        scaled = scaled.double()
+        names = [f'precision_{index}' for index in range(len(self.sizes))]
+        parts = zip([*scaled.split(self.sizes, dim=1), scaled], [*names, 'precision'], strict=True)
+        squares = [((part @ self.get_buffer(name)) * part).sum(dim=1) for part, name in parts]
+        return torch.stack(squares, dim=1).clamp_min(1e-12).log()
+
+
+def _precision(scaled: Tensor) -> Tensor:
+    """Inverse of the shrunk covariance, (feature, feature), float64."""
+    found = scikit_learn('covariance').LedoitWolf(assume_centered=True).fit(scaled.cpu().numpy())
+    return torch.from_numpy(found.precision_)
 
 
 class TrainedScore(StatisticScore):
