@@ -1,12 +1,14 @@
 """Make a long set episode by episode: interrupted runs go on, finished files are verified."""
 
 import multiprocessing
+import os
 import signal
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from threading import Thread
 
 from lipfault import __version__
 from lipfault.cells.engine import load_mujoco
@@ -185,7 +187,7 @@ def _in_processes(plan: LongSet, folder: Path, missing: list[int], jobs: int) ->
     """Simulate episodes in several processes; yield each index when it is done."""
     # A forked process would share the OpenGL context.
     context = multiprocessing.get_context('spawn')
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_ignore_interrupt)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker)
     try:
         futures = [pool.submit(make_part, plan, folder, index) for index in missing]
         for future in as_completed(futures):
@@ -200,9 +202,18 @@ def _in_processes(plan: LongSet, folder: Path, missing: list[int], jobs: int) ->
         pool.shutdown(cancel_futures=True)
 
 
-def _ignore_interrupt() -> None:
-    """Leave Ctrl-C to the main process, which ends the others."""
+def _start_worker() -> None:
+    """Leave Ctrl-C to the main process, and end when it does: a killed one ends no others."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the main process, then end this one."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _part(plan: LongSet, folder: Path, index: int) -> Path:

@@ -12,12 +12,22 @@ from lipfault import __version__
 from lipfault.cells.long_sets import SETS, LongSet, compare
 from lipfault.cells.registry import CELLS
 from lipfault.cells.registry import simulate as simulate_cell
-from lipfault.cells.set_files import assemble, require_plan, set_path, simulate_parts, verified
+from lipfault.cells.set_files import (
+    assemble,
+    parts_path,
+    require_plan,
+    set_path,
+    simulate_parts,
+    verified,
+)
 from lipfault.data.checking import missing_share, problems
 from lipfault.data.recording import Recording
 from lipfault.data.writer import Compression, write_recording
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
+
+# Exit status of a command that Ctrl-C has ended: 128 + SIGINT.
+_INTERRUPTED = 130
 
 
 def simulate(
@@ -128,10 +138,7 @@ def _make_set(plan: LongSet, folder: Path, jobs: int, console: Console) -> None:
     path = set_path(plan, folder)
     checksum, done = verified(plan, folder), 'verified'
     if checksum is None:
-        parts = simulate_parts(plan, folder, jobs)
-        title = f'Simulating {escape(plan.title)}'
-        for _ in track(parts, title, total=plan.episodes, console=console):
-            pass
+        _simulate_set(plan, folder, jobs, console)
         checksum, done = assemble(plan, folder), 'written'
     console.print(
         f'{escape(str(path))}: {done}, {plan.episodes} episodes of {plan.episode_s:g} s, '
@@ -140,6 +147,22 @@ def _make_set(plan: LongSet, folder: Path, jobs: int, console: Console) -> None:
         soft_wrap=True,
     )
     console.print(escape(compare(plan, checksum)), soft_wrap=True)
+
+
+def _simulate_set(plan: LongSet, folder: Path, jobs: int, console: Console) -> None:
+    """Simulate the missing episodes of a set; end with a line at Ctrl-C."""
+    parts, title = simulate_parts(plan, folder, jobs), f'Simulating {escape(plan.title)}'
+    try:
+        for _ in track(parts, title, total=plan.episodes, console=console):
+            pass
+    except KeyboardInterrupt:
+        folder = parts_path(plan, folder)
+        console.print(
+            f'stopped; the finished episodes are in {escape(str(folder))}: '
+            'the same command goes on',
+            soft_wrap=True,
+        )
+        raise SystemExit(_INTERRUPTED) from None
 
 
 def inspect(path: str) -> None:

@@ -225,6 +225,17 @@ def test_the_command_makes_a_set_and_verifies_it_afterwards(tmp_path, fake, caps
     assert fake == [0, 1]
 
 
+def test_ctrl_c_ends_the_command_with_a_line(tmp_path, fake, monkeypatch, capsys):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(set_files, 'simulate_episode', interrupted)
+    with pytest.raises(SystemExit) as exit_info:
+        data.benchmark(cell='ur5', set='test', folder=str(tmp_path), hours=0.01, image_size=16)
+    assert exit_info.value.code == 130
+    assert 'the same command goes on' in capsys.readouterr().out.replace('\n', ' ')
+
+
 def test_a_wrong_set_is_one_line_and_status_1(tmp_path, capsys):
     with pytest.raises(SystemExit) as exit_info:
         main(['data', 'benchmark', '--set', 'tset', '--folder', str(tmp_path)])
