@@ -120,7 +120,7 @@ class PosteriorBlock(LocatingBlock):
         Args:
             observation: The batch, standardized.
             residuals: Residuals of each modality.
-            map_logits: Logits of the fault maps, passed on.
+            map_logits: Logits of the fault maps, from which the sizes of series start.
 
         Returns:
             The correction, and features of it, (batch, 8) by modality.
@@ -209,7 +209,7 @@ class PosteriorBlock(LocatingBlock):
         signals, rounds, log_sizes = dict(observation.signals), {}, {}
         for index, name in enumerate(observation.signals):
             rows = _trained_rows(observation, index) if self.training else None
-            inputs = self._inputs(name, observation, residuals[name].expected)
+            inputs = self._inputs(name, observation, residuals[name].expected, logits)
             if name in self.series_correctors:
                 found = _in_parts(partial(self._series, name), inputs, rows)
                 half = len(found) // 2
@@ -224,12 +224,12 @@ class PosteriorBlock(LocatingBlock):
         return Correction({}, {}, signals, dict(logits), rounds, log_sizes)
 
     def _inputs(
-        self, name: str, observation: Observation, expected: Tensor | None
+        self, name: str, observation: Observation, expected: Tensor | None, logits: Signals
     ) -> list[Tensor | None]:
         """Inputs of the corrector of one modality, each with the batch first."""
         signal, missing = observation.signals[name], observation.side_info.missing.get(name)
         if name in self.series_correctors:
-            return [signal, missing]
+            return [signal, logits[name].detach() if self.training else logits[name], missing]
         with self.frozen():
             predicted = (
                 None if expected is None else self.autoencoder.decode({name: expected})[name]

@@ -17,7 +17,7 @@ NOTHING, LOST = -4.0, 24.0
 missing value: e^-4 is a seventh of the noise, e^24 is 160 000 times the noise."""
 
 _RANGE = (-10.0, LOST)
-_STATISTICS = 13
+_STATISTICS = 15
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,10 @@ class SeriesEstimate:
 
 class SeriesCorrector(nn.Module):
     """Estimates fault sizes in rounds, each from the evidence at the sizes of the round before.
+
+    The sizes start from the fault map: where it marks a chunk, at the whole deviation from the mean
+    window, so that the evidence of the other channels does not rest on it. From sizes of nothing
+    everywhere, gross faults of many channels are attributed to the sound ones.
 
     Args:
         gaussian: Clean model of stage 1; used, not registered.
@@ -58,13 +62,16 @@ class SeriesCorrector(nn.Module):
         """The clean model of stage 1."""
         return self._gaussian[0]
 
-    def forward(self, signal: Tensor, missing: Tensor | None = None) -> list[SeriesEstimate]:
+    def forward(
+        self, signal: Tensor, map_logits: Tensor, missing: Tensor | None = None
+    ) -> list[SeriesEstimate]:
         """Estimate fault sizes and the clean series.
 
         In training gradients reach the networks of each round through its own estimate only.
 
         Args:
             signal: (batch, channel, time), standardized.
+            map_logits: (batch, channel, time), logits of the fault map.
             missing: (batch, channel, time) bool, where no value arrived.
 
         Returns:
@@ -72,9 +79,8 @@ class SeriesCorrector(nn.Module):
         """
         gaussian, found = self.gaussian, []
         lost = None if missing is None else gaussian.chunked(missing).any(dim=3)
-        fixed = self._fixed_statistics(signal)
-        log_size = signal.new_full((len(signal), gaussian.channels, gaussian.chunks), NOTHING)
-        log_size = _with_lost(log_size, lost)
+        fixed = self._fixed_statistics(signal, map_logits)
+        log_size = _with_lost(self._start(signal, map_logits), lost)
         corrected, residual, low_rank, factor = posterior_mean(
             gaussian, signal, self._variance(log_size), self.training
         )
@@ -98,14 +104,26 @@ class SeriesCorrector(nn.Module):
     def _variance(self, log_size: Tensor) -> Tensor:
         return self.noise.square()[:, None] * log_size.exp()
 
-    def _fixed_statistics(self, signal: Tensor) -> list[Tensor]:
-        """Statistics that no round changes: the curvature in units of its noise."""
+    def _start(self, signal: Tensor, map_logits: Tensor) -> Tensor:
+        """Sizes from the fault map, (batch, channel, chunk)."""
+        gaussian = self.gaussian
+        with self._detached():
+            marked = gaussian.chunked(map_logits.float()).mean(dim=3).sigmoid()
+            deviation = gaussian.chunked(gaussian.deviation(signal)).square().mean(dim=3)
+            largest = (deviation / self.noise.square()[:, None] + 1).log().clamp_max(LOST)
+            return NOTHING + marked * (largest - NOTHING)
+
+    def _fixed_statistics(self, signal: Tensor, map_logits: Tensor) -> list[Tensor]:
+        """Statistics that no round changes: curvature in units of its noise, and fault map."""
         with self._detached():
             curve = signal[..., 2:] - 2 * signal[..., 1:-1] + signal[..., :-2]
             # The noise of x(t+1) - 2 x(t) + x(t-1) is the root of 6 times that of x.
             curve = functional.pad(curve, (1, 1)) / (6**0.5 * self.noise[:, None])
             chunked = self.gaussian.chunked(curve)
-            return [_log_mean_square(chunked), symlog(chunked.mean(dim=3))]
+            # Beyond 16 a logit is certain; divided by 5 to the range of the other statistics.
+            logits = self.gaussian.chunked(map_logits.float().clamp(-16, 16)) / 5
+            curvature = [_log_mean_square(chunked), symlog(chunked.mean(dim=3))]
+            return [*curvature, logits.mean(dim=3), logits.amax(dim=3)]
 
     def _statistics(
         self,
