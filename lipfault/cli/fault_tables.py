@@ -18,7 +18,7 @@ def family_table(family: Family) -> str:
     """
     faults = [fault for fault in catalogue().values() if fault.family == family]
     faults.sort(key=lambda fault: (fault.group, fault.name))
-    heads = ('kind', 'group', 'what is read', 'severity 1 to 5', 'what happened')
+    heads = ('kind', 'group', 'what is read', 'level at strength 1 to 5', 'what happened')
     return _table(heads, [_row(fault) for fault in faults])
 
 
@@ -32,8 +32,8 @@ def _row(fault: AnyFault) -> tuple[str, ...]:
     """Return the cells of a kind."""
     levels = ', '.join(f'{level:g}' for level in fault.levels)
     source = f' ({fault.source})' if fault.source else ''
-    severity = f'{levels}: {fault.level_text}'
-    return f'`{fault.name}`', fault.group, f'`{fault.formula}`', severity, fault.cause + source
+    meaning = f'{levels}: {fault.level_text}'
+    return f'`{fault.name}`', fault.group, f'`{fault.formula}`', meaning, fault.cause + source
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -26,7 +26,7 @@ def list_faults(family: Family | None = None) -> None:
     """
     console = Console()
     for each in FAMILIES if family is None else (family,):
-        table = Table('kind', 'group', 'what is read', 'severity 1 to 5', 'what happened')
+        table = Table('kind', 'group', 'what is read', 'level at strength 1 to 5', 'what happened')
         table.title = f'{each} faults'
         for fault in catalogue().values():
             if fault.family == each:
@@ -67,13 +67,14 @@ def gallery(
     """
     # matplotlib, which the other subcommands do without
     from lipfault.cli.fault_gallery import draw_moment, moments
+    from lipfault.data.grid import with_quanta
 
     path = Path(out)
     if not path.parent.is_dir():
         raise LipfaultError(f'out: there is no folder {path.parent}; make it first')
     recording = Recording(data)
     signals = _stretch(recording, episode, end_s, window_s + history_s)
-    for moment in moments(recording.modalities, signals, window_s):
+    for moment in moments(with_quanta(recording), signals, window_s):
         several = len(recording.modalities) > 1
         name = f'{path.stem}-{moment.modality.name}{path.suffix}' if several else path.name
         draw_moment(moment, seed).savefig(path.with_name(name), dpi=90)

@@ -23,6 +23,7 @@ from .schedule import FaultSchedule as FaultSchedule
 from .schedule import draw_schedule as draw_schedule
 from .series.site import SeriesFault as SeriesFault
 from .series.site import SeriesSite as SeriesSite
+from .severity import SeverityScale as SeverityScale
 from .testing import check_fault as check_fault
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     'Sensor',
     'SeriesFault',
     'SeriesSite',
+    'SeverityScale',
     'catalogue',
     'check_fault',
     'draw_schedule',

@@ -29,7 +29,7 @@ _RATIO, _ADDED = 3.0, 8
 
 # Most samples on which the damage of a kind is measured. Its median is then known to about 10 %
 # where samples differ by a factor of 3; an image costs more, and differs less.
-_SERIES, _IMAGES = 128, 32
+_SERIES, _IMAGES = 256, 32
 
 SCALE_WINDOWS = max(_SERIES, _IMAGES)
 """Windows on which a scale is fitted; more are not used."""

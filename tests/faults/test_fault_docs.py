@@ -28,13 +28,16 @@ def test_python_examples_run():
         'history': {},
         'end_s': torch.arange(1.0, 41.0),
     }
-    first, schedule, delay, _, _ = blocks('python')
+    first, scale, schedule, delay, _, _ = blocks('python')
     exec(schedule, names)
     assert bool(names['labels'].modality.any(0).all())
     exec(delay, names | {'alarm': names['labels'].faulty, 'window_s': 1.0})
     exec(first, names)
     assert names['observed']['imu'].shape == (64, 3, 200)
     assert not bool(names['labels'].faulty.all())  # of the engine, after those of one call
+    exec(scale, names)
+    _, labels = names['engine'](names['signals'], None, torch.arange(64))
+    assert bool(labels.faulty.any())
 
 
 def test_the_fault_of_ones_own_goes_by_its_class_path(tmp_path, monkeypatch):
@@ -52,9 +55,10 @@ def test_the_fault_of_ones_own_goes_by_its_class_path(tmp_path, monkeypatch):
 
 
 def test_the_settings_example_is_valid():
-    (text,) = blocks('yaml')
+    levels, text = blocks('yaml')
     parser = jsonargparse.ArgumentParser()
     parser.add_argument('--faults', type=FaultConfig)
+    assert parser.instantiate(parser.parse_string(levels)).faults.sign == 'positive'
     config = parser.instantiate(parser.parse_string(text)).faults
     cell = {'kinematics': series('kinematics', 3), 'camera': camera('camera')}
     assert config.held_out == ['drift', 'fog', 'frozen_frame']
