@@ -319,6 +319,7 @@ class Fault(Generic[SiteT]):
         min_channels: Fewest channels that a modality needs.
         all_channels: Whether a series fault always affects all channels.
         missing: Whether values are lost (NaN) rather than wrong.
+        gross: Whether the kind keeps its own levels, because no level makes a small damage.
         needs_history: Whether the formula reads samples from before the window. Without them the
             oldest sample of the window is used, which weakens the fault or leaves nothing of it.
         causal: Whether no reading depends on later values of the clean signal. A fault that is not
@@ -337,6 +338,7 @@ class Fault(Generic[SiteT]):
     min_channels: ClassVar[int] = 1
     all_channels: ClassVar[bool] = False
     missing: ClassVar[bool] = False
+    gross: ClassVar[bool] = False
     needs_history: ClassVar[bool] = False
     causal: ClassVar[bool] = True
 

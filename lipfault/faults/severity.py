@@ -110,7 +110,8 @@ class SeverityScale:
     the scale depends on the windows and the settings alone.
 
     A kind keeps its own levels (strength = severity) if it loses values, of which the damage
-    is the whole range, if it exchanges two sensors, or if `FaultConfig.levels` names it.
+    is the whole range, if it exchanges two sensors, if it is `gross`, or if `FaultConfig.levels`
+    names it.
 
     Args:
         modalities: The modalities by name.
@@ -169,7 +170,7 @@ class SeverityScale:
         Returns:
             False for a kind that keeps its own levels.
         """
-        own = fault.missing or fault.name in (self._config.levels or ())
+        own = fault.missing or fault.gross or fault.name in (self._config.levels or ())
         return not own and fault.fits(self._modalities[modality])
 
     def table(self, modality: str, fault: AnyFault) -> DamageTable:

@@ -139,15 +139,16 @@ def test_stuck(severity):
 @pytest.mark.parametrize('severity', SEVERITIES)
 def test_channel_swap(severity):
     site = site_of('channel_swap', severity)
-    x, _, low, span, _ = arrays(site)
-    share = (0.005, 0.02, 0.1, 0.3, 1.0)[severity - 1]
+    x, _, low, span, noise = arrays(site)
+    shares = np.minimum((6, 20, 60, 300, 1e6)[severity - 1] * noise / span, 1)
     expected = x.copy()
     for n in range(N):
         chosen = [c for c in range(6) if site.channels[n, c]]
         for place, c in enumerate(chosen):
             other = chosen[(place + 1) % len(chosen)]
             counts = (x[n, other] - low[other]) / span[other]
-            expected[n, c] = (1 - share) * x[n, c] + share * (low[c] + span[c] * counts)
+            foreign = low[c] + span[c] * counts
+            expected[n, c] = (1 - shares[c]) * x[n, c] + shares[c] * foreign
     compare('channel_swap', severity, expected)
 
 
@@ -194,7 +195,7 @@ def test_dropout_hold(severity):
 def test_aliasing(severity):
     site = site_of('aliasing', severity)
     x, past, *_ = arrays(site)
-    period = max(round((0.1, 0.2, 0.3, 0.5, 0.8)[severity - 1] * 60), severity + 1)
+    period = round((0.1, 0.2, 0.3, 0.5, 0.8)[severity - 1] * 60)
     tape = np.concatenate([past, x], axis=2)
     expected = x.copy()
     for n in range(N):
@@ -205,6 +206,21 @@ def test_aliasing(severity):
             share = (t - newest) / period
             expected[n, :, t] = tape[n, :, kept[0]] * (1 - share) + tape[n, :, kept[1]] * share
     compare('aliasing', severity, expected)
+
+
+def test_aliasing_of_less_than_two_steps_is_a_share_of_it():
+    site = replace(site_of('aliasing', 1), strength=torch.full((N,), 0.75))
+    steps = 0.1 * 0.1 * 60  # a decade below the first level: 0.6 steps
+    tape = np.concatenate([site.past.numpy(), site.signal.numpy()], axis=2).astype(np.float64)
+    value, mask = catalogue()['aliasing'].apply(site)
+    assert mask.any()
+    for n, c, t in mask.nonzero().tolist():
+        start = int(site.start[n])
+        newest = t - (t - start) % 2
+        old, new = tape[n, c, 60 + max(newest - 2, start)], tape[n, c, 60 + newest]
+        reading = old + (new - old) * (t - newest) / 2
+        expected = tape[n, c, 60 + t] + (reading - tape[n, c, 60 + t]) * steps / 2
+        assert float(value[n, c, t]) == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 @pytest.mark.parametrize('severity', SEVERITIES)

@@ -122,7 +122,7 @@ def test_what_is_held_out_has_the_same_scale(small):
 
 def test_kinds_that_keep_their_levels(small):
     severity, chance = torch.tensor([1, 3, 5]), torch.tensor([0.1, 0.5, 0.9])
-    for kind in ('dropout_nan', 'sensor_swap'):
+    for kind in ('dropout_nan', 'sensor_swap', 'wrap'):
         fault = catalogue()[kind]
         assert not small.scales('arm', fault)
         assert small.strength('arm', fault, severity, chance).tolist() == [1.0, 3.0, 5.0]

@@ -39,31 +39,33 @@ class RollingShutter(ImageFault):
 
 
 class FrameDrop(ImageFault):
-    """Repeat the last frame that arrived; each frame is lost by chance.
+    """Lose packets of a frame, or all of it, where the buffer keeps what arrived last.
 
     Without a history nothing changes, and the damage is zero.
 
     Formula:
-        x' = the last frame that was not lost, each lost with probability p, but for every fifth
+        x'(p) = pixel p of the last frame of which its packet arrived; packets of an eighth of a
+        row, each lost with probability q, but none of every fifth frame
 
     Cause:
         full bandwidth of a shared link, overloaded grabber
 
     Levels:
-        p, share of the frames lost
+        q, share of the packets lost
     """
 
     name, group = 'frame_drop', 'stream'
-    levels = (0.1, 0.2, 0.4, 0.6, 1.0)
+    levels = (0.005, 0.03, 0.15, 0.5, 1.0)
     needs_history = True
     _whole = 5  # one of so many frames always arrives, which bounds the frames that are read
+    _packets = 8  # of a row
 
     def reach(self, severity: int, rate_hz: float) -> int:
-        """Return the most frames that are lost in a row."""
+        """Return the most frames of which a packet is lost in a row."""
         return self._whole - 1
 
     def apply(self, site: ImageSite) -> tuple[Tensor, Tensor]:
-        """Return the last frames that arrived, and all pixels of the frames that were lost.
+        """Return the last pixels that arrived, and the pixels that were lost.
 
         Args:
             site: The affected frames, and the earlier ones if there is a history.
@@ -71,13 +73,24 @@ class FrameDrop(ImageFault):
         Returns:
             (n, C, H, W) float32 and (n, 1, H, W) bool.
         """
-        # Of this frame and those before, (n, frame): a draw of each frame's number.
+        lost = self._lost(site)
+        value = site.signal
+        for ago in range(1, self._whole):
+            missed = lost[:, :ago].all(1, keepdim=True)
+            value = torch.where(missed, earlier(site, torch.full_like(site.severity, ago)), value)
+        return value, lost[:, :1]
+
+    def _lost(self, site: ImageSite) -> Tensor:
+        """Return (n, frame, H, W) bool, the pixels lost of this frame and of those before it."""
         number = site.number[:, None] - torch.arange(self._whole, device=site.number.device)
+        packet = torch.arange(site.height * self._packets, device=number.device)
+        # A draw of each packet of each frame's number.
+        counter = number[:, :, None] * len(packet) + packet
+        lost = site.draws.uniform_at('dropped', counter) < site.level(self.levels)[:, 0]
         arrives = site.draws.integers('arrives', 0, self._whole - 1)[:, None]
-        lost = site.draws.uniform_at('dropped', number) < site.level(self.levels)[:, 0, 0]
-        lost &= number % self._whole != arrives
-        count = lost.long().cumprod(1).sum(1)
-        return earlier(site, count), (count > 0)[:, None, None, None].expand_as(site.everywhere)
+        lost &= (number % self._whole != arrives)[:, :, None]
+        place = (site.column[0] * (self._packets / site.width)).long()
+        return lost.unflatten(2, (site.height, self._packets)).index_select(3, place)
 
 
 class Flicker(ImageFault):

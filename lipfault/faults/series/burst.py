@@ -1,5 +1,7 @@
 """Faults that come in bursts: interference and lost packets."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -39,22 +41,26 @@ class NoiseBurst(SeriesFault):
     def _mask(self, site: SeriesSite) -> Tensor:
         steps = max(2, round(self._burst_s * site.sensor.rate_hz))
         gap = max(2, round(self._gap_s * site.sensor.rate_hz))
-        enter = torch.full_like(site.age[..., :1], 1 / gap, dtype=torch.float32)
-        return both(site.mask, in_burst(site, enter, steps)[..., -site.signal.shape[-1] :])
+        enter, leave = (
+            torch.full_like(site.age[..., :1], 1 / mean, dtype=torch.float32)
+            for mean in (gap, steps)
+        )
+        burst = in_burst(site, enter, leave, steps)
+        return both(site.mask, burst[..., -site.signal.shape[-1] :])
 
 
 class PacketLoss(SeriesFault):
     """Repeat the last packet that arrived; packets are lost in bursts, for all channels alike.
 
     Formula:
-        x'(t) = x(t*), t* ≤ t the last step that arrived; bursts of 100 ms on average, at least 4
-        steps, geometrically distributed
+        x'(t) = x(t*), t* ≤ t the last step that arrived; bursts of min(s, 0.1) seconds on
+        average, at least one step, geometrically distributed
 
     Cause:
         radio link or congested network whose driver repeats the last value
 
     Levels:
-        share of the packets lost
+        s, share of the packets lost; the one at the onset always is
 
     Reference:
         Gilbert 1960, Capacity of a burst-noise channel,
@@ -79,17 +85,19 @@ class PacketLoss(SeriesFault):
         Returns:
             (n, C, T) float32 and (n, C, T) bool.
         """
-        steps = max(4, round(self._burst_s * site.sensor.rate_hz))
         share = site.level(self.levels)
+        steps = (share.clamp_max(self._burst_s) * site.sensor.rate_hz).clamp_min(1)
         # In the long run a chain is in a burst for enter / (enter + leave) of the time.
-        lost = in_burst(site, share / ((1 - share) * steps), steps)
+        enter = share / ((1 - share) * steps)
+        longest = math.ceil(max(self._burst_s * site.sensor.rate_hz, 1))
+        lost = in_burst(site, enter, 1 / steps, longest)
         count = lost.shape[-1]
         time = torch.arange(count, device=lost.device) - (count - site.signal.shape[-1])
         last = torch.where(lost, -count, time).cummax(-1).values[..., -site.signal.shape[-1] :]
         return site.at(last), both(site.mask, lost[..., -site.signal.shape[-1] :])
 
 
-def in_burst(site: SeriesSite, enter: Tensor, steps: int) -> Tensor:
+def in_burst(site: SeriesSite, enter: Tensor, leave: Tensor, longest: int) -> Tensor:
     """Draw a chain of two states; a burst begins at the onset.
 
     Each step draws one number u: below the chance to enter a burst the chain is in one, whatever
@@ -99,8 +107,9 @@ def in_burst(site: SeriesSite, enter: Tensor, steps: int) -> Tensor:
 
     Args:
         site: The affected windows.
-        enter: (n, 1, 1) float32, chance at each step to enter a burst.
-        steps: Mean length of a burst in steps, at least 2.
+        enter: (n, 1, 1) float32, chance at each step to enter a burst; at most 1 − leave counts.
+        leave: (n, 1, 1) float32, chance at each step to leave one.
+        longest: Largest mean length of a burst in steps, 1 / leave.
 
     Returns:
         (n, 1, memory + T) bool, true in a burst; the last T steps are those of the window. False
@@ -110,12 +119,12 @@ def in_burst(site: SeriesSite, enter: Tensor, steps: int) -> Tensor:
         Gilbert 1960, Capacity of a burst-noise channel,
         https://doi.org/10.1002/j.1538-7305.1960.tb03959.x
     """
-    memory = _MEMORY * steps
+    memory = _MEMORY * longest
     time = torch.arange(-memory, site.signal.shape[-1], device=site.signal.device)
     age = (time - site.start[:, None])[:, None]
     chance = site.draws.uniform_at('burst', (site.clock[:, None] + time)[:, None])
-    begins = (age >= 0) & (chance < enter.clamp_max(1 - 1 / steps)) | (age == 0)
-    ends = (age < 0) | (chance >= 1 - 1 / steps) & (age > 0)
+    begins = (age >= 0) & (chance < enter.minimum(1 - leave)) | (age == 0)
+    ends = (age < 0) | (chance >= 1 - leave) & (age > 0)
     # The number of the last deciding step, its outcome in the lowest bit.
     number = 2 * torch.arange(len(time), device=time.device) + begins
     latest: Tensor = torch.where(begins | ends, number, 0).cummax(-1).values

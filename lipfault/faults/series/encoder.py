@@ -12,12 +12,12 @@ from lipfault.faults.series.site import SeriesFault, SeriesSite
 class LostCounts(SeriesFault):
     """Lose counts at every mark that the motion passes; at rest nothing changes.
 
-    The marks lie at random places, one in each of 64 equal parts of the range. A pass in the other
+    The marks lie at random places, one in each of 256 equal parts of the range. A pass in the other
     direction loses counts of the other sign, so that the error depends on the readings now and at
     the onset alone.
 
     Formula:
-        x' = x − a P (m(x) − m(x(t₀))), m(x) the marks below x, P = R/64 their mean distance
+        x' = x − a P (m(x) − m(x(t₀))), m(x) the marks below x, P = R/256 their mean distance
 
     Cause:
         scratched or dirty code disc, slipping coupling, edges faster than the counter
@@ -29,7 +29,7 @@ class LostCounts(SeriesFault):
     name, group = 'lost_counts', 'encoder'
     levels = (0.005, 0.02, 0.06, 0.2, 0.6)
     needs_history = True
-    _marks: ClassVar[int] = 64
+    _marks: ClassVar[int] = 256
 
     def _faulty(self, site: SeriesSite) -> Tensor:
         passed = self._below(site, site.signal) - self._below(site, site.onset_value)
@@ -69,6 +69,9 @@ class MissedIndex(SeriesFault):
 class Wrap(SeriesFault):
     """Wrap the reading into a quarter of its range, for part of the time below the last level.
 
+    The kind is gross at any level and keeps its levels: a reading is off by whole quarters of the
+    range or right, and what lies between no register delivers.
+
     Formula:
         x' = s + ((x − s) mod R/4) in blocks of time, s the seam, s < z ≤ s + R/4
 
@@ -79,7 +82,7 @@ class Wrap(SeriesFault):
         share of the time wrapped, in blocks of 2 to 10 % of the horizon
     """
 
-    name, group = 'wrap', 'encoder'
+    name, group, gross = 'wrap', 'encoder', True
     levels = (0.1, 0.25, 0.5, 0.75, 1.0)
 
     def _faulty(self, site: SeriesSite) -> Tensor:

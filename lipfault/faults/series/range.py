@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from lipfault.faults.device import take_rows
+from lipfault.faults.fault import HUGE
 from lipfault.faults.grid import nearest_level
 from lipfault.faults.series.site import SeriesFault, SeriesSite
 
@@ -93,18 +94,18 @@ class ChannelSwap(SeriesFault):
     """Exchange the readings of channels, wholly at strength 5, as crosstalk below.
 
     Formula:
-        x'ᵢ = (1 − a) xᵢ + a (lowᵢ + Rᵢ (xⱼ − lowⱼ)/Rⱼ), j the next affected channel of the
-        same unit
+        x'ᵢ = (1 − a) xᵢ + a (lowᵢ + Rᵢ (xⱼ − lowⱼ)/Rⱼ), a = min(k σᵢ/Rᵢ, 1), j the next affected
+        channel of the same unit, R the range, σ the sensor noise
 
     Cause:
         connectors swapped (raw counts change places); crosstalk between wires
 
     Levels:
-        a, share of the other channel's reading
+        k, multiples of the sensor noise by which a difference of a whole range changes the reading
     """
 
     name, group = 'channel_swap', 'swap'
-    levels = (0.005, 0.02, 0.1, 0.3, 1.0)
+    levels = (6, 20, 60, 300, HUGE)
     min_channels = 2
 
     def _faulty(self, site: SeriesSite) -> Tensor:
@@ -113,7 +114,9 @@ class ChannelSwap(SeriesFault):
         counts = (site.signal - low) / span
         partner = site.sensor.groups.next_alike(site.channels)[:, None]
         foreign = low + span * take_rows(counts[:, None], partner)[:, 0]
-        return torch.lerp(site.signal, foreign, site.level(self.levels))
+        # Not a share alike for all: sensors of fine resolution would be changed far more.
+        share = (site.level(self.levels) * site.sensor.noise[:, None] / span).clamp_max(1)
+        return torch.lerp(site.signal, foreign, share.expand_as(site.signal))
 
 
 class SignFlip(SeriesFault):

@@ -147,17 +147,6 @@ class SeriesSite(Site):
         drawn = self.draws.sign(name, (self.signal.shape[1], 1))
         return drawn if not self.side else torch.full_like(drawn, self.side)
 
-    def seconds(self, levels: Sequence[float]) -> Tensor:
-        """Convert levels in seconds to steps, at least one.
-
-        Args:
-            levels: Anchors in seconds.
-
-        Returns:
-            (n, 1, 1) int64 steps.
-        """
-        return (self.level(levels) * self.sensor.rate_hz).round().long().clamp_min(1)
-
     def lost(self, shares: Sequence[float], age: Tensor | None = None) -> Tensor:
         """Draw an intermittent contact: blocks of 2 to 10 % of the horizon, each lost or not.
 

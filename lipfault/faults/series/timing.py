@@ -148,19 +148,22 @@ class Aliasing(_Timing):
         reduced sampling rate without an anti-aliasing filter
 
     Levels:
-        p in seconds, at least two steps
+        p in seconds; below two steps (p < 2/f, f the rate) the share p f/2 of the reading at
+        p = 2/f
     """
 
     name = 'aliasing'
     levels = (0.1, 0.2, 0.3, 0.5, 0.8)
 
     def _faulty(self, site: SeriesSite) -> Tensor:
+        steps = site.level(self.levels) * site.sensor.rate_hz
         # With a period of one step, nothing would be left out.
-        period = site.seconds(self.levels).clamp_min(2)
+        period = steps.round().long().clamp_min(2)
         phase = (site.age % period).float() / period
         newest = site.time[:, None] - site.age % period
         before, after = _since_onset(site, newest - period), _since_onset(site, newest)
-        return before + (after - before) * phase
+        reading = before + (after - before) * phase
+        return torch.lerp(site.signal, reading, (steps / 2).clamp_max(1))
 
 
 def _since_onset(site: SeriesSite, step: Tensor) -> Tensor:
