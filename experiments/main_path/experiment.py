@@ -71,7 +71,8 @@ over seeds. Test episodes serve these metrics only; the threshold comes from cle
 episodes, for a false alarm rate of 1 %. The goals were set by this project. The metrics are
 defined in [metrics](metrics.md). `ceiling` is the value of a detector that detects every fault of
 a seen kind above the sensor noise and scores those below it like clean windows; a goal may exceed
-it.
+it. Results of an earlier version, which is then named, are on the faults of that version and of the
+block `fault_map`; the [changelog](../CHANGELOG.md) lists how the faults differ.
 """
 
 DAMAGE = 'Damage is the RMS change of the affected signal in units of its sensor noise.'
