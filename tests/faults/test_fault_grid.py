@@ -33,7 +33,9 @@ def off_grid(name, modality, observed, clean):
 
 @pytest.mark.parametrize('path', RECORDINGS, ids=lambda path: path.stem)
 def test_no_value_off_the_grid_gives_a_fault_away(path):
-    kinds = {name: 1.0 for name in NAMES if not catalogue()[name].missing}
+    # A swap of two sensors is drawn by a pattern alone.
+    lossless = [name for name in NAMES if not catalogue()[name].missing]
+    kinds = {name: 1.0 for name in lossless if name != 'sensor_swap'}
     config = FaultConfig(kinds=kinds, pattern_share=0.1, all_faulty=True, damage=None)
     data = RecordingDataModule(str(path), faults=config, cache='none', history_s=0.5)
     # The levels themselves, and strengths far below the first one.
