@@ -90,7 +90,8 @@ class FrameDrop(ImageFault):
         arrives = site.draws.integers('arrives', 0, self._whole - 1)[:, None]
         lost &= (number % self._whole != arrives)[:, :, None]
         place = (site.column[0] * (self._packets / site.width)).long()
-        return lost.unflatten(2, (site.height, self._packets)).index_select(3, place)
+        shape = *lost.shape[:2], site.height, self._packets
+        return lost.reshape(shape).index_select(3, place)
 
 
 class Flicker(ImageFault):
