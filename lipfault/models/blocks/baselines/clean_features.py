@@ -145,12 +145,24 @@ class SeriesFeatures(ModalityFeatures):
         self.target_count = channels
 
     def fit(self, standardized: Tensor, physical: Tensor) -> None:
-        """Fit both regressions on clean windows, see `ModalityFeatures`."""
+        """Fit both regressions on clean windows.
+
+        Args:
+            standardized: (window, ...), the modality standardized.
+            physical: The same signals in physical units.
+        """
         self.channel_regression.fit(standardized, physical)
         self.autoregression.fit(standardized)
 
     def fit_scale(self, standardized: Tensor, physical: Tensor, predicted: Tensor | None) -> None:
-        """Fit the root mean square of the residuals of each channel, see `ModalityFeatures`."""
+        """Fit the root mean square of the residuals of each channel.
+
+        Args:
+            standardized: (window, ...), the modality standardized.
+            physical: The same signals in physical units.
+            predicted: (window, target_count) as predicted from the other modalities, if there are
+                any.
+        """
         parts = zip(standardized.split(CHUNK), physical.split(CHUNK), strict=True)
         total = torch.zeros_like(self.scale)
         for part in parts:
@@ -162,18 +174,43 @@ class SeriesFeatures(ModalityFeatures):
             self.mean_scale.copy_(errors.square().mean(dim=0).sqrt().clamp_min(1e-6))
 
     def summary(self, standardized: Tensor, physical: Tensor) -> Tensor:
-        """Average the end of the window, with sine and cosine of angles."""
+        """Average the end of the window, with sine and cosine of angles.
+
+        Args:
+            standardized: (batch, ...), the modality standardized.
+            physical: The same signals in physical units.
+
+        Returns:
+            (batch, summary_count).
+        """
         last, turned = (
             x[..., -PATCH // 2 :].mean(dim=2, keepdim=True) for x in (standardized, physical)
         )
         return with_angles(last, turned, self.channel_regression.angles).flatten(1)
 
     def target(self, standardized: Tensor) -> Tensor:
-        """Return the mean of each channel."""
+        """Return the mean of each channel.
+
+        Args:
+            standardized: (batch, channel, time), the modality standardized.
+
+        Returns:
+            (batch, channel).
+        """
         return standardized.float().mean(dim=2)
 
     def forward(self, standardized: Tensor, physical: Tensor, predicted: Tensor | None) -> Tensor:
-        """Compute the features, see `ModalityFeatures`."""
+        """Compute the features.
+
+        Args:
+            standardized: (batch, ...), the modality standardized.
+            physical: The same signals in physical units.
+            predicted: (batch, target_count) as predicted from the other modalities, if there are
+                any.
+
+        Returns:
+            (batch, count), float32.
+        """
         pairs = zip(self._residuals(standardized, physical), self.scale, strict=True)
         given_others, given_past = (r / s for r, s in pairs)
         means = _patch_means(given_others, 2 * PATCH)
@@ -227,12 +264,24 @@ class ImageFeatures(ModalityFeatures):
         self.summary_count = self.target_count = COMPONENTS
 
     def fit(self, standardized: Tensor, physical: Tensor) -> None:
-        """Fit the principal components on clean windows, see `ModalityFeatures`."""
+        """Fit the principal components on clean windows.
+
+        Args:
+            standardized: (window, ...), the modality standardized.
+            physical: The same signals in physical units.
+        """
         some = torch.linspace(0, len(standardized) - 1, min(CENTERS, len(standardized))).long()
         self.projection.fit(standardized[some].float().flatten(1))
 
     def fit_scale(self, standardized: Tensor, physical: Tensor, predicted: Tensor | None) -> None:
-        """Fit the root mean square of the residuals at each pixel, see `ModalityFeatures`."""
+        """Fit the root mean square of the residuals at each pixel.
+
+        Args:
+            standardized: (window, ...), the modality standardized.
+            physical: The same signals in physical units.
+            predicted: (window, target_count) as predicted from the other modalities, if there are
+                any.
+        """
         total = torch.zeros_like(self.scale)
         for start in range(0, len(standardized), CHUNK):
             rows = slice(start, start + CHUNK)
@@ -245,16 +294,41 @@ class ImageFeatures(ModalityFeatures):
         self.scale.copy_(rms.maximum(least.view(-1, 1, 1, 1)))
 
     def summary(self, standardized: Tensor, physical: Tensor) -> Tensor:
-        """Return the principal components."""
+        """Return the principal components.
+
+        Args:
+            standardized: (batch, ...), the modality standardized.
+            physical: The same signals in physical units.
+
+        Returns:
+            (batch, component).
+        """
         return self.target(standardized)
 
     def target(self, standardized: Tensor) -> Tensor:
-        """Return the principal components."""
+        """Return the principal components.
+
+        Args:
+            standardized: (batch, channel, height, width), the modality standardized.
+
+        Returns:
+            (batch, component).
+        """
         centered = standardized.float().flatten(1) - self.projection.mean
         return functional.linear(centered, self.projection.components)
 
     def forward(self, standardized: Tensor, physical: Tensor, predicted: Tensor | None) -> Tensor:
-        """Compute the features, see `ModalityFeatures`."""
+        """Compute the features.
+
+        Args:
+            standardized: (batch, ...), the modality standardized.
+            physical: The same signals in physical units.
+            predicted: (batch, target_count) as predicted from the other modalities, if there are
+                any.
+
+        Returns:
+            (batch, count), float32.
+        """
         parts = []
         for residual, scale in zip(
             self._residuals(standardized.float(), predicted), self.scale, strict=True

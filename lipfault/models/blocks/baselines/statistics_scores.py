@@ -214,7 +214,13 @@ class LogisticScore(TrainedScore):
         self.register_buffer('bias', torch.zeros(len(sizes), dtype=torch.float64))
 
     def fit_one(self, index: int, scaled: Tensor, faulty: Tensor) -> None:
-        """Fit the coefficients of one modality, see `TrainedScore`."""
+        """Fit the coefficients of one modality.
+
+        Args:
+            index: Position of the modality.
+            scaled: (window, feature), output of `scaled`.
+            faulty: (window,) bool, both values occur.
+        """
         model = scikit_learn('linear_model').LogisticRegression(C=0.01, max_iter=300)
         model.fit(_bounded(scaled).double().cpu().numpy(), faulty.cpu().numpy())
         self.weight[index] = torch.from_numpy(model.coef_[0])
@@ -259,7 +265,13 @@ class BoostingScore(TrainedScore):
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
 
     def fit_one(self, index: int, scaled: Tensor, faulty: Tensor) -> None:
-        """Fit the trees of one modality, see `TrainedScore`."""
+        """Fit the trees of one modality.
+
+        Args:
+            index: Position of the modality.
+            scaled: (window, feature), output of `scaled`.
+            faulty: (window,) bool, both values occur.
+        """
         # A subset of features at each split and of samples for each tree, for speed.
         features = max(1, math.isqrt(scaled.shape[1]))
         model = scikit_learn('ensemble').GradientBoostingClassifier(
