@@ -27,7 +27,7 @@ RUNS = ROOT / 'experiments/baselines/results/runs.json'
 OUT = ROOT / 'docs/images/readme.png'
 CELL = 'ur5'
 NAMES = {
-    'fault_map': 'lipfault',
+    'fault_map': 'lipfault 0.2',
     'paper': 'method as published',
     'denoising': 'denoising autoencoder',
     'unimodal': 'denoising, each alone',
