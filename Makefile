@@ -55,7 +55,7 @@ demo: install ## Train and test both stages on the shipped ur5 recordings (runs/
 	rm -rf $(DEMO_RUNS)
 	$(LIPFAULT) fit --config configs/pretrain.yaml --run $(DEMO_RUNS)/pretrain --report=false
 	$(LIPFAULT) test --ckpt_path $(DEMO_RUNS)/pretrain
-	$(LIPFAULT) fit --config configs/finetune.yaml --run $(DEMO_RUNS)/finetune \
+	$(LIPFAULT) fit --config configs/finetune.yaml --config configs/block/posterior.yaml --run $(DEMO_RUNS)/finetune \
 	  --model.pretrained $(DEMO_RUNS)/pretrain --report=false
 	$(LIPFAULT) test --ckpt_path $(DEMO_RUNS)/finetune
 

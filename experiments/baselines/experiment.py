@@ -56,11 +56,10 @@ is the number of parameters of the compute block. Damage is the RMS change of th
 units of its sensor noise. ±: standard deviation over seeds; (n): number of seeds; [a, b]: 95 %
 interval of a paired difference, by Student's t and the jackknife over test episodes.
 Results of an earlier version, which is then named, are on the faults of that version; the
-[changelog](../CHANGELOG.md) lists how the faults differ. `delay/detected` is the share of faults scheduled on continuous recordings that are detected,
-`delay/median_s` the delay within which half of all are; both come from
-[delay](../experiments/delay/README.md), where they were measured, partly on other trainings of the
-same configurations.
-"""
+[changelog](../CHANGELOG.md) lists how the faults differ. `delay/detected` is the share of faults
+scheduled on continuous recordings that are detected, `delay/median_s` the delay within which half
+of all are; both come from [delay](../experiments/delay/README.md), where they were measured, partly
+on other trainings of the same configurations."""
 
 
 def variants(preset: str) -> dict[str, dict[str, dict[int, Run]]]:

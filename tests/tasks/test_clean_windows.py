@@ -30,7 +30,7 @@ def test_places_are_those_of_the_windows(tiny_recording):
     windows = dataset.fetch(rows)
     found = with_places({'sample_id': windows.sample_id}, dataset)
     assert torch.equal(found['episode'], windows.episode)
-    assert torch.equal(found['end_s'].float(), windows.end_s)
+    assert torch.equal(found['end_s'], windows.end_s)
     assert len(found['episode'].unique()) > 1
 
 

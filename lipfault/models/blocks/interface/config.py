@@ -9,8 +9,8 @@ class BlockConfig:
     """Kind and sizes of a compute block.
 
     Args:
-        kind: `fault_map`, which corrects inside its fault map only; `posterior`, which corrects by
-            the size of the fault; `paper`, as published; one of
+        kind: `fault_map`, the default, which corrects inside its fault map only; `posterior`, which
+            corrects by the size of the fault; `paper`, as published; one of
             `lipfault.models.blocks.baselines`; or the class path of a block of your own.
         corrector_width: Hidden units of the dense corrector, and of the trunk of `paper`.
         detector_width: Hidden units of the dense detector.

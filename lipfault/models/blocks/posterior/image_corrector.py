@@ -93,7 +93,7 @@ class ImageCorrector(nn.Module):
         Returns:
             The corrected frames, (batch, channel, height, width), standardized.
         """
-        sources = [frame, self.median.expand_as(frame)]
+        sources = [frame, self.median.expand(len(frame), -1, -1, -1)]
         sources += [] if predicted is None else [predicted]
         views = self._views(frame, sources)
         hidden = self.second(self.net(views, stillness) + self.position)
