@@ -5,6 +5,8 @@ import math
 import pytest
 import torch
 
+from lipfault.errors import LipfaultError
+from lipfault.lipschitz.fault_gain_matrix import Box, certify
 from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
 from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.interface.types import Observation, SideInfo
@@ -164,3 +166,12 @@ def test_size_error_is_zero_at_the_true_size():
     truth[:, 0, 0] = math.log(100 + math.exp(-4.6))
     assert float(log_size_error(truth, fault, noise)) == pytest.approx(0, abs=1e-6)
     assert float(log_size_error(truth + 1, fault, noise)) == pytest.approx(1, abs=1e-3)
+
+
+def test_no_certificate_is_claimed(block, signals):
+    box = Box(
+        {n: x.amin(0, keepdim=True) - 1 for n, x in signals.items()},
+        {n: x.amax(0, keepdim=True) + 1 for n, x in signals.items()},
+    )
+    with pytest.raises(LipfaultError, match=r'SeriesCorrector.*no rule for a certified bound'):
+        certify(block.impute, box, block)
