@@ -12,8 +12,7 @@ fi
 $LIPFAULT fit --config configs/pretrain.yaml --config configs/256px/pretrain.yaml --data.path "$data" \
   --trainer.max_epochs 40 --trainer.check_val_every_n_epoch 40 --run "$runs/pretrain"
 $LIPFAULT test --ckpt_path "$runs/pretrain"
-$LIPFAULT fit --config configs/finetune.yaml --config configs/block/fault_map.yaml \
-  --config configs/256px/finetune.yaml --data.path "$data" \
+$LIPFAULT fit --config configs/finetune.yaml --config configs/256px/finetune.yaml --data.path "$data" \
   --trainer.max_epochs 20 --trainer.check_val_every_n_epoch 20 \
   --model.pretrained "$runs/pretrain" --run "$runs/finetune"
 $LIPFAULT test --ckpt_path "$runs/finetune"

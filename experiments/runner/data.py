@@ -39,11 +39,6 @@ def faults_of(preset: str, cell: str, seed: int) -> FaultConfig:
 @cache
 def _settings(preset: str, cell: str) -> dict[str, Any]:
     """Parse the settings of the DataModule once; callers must not change the result."""
-    overlays = (
-        'configs/finetune.yaml',
-        'configs/block/fault_map.yaml',
-        f'configs/data/{cell}.yaml',
-        *LAST[preset],
-    )
+    overlays = ('configs/finetune.yaml', f'configs/data/{cell}.yaml', *LAST[preset])
     found: dict[str, Any] = settings(['fit', *(a for o in overlays for a in ('--config', o))])
     return dict(found['data'])

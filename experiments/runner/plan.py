@@ -74,8 +74,6 @@ def stage_two(
         f'{preset}/{cell}-{seed}/{variant}',
         (
             'configs/finetune.yaml',
-            # The block that all committed results have measured.
-            'configs/block/fault_map.yaml',
             f'configs/data/{cell}.yaml',
             *overlays,
             *LAST[preset],

@@ -39,7 +39,7 @@ def noise_of(bits: int) -> float:
 
     Example:
         >>> round(noise_of(8) * 255, 2), round(noise_of(5) * 255, 2)
-        (0.87, 2.52)
+        (0.87, 2.51)
     """
     step = 1 / (2**bits - 1)
     variance = (_READ_NOISE**2 + _SHOT_NOISE * _MEAN_LEVEL) / 255**2 + step**2 / 12

@@ -132,7 +132,7 @@ class ExposureHunting(ImageFault):
     """
 
     name, group = 'exposure_hunting', 'exposure'
-    levels = (0.05, 0.12, 0.3, 0.7, 1.5)
+    levels = (0.05, 0.12, 0.3, 0.7, 3.0)
 
     def _faulty(self, site: ImageSite) -> Tensor:
         rate = 0.1 + 0.3 * site.draws.uniform('rate').double()

@@ -12,7 +12,7 @@ from lipfault.models.blocks.baselines.clean_models import (
     ChannelRegression,
     with_angles,
 )
-from lipfault.models.blocks.baselines.pca import Projection
+from lipfault.models.blocks.baselines.projection import Projection
 from lipfault.models.layers.chunks import CHUNK
 
 CENTERS = 1500
