@@ -163,7 +163,7 @@ class SeriesFeatures(ModalityFeatures):
             predicted: (window, target_count) as predicted from the other modalities, if there are
                 any.
         """
-        parts = zip(standardized.split(CHUNK), physical.split(CHUNK), strict=True)
+        parts = zip(torch.split(standardized, CHUNK), torch.split(physical, CHUNK), strict=True)
         total = torch.zeros_like(self.scale)
         for part in parts:
             squares = [r.square().mean(dim=2).sum(dim=0) for r in self._residuals(*part)]

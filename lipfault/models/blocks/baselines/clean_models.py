@@ -241,4 +241,5 @@ def _ridge(inputs: Tensor, targets: Tensor, strength: float) -> Tensor:
     """(input, target) weights of a ridge regression, relative to the mean square of the inputs."""
     gram = inputs.T @ inputs
     gram.diagonal().add_(strength * gram.diagonal().mean().clamp_min(1e-12))
-    return torch.linalg.solve(gram, inputs.T @ targets)
+    weights: Tensor = torch.linalg.solve(gram, inputs.T @ targets)
+    return weights

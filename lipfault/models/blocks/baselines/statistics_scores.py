@@ -134,7 +134,7 @@ class MahalanobisScore(StatisticScore):
         scaled = self.scaled(features).double()
         fitted = scaled[:first]
         self.precision.copy_(_precision(fitted))
-        for index, part in enumerate(fitted.split(self.sizes, dim=1)):
+        for index, part in enumerate(torch.split(fitted, self.sizes, dim=1)):
             self.get_buffer(f'precision_{index}').copy_(_precision(part))
         distances = self._log_distances(scaled[first:])
         self.center.copy_(distances.mean(dim=0))
@@ -156,7 +156,7 @@ class MahalanobisScore(StatisticScore):
         """Log of the squared distances of each modality, then of all, (batch, M + 1), float64."""
         scaled = scaled.double()
         names = [f'precision_{index}' for index in range(len(self.sizes))]
-        parts = zip([*scaled.split(self.sizes, dim=1), scaled], [*names, 'precision'], strict=True)
+        parts = zip([*torch.split(scaled, self.sizes, dim=1), scaled], [*names, 'precision'], strict=True)
         squares = [((part @ self.get_buffer(name)) * part).sum(dim=1) for part, name in parts]
         return torch.stack(squares, dim=1).clamp_min(1e-12).log()
 
