@@ -156,7 +156,8 @@ class MahalanobisScore(StatisticScore):
         """Log of the squared distances of each modality, then of all, (batch, M + 1), float64."""
         scaled = scaled.double()
         names = [f'precision_{index}' for index in range(len(self.sizes))]
-        parts = zip([*torch.split(scaled, self.sizes, dim=1), scaled], [*names, 'precision'], strict=True)
+        features = [*torch.split(scaled, self.sizes, dim=1), scaled]
+        parts = zip(features, [*names, 'precision'], strict=True)
         squares = [((part @ self.get_buffer(name)) * part).sum(dim=1) for part, name in parts]
         return torch.stack(squares, dim=1).clamp_min(1e-12).log()
 
