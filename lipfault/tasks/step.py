@@ -44,7 +44,9 @@ def make_step(
     observation = observed(block.autoencoder, batch, modalities, is_clean)
     observation.faulty = labels.modality
     detection = block.detect(observation)
-    maps = _mask_maps(block, observation, detection, true_masks, draws.stream('hide'))
+    maps = {}
+    if detection.correction is None:  # else nothing is masked: the block has corrected
+        maps = _mask_maps(block, observation, detection, true_masks, draws.stream('hide'))
     masks = Masks(maps, detection.map_logits, opaque=is_clean)
     return StepData(
         observation,

@@ -29,6 +29,10 @@ from lipfault.models.relations.relations import Relations
 _EVIDENCE = 8
 """Features of a correction that a classifier receives."""
 
+_EARLIER, _SIZES = 0.3, 0.1
+"""Weights, beside the last correction, of each earlier round and of the sizes. Chosen: the earlier
+rounds only have to lead to the last one, and the sizes matter by what they correct."""
+
 
 class PosteriorBlock(LocatingBlock):
     """Locates faults, estimates their size, and corrects by the posterior mean.
@@ -158,7 +162,7 @@ class PosteriorBlock(LocatingBlock):
             The detection and the correction.
         """
         detection = self.detect(observation)
-        if oracle_maps or detection.correction is None:
+        if oracle_maps or detection.correction is None:  # `detect` always corrects
             return detection, self.correct(observation, Masks(oracle_maps or detection.maps))
         return detection, detection.correction
 
@@ -174,8 +178,7 @@ class PosteriorBlock(LocatingBlock):
         observation, residuals = Observation(signals), self.residuals(signals)
         located = self._locate(observation, residuals)
         logits = {n: each for n, (each, _) in located.items()}
-        correction, _ = self.correct_first(observation, residuals, logits)
-        return correction.signals if correction else signals
+        return self._correct(observation, residuals, logits).signals
 
     def own_terms(self, step_data: StepData) -> dict[str, Tensor]:
         """Return the terms of classification, of the energy left and of the fault sizes.
@@ -194,12 +197,12 @@ class PosteriorBlock(LocatingBlock):
             observed = step_data.observation.signals[name][rows]
             signals = [*correction.rounds.get(name, ()), correction.signals[name]]
             each = [log_energy_left(x[rows].float(), truth, observed, noise) for x in signals]
-            left.append(each[-1] + 0.3 * sum(each[:-1]))
+            left.append(each[-1] + _EARLIER * sum(each[:-1]))
             for log_size in correction.log_sizes.get(name, ()):
                 size.append(log_size_error(log_size[rows], observed - truth, noise))
         terms['left'] = torch.stack(left).mean()
         if size:
-            terms['size'] = 0.1 * torch.stack(size).sum()
+            terms['size'] = _SIZES * torch.stack(size).sum()
         return terms
 
     def _correct(
@@ -266,7 +269,8 @@ def _trained_rows(observation: Observation, index: int) -> Tensor:
     a sound signal as it is, beside a faulty one, too; all samples if the faults are not given.
     """
     if observation.faulty is None:
-        return torch.arange(len(next(iter(observation.signals.values()))))
+        signal = next(iter(observation.signals.values()))
+        return torch.arange(len(signal), device=signal.device)
     faulty = observation.faulty[:, index]
     mine, others = faulty.nonzero()[:, 0], (~faulty).nonzero()[:, 0]
     count = max(1, len(mine) // 4)
@@ -283,7 +287,7 @@ def _in_parts(
     """Apply a corrector; given rows, with gradients on these samples only."""
     if rows is None:
         return correct(inputs)
-    count = len(inputs[0]) if inputs[0] is not None else 0
+    count = max(len(x) for x in inputs if x is not None)
     rest = torch.ones(count, dtype=torch.bool, device=rows.device).index_fill(0, rows, False)
     outputs = correct([None if x is None else x[rows] for x in inputs])
     if not rest.any():
