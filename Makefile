@@ -106,7 +106,7 @@ test-oldest: $(OLDEST)/.installed ## Tests and smoke runs with the oldest versio
 $(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --no-compile --constraint constraints-oldest.txt \
-	  --editable '.[baselines,simulate,sweep,test]'
+	  --editable '.[baselines,importers,simulate,sweep,test]'
 	@touch $@
 
 wheel: install ## Build source distribution and wheel into dist/

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-EXTRAS = ('baselines', 'simulate', 'sweep', 'test')
+EXTRAS = ('baselines', 'importers', 'simulate', 'sweep', 'test')
 """Installed by `make test-oldest`; `dashboard` requires a newer wandb than the rest of lipfault."""
 
 

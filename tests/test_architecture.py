@@ -19,16 +19,22 @@ PACKAGE = ROOT / 'lipfault'
 PATHS = sorted(PACKAGE.rglob('*.py'))
 NAMES = [path.relative_to(ROOT).as_posix() for path in PATHS]
 HEAVY = {
+    'av',
     'h5py',
     'jinja2',
     'lightning',
     'matplotlib',
+    'mcap',
+    'mcap_ros2',
     'mujoco',
     'optuna',
+    'pyarrow',
     'pytorch_lightning',
+    'rosbags',
     'torchmetrics',
     'wandb',
     'wandb_workspaces',
+    'zarr',
 }
 LAZY = [
     'import lazy_loader',

@@ -8,7 +8,7 @@ from pathlib import Path
 OUT = Path(__file__).with_name('house.svg')
 FLOORS = (
     (('cli', 'the command line'),),
-    (('cells', 'simulated robots'), ('callbacks', 'observers'), ('sweeps', 'offline sweeps')),
+    (('cells', 'simulated robots'), ('importers', 'other formats'), ('callbacks', 'observers'), ('sweeps', 'offline sweeps')),
     (('tasks', 'two stages, trained models'), ('report', 'figures, HTML')),
     (('models', 'networks, compute blocks'), ('data', 'recordings, windows'),
      ('metrics', 'detection, recovery'), ('tracking', 'W&amp;B')),
@@ -16,8 +16,8 @@ FLOORS = (
     (('modality', 'vocabulary: modality, errors'), ('runs', 'run folders, checkpoints')),
 )  # fmt: skip
 ARROWS = (
-    ('cli', 'callbacks'), ('cli', 'sweeps'), ('cli', 'cells'), ('callbacks', 'tasks'),
-    ('callbacks', 'report'), ('sweeps', 'report'), ('cells', 'data'), ('tasks', 'models'),
+    ('cli', 'callbacks'), ('cli', 'sweeps'), ('cli', 'cells'), ('cli', 'importers'), ('callbacks', 'tasks'),
+    ('callbacks', 'report'), ('sweeps', 'report'), ('cells', 'data'), ('importers', 'data'), ('tasks', 'models'),
     ('tasks', 'data'), ('tasks', 'metrics'), ('report', 'tracking'), ('tasks', 'lipschitz'),
     ('data', 'faults'), ('data', 'runs'), ('faults', 'modality'),
     ('models', 'modality'),

@@ -1,0 +1,1 @@
+"""Import of data sets of other formats (optional extra `importers`)."""
