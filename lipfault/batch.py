@@ -22,6 +22,9 @@ class Batch:
         stillness: For each image with a known preceding frame (batch,) float32 in [0, 1], the
             similarity of the observed frame to the preceding one, see `lipfault.data.stillness`.
         clean_stillness: The stillness of the recorded frames.
+        previous: For each image with a known preceding frame that frame as observed, shaped as the
+            image; NaN where a value is missing.
+        clean_previous: The preceding frames as recorded.
     """
 
     clean: dict[str, Tensor]
@@ -31,3 +34,5 @@ class Batch:
     labels: FaultLabels | None = None
     stillness: dict[str, Tensor] = field(default_factory=dict)
     clean_stillness: dict[str, Tensor] = field(default_factory=dict)
+    previous: dict[str, Tensor] = field(default_factory=dict)
+    clean_previous: dict[str, Tensor] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Build batches from windows: unpacking, fault injection, stillness."""
+"""Build batches from windows: unpacking, fault injection, preceding frames."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -65,10 +65,8 @@ class BatchBuilder:
             The batch; observed and clean signals are the same tensors.
         """
         signals, history = self._unpack(windows, missing_as_nan)
-        still = stillness(signals, last_frames(history), self.geometry.modalities)
-        return replace(
-            _batch(windows, signals, signals, None), stillness=still, clean_stillness=still
-        )
+        view = _View(signals, last_frames(history))
+        return self._with_previous(windows, view, view, None)
 
     def faulty_batch(
         self,
@@ -98,7 +96,7 @@ class BatchBuilder:
         # Persistent faults (dirt, a frozen frame) affect the preceding frame, too.
         before = injector.previous_frames(signals, history, plan)
         clean = _View(signals, last_frames(history))
-        return self._with_stillness(windows, clean, _View(observed, before), labels)
+        return self._with_previous(windows, clean, _View(observed, before), labels)
 
     def scenario_batch(self, windows: Windows, scenario: ScheduledFaults) -> Batch:
         """Build the batch with the faults of a schedule.
@@ -124,7 +122,7 @@ class BatchBuilder:
         observed, labels = scenario(signals, history, windows.end_s, int(windows.episode[0]))
         before = scenario.previous_frames(signals, history, windows.end_s)
         clean = _View(signals, last_frames(history))
-        return self._with_stillness(windows, clean, _View(observed, before), labels)
+        return self._with_previous(windows, clean, _View(observed, before), labels)
 
     @property
     def _injector(self) -> FaultInjector:
@@ -145,22 +143,26 @@ class BatchBuilder:
             signals = mask_missing_frames(signals, windows.present)
         return signals, history
 
-    def _with_stillness(
-        self, windows: Windows, clean: _View, observed: _View, labels: FaultLabels
+    def _with_previous(
+        self, windows: Windows, clean: _View, observed: _View, labels: FaultLabels | None
     ) -> Batch:
-        """Assemble the batch of clean and observed signals with their stillness."""
+        """Assemble the batch of clean and observed signals with the frames before."""
         modalities = self.geometry.modalities
+        still = stillness(clean.signals, clean.before, modalities)
+        same = observed is clean
         return replace(
             _batch(windows, clean.signals, observed.signals, labels),
-            stillness=stillness(observed.signals, observed.before, modalities),
-            clean_stillness=stillness(clean.signals, clean.before, modalities),
+            stillness=still if same else stillness(observed.signals, observed.before, modalities),
+            clean_stillness=still,
+            previous=dict(observed.before),
+            clean_previous=dict(clean.before),
         )
 
 
 def _batch(
     windows: Windows, clean: Signals, observed: Signals, labels: FaultLabels | None
 ) -> Batch:
-    """Assemble a batch without stillness, on the device of the signals."""
+    """Assemble a batch without the frames before, on the device of the signals."""
     device = next(iter(clean.values())).device
     sample_id = windows.sample_id.to(device, non_blocking=True)
     present = windows.present

@@ -136,7 +136,9 @@ def measure_clean(
     """
     autoencoder = block.autoencoder
     truth = autoencoder.standardized(batch.clean)
-    observation = Observation(truth, SideInfo(stillness=batch.clean_stillness))
+    previous = autoencoder.standardized(batch.clean_previous)
+    side_info = SideInfo(stillness=batch.clean_stillness, previous=previous)
+    observation = Observation(truth, side_info)
     detection, correction = block(observation)
     before, after = autoencoder.decode(detection.latents), autoencoder(correction.signals)
     values = {

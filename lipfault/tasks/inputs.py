@@ -64,10 +64,11 @@ def observed(
         is_clean: (batch,) bool, given in training: the samples without a fault.
 
     Returns:
-        Standardized finite signals, missing values and stillness.
+        Standardized finite signals, missing values, stillness, and the frames before.
     """
     observation = finite(autoencoder, batch.observed, modalities)
     observation.side_info.stillness = batch.stillness
+    observation.side_info.previous = autoencoder.standardized(batch.previous)
     observation.is_clean = is_clean
     return observation
 

@@ -74,8 +74,8 @@ class TrainedModel:
                 (batch, channel, time) in physical units, images (channel, height, width) or
                 (batch, channel, height, width) in [0, 1] or uint8. NaN marks missing values; an
                 absent modality is treated as missing, with a warning.
-            previous: For images the frame before, shaped as the frame. It gives the stillness,
-                by which a frozen camera is found at once; without it a frame counts as moving. A
+            previous: For images the frame before, shaped as the frame. By it a frozen camera is
+                found at once; without it a frame counts as moving. A
                 `Window` of `read_window` has it already.
 
         Returns:
@@ -87,7 +87,10 @@ class TrainedModel:
         arrays = to_signals(signals, self.modalities, self.steps, self.task.device)
         observation = finite(self.task.autoencoder, arrays.signals, self.modalities)
         before = previous if previous is not None else getattr(signals, 'previous', {})
-        observation.side_info.stillness = self._stillness(arrays.signals, before)
+        frames = self._previous(arrays.signals, before)
+        images = {n: self.modalities[n] for n in frames}
+        observation.side_info.stillness = stillness(arrays.signals, frames, images)
+        observation.side_info.previous = self.task.autoencoder.standardized(frames)
         detection, correction = self.task.block(observation)
         corrected = self.task.autoencoder.physical(correction.signals)
 
@@ -112,10 +115,10 @@ class TrainedModel:
             missing=arrays.missing,
         )
 
-    def _stillness(
+    def _previous(
         self, signals: Mapping[str, Tensor], previous: Mapping[str, Any]
     ) -> dict[str, Tensor]:
-        """Stillness of the images of which the frame before is given."""
+        """The frames before the images, of those that are given."""
         series = [n for n in previous if n in self.modalities and self.modalities[n].size is None]
         if series:
             raise LipfaultError(f'previous: {series[0]!r} is a series; give frames of images only')
@@ -128,7 +131,7 @@ class TrainedModel:
             raise LipfaultError(
                 f'previous: must hold as many frames as there are windows; got {sorted(counts)}'
             )
-        return stillness(signals, before.signals, images)
+        return {n: before.signals[n] for n in images}
 
     def read_window(self, path: str | Path, episode: int | str = 0, end_s: float = 1.0) -> Window:
         """Read one window of a recording.

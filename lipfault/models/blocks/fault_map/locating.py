@@ -84,10 +84,35 @@ class LocatingBlock(ComputeBlock):
         """Sizes of the parts of one modality."""
         is_predicted = name in self.relations.predictors
         residuals = 1 + is_predicted + self.relations.residual_count(name)
+        residuals += self.own_residual_count(name)
         modality, shape = self.modalities[name], self.autoencoder.latent_shape(name)
         return PartSizes(
             modality, shape, residuals, is_predicted, widths[modality.kind], self.evidence
         )
+
+    def own_residual_count(self, name: str) -> int:
+        """Count the residuals of one modality that a subclass adds.
+
+        Args:
+            name: Name of the modality.
+
+        Returns:
+            Number of the `own_residuals`, 0 by default.
+        """
+        return 0
+
+    def own_residuals(self, name: str, signal: Tensor, previous: Tensor | None) -> list[Tensor]:
+        """Compute the residuals of one modality that a subclass adds.
+
+        Args:
+            name: Name of the modality.
+            signal: Observed signal, standardized.
+            previous: The frame before, of an image whose frame before is known.
+
+        Returns:
+            Tensors shaped as the signal, none by default.
+        """
+        return []
 
     def _part(self, name: str) -> ModalityParts:
         part: ModalityParts = self.parts[name]  # type: ignore[assignment]
@@ -167,7 +192,7 @@ class LocatingBlock(ComputeBlock):
         Returns:
             Logits, embedding and fault maps.
         """
-        residuals = self.residuals(observation.signals)
+        residuals = self.residuals(observation.signals, observation.side_info.previous)
         located = self._locate(observation, residuals)
         map_logits = {n: logits for n, (logits, _) in located.items()}
         correction, evidence = self.correct_first(observation, residuals, map_logits)
@@ -200,29 +225,41 @@ class LocatingBlock(ComputeBlock):
             located[name] = logits.float().masked_fill(missing, CERTAIN), pooled
         return located
 
-    def residuals(self, signals: Signals) -> dict[str, Residuals]:
+    def residuals(
+        self, signals: Signals, previous: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Residuals]:
         """Compute the residuals of each modality; in training without gradients.
 
         Args:
             signals: Observed signals, standardized.
+            previous: Frames before, (batch, channel, height, width), of images; any may be absent.
 
         Returns:
             For each modality, shaped as its signal: observed minus reconstructed; the part of the
             signal that the other modalities do not predict; for a series the whitened residuals of
-            each channel given the others; those of an image divided by their pixel scale. Beside
-            them the latent and its whitened residual.
+            each channel given the others; those that a subclass adds; those of an image divided by
+            their pixel scale. Beside them the latent and its whitened residual.
         """
         with self.frozen():
             latents = self.autoencoder.encode(signals)
             reconstructed = self.autoencoder.decode(latents)
             predicted = self.relations.predicted(signals)
+            own = {n: self.own_residuals(n, x, (previous or {}).get(n)) for n, x in signals.items()}
             return {
-                n: self._residuals_of(n, x, latents[n], x - reconstructed[n], predicted.get(n))
+                n: self._residuals_of(
+                    n, x, latents[n], x - reconstructed[n], predicted.get(n), own[n]
+                )
                 for n, x in signals.items()
             }
 
     def _residuals_of(
-        self, name: str, signal: Tensor, latent: Tensor, residual: Tensor, predicted: Tensor | None
+        self,
+        name: str,
+        signal: Tensor,
+        latent: Tensor,
+        residual: Tensor,
+        predicted: Tensor | None,
+        own: list[Tensor],
     ) -> Residuals:
         """Residuals of one modality, from the residual of its reconstruction."""
         part, found, whitened = self._part(name), [residual], None
@@ -231,7 +268,7 @@ class LocatingBlock(ComputeBlock):
             whitened = part.latent_residual(latent, predicted)
             expected = part.latent_residual.shrunk(predicted)
             found.append(self.autoencoder.synthesized(name, latent - expected))
-        found += self.relations.residuals(name, signal)
+        found += [*self.relations.residuals(name, signal), *own]
         if part.pixel_scale is not None:
             found = part.pixel_scale(found)
         return Residuals(latent, found, whitened, expected)

@@ -19,10 +19,13 @@ class SideInfo:
             (batch, channel, time), images (batch, 1, height, width).
         stillness: For images (batch,) in [0, 1], 1 where a frame repeats the frame before bit by
             bit, see `lipfault.data.stillness`; an absent image counts as moving, 0.
+        previous: For images the standardized frame before, shaped as the image, NaN where a value
+            is missing; images may be absent.
     """
 
     missing: Signals = field(default_factory=dict)
     stillness: Signals = field(default_factory=dict)
+    previous: Signals = field(default_factory=dict)
 
     def rows(self, rows: Tensor) -> 'SideInfo':
         """Select samples.
@@ -33,10 +36,8 @@ class SideInfo:
         Returns:
             The side information of these samples, in this order.
         """
-        missing, stillness = (
-            {n: x[rows] for n, x in each.items()} for each in (self.missing, self.stillness)
-        )
-        return SideInfo(missing, stillness)
+        parts = (self.missing, self.stillness, self.previous)
+        return SideInfo(*({n: x[rows] for n, x in each.items()} for each in parts))
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Observation:
 
     Args:
         signals: Standardized signals, finite, float32.
-        side_info: Missing values and stillness.
+        side_info: Missing values, stillness, and the frames before.
         is_clean: (batch,) bool, the samples without a fault. Given in training only: these samples
             set the running scales of the block.
         faulty: (batch, M) bool, the faulty modalities, in the order of the signals. Given in

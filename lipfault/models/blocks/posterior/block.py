@@ -10,8 +10,10 @@ from torch.nn import functional
 
 from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
-from lipfault.models.blocks.fault_map.locating import LocatingBlock
+from lipfault.models.blocks.fault_map.features import RANKED, map_features
+from lipfault.models.blocks.fault_map.locating import CERTAIN, LocatingBlock
 from lipfault.models.blocks.fault_map.locator import Locator
+from lipfault.models.blocks.fault_map.map_refiner import MapRefiner
 from lipfault.models.blocks.fault_map.modality_parts import ModalityParts, PartSizes, Residuals
 from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.interface.types import (
@@ -21,13 +23,15 @@ from lipfault.models.blocks.interface.types import (
     Observation,
     StepData,
 )
+from lipfault.models.blocks.posterior import scene
+from lipfault.models.blocks.posterior.fine_locator import FineLocator
 from lipfault.models.blocks.posterior.image_corrector import ImageCorrector
 from lipfault.models.blocks.posterior.series_corrector import SeriesCorrector, SeriesEstimate
 from lipfault.models.blocks.posterior.terms import log_energy_left, log_size_error
 from lipfault.models.relations.relations import Relations
 
-_EVIDENCE = 8
-"""Features of a correction that a classifier receives."""
+_CHANGES = 8
+"""Features of the change by a correction that a classifier receives."""
 
 _EARLIER, _SIZES = 0.3, 0.1
 """Weights, beside the last correction, of each earlier round and of the sizes. Chosen: the earlier
@@ -59,7 +63,7 @@ class PosteriorBlock(LocatingBlock):
         docs/theory.md, section 9.
     """
 
-    evidence = _EVIDENCE
+    evidence = _CHANGES + RANKED + 1  # and the refined fault map
 
     def __init__(
         self,
@@ -88,6 +92,8 @@ class PosteriorBlock(LocatingBlock):
             The parts of each modality.
         """
         self.image_correctors, self.series_correctors = nn.ModuleDict(), nn.ModuleDict()
+        self.map_refiners = nn.ModuleDict()
+        parts = {}
         for name, size in sizes.items():
             modality = size.modality
             if modality.size is not None:
@@ -97,7 +103,39 @@ class PosteriorBlock(LocatingBlock):
                 noise = self.autoencoder.noise(name, modality)
                 model = self.relations.window_model(name)
                 self.series_correctors[name] = SeriesCorrector(model, noise, config.rounds)
-        return {n: ModalityParts(s, locators[n]) for n, s in sizes.items()}
+            self.map_refiners[name] = MapRefiner(size.kind, size.channels)
+            locator: nn.Module = locators[name]
+            if modality.size is not None:
+                locator = FineLocator(locators[name], size.views)
+            parts[name] = ModalityParts(size, locator)
+        return parts
+
+    def own_residual_count(self, name: str) -> int:
+        """Count the residuals of an image from the scene and the frame before.
+
+        Args:
+            name: Name of the modality.
+
+        Returns:
+            Number of the `own_residuals`.
+        """
+        return 0 if self.modalities[name].size is None else scene.COUNT
+
+    def own_residuals(self, name: str, signal: Tensor, previous: Tensor | None) -> list[Tensor]:
+        """Compute the residuals of an image from the scene and the frame before.
+
+        Args:
+            name: Name of the modality.
+            signal: Observed signal, standardized.
+            previous: The frame before, of an image whose frame before is known.
+
+        Returns:
+            Tensors shaped as the image; none for a series.
+        """
+        if name not in self.image_correctors:
+            return []
+        median = self.image_correctors[name].get_buffer('median')
+        return scene.scene_residuals(signal, median, previous, self._noise(name))
 
     def fit_start(self, standardized: Signals) -> None:
         """Fit whitening, scales and the median scene in closed form on clean windows.
@@ -105,13 +143,13 @@ class PosteriorBlock(LocatingBlock):
         Args:
             standardized: Clean signals, standardized, of windows that stage 1 was not trained on.
         """
-        super().fit_start(standardized)
         for name, corrector in self.image_correctors.items():
             if isinstance(corrector, ImageCorrector):
                 zero = torch.zeros_like(standardized[name][:1])
                 ends = [self.autoencoder.physical({name: x})[name] for x in (zero, zero + 1)]
                 level = (ends[0] / (ends[1] - ends[0]))[0]
                 corrector.fit(standardized[name], level, self._noise(name))
+        super().fit_start(standardized)  # which needs the median scene
 
     def correct_first(
         self,
@@ -127,10 +165,16 @@ class PosteriorBlock(LocatingBlock):
             map_logits: Logits of the fault maps, from which the sizes of series start.
 
         Returns:
-            The correction, and features of it, (batch, 8) by modality.
+            The correction, and features of it, (batch, 21) by modality.
         """
         correction = self._correct(observation, residuals, map_logits)
-        return correction, {n: self._features(n, observation, correction) for n in map_logits}
+        refined, evidence = {}, {}
+        for name, logits in map_logits.items():
+            refined[name] = self._refined(name, observation, correction, logits)
+            changes = self._features(name, observation, correction)
+            marked = map_features(refined[name], residuals[name].latent, RANKED)
+            evidence[name] = torch.cat([changes, marked], dim=1)
+        return replace(correction, map_logits=refined), evidence
 
     def correct(self, observation: Observation, masks: Masks) -> Correction:
         """Infer the clean signals inside of given fault maps.
@@ -143,7 +187,8 @@ class PosteriorBlock(LocatingBlock):
             Corrected signals.
         """
         logits = {n: m.float().logit(1e-7) for n, m in masks.maps.items()}
-        found = self._correct(observation, self.residuals(observation.signals), logits)
+        residuals = self.residuals(observation.signals, observation.side_info.previous)
+        found = self._correct(observation, residuals, logits)
         signals = {
             n: x + masks.maps[n] * (found.signals[n] - x) for n, x in observation.signals.items()
         }
@@ -233,11 +278,12 @@ class PosteriorBlock(LocatingBlock):
         signal, missing = observation.signals[name], observation.side_info.missing.get(name)
         if name in self.series_correctors:
             return [signal, logits[name].detach() if self.training else logits[name], missing]
+        previous = observation.side_info.previous.get(name)
         with self.frozen():
             predicted = (
                 None if expected is None else self.autoencoder.decode({name: expected})[name]
             )
-        return [signal, missing, predicted, observation.stillness(name)]
+        return [signal, missing, predicted, previous, observation.stillness(name)]
 
     def _series(self, name: str, inputs: list[Tensor | None]) -> list[Tensor]:
         """Corrected series of all rounds, then the logarithmic sizes of all rounds."""
@@ -246,8 +292,24 @@ class PosteriorBlock(LocatingBlock):
 
     def _image(self, name: str, inputs: list[Tensor | None]) -> list[Tensor]:
         """The corrected image."""
-        signal, missing, predicted, stillness = inputs
-        return [self.image_correctors[name](signal, predicted, stillness, missing)]
+        signal, missing, predicted, previous, stillness = inputs
+        return [self.image_correctors[name](signal, predicted, previous, stillness, missing)]
+
+    def _refined(
+        self, name: str, observation: Observation, correction: Correction, logits: Tensor
+    ) -> Tensor:
+        """Logits of the fault map, updated by the correction; certain where no value arrived."""
+        change, sizes = observation.signals[name] - correction.signals[name], correction.log_sizes
+        size = torch.zeros_like(logits)
+        if name in sizes:
+            # Divided to the range of the other inputs: sizes reach e^24 noise variances.
+            chunks = sizes[name][-1] / 8
+            size = chunks.repeat_interleave(logits.shape[2] // chunks.shape[2], dim=2)
+        if self.training:
+            change, size = change.detach(), size.detach()
+        refined: Tensor = self.map_refiners[name](logits, size, change, observation.is_clean)
+        missing = observation.side_info.missing.get(name)
+        return refined if missing is None else refined.float().masked_fill(missing, CERTAIN)
 
     def _features(self, name: str, observation: Observation, correction: Correction) -> Tensor:
         """Summaries of the change in units of the sensor noise, and of the sizes, (batch, 8)."""

@@ -9,6 +9,9 @@ from lipfault.models.layers.patch_net import PATCH, PatchNet
 WIDTH = 64
 """Hidden channels at each patch."""
 
+_BEFORE = 2
+"""Place of the frame before among the sources."""
+
 _FINE = 24
 """Hidden channels at each pixel."""
 
@@ -18,9 +21,10 @@ class ImageCorrector(nn.Module):
 
     In the frames of a fixed camera most pixels show the same background at all times: where a
     difference from the median of clean frames is a fault and not the machine, the median is the
-    clean value. A network over patches, with a correction at each pixel, gives the three weights of
-    the blend, which add up to one, and a change of the observed pixel (deblurring, denoising,
-    colours). A missing pixel has the weight zero.
+    clean value. A further source is the frame before, whose noise is another one. A network over
+    patches, with a correction at each pixel, gives the weights of the blend, which add up to one,
+    and a change of the observed pixel (deblurring, denoising, colours). A missing or unknown pixel
+    has the weight zero.
 
     Args:
         channels: Channels of the image.
@@ -42,7 +46,7 @@ class ImageCorrector(nn.Module):
     ) -> None:
         """Build the layers; the output starts as the observed pixels, nearly."""
         super().__init__()
-        self.channels, self.sources = channels, 3 if is_predicted else 2
+        self.channels, self.sources = channels, 4 if is_predicted else 3
         self.register_buffer('median', torch.zeros(channels, *size))
         self.register_buffer('deviation', torch.ones(channels, *size))
         self.register_buffer('level', torch.zeros(channels, *size))
@@ -79,6 +83,7 @@ class ImageCorrector(nn.Module):
         self,
         frame: Tensor,
         predicted: Tensor | None,
+        previous: Tensor | None,
         stillness: Tensor,
         missing: Tensor | None = None,
     ) -> Tensor:
@@ -87,13 +92,17 @@ class ImageCorrector(nn.Module):
         Args:
             frame: (batch, channel, height, width), standardized, finite.
             predicted: Prediction from the other modalities, shaped as the frame; None without.
+            previous: The frame before, shaped as the frame, NaN where a value is missing; None
+                where it is not known.
             stillness: (batch, 1), see `SideInfo.stillness`.
             missing: (batch, 1, height, width) bool, where no value arrived.
 
         Returns:
             The corrected frames, (batch, channel, height, width), standardized.
         """
-        sources = [frame, self.median.expand(len(frame), -1, -1, -1)]
+        # An unknown pixel shows no change, and has no weight.
+        before = frame if previous is None else torch.where(previous.isnan(), frame, previous)
+        sources = [frame, self.median.expand(len(frame), -1, -1, -1), before]
         sources += [] if predicted is None else [predicted]
         views = self._views(frame, sources)
         hidden = self.second(self.net(views, stillness) + self.position)
@@ -103,8 +112,12 @@ class ImageCorrector(nn.Module):
         logits[0] = logits[0] + 3.0  # a weight of about 0.9 at the start
         if missing is not None:
             logits[0] = logits[0].masked_fill(missing, -torch.inf)
-        weights = torch.stack(logits, dim=1).softmax(dim=1)
         sources[0] = frame + change
+        if previous is None:
+            del sources[_BEFORE], logits[_BEFORE]
+        else:
+            logits[_BEFORE] = logits[_BEFORE].masked_fill(previous.isnan(), -torch.inf)
+        weights = torch.stack(logits, dim=1).softmax(dim=1)
         return (weights * torch.stack(sources, dim=1)).sum(dim=1)
 
     def _views(self, frame: Tensor, sources: list[Tensor]) -> Tensor:
