@@ -129,10 +129,10 @@ class ModalityParts(nn.Module):
 
     Args:
         sizes: Sizes of the parts.
-        locator: Fault map from the views.
+        locator: Fault map from the views: a `Locator`, or a module with its inputs and outputs.
     """
 
-    def __init__(self, sizes: PartSizes, locator: Locator) -> None:
+    def __init__(self, sizes: PartSizes, locator: nn.Module) -> None:
         """Build the scales and the classifier."""
         super().__init__()
         modality, shape = sizes.modality, sizes.latent_shape
