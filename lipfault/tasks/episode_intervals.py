@@ -27,6 +27,23 @@ def summarize_intervals(values: PerSample, threshold: float, split: str) -> dict
     return intervals(statistics, count)
 
 
+def rate_intervals(values: PerSample, threshold: float, split: str) -> dict[str, float]:
+    """Compute 95 % intervals of F1 and recall at a fixed threshold, with episodes as units.
+
+    Args:
+        values: Per sample, from `lipfault.tasks.evaluation`, with `episode`.
+        threshold: The threshold of a given false alarm rate.
+        split: `seen` or `unseen`.
+
+    Returns:
+        `<key>_low` and `<key>_high` of `f1_at_rate` and `recall_at_rate`.
+    """
+    episode, count = episode_numbers(values['episode'])
+    found = _detection(values | {'episode': episode}, threshold, count, split)
+    kept = {f'{k}_at_rate': found[k] for k in found if k.split('/')[1] in ('f1', 'recall')}
+    return intervals(kept, count)
+
+
 def _detection(values: PerSample, threshold: float, count: int, split: str) -> dict[str, Statistic]:
     faulty, alarm, episode = values['faulty'], values['score'] > threshold, values['episode']
     right = (alarm & faulty).double()

@@ -277,7 +277,13 @@ class FinetuneTask(BaseTask):
         found = {s: joined(self._collected[s]) for s in SPLITS if self._collected[s]}
         collected = {s: with_places(values, windows) for s, values in found.items()}
         metrics = summarize_test(
-            collected, threshold, data.kinds, self.names, self.block.monitored(), self._sizes.found
+            collected,
+            threshold,
+            data.kinds,
+            self.names,
+            self.block.monitored(),
+            self._sizes.found,
+            self.config.false_alarm_rate,
         )
         for split in collected:
             metrics |= summarize_maps(self._maps[split], data.kinds, split)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from lightning.pytorch.utilities import rank_zero_info
-from torch import nn
+from torch import Tensor, nn
 
 from lipfault.lipschitz.gains.pairwise import Gain, selectivity, summarize
 from lipfault.lipschitz.norms.layer_norms import linear_layers, norm_product
@@ -24,7 +24,7 @@ from lipfault.metrics.recovery import (
     skill,
 )
 from lipfault.tasks.distributed import PerSample, gather_lists
-from lipfault.tasks.episode_intervals import summarize_intervals
+from lipfault.tasks.episode_intervals import rate_intervals, summarize_intervals
 
 DAMAGE_EDGES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0, float('inf'))
 """Edges of the bins in which recall is reported, in units of the sensor noise."""
@@ -74,6 +74,7 @@ def summarize_test(
     names: Sequence[str],
     modules: Mapping[str, nn.Module],
     sizes: Mapping[nn.Module, tuple[int, ...]],
+    false_alarm_rate: float = 0.01,
 ) -> dict[str, float]:
     """Compute the metrics of a test.
 
@@ -84,17 +85,21 @@ def summarize_test(
         names: Names of the modalities.
         modules: Modules whose norms are measured, by name.
         sizes: Spatial input sizes of convolutions.
+        false_alarm_rate: Rate at which blocks are compared, see `summarize_at_rate`.
 
     Returns:
         Metrics by key.
     """
     metrics: dict[str, float] = {'detection/threshold': threshold}
+    at_rate = threshold_at_rate(collected['seen']['score_clean'], false_alarm_rate)
     for split, values in collected.items():
         prefix = 'detection' if split == 'seen' else 'detection_unseen'
         found = summarize_detection(values, threshold, kinds)
+        found |= summarize_at_rate(values, at_rate)
         metrics |= {f'{prefix}/{k}': v for k, v in found.items()}
         metrics |= summarize_faults(values, kinds, split)
         metrics |= summarize_intervals(values, threshold, split)
+        metrics |= rate_intervals(values, at_rate, split)
     metrics |= summarize_clean(collected['seen'])
     metrics |= summarize_events(collected['seen'], threshold)
     metrics |= summarize_skill(collected['seen'], names)
@@ -130,6 +135,43 @@ def summarize_detection(
         inside = values['faulty'] & (values['kind'] == kind)
         summary[f'recall_kind_{kinds[kind]}'] = float(detected[inside].float().mean())
     return summary
+
+
+def threshold_at_rate(clean: Tensor, false_alarm_rate: float) -> float:
+    """Return the threshold at which clean test windows raise alarms at a given rate.
+
+    It compares blocks at one false alarm rate, whatever their calibration. No system can be run at
+    it, since it is taken from the test itself.
+
+    Args:
+        clean: (sample,) scores of the clean signals of all test windows.
+        false_alarm_rate: In (0, 1).
+
+    Returns:
+        The smallest score above which lie at most this share of the scores.
+    """
+    return float(clean.double().quantile(1 - false_alarm_rate, interpolation='higher'))
+
+
+def summarize_at_rate(values: PerSample, threshold: float) -> dict[str, float]:
+    """Compute F1 and recall at the threshold of a given false alarm rate.
+
+    Args:
+        values: Per sample, from `lipfault.tasks.evaluation`.
+        threshold: From `threshold_at_rate`.
+
+    Returns:
+        `f1_at_rate`, `recall_at_rate`, and `f1_above_noise_at_rate` without the faults whose damage
+        is below the sensor noise.
+    """
+    whole = _detection(values, threshold)
+    above = ~values['faulty'] | (values['damage'] >= 1)
+    visible = _detection({k: v[above] for k, v in values.items()}, threshold)
+    return {
+        'f1_at_rate': whole['f1'],
+        'recall_at_rate': whole['recall'],
+        'f1_above_noise_at_rate': visible['f1'],
+    }
 
 
 def _detection(values: PerSample, threshold: float) -> dict[str, float]:

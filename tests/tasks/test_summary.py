@@ -8,9 +8,11 @@ from torch import nn
 
 from lipfault.tasks.episode_intervals import summarize_intervals
 from lipfault.tasks.summary import (
+    summarize_at_rate,
     summarize_detection,
     summarize_faults,
     summarize_norms,
+    threshold_at_rate,
     validation_loss,
 )
 
@@ -31,6 +33,23 @@ def test_recall_by_kind_counts_the_faults_of_that_kind_alone():
     assert found['recall_kind_stuck'] == 1.0
     assert not any('fog' in key for key in found)
     assert found['recall'] == 0.75
+
+
+def test_blocks_are_compared_at_the_false_alarm_rate_of_the_test_windows():
+    clean = torch.arange(200.0)
+    threshold = threshold_at_rate(clean, 0.01)
+    assert threshold == 198.0  # one of the 200 above
+    values = {
+        'score': torch.tensor([300.0, 198.0, 199.0, 5.0, 199.0]),
+        'faulty': torch.tensor([True, True, True, True, False]),
+        'modality': torch.tensor([0, 0, 0, 0, -1]),
+        'predicted_modality': torch.zeros(5, dtype=torch.int64),
+        'damage': torch.tensor([2.0, 0.5, 2.0, 0.2, 0.0]),
+    }
+    found = summarize_at_rate(values, threshold)
+    assert found['recall_at_rate'] == 0.5
+    assert found['f1_at_rate'] == pytest.approx(2 * 2 / (2 * 2 + 1 + 2))
+    assert found['f1_above_noise_at_rate'] == pytest.approx(2 * 2 / (2 * 2 + 1))
 
 
 def test_without_faults_there_is_no_kind():
