@@ -141,8 +141,8 @@ def _check_episode(modalities: Mapping[str, Modality], episode: Episode, where: 
         location = f'{where}, modality {name!r}'
         require_array(modality, signal, location)
         if present is not None:
-            mask = np.asarray(present)
-            require_mask(mask.shape, mask.dtype, len(signal), f'{location}: presence')
+            present = np.asarray(present)
+            require_mask(present.shape, present.dtype, len(signal), f'{location}: presence')
         if modality.kind == 'series':
             require_finite(modality, signal, present, location)
             require_range(modality, signal, present, location)
