@@ -16,16 +16,16 @@ _SHARE = 4
 # Most files open whatever the limit of descriptors.
 _MOST_FILES = 256
 
-# Chunks that HDF5 keeps of each array: a window with its history lies in about as many, so that
-# windows in order decode a chunk once.
+# Fewest chunks that HDF5 keeps of each array: a window with its history lies in about as many, so
+# that windows in order decode a chunk once.
 _CHUNKS = 4
 
-# Slots of the hash table of a chunk cache: a prime above the number of chunks, of 8 bytes each
-# instead of the 4 KiB of HDF5's default.
-_SLOTS = 17
+# Slots of the hash table of a chunk cache, of 8 bytes, for each chunk; few collide then.
+_SLOTS = 4
 
-CACHE_BYTES = 1 << 27
-"""Bytes of all chunk caches together, 128 MiB; the limit bounds the number of open arrays."""
+CACHE_BYTES = 1 << 28
+"""Bytes of all chunk caches together, 256 MiB: shared by all arrays, so that few arrays are kept
+decoded as a whole, and of many arrays a few chunks each."""
 
 # Bytes of an open array besides its chunks, measured with HDF5 2.0.
 _HANDLE_BYTES = 1 << 14
@@ -34,8 +34,8 @@ _HANDLE_BYTES = 1 << 14
 class OpenFiles:
     """Files and arrays that stay open for reading, those read last, in each process its own.
 
-    The number of files is bounded by the limit of descriptors, the number of arrays by the memory
-    of their chunk caches.
+    The number of files is bounded by the limit of descriptors, the memory of chunk caches by a
+    budget: each array gets an equal share, at least a few chunks.
 
     Args:
         most_files: Most files open at a time; by default a quarter of the descriptors that the
@@ -46,7 +46,16 @@ class OpenFiles:
     def __init__(self, most_files: int | None = None, cache_bytes: int = CACHE_BYTES) -> None:
         """Start with no open file."""
         self._most_files, self._cache_bytes = most_files or _affordable(), cache_bytes
+        self._announced = 0
         self._forget()
+
+    def announce(self, count: int) -> None:
+        """Share the chunk caches among more arrays.
+
+        Args:
+            count: Number of arrays that may be read.
+        """
+        self._announced += count
 
     def array(self, path: Path, name: str, chunk_bytes: int) -> StoredArray:
         """Return an array, opened if it is not open.
@@ -71,8 +80,11 @@ class OpenFiles:
             self._arrays.move_to_end(key)
             self._files.move_to_end(path)
             return self._arrays[key][0]
-        cache_bytes = _CHUNKS * chunk_bytes
-        array = StoredArray(_open_array(self._file(path), name, cache_bytes))
+        share = self._cache_bytes // max(1, self._announced) - _HANDLE_BYTES
+        chunks = max(_CHUNKS, share // chunk_bytes) if chunk_bytes else 1
+        cache_bytes = chunks * max(1, chunk_bytes)
+        verified = self._verified.setdefault(key, bytearray())
+        array = StoredArray(_open_array(self._file(path), name, chunks, cache_bytes), verified)
         size = _HANDLE_BYTES + cache_bytes
         self._arrays[key] = (array, size)
         self._bytes += size
@@ -93,11 +105,15 @@ class OpenFiles:
             return
         for key in [key for key in self._arrays if key[0] == path]:
             self._bytes -= self._arrays.pop(key)[1]
+        # The file may be another one when it is opened again.
+        for key in [key for key in self._verified if key[0] == path]:
+            del self._verified[key]
         file.close()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the limits without the handles."""
-        return {'_most_files': self._most_files, '_cache_bytes': self._cache_bytes}
+        limits = ('_most_files', '_cache_bytes', '_announced')
+        return {name: getattr(self, name) for name in limits}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the limits with no open file."""
@@ -110,6 +126,7 @@ class OpenFiles:
         # Least recently used first.
         self._files: OrderedDict[Path, h5py.File] = OrderedDict()
         self._arrays: OrderedDict[tuple[Path, str], tuple[StoredArray, int]] = OrderedDict()
+        self._verified: dict[tuple[Path, str], bytearray] = {}
 
     def _file(self, path: Path) -> h5py.File:
         """Return a file, opened if it is not open."""
@@ -129,8 +146,10 @@ def _affordable() -> int:
     return _MOST_FILES if limit < 0 else max(1, min(_MOST_FILES, limit // _SHARE))
 
 
-def _open_array(file: h5py.File, name: str, cache_bytes: int) -> h5py.Dataset:
-    """Open an array with a chunk cache of some bytes; h5py has this option for whole files only."""
+def _open_array(file: h5py.File, name: str, chunks: int, cache_bytes: int) -> h5py.Dataset:
+    """Open an array with a chunk cache of its own; h5py has this option for whole files only."""
     access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-    access.set_chunk_cache(_SLOTS, cache_bytes, 0.75)
-    return h5py.Dataset(h5py.h5d.open(file.id, name.encode(), access))
+    # An odd number, as chunks of equal distance would share the slots of a power of two.
+    access.set_chunk_cache(_SLOTS * chunks + 1, cache_bytes, 0.75)
+    # h5py caches shape and reader of what is marked as read-only.
+    return h5py.Dataset(h5py.h5d.open(file.id, name.encode(), access), readonly=True)

@@ -68,6 +68,7 @@ class Recording:
             self.modalities = _read_modalities(file, self.path)
             self.episodes = _read_episodes(file, self.modalities, self.path)
             self._chunk_bytes = _chunk_bytes(file, self.episodes[0])
+        self._files.announce(len(self.episodes) * len(self.modalities))
 
     def read(self, episode: int, modality: str, start: int, stop: int) -> npt.NDArray[Any]:
         """Read samples of one modality, as stored.

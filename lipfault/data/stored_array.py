@@ -52,18 +52,22 @@ class StoredArray:
     Args:
         dataset: The array, which stays open; without the attribute `crc32` nothing is verified
             besides what HDF5 verifies.
+        verified: For each chunk 1 where its checksum was verified, empty at first; changed in
+            place. A chunk is verified at its first read.
 
     Raises:
         ValueError: If chunks are missing or the checksums do not fit the array.
     """
 
-    def __init__(self, dataset: h5py.Dataset) -> None:
+    def __init__(self, dataset: h5py.Dataset, verified: bytearray) -> None:
         """Read the checksums."""
+        self._verified = verified
         self._dataset, self._length = dataset, len(dataset)
         self._steps = int((dataset.chunks or dataset.shape)[0])
         self._checksums: list[int] | None = None
         if CHECKSUM in dataset.attrs:
             self._checksums = self._read_checksums()
+            verified.extend(bytes(len(self._checksums) - len(verified)))
         else:
             _require_chunks(dataset)
 
@@ -82,8 +86,10 @@ class StoredArray:
         """
         if self._checksums is None:
             return np.asarray(self._dataset[start:stop])
-        # HDF5 decodes whole chunks in any case.
         first, last = start // self._steps, -(-stop // self._steps)
+        if all(self._verified[first:last]):
+            return np.asarray(self._dataset[start:stop])
+        # HDF5 decodes whole chunks in any case.
         offset = first * self._steps
         block = self._dataset[offset : min(last * self._steps, self._length)]
         for chunk, part in enumerate(range(0, len(block), self._steps), first):
@@ -93,6 +99,7 @@ class StoredArray:
                     f'samples {begin} to {end - 1} differ from their checksum; a program that '
                     f'changes samples must remove the attribute {CHECKSUM!r} of the array'
                 )
+            self._verified[chunk] = 1
         return np.asarray(block[start - offset : stop - offset])
 
     def _read_checksums(self) -> list[int]:
