@@ -1,10 +1,15 @@
 """Round what a fault changed to the values that the sensor's converter can deliver."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
 import torch
 from torch import Tensor
 
-from lipfault.faults.device import any_along
-from lipfault.faults.fault import Sensor, Site
+from lipfault.faults.device import any_along, both, write_rows
+from lipfault.faults.fault import Site
+from lipfault.faults.series.site import SeriesSite
 
 # Largest distance from the grid, as a share of the quantum, at which a value counts as on it.
 _TOLERANCE = 1e-3
@@ -13,7 +18,54 @@ _CHUNK = 2**16
 """Elements processed at a time on a CPU, to stay in the cache of a core."""
 
 
-def delivered(site: Site, faulty: Tensor) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class _Grid:
+    """Grid and range of some channels; all tensors broadcast with the values.
+
+    Args:
+        quantum: Step of the readings.
+        first: Lowest multiple of the quantum in the range.
+        last: Highest one.
+        low: Lower end of the range, float32.
+        high: Upper end of the range, float32.
+        eight_bit: Whether values are stored in 8 bits.
+        plain: Whether the multiples are the numbers of 8 bits themselves, so that rounding to them
+            changes nothing.
+    """
+
+    quantum: Tensor
+    first: Tensor
+    last: Tensor
+    low: Tensor
+    high: Tensor
+    eight_bit: bool
+    plain: bool
+
+    @classmethod
+    def of(cls, site: Site) -> Self:
+        """Return the grid of all channels of a site."""
+        sensor = site.sensor
+        limits = (sensor.quantum, sensor.first, sensor.last, sensor.low, sensor.high)
+        plain = sensor.eight_bit and sensor.quantum.device.type == 'cpu'
+        plain = plain and bool((sensor.quantum * 255 == 1).all())
+        return cls(*(site.channelwise(values) for values in limits), sensor.eight_bit, plain)
+
+    def take(self, channel: Tensor) -> Self:
+        """Return the grid of rows of a series, one for each of the channels (k,)."""
+        limits = (self.quantum, self.first, self.last, self.low, self.high)
+        return type(self)(*(each[channel] for each in limits), self.eight_bit, self.plain)
+
+    def values(self, number: Tensor) -> Tensor:
+        """Return the values of whole multiples of the quantum, as they are stored."""
+        if self.plain:
+            return number / 255
+        if self.eight_bit:
+            # The same operations as of an image that is read from 8 bits, so the same bits.
+            return (number * (self.quantum * 255)).round_().div_(255)
+        return number * self.quantum
+
+
+def delivered(site: Site, faulty: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Convert faulty signals to readings: on the grid of the sensor and in its physical range.
 
     A value on the grid stays, so that a held reading is repeated bit by bit. Any other value stands
@@ -24,6 +76,8 @@ def delivered(site: Site, faulty: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         site: The samples.
         faulty: (n, C, ...) float32, output of the faults; NaN stays.
+        mask: Bool that broadcasts to the signal, entries whose readings are used; all of them if
+            not given. Channels of a series without any keep the clean readings.
 
     Returns:
         The readings, float32, and the entries at which they differ from the clean ones, bool; both
@@ -33,8 +87,12 @@ def delivered(site: Site, faulty: Tensor) -> tuple[Tensor, Tensor]:
         Lipshitz, Wannamaker & Vanderkooy 1992, Quantization and dither: a theoretical survey,
         https://www.aes.org/e-lib/browse.cfm?elib=7047 (rectangular dither)
     """
+    if faulty.device.type != 'cpu':
+        return _delivered(site, faulty)
+    if isinstance(site, SeriesSite) and mask is not None:
+        return _delivered_rows(site, faulty, mask)
     count = max(1, _CHUNK * len(faulty) // max(1, faulty.numel()))
-    if faulty.device.type != 'cpu' or count >= len(faulty):
+    if count >= len(faulty):
         return _delivered(site, faulty)
     parts = [
         _delivered(site.rows(start, start + count), faulty[start : start + count])
@@ -45,24 +103,50 @@ def delivered(site: Site, faulty: Tensor) -> tuple[Tensor, Tensor]:
 
 def _delivered(site: Site, faulty: Tensor) -> tuple[Tensor, Tensor]:
     """Return readings and changed entries of some samples."""
-    sensor = site.sensor
-    quantum, first, last, low, high = (
-        site.channelwise(values)
-        for values in (sensor.quantum, sensor.first, sensor.last, sensor.low, sensor.high)
-    )
-    number = faulty.to(quantum.dtype) / quantum
+    coarse, grid = channels_on_grid(site), _Grid.of(site)
+    return _readings(grid, site.signal, faulty, coarse, lambda: site.dither)
+
+
+def _delivered_rows(site: SeriesSite, faulty: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return readings and changed entries, computed for the affected channels only."""
+    steps = site.signal.shape[-1]
+    affected = any_along(mask.expand_as(site.signal), 2).flatten().nonzero()[:, 0]  # (k,)
+    sample, channel = affected // site.signal.shape[1], affected % site.signal.shape[1]
+    clean, wrong = (x.reshape(-1, steps).index_select(0, affected) for x in (site.signal, faulty))
+    grid = _Grid.of(site).take(channel)
+    if site.on_grid is None:
+        coarse = _on_grid(grid, clean)
+    else:
+        coarse = site.on_grid[sample, channel][:, None]
+    read, moved = _readings(grid, clean, wrong, coarse, lambda: site.dither_of(sample, channel))
+    readings, changed = site.signal.clone(), torch.zeros_like(site.signal, dtype=torch.bool)
+    write_rows(readings.view(-1, steps), affected, read)
+    write_rows(changed.view(-1, steps), affected, moved)
+    return readings, changed
+
+
+def _readings(
+    grid: _Grid, clean: Tensor, faulty: Tensor, coarse: Tensor, dither: Callable[[], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Return readings and changed entries; `coarse` is where clean values lie on the grid."""
+    on_cpu = faulty.device.type == 'cpu'
+    number = faulty.to(grid.quantum.dtype) / grid.quantum
     nearest = number.round()
-    known = (_value(sensor, nearest, quantum) - faulty).abs() <= _TOLERANCE * quantum
-    number = torch.where(known, nearest, number.add_(site.dither).round_())
-    number = torch.minimum(torch.maximum(number, first), last)
-    readings = _value(sensor, number, quantum).float()
-    coarse = channels_on_grid(site)
-    # NaN passes both, as it does not pass clamp on every device.
-    unrounded = torch.minimum(torch.maximum(faulty, low), high)
-    readings = torch.where(coarse, readings, unrounded)
-    least = torch.where(coarse, quantum / 2, quantum * _TOLERANCE)
+    known = (grid.values(nearest) - faulty).abs_() <= _TOLERANCE * grid.quantum
+    # Nothing to draw where values are repeated; a GPU would wait for the answer.
+    if on_cpu and bool(known.all()):
+        number = nearest
+    else:
+        number = torch.where(known, nearest, number.add_(dither()).round_())
+    number = torch.minimum(torch.maximum(number, grid.first), grid.last)
+    readings, least = grid.values(number).float(), grid.quantum / 2
+    if not (on_cpu and bool(coarse.all())):
+        # NaN passes both, as it does not pass clamp on every device.
+        unrounded = torch.minimum(torch.maximum(faulty, grid.low), grid.high)
+        readings = torch.where(coarse, readings, unrounded)
+        least = torch.where(coarse, least, grid.quantum * _TOLERANCE)
     # A clean value beyond the range is changed by a fault only.
-    changed = ((readings - site.signal).abs() > least) & (faulty != site.signal)
+    changed = both((readings - clean).abs_() > least, faulty != clean)
     return readings, changed
 
 
@@ -75,15 +159,23 @@ def channels_on_grid(site: Site) -> Tensor:
     Returns:
         (n, C, 1, ...) bool with the dimensions of the signal; `site.on_grid` if it is set.
     """
-    signal, sensor = site.signal, site.sensor
     if site.on_grid is not None:
-        return site.on_grid.reshape(*signal.shape[:2], *[1] * (signal.ndim - 2))
-    quantum = site.channelwise(sensor.quantum)
-    nearest = _value(sensor, (signal.to(quantum.dtype) / quantum).round_(), quantum)
+        return site.on_grid.reshape(*site.signal.shape[:2], *[1] * (site.signal.ndim - 2))
+    return _on_grid(_Grid.of(site), site.signal)
+
+
+def _on_grid(grid: _Grid, clean: Tensor) -> Tensor:
+    """Return whether all values of a channel lie on the grid, bool with 1 for each other axis."""
+    number = (clean.to(grid.quantum.dtype) / grid.quantum).round_()
+    distance, most = (grid.values(number) - clean).abs_(), _TOLERANCE * grid.quantum
+    trailing = grid.quantum.ndim - 1  # 1 of a series, 2 of an image
+    shape = (*clean.shape[: clean.ndim - trailing], *[1] * trailing)
+    if clean.device.type == 'cpu' and bool((distance <= most).all()):
+        return torch.ones(shape, dtype=torch.bool)
     # Ends of the range, at which a converter clips, and missing values count as on the grid.
-    ends = (signal == site.channelwise(sensor.low)) | (signal == site.channelwise(sensor.high))
-    off = ((nearest - signal).abs() > _TOLERANCE * quantum) & ~ends
-    return ~any_along(off.flatten(2), 2).reshape(*signal.shape[:2], *[1] * (signal.ndim - 2))
+    ends = (clean == grid.low) | (clean == grid.high)
+    off = (distance > most) & ~ends
+    return ~any_along(off.flatten(off.ndim - trailing), -1).reshape(shape)
 
 
 def nearest_level(site: Site, values: Tensor) -> Tensor:
@@ -98,13 +190,5 @@ def nearest_level(site: Site, values: Tensor) -> Tensor:
     Returns:
         float32 of the same shape.
     """
-    quantum = site.channelwise(site.sensor.quantum)
-    return _value(site.sensor, (values.to(quantum.dtype) / quantum).round_(), quantum).float()
-
-
-def _value(sensor: Sensor, number: Tensor, quantum: Tensor) -> Tensor:
-    """Return the values of whole multiples of the quantum, as they are stored."""
-    if sensor.eight_bit:
-        # The same operations as of an image that is read from 8 bits, so the same bits.
-        return (number * (quantum * 255)).round_() / 255
-    return number * quantum
+    grid = _Grid.of(site)
+    return grid.values((values.to(grid.quantum.dtype) / grid.quantum).round_()).float()
