@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import torch
@@ -14,7 +15,7 @@ from lipfault.faults.series.site import SeriesSite
 # Largest distance from the grid, as a share of the quantum, at which a value counts as on it.
 _TOLERANCE = 1e-3
 
-_CHUNK = 2**16
+_CHUNK = 2**17
 """Elements processed at a time on a CPU, to stay in the cache of a core."""
 
 
@@ -91,20 +92,35 @@ def delivered(site: Site, faulty: Tensor, mask: Tensor | None = None) -> tuple[T
         return _delivered(site, faulty)
     if isinstance(site, SeriesSite) and mask is not None:
         return _delivered_rows(site, faulty, mask)
-    count = max(1, _CHUNK * len(faulty) // max(1, faulty.numel()))
-    if count >= len(faulty):
-        return _delivered(site, faulty)
-    parts = [
-        _delivered(site.rows(start, start + count), faulty[start : start + count])
-        for start in range(0, len(faulty), count)
-    ]
-    return torch.cat([part for part, _ in parts]), torch.cat([part for _, part in parts])
+    grid, count = _Grid.of(site), max(1, _CHUNK * len(faulty) // max(1, faulty.numel()))
+    readings = torch.empty_like(site.signal)
+    changed = torch.empty_like(site.signal, dtype=torch.bool)
+    for start in range(0, len(faulty), count):
+        part = slice(start, start + count)
+        clean, coarse = site.signal[part], _coarse(site, grid, part)
+        dither = partial(_dither, site, part)
+        readings[part], changed[part] = _readings(grid, clean, faulty[part], coarse, dither)
+    return readings, changed
 
 
 def _delivered(site: Site, faulty: Tensor) -> tuple[Tensor, Tensor]:
-    """Return readings and changed entries of some samples."""
-    coarse, grid = channels_on_grid(site), _Grid.of(site)
-    return _readings(grid, site.signal, faulty, coarse, lambda: site.dither)
+    """Return readings and changed entries of all samples at once."""
+    grid, whole = _Grid.of(site), slice(len(faulty))
+    coarse = _coarse(site, grid, whole)
+    return _readings(grid, site.signal, faulty, coarse, partial(_dither, site, whole))
+
+
+def _dither(site: Site, part: slice) -> Tensor:
+    """Return what is added to the values of some samples before rounding."""
+    return site.rows(part.start or 0, part.stop).dither
+
+
+def _coarse(site: Site, grid: _Grid, part: slice) -> Tensor:
+    """Return whether the clean values of each channel of some samples lie on the grid."""
+    signal = site.signal[part]
+    if site.on_grid is None:
+        return _on_grid(grid, signal)
+    return site.on_grid[part].reshape(*signal.shape[:2], *[1] * (signal.ndim - 2))
 
 
 def _delivered_rows(site: SeriesSite, faulty: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,9 +175,7 @@ def channels_on_grid(site: Site) -> Tensor:
     Returns:
         (n, C, 1, ...) bool with the dimensions of the signal; `site.on_grid` if it is set.
     """
-    if site.on_grid is not None:
-        return site.on_grid.reshape(*site.signal.shape[:2], *[1] * (site.signal.ndim - 2))
-    return _on_grid(_Grid.of(site), site.signal)
+    return _coarse(site, _Grid.of(site), slice(len(site.signal)))
 
 
 def _on_grid(grid: _Grid, clean: Tensor) -> Tensor:
