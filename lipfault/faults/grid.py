@@ -24,23 +24,23 @@ class _Grid:
     """Grid and range of some channels; all tensors broadcast with the values.
 
     Args:
+        eight_bit: Whether values are stored in 8 bits.
+        plain: Whether the multiples are the numbers of 8 bits themselves, so that rounding to them
+            changes nothing.
         quantum: Step of the readings.
         first: Lowest multiple of the quantum in the range.
         last: Highest one.
         low: Lower end of the range, float32.
         high: Upper end of the range, float32.
-        eight_bit: Whether values are stored in 8 bits.
-        plain: Whether the multiples are the numbers of 8 bits themselves, so that rounding to them
-            changes nothing.
     """
 
+    eight_bit: bool
+    plain: bool
     quantum: Tensor
     first: Tensor
     last: Tensor
     low: Tensor
     high: Tensor
-    eight_bit: bool
-    plain: bool
 
     @classmethod
     def of(cls, site: Site) -> Self:
@@ -49,12 +49,12 @@ class _Grid:
         limits = (sensor.quantum, sensor.first, sensor.last, sensor.low, sensor.high)
         plain = sensor.eight_bit and sensor.quantum.device.type == 'cpu'
         plain = plain and bool((sensor.quantum * 255 == 1).all())
-        return cls(*(site.channelwise(values) for values in limits), sensor.eight_bit, plain)
+        return cls(sensor.eight_bit, plain, *(site.channelwise(values) for values in limits))
 
     def take(self, channel: Tensor) -> Self:
         """Return the grid of rows of a series, one for each of the channels (k,)."""
         limits = (self.quantum, self.first, self.last, self.low, self.high)
-        return type(self)(*(each[channel] for each in limits), self.eight_bit, self.plain)
+        return type(self)(self.eight_bit, self.plain, *(each[channel] for each in limits))
 
     def values(self, number: Tensor) -> Tensor:
         """Return the values of whole multiples of the quantum, as they are stored."""
