@@ -12,6 +12,7 @@ checksums. The table is section "Reading" of docs/benchmarks.md.
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,6 +84,16 @@ def rate(fetch: Callable[[np.ndarray], object], windows: int) -> float:
     return done / (time.process_time() - start)
 
 
+def fetched(dataset: WindowDataset, rows: np.ndarray) -> object:
+    """Read windows from a recording.
+
+    Args:
+        dataset: The windows.
+        rows: Their numbers.
+    """
+    return dataset.fetch(rows.tolist())
+
+
 def mapped(
     source: Recording, dataset: WindowDataset, folder: Path
 ) -> Callable[[np.ndarray], object]:
@@ -125,7 +136,8 @@ def row(count: int) -> Row:
     Args:
         count: The number.
     """
-    source, rates = Recording(ROOT / 'data/ur5.h5'), {}
+    source = Recording(ROOT / 'data/ur5.h5')
+    rates: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as name:
         for compression in COMPRESSIONS:
             path = Path(name) / f'{compression}.h5'
@@ -134,7 +146,7 @@ def row(count: int) -> Row:
             recordings = RecordingSet([path])
             geometry = Geometry(recordings.modalities, 1.0, 0.1, 1.0)
             dataset = WindowDataset(recordings, range(count), geometry)
-            rates[compression] = rate(lambda rows, d=dataset: d.fetch(rows.tolist()), len(dataset))
+            rates[compression] = rate(partial(fetched, dataset), len(dataset))
         fetch = mapped(Recording(path), dataset, Path(name))
         return Row(count, rates, rate(fetch, len(dataset)))
 
