@@ -135,7 +135,9 @@ def _delivered_rows(site: SeriesSite, faulty: Tensor, mask: Tensor) -> tuple[Ten
     else:
         coarse = site.on_grid[sample, channel][:, None]
     read, moved = _readings(grid, clean, wrong, coarse, lambda: site.dither_of(sample, channel))
-    readings, changed = site.signal.clone(), torch.zeros_like(site.signal, dtype=torch.bool)
+    # Windows that a schedule cuts from its tape overlap in memory: both results are new tensors.
+    readings = site.signal.clone(memory_format=torch.contiguous_format)
+    changed = torch.zeros(readings.shape, dtype=torch.bool)
     write_rows(readings.view(-1, steps), affected, read)
     write_rows(changed.view(-1, steps), affected, moved)
     return readings, changed
