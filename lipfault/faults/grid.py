@@ -10,7 +10,6 @@ from torch import Tensor
 
 from lipfault.faults.device import any_along, both, write_rows
 from lipfault.faults.fault import Site
-from lipfault.faults.series.site import SeriesSite
 
 # Largest distance from the grid, as a share of the quantum, at which a value counts as on it.
 _TOLERANCE = 1e-3
@@ -90,7 +89,7 @@ def delivered(site: Site, faulty: Tensor, mask: Tensor | None = None) -> tuple[T
     """
     if faulty.device.type != 'cpu':
         return _delivered(site, faulty)
-    if isinstance(site, SeriesSite) and mask is not None:
+    if faulty.ndim == 3 and mask is not None:
         return _delivered_rows(site, faulty, mask)
     grid, count = _Grid.of(site), max(1, _CHUNK * len(faulty) // max(1, faulty.numel()))
     readings = torch.empty_like(site.signal)
@@ -123,7 +122,7 @@ def _coarse(site: Site, grid: _Grid, part: slice) -> Tensor:
     return site.on_grid[part].reshape(*signal.shape[:2], *[1] * (signal.ndim - 2))
 
 
-def _delivered_rows(site: SeriesSite, faulty: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def _delivered_rows(site: Site, faulty: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Return readings and changed entries, computed for the affected channels only."""
     steps = site.signal.shape[-1]
     affected = any_along(mask.expand_as(site.signal), 2).flatten().nonzero()[:, 0]  # (k,)
