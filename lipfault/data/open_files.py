@@ -20,14 +20,15 @@ _MOST_FILES = 256
 # that windows in order decode a chunk once.
 _CHUNKS = 4
 
-# Slots of the hash table of a chunk cache, of 8 bytes, for each chunk; few collide then.
-_SLOTS = 4
+# Slots of the hash table of a chunk cache, of 8 bytes, for each chunk, so that few collide; and the
+# most slots of an array, since the table is made when the array is opened.
+_SLOTS, _MOST_SLOTS = 4, 1 << 15
 
 CACHE_BYTES = 1 << 28
 """Bytes of all chunk caches together, 256 MiB: shared by all arrays, so that few arrays are kept
 decoded as a whole, and of many arrays a few chunks each."""
 
-# Bytes of an open array besides its chunks, measured with HDF5 2.0.
+# Bytes of an open array besides its chunks, an estimate on the safe side.
 _HANDLE_BYTES = 1 << 14
 
 
@@ -150,6 +151,6 @@ def _open_array(file: h5py.File, name: str, chunks: int, cache_bytes: int) -> h5
     """Open an array with a chunk cache of its own; h5py has this option for whole files only."""
     access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
     # An odd number, as chunks of equal distance would share the slots of a power of two.
-    access.set_chunk_cache(_SLOTS * chunks + 1, cache_bytes, 0.75)
+    access.set_chunk_cache(min(_SLOTS * chunks, _MOST_SLOTS) + 1, cache_bytes, 0.75)
     # h5py caches shape and reader of what is marked as read-only.
     return h5py.Dataset(h5py.h5d.open(file.id, name.encode(), access), readonly=True)
