@@ -79,6 +79,7 @@ def signals() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     tape = torch.sin(2 * math.pi * 0.3 * time_s + phase)  # 0.3 Hz
     # Squares of 8 x 8 equal pixels: noise in every pixel is no image to blur or compress.
     film = torch.rand(BATCH, 6, 3, PIXELS // 8, PIXELS // 8, generator=draw)
+    film = (film * 255).round() / 255  # a camera delivers 8 bits
     film = film.repeat_interleave(8, 3).repeat_interleave(8, 4)
     now = {'arm': tape[..., STEPS:].contiguous(), 'camera': film[:, -1].contiguous()}
     return now, {'arm': tape[..., :STEPS].contiguous(), 'camera': film[:, :-1].contiguous()}

@@ -20,7 +20,8 @@ from lipfault.cells.set_files import (
     simulate_parts,
     verified,
 )
-from lipfault.data.checking import missing_share, problems
+from lipfault.data.checking import findings, missing_share
+from lipfault.data.hdf5_access import printable
 from lipfault.data.recording import Recording
 from lipfault.data.writer import Compression, write_recording
 from lipfault.errors import LipfaultError
@@ -178,7 +179,8 @@ def inspect(path: str) -> None:
     console = Console()
     console.print(f'[bold]{escape(path)}[/bold]  {Path(path).stat().st_size / 1e6:.2f} MB')
     for key, value in recording.attributes.items():
-        console.print(f'  {escape(str(key))}: {escape(str(value))}')
+        # Free text of the file must not reach the terminal as commands.
+        console.print(f'  {escape(printable(str(key)))}: {escape(printable(str(value)))}')
     console.print(_modality_table(recording.modalities, missing_share(recording)))
     for modality in recording.modalities.values():
         console.print(_channel_table(modality))
@@ -188,6 +190,9 @@ def inspect(path: str) -> None:
 def check(path: str) -> None:
     """Read a whole recording and print each signal that contradicts its description.
 
+    Warnings name what is legal but unlikely: a constant channel, a noise above the spread of its
+    signal, an image whose range is not in [0, 1].
+
     Args:
         path: The recording, an HDF5 file.
 
@@ -196,17 +201,23 @@ def check(path: str) -> None:
     """
     console = Console()
     recording = Recording(path)
-    found = []
+    errors: list[str] = []
+    warnings = 0
     # Printed as they are found: reading a large recording takes minutes.
-    for problem in problems(recording):
-        console.print(escape(problem), soft_wrap=True)
-        found.append(problem)
-    if found:
-        raise LipfaultError(f'{path}: {len(found)} signals are faulty; the first: {found[0]}')
+    for finding in findings(recording):
+        kind = '' if finding.is_error else 'warning: '
+        console.print(escape(f'{kind}{finding.text}'), soft_wrap=True)
+        if finding.is_error:
+            errors.append(finding.text)
+        else:
+            warnings += 1
+    if errors:
+        raise LipfaultError(f'{path}: {len(errors)} signals are faulty; the first: {errors[0]}')
     seconds = sum(info.duration_s for info in recording.episodes)
+    remark = f', {warnings} warnings' if warnings else ''
     console.print(
         f'{escape(path)}: good, {len(recording.episodes)} episodes, {seconds:.1f} s, '
-        f'{len(recording.modalities)} modalities',
+        f'{len(recording.modalities)} modalities{remark}',
         soft_wrap=True,
     )
 

@@ -1,10 +1,6 @@
 """Read a recording file on demand, from any number of processes."""
 
-import errno
 import math
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lipfault.data.episode import EpisodeInfo
+from lipfault.data.hdf5_access import attributes, member, open_file, reading
 from lipfault.data.known_cells import with_sensors
 from lipfault.data.layout import (
     FORMAT,
@@ -21,21 +18,22 @@ from lipfault.data.layout import (
     attrs_to_modality,
     parse_parameters,
 )
+from lipfault.data.open_files import OpenFiles
+from lipfault.data.stored_array import (
+    claimed_bytes,
+    require_own_storage,
+    require_plausible_size,
+)
 from lipfault.data.validation import (
+    require_description,
     require_finite,
     require_layout,
     require_mask,
+    require_printable,
     require_same_duration,
 )
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
-
-OPEN = 64
-"""Datasets kept open. Each has a chunk cache of its own (1 MiB or two chunks), so the limit bounds
-the memory of a process however many episodes the file holds."""
-
-# HDF5's default size of a chunk cache, bytes.
-_CHUNK_CACHE_BYTES = 1 << 20
 
 
 class Recording:
@@ -43,10 +41,12 @@ class Recording:
 
     Each process opens the file at its first read, so that a forked worker never shares a handle;
     pickling drops the handle. The file is opened read-only, with a shared lock where the file
-    system supports locks; some network file systems do not.
+    system supports locks; some network file systems do not. Links, arrays in other files and sizes
+    that the file cannot hold are rejected; samples are verified by their checksums, if there are.
 
     Args:
         path: Path of the file.
+        files: Pool of open files, shared with other recordings; its own by default.
 
     Attributes:
         path: Path of the file.
@@ -59,19 +59,16 @@ class Recording:
             version, or if its description or the shape or dtype of an array violates the format.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, files: OpenFiles | None = None) -> None:
         """Read the descriptions and close the file."""
         self.path = Path(path)
-        self._file: h5py.File | None = None
-        self._pid = -1
-        self._datasets: dict[tuple[str, str], h5py.Dataset] = {}
-        with self._naming(), _open(self.path) as file:
+        self._files = files or OpenFiles()
+        with reading(self.path), open_file(self.path) as file:
             self.attributes = _read_header(file, self.path)
             self.modalities = _read_modalities(file, self.path)
             self.episodes = _read_episodes(file, self.modalities, self.path)
-            # HDF5 does not cache a chunk that is larger than the cache.
-            largest = _largest_chunk(file, self.episodes[0])
-            self._chunk_cache_bytes = max(_CHUNK_CACHE_BYTES, 2 * largest)
+            self._chunk_bytes = _chunk_bytes(file, self.episodes[0])
+        self._files.announce(len(self.episodes) * len(self.modalities))
 
     def read(self, episode: int, modality: str, start: int, stop: int) -> npt.NDArray[Any]:
         """Read samples of one modality, as stored.
@@ -96,8 +93,8 @@ class Recording:
             raise LipfaultError(
                 f'{where}: samples {start} to {stop} are not in 0 to {info.lengths[modality]}'
             )
-        with self._naming(where):
-            samples: npt.NDArray[Any] = self._dataset(info.episode_id, modality)[start:stop]
+        with reading(where):
+            samples = self._read(info.episode_id, modality, start, stop)
         if self.modalities[modality].kind == 'series':
             present = self.present(episode, modality, start, stop)
             require_finite(self.modalities[modality], samples, present, where, start)
@@ -124,113 +121,65 @@ class Recording:
         info = self.episodes[episode]
         if modality not in info.partial:
             return None
-        with self._naming(f'{self.path}, episode {info.episode_id!r}, modality {modality!r}'):
-            mask = self._dataset(info.episode_id, modality + PRESENT_SUFFIX)[start:stop]
+        with reading(f'{self.path}, episode {info.episode_id!r}, modality {modality!r}'):
+            mask = self._read(info.episode_id, modality + PRESENT_SUFFIX, start, stop)
         return np.asarray(mask, dtype=np.bool_)
 
     def close(self) -> None:
         """Close the handle of this process; the next read opens the file again."""
-        if self._pid == os.getpid() and self._file is not None:
-            self._file.close()
-        self._file, self._datasets, self._pid = None, {}, -1
+        self._files.close(self.path)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state without the open handle."""
-        return {**self.__dict__, '_file': None, '_datasets': {}, '_pid': -1}
-
-    def _dataset(self, episode_id: str, name: str) -> h5py.Dataset:
-        """Return the handle of a dataset in this process; the last `OPEN` ones stay open."""
-        if self._pid != os.getpid():
-            # A forked worker inherits the handle; closing it there would close the parent's.
-            self._file, self._datasets, self._pid = None, {}, os.getpid()
-        if self._file is None:
-            self._file = _open(self.path, self._chunk_cache_bytes)
-        key = (episode_id, name)
-        dataset = self._datasets.pop(key, None)
-        if dataset is None:
-            dataset = self._file[f'episodes/{episode_id}/{name}']
-        # Least recently used: a dictionary keeps the order of insertion.
-        self._datasets[key] = dataset
-        if len(self._datasets) > OPEN:
-            del self._datasets[next(iter(self._datasets))]
-        return dataset
-
-    @contextmanager
-    def _naming(self, where: str | None = None) -> Iterator[None]:
-        """Turn errors of HDF5 into one line that names the file."""
-        try:
-            yield
-        except (OSError, RuntimeError, KeyError) as error:
-            raise LipfaultError(
-                f'{where or self.path}: cannot be read: {_reason(error)}'
-            ) from error
-
-
-def _reason(error: Exception) -> str:
-    """Return one line: the system's message, or that the content is damaged."""
-    number = error.errno if isinstance(error, OSError) else None
-    # A writer holds an exclusive lock, see `_open`.
-    if number == errno.EAGAIN:
-        return 'another program is writing it'
-    if number:
-        return os.strerror(number)
-    # h5py quotes the text of a KeyError, and HDF5 adds a stack of lines.
-    return 'the file is damaged or truncated: ' + str(error).strip('\'"').splitlines()[0]
-
-
-def _open(path: Path, chunk_cache_bytes: int = _CHUNK_CACHE_BYTES) -> h5py.File:
-    """Open a file for reading, with a lock only where the file system supports locks."""
-    if not path.is_file():
-        found = 'is a folder' if path.is_dir() else 'does not exist'
-        raise LipfaultError(f'recording {path} {found}; give an HDF5 file')
-    try:
-        return h5py.File(path, 'r', locking='best-effort', rdcc_nbytes=chunk_cache_bytes)
-    except OSError as error:
-        # `best-effort` covers ENOSYS only; NFS without a lock daemon gives ENOLCK.
-        if error.errno != errno.ENOLCK:
-            raise
-    return h5py.File(path, 'r', locking=False, rdcc_nbytes=chunk_cache_bytes)
+    def _read(self, episode_id: str, name: str, start: int, stop: int) -> npt.NDArray[Any]:
+        """Read samples of an array of an episode."""
+        # An array that is no modality is small, such as a presence mask.
+        size = self._chunk_bytes.get(name, 0)
+        return self._files.array(self.path, f'episodes/{episode_id}/{name}', size).read(start, stop)
 
 
 def _read_header(file: h5py.File, path: Path) -> dict[str, object]:
     """Return the root attributes besides format and version; reject other formats and versions."""
-    attributes = {key: _plain(value) for key, value in file.attrs.items()}
-    if attributes.pop('format', None) != FORMAT:
+    found = attributes(file)
+    if found.pop('format', None) != FORMAT:
         raise LipfaultError(f'{path}: is no recording: root attribute format must be {FORMAT!r}')
-    version = attributes.pop('format_version', None)
+    version = found.pop('format_version', None)
     if version != FORMAT_VERSION:
         raise LipfaultError(
             f'{path}: format version {version!r} is not supported; this release reads version '
             f'{FORMAT_VERSION}'
         )
     for group in ('modalities', 'episodes'):
-        if not isinstance(file.get(group), h5py.Group) or not len(file[group]):
+        if group not in file or not len(member(file, group, h5py.Group, f'{path}: /{group}')):
             raise LipfaultError(f'{path}: group /{group} is missing or empty')
-    return attributes
+    return found
 
 
 def _read_modalities(file: h5py.File, path: Path) -> dict[str, Modality]:
     """Return the description of each modality by name."""
-    cell = str(file.attrs.get('cell', ''))
-    return {
-        name: with_sensors(
-            attrs_to_modality(
-                name, {key: _plain(value) for key, value in group.attrs.items()}, str(path)
-            ),
-            cell,
-        )
-        for name, group in file['modalities'].items()
-    }
+    cell, groups = str(attributes(file).get('cell', '')), file['modalities']
+    modalities = {}
+    for name in groups:
+        require_printable(name, f'{path}: the name of a modality')
+        group = member(groups, name, h5py.Group, f'{path}: /modalities/{name!r}')
+        modality = attrs_to_modality(name, attributes(group), str(path))
+        require_description(modality, str(path))
+        modalities[name] = with_sensors(modality, cell)
+    return modalities
 
 
 def _read_episodes(
     file: h5py.File, modalities: dict[str, Modality], path: Path
 ) -> list[EpisodeInfo]:
     """Return the description of each episode, checked against the modalities."""
-    return [
-        _read_episode(group, episode_id, modalities, path)
-        for episode_id, group in sorted(file['episodes'].items())
-    ]
+    groups, episodes, claimed = file['episodes'], [], 0
+    for episode_id in groups:
+        require_printable(episode_id, f'{path}: the id of an episode')
+    for episode_id in sorted(groups):
+        where = f'{path}, episode {episode_id!r}'
+        group = member(groups, episode_id, h5py.Group, f'{where}:')
+        episodes.append(_read_episode(group, episode_id, modalities, path))
+        claimed += sum(claimed_bytes(group[name]) for name in modalities)
+        require_plausible_size(claimed, path.stat().st_size, path)
+    return episodes
 
 
 def _read_episode(
@@ -238,19 +187,19 @@ def _read_episode(
 ) -> EpisodeInfo:
     """Return the description of one episode from the shapes of its datasets."""
     where = f'{path}, episode {episode_id!r}'
-    if not isinstance(group, h5py.Group):
-        raise LipfaultError(f'{where}: is no group of arrays')
     lengths = {name: _read_length(group, modality, where) for name, modality in modalities.items()}
     partial = frozenset(name for name in modalities if name + PRESENT_SUFFIX in group)
     for name in partial:
-        mask = group[name + PRESENT_SUFFIX]
-        require_mask(mask.shape, mask.dtype, lengths[name], f'{where}: {name + PRESENT_SUFFIX}')
+        place = f'{where}: {name + PRESENT_SUFFIX}'
+        mask = member(group, name + PRESENT_SUFFIX, h5py.Dataset, place)
+        require_own_storage(mask, place)
+        require_mask(mask.shape, mask.dtype, lengths[name], place)
     require_same_duration(modalities, lengths, where)
     return EpisodeInfo(
         episode_id=episode_id,
         lengths=lengths,
         duration_s=min(lengths[name] / modalities[name].rate_hz for name in modalities),
-        parameters=parse_parameters(str(group.attrs.get('parameters', '{}')), where),
+        parameters=parse_parameters(attributes(group).get('parameters', '{}'), where),
         partial=partial,
         unique_id=f'{path.stem}/{episode_id}',
     )
@@ -261,26 +210,16 @@ def _read_length(group: h5py.Group, modality: Modality, where: str) -> int:
     name = modality.name
     if name not in group:
         raise LipfaultError(f'{where}: lacks the modality {name!r}')
-    dataset = group[name]
-    if not isinstance(dataset, h5py.Dataset):
-        raise LipfaultError(f'{where}: modality {name!r} is no array')
+    dataset = member(group, name, h5py.Dataset, f'{where}: modality {name!r}')
+    require_own_storage(dataset, f'{where}, modality {name!r}')
     require_layout(modality, dataset.shape, dataset.dtype, f'{where}, modality {name!r}')
     return int(dataset.shape[0])
 
 
-def _largest_chunk(file: h5py.File, episode: EpisodeInfo) -> int:
-    """Return the bytes of the largest chunk of an episode; all episodes are chunked alike."""
+def _chunk_bytes(file: h5py.File, episode: EpisodeInfo) -> dict[str, int]:
+    """Return the bytes of a chunk by modality; all episodes are usually chunked alike."""
     group = file['episodes'][episode.episode_id]
-    datasets = [group[name] for name in episode.lengths]
-    sizes = [math.prod(data.chunks or data.shape) * data.dtype.itemsize for data in datasets]
-    return int(max(sizes))
-
-
-def _plain(value: object) -> object:
-    """Convert an HDF5 attribute to plain Python types."""
-    if isinstance(value, np.ndarray):
-        return [_plain(entry) for entry in value.tolist()]
-    # HDF5 returns text of fixed length as bytes.
-    if isinstance(value, bytes):
-        return value.decode(errors='replace')
-    return value.item() if isinstance(value, np.generic) else value
+    return {
+        name: math.prod(group[name].chunks or ()) * group[name].dtype.itemsize
+        for name in episode.lengths
+    }

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lipfault.data.episode import EpisodeInfo
+from lipfault.data.open_files import OpenFiles
 from lipfault.data.recording import Recording
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
@@ -36,7 +37,8 @@ class RecordingSet:
         if not paths:
             raise LipfaultError('no recording given; name at least one HDF5 file')
         _require_unique_stems([Path(path) for path in paths])
-        self._recordings = [Recording(path) for path in paths]
+        files = OpenFiles()
+        self._recordings = [Recording(path, files) for path in paths]
         self.modalities: Mapping[str, Modality] = self._recordings[0].modalities
         for recording in self._recordings[1:]:
             _require_same_modalities(self._recordings[0], recording)

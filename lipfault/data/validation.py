@@ -63,6 +63,63 @@ def require_layout(modality: Modality, shape: tuple[int, ...], dtype: np.dtype, 
         raise LipfaultError(f'{where}: shape must be ({wanted}), got {tuple(shape)}')
 
 
+def require_printable(text: object, what: str) -> None:
+    """Reject a name that is empty or that a terminal or another file cannot hold.
+
+    Args:
+        text: The name; h5py gives bytes where it is not UTF-8.
+        what: What the name belongs to, for messages.
+
+    Raises:
+        LipfaultError: If the name is empty or has control characters or bytes that are not UTF-8.
+    """
+    if not isinstance(text, str) or not text or not text.isprintable():
+        raise LipfaultError(f'{what} must be printable UTF-8 text, got {text!r}')
+
+
+def require_description(modality: Modality, where: str) -> None:
+    """Reject a modality whose numbers are not finite or whose names are not printable.
+
+    Args:
+        modality: The modality.
+        where: Path of the file, for messages.
+
+    Raises:
+        LipfaultError: If a rate, range, noise or quantum is not finite, a size is not positive, or
+            a channel or unit is not printable.
+    """
+    place = f'{where}: modality {modality.name!r}'
+    for key in ('low', 'high', 'noise', 'quantum', 'rate_hz', 'size'):
+        values = np.atleast_1d(np.asarray(getattr(modality, key) or 1.0, dtype=np.float64))
+        if not np.isfinite(values).all():
+            raise LipfaultError(f'{place}: {key} must be finite, got {getattr(modality, key)}')
+    if modality.size is not None and min(modality.size) < 1:
+        raise LipfaultError(f'{place}: size must be positive, got {modality.size}')
+    for text in modality.channels:
+        require_printable(text, f'{place}: a channel')
+    for text in modality.units:
+        require_printable(text, f'{place}: a unit')
+
+
+def require_array(modality: Modality, samples: object, where: str) -> None:
+    """Reject samples that are no NumPy array of the right element type and shape.
+
+    Args:
+        modality: Description of the samples.
+        samples: Samples of an episode.
+        where: File, episode and modality, for messages.
+
+    Raises:
+        LipfaultError: If they are a list, a number, a tensor or an array that does not fit.
+    """
+    if not isinstance(samples, np.ndarray):
+        raise LipfaultError(
+            f'{where}: must be a NumPy array of {dtype_of(modality)}, got '
+            f'{type(samples).__name__}; convert it by numpy.asarray(..., "{dtype_of(modality)}")'
+        )
+    require_layout(modality, samples.shape, samples.dtype, where)
+
+
 def require_mask(shape: tuple[int, ...], dtype: np.dtype, length: int, where: str) -> None:
     """Reject a presence mask of the wrong element type or shape.
 
@@ -110,15 +167,21 @@ def require_finite(
 
 
 def require_range(
-    modality: Modality, samples: npt.NDArray[np.float32], where: str, first_step: int = 0
+    modality: Modality,
+    samples: npt.NDArray[np.float32],
+    present: npt.NDArray[np.bool_] | None,
+    where: str,
+    first_step: int = 0,
 ) -> None:
     """Reject samples of a series outside the sensor's physical range.
 
-    A value may exceed the range by six standard deviations of the sensor noise.
+    A value may exceed the range by six standard deviations of the sensor noise. A missing sample
+    may hold any value.
 
     Args:
         modality: The series.
         samples: (steps, channel) float32; NaN passes.
+        present: (steps,) bool, false where a sample is missing; `None` if none is.
         where: File, episode and modality, for messages.
         first_step: Step number of the first sample.
 
@@ -127,8 +190,10 @@ def require_range(
     """
     slack = _NOISE_SIGMAS * np.asarray(modality.noise)
     low, high = np.asarray(modality.low) - slack, np.asarray(modality.high) + slack
-    found = _first_true((samples < low) | (samples > high))
-    if found is None:
+    outside = (samples < low) | (samples > high)
+    if present is not None:
+        outside &= present[:, None]
+    if (found := _first_true(outside)) is None:
         return
     step, channel = found
     limits = f'{modality.low[channel]:g} to {modality.high[channel]:g}'

@@ -16,12 +16,17 @@ from lipfault.data.layout import (
     FORMAT,
     FORMAT_VERSION,
     PRESENT_SUFFIX,
+    fixed_text,
     modality_to_attrs,
+    plain_parameters,
 )
+from lipfault.data.stored_array import CHECKSUM, chunk_checksums
 from lipfault.data.validation import (
+    require_array,
+    require_description,
     require_finite,
-    require_layout,
     require_mask,
+    require_printable,
     require_range,
     require_same_duration,
     sample_shape,
@@ -38,6 +43,9 @@ _LIBVER = ('v110', 'v110')
 
 # Steps of a series in a chunk: about one window of 1 s at 100 Hz.
 _CHUNK_STEPS = 128
+
+# Entries of a presence mask in a chunk.
+_CHUNK_MASK = 4096
 
 # Most bytes of frames in a chunk with gzip; a shuffled read decodes a whole chunk for one frame.
 _CHUNK_BYTES = 1 << 17
@@ -95,11 +103,10 @@ def _unique_names(modalities: Sequence[Modality]) -> dict[str, Modality]:
     if not names or len(names) != len(modalities):
         given = [modality.name for modality in modalities]
         raise LipfaultError(f'modalities need unique names, at least one, got {given}')
-    for name in names:
-        if not name or '/' in name or name.endswith(PRESENT_SUFFIX):
-            raise LipfaultError(
-                f'modality {name!r}: a name may hold no "/" nor end in {PRESENT_SUFFIX!r}'
-            )
+    for name, modality in names.items():
+        if name.endswith(PRESENT_SUFFIX):
+            raise LipfaultError(f'modality {name!r}: a name may not end in {PRESENT_SUFFIX!r}')
+        require_description(modality, 'modalities')
     return names
 
 
@@ -107,11 +114,16 @@ def _write_header(
     file: h5py.File, modalities: Mapping[str, Modality], attributes: Mapping[str, str | int | float]
 ) -> None:
     """Write the root attributes and one group per modality."""
-    file.attrs.update({**attributes, 'format': FORMAT, 'format_version': FORMAT_VERSION})
+    own = {'format': FORMAT, 'format_version': FORMAT_VERSION}
+    for key, value in {**attributes, **own}.items():
+        if not isinstance(value, str | int | float | np.generic) or '\0' in f'{key}{value}':
+            raise LipfaultError(f'attribute {key!r} must be a number or text, got {value!r}')
+        file.attrs[key] = fixed_text(value)
     for name, modality in modalities.items():
         # Keeps the attributes in the order of the specification.
         group = file.create_group(f'modalities/{name}', track_order=True)
-        group.attrs.update(modality_to_attrs(modality))
+        fields = modality_to_attrs(modality).items()
+        group.attrs.update({key: fixed_text(value) for key, value in fields})
     file.create_group('episodes')
 
 
@@ -121,16 +133,19 @@ def _check_episode(modalities: Mapping[str, Modality], episode: Episode, where: 
         raise LipfaultError(
             f'{where}: must hold the modalities {sorted(modalities)}, got {sorted(episode.signals)}'
         )
+    if unknown := set(episode.present) - set(modalities):
+        raise LipfaultError(f'{where}: presence of unknown modalities {sorted(unknown)}')
     for name, modality in modalities.items():
         signal: npt.NDArray[Any] = episode.signals[name]
         present = episode.present.get(name)
         location = f'{where}, modality {name!r}'
-        require_layout(modality, signal.shape, signal.dtype, location)
+        require_array(modality, signal, location)
         if present is not None:
+            present = np.asarray(present)
             require_mask(present.shape, present.dtype, len(signal), f'{location}: presence')
         if modality.kind == 'series':
             require_finite(modality, signal, present, location)
-            require_range(modality, signal, location)
+            require_range(modality, signal, present, location)
     lengths = {name: len(signal) for name, signal in episode.signals.items()}
     require_same_duration(modalities, lengths, where)
 
@@ -144,17 +159,20 @@ def _write_episode(
 ) -> None:
     """Check one episode and write it as a group of datasets."""
     where = f'{path}, episode {episode.episode_id!r}'
-    if not episode.episode_id or '/' in episode.episode_id:
+    require_printable(episode.episode_id, f'{path}: the id of an episode')
+    if '/' in episode.episode_id or episode.episode_id == '.':
         raise LipfaultError(f'{where}: an id must not be empty nor hold "/"')
     if episode.episode_id in parent:
         raise LipfaultError(f'{where}: the id occurs twice')
     _check_episode(modalities, episode, where)
     group = parent.create_group(episode.episode_id)
-    group.attrs['parameters'] = json.dumps(episode.parameters)
+    parameters = json.dumps(plain_parameters(episode.parameters, where))
+    group.attrs['parameters'] = fixed_text(parameters)
     for name, modality in modalities.items():
         _write_signal(group, modality, episode.signals[name], compression)
         if name in episode.present:
-            group.create_dataset(name + PRESENT_SUFFIX, data=episode.present[name])
+            mask = np.asarray(episode.present[name])
+            _write_array(group, name + PRESENT_SUFFIX, mask, (min(len(mask), _CHUNK_MASK),))
 
 
 def _write_signal(
@@ -162,15 +180,31 @@ def _write_signal(
 ) -> None:
     """Write the samples of one modality as one dataset."""
     is_series = modality.kind == 'series'
-    group.create_dataset(
+    _write_array(
+        group,
         modality.name,
-        data=_rounded(signal, np.asarray(modality.steps)) if is_series else signal,
-        chunks=_chunk_of(modality, len(signal), compression),
+        _rounded(signal, np.asarray(modality.steps)) if is_series else signal,
+        _chunk_of(modality, len(signal), compression),
         compression=None if compression == 'none' else compression,
         compression_opts=9 if compression == 'gzip' else None,
         # Groups the bytes of equal significance: the zeroed mantissa bytes become long runs.
         shuffle=is_series and compression != 'none',
     )
+
+
+def _write_array(
+    group: h5py.Group,
+    name: str,
+    samples: npt.NDArray[Any],
+    chunks: tuple[int, ...],
+    **options: object,
+) -> None:
+    """Write a dataset with the checksums of its chunks.
+
+    Fletcher-32 is verified by every program that reads HDF5, the CRC-32 by `StoredArray`.
+    """
+    data = group.create_dataset(name, data=samples, chunks=chunks, fletcher32=True, **options)
+    data.attrs[CHECKSUM] = chunk_checksums(samples, chunks[0])
 
 
 def quantum_of(modality: Modality) -> npt.NDArray[np.float32]:

@@ -50,18 +50,18 @@ def finish(site: Site, faulty: Tensor, mask: Tensor, lost: Tensor | None) -> Inj
     """
     # (n, 1, ...): severity 0 changes nothing
     mask = mask & (site.severity > 0).reshape(-1, *[1] * (site.signal.ndim - 1))
-    readings, changed = delivered(site, faulty)
+    readings, changed = delivered(site, faulty, mask)
     if site.sensor.chain is not None:
         # A controller computes derived channels from the joints as they were delivered.
         faulty, mask = site.sensor.chain.follow(site.signal, readings, mask)
-        readings, changed = delivered(site, faulty)
+        readings, changed = delivered(site, faulty, mask)
     changed = changed & mask
     if lost is None and faulty.device.type == 'cpu':
         injected = _finish_complete(site, readings, mask, changed)
         # A NaN in the signal makes its damage NaN, which is cheaper to test than the signal.
         if bool(injected.damage.isfinite().all()):
             return injected
-        readings, _ = delivered(site, faulty)  # the other was overwritten
+        readings, _ = delivered(site, faulty, mask)  # the other was overwritten
     return _finish_missing(site, readings, mask, changed, lost)
 
 

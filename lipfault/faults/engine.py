@@ -6,7 +6,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lipfault.errors import LipfaultError
 from lipfault.faults.apply import apply_faults
 from lipfault.faults.collection import (
     catalogue,
@@ -21,6 +20,7 @@ from lipfault.faults.device import write_rows
 from lipfault.faults.fault import AnyFault, Sensor, with_levels
 from lipfault.faults.image.site import last_frames
 from lipfault.faults.injected import Injected
+from lipfault.faults.inputs import require_history, require_ids, require_nan, require_signals
 from lipfault.faults.labelling import blank, drop_patterns, fill
 from lipfault.faults.labels import FaultLabels
 from lipfault.faults.patterns import PATTERNS
@@ -83,6 +83,11 @@ class FaultEngine:
             self.modalities, self.config, kinds, self.names, held_out, forbidden
         )
         require_fitting(config, self.modalities.values())
+        # Kinds that single faults of each modality have, whichever are drawn for a batch.
+        self._drawn = {
+            name: [fault for fault, weight in kinds.items() if weight and fault.fits(modality)]
+            for name, modality in self.modalities.items()
+        }
         self._sensors: dict[tuple[str, torch.device], Sensor] = {}
 
     def only_held_out(self) -> 'FaultEngine':
@@ -117,9 +122,10 @@ class FaultEngine:
             nothing is injected), and the labels.
 
         Raises:
-            LipfaultError: If a signal belongs to an unknown modality or its shape does not fit.
+            LipfaultError: If a signal belongs to an unknown modality, or a shape or a type does not
+                fit; a kind that loses values needs a signal of floating point.
         """
-        return self.apply(signals, history, self.plan(sample_id.cpu(), epoch))
+        return self.apply(signals, history, self.plan(sample_id, epoch))
 
     def plan(self, sample_id: Tensor, epoch: int = 0) -> Plan:
         """Draw the faults of each sample.
@@ -130,8 +136,11 @@ class FaultEngine:
 
         Returns:
             The plan of the batch.
+
+        Raises:
+            LipfaultError: If the ids are no integers, or of another shape.
         """
-        return self._planner(sample_id, epoch)
+        return self._planner(require_ids(sample_id), epoch)
 
     @torch.no_grad()
     def apply(
@@ -150,13 +159,16 @@ class FaultEngine:
         Raises:
             LipfaultError: If a signal belongs to an unknown modality or its shape does not fit.
         """
-        self._check(signals, plan)
+        require_signals(signals, self.modalities, len(plan.sample_id))
+        require_history(history or {}, signals)
         observed = {name: signals[name] for name in self.modalities}
         labels = blank(observed, plan, self._seconds(signals))
         for name, signal in tuple(observed.items()):
             source = self._source(name, signal, (history or {}).get(name))
+            require_nan(name, signal, self._drawn[name])
             found = self._gather(source, signals, plan)
             if found is not None:
+                require_nan(name, signal, [fault for fault, _, _ in found.groups])
                 injected = apply_faults(found.site, found.groups)
                 observed[name] = put(signal, found.rows, injected)
                 fill(labels, name, source.index, found.rows, injected)
@@ -219,22 +231,6 @@ class FaultEngine:
         ]
         frames = [1 / modality.rate_hz for modality in self.modalities.values()]
         return max(lengths or frames)
-
-    def _check(self, signals: Mapping[str, Tensor], plan: Plan) -> None:
-        """Reject signals of other modalities or shapes."""
-        if set(signals) != set(self.modalities):
-            raise LipfaultError(
-                f'faults: the signals must be of the modalities {sorted(self.modalities)}, '
-                f'got {sorted(signals)}'
-            )
-        for name, modality in self.modalities.items():
-            shape, ndim = tuple(signals[name].shape), 3 if modality.kind == 'series' else 4
-            expected = (len(plan.sample_id), len(modality.channels))
-            if len(shape) != ndim or shape[:2] != expected:
-                raise LipfaultError(
-                    f'faults: {name!r} must have {ndim} dimensions and begin with {expected}, '
-                    f'got shape {shape}'
-                )
 
 
 def put(signal: Tensor, rows: Tensor, injected: Injected) -> Tensor:

@@ -237,6 +237,18 @@ class Site:
         """Return float32 in [-1/2, 1/2) for each entry of the signal, see `grid.delivered`."""
         raise NotImplementedError(f'{type(self).__name__} must implement dither')
 
+    def dither_of(self, sample: Tensor, channel: Tensor) -> Tensor:
+        """Return the rows of `dither` of some channels of a series.
+
+        Args:
+            sample: (k,) int64, sample of each row.
+            channel: (k,) int64, channel of each row.
+
+        Returns:
+            (k, T) float32 in [-1/2, 1/2).
+        """
+        return self.dither[sample, channel]
+
     def level(self, levels: Sequence[float], log: bool = True) -> Tensor:
         """Look up the level at each sample's strength, see `level_at`.
 

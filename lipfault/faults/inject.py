@@ -10,6 +10,7 @@ from lipfault.errors import LipfaultError
 from lipfault.faults.collection import catalogue, expand, unknown
 from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
+from lipfault.faults.inputs import require_history
 from lipfault.faults.labels import FaultLabels
 from lipfault.modality import Modality
 
@@ -63,14 +64,9 @@ def inject_faults(
     if seed is not None:
         config = replace(config, seed=seed)
     _check_signals(signals, modalities)
-    _check_history(history or {}, signals)
+    require_history(history or {}, signals)
     if sample_id is None:
         sample_id = torch.arange(len(next(iter(signals.values()))))
-    elif sample_id.ndim != 1 or sample_id.dtype != torch.int64:
-        raise LipfaultError(
-            'inject_faults: sample_id must be (batch,) int64, got '
-            f'{tuple(sample_id.shape)} {sample_id.dtype}'
-        )
     without = [name for name in modalities if not _has_history(name, history or {})]
     config = _without_history(config, [modalities[name] for name in without])
     return FaultEngine(modalities, config)(signals, history, sample_id, epoch)
@@ -102,40 +98,18 @@ def _config(faults: FaultConfig | Iterable[str] | None) -> FaultConfig:
 
 
 def _check_signals(signals: Mapping[str, Tensor], modalities: Mapping[str, Modality]) -> None:
-    """Reject unknown or absent modalities, integers other than uint8, and NaN."""
+    """Reject unknown or absent modalities, and NaN."""
     if not signals:
         raise LipfaultError('inject_faults: signals is empty; give at least one modality')
     for name in signals:
         if name not in modalities:
             raise unknown('modality', name, modalities)
     for name, signal in signals.items():
-        if not (signal.is_floating_point() or signal.dtype == torch.uint8):
-            raise LipfaultError(
-                f'inject_faults: {name!r} must be floating point or uint8, got {signal.dtype}'
-            )
-        count = int(signal.isnan().sum()) if signal.is_floating_point() else 0
+        count = int(signal.isnan().sum()) if isinstance(signal, Tensor) else 0
         if count:
             raise LipfaultError(
                 f'inject_faults: {name!r} holds {count} NaN; fill them, or use FaultEngine, which '
                 'keeps missing values missing'
-            )
-
-
-def _check_history(history: Mapping[str, Tensor], signals: Mapping[str, Tensor]) -> None:
-    """Reject a history of another modality, batch, or shape of a sample."""
-    for name, past in history.items():
-        if name not in signals:
-            raise unknown('modality', name, signals)
-        shape = tuple(signals[name].shape)
-        # Time is the last axis of a series, and the second one of the frames before an image.
-        found = (past.shape[0], *past.shape[2:]) if past.ndim == 5 else past.shape[:2]
-        expected = shape if past.ndim == 5 else shape[:2]
-        if past.ndim != len(shape) + (len(shape) == 4) or tuple(found) != expected:
-            layout = '(batch, frame, channel, height, width)'
-            layout = layout if len(shape) == 4 else '(batch, channel, steps)'
-            raise LipfaultError(
-                f'inject_faults: the history of {name!r} must be {layout} for a signal of shape '
-                f'{shape}, got {tuple(past.shape)}'
             )
 
 

@@ -126,6 +126,7 @@ def test_a_damaged_chunk_is_refused_when_read(copy):
 def test_values_that_are_no_numbers_are_refused_when_read(copy, value):
     with h5py.File(copy, 'r+') as file:
         file[FORCE][150, 1] = value
+        del file[FORCE].attrs['crc32']
     recording = Recording(copy)
     recording.read(1, 'force', 0, 150)
     message = rf"'swing-01', modality 'force': {value} at step 150 \(1.500 s\), channel 'fy'"

@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -10,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lipfault.data import recording as recording_module
 from lipfault.data.episode import Episode
+from lipfault.data.open_files import OpenFiles
 from lipfault.data.recording import Recording
 from lipfault.data.recording_set import RecordingSet
 from lipfault.data.writer import quantum_of, write_recording
@@ -88,7 +90,9 @@ def test_text_of_fixed_length_is_read(tmp_path, tiny_recording):
     steps=st.integers(1, 400),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_any_series_is_read_back_to_a_sixteenth_of_its_noise(tmp_path, rate_hz, noise, steps, seed):
     names = tuple(f'c{number}' for number in range(len(noise)))
     wide = np.array(noise) * 1000
@@ -201,14 +205,50 @@ def test_several_files_read_as_one(tmp_path, tiny_recording):
     np.testing.assert_array_equal(both.read(7, 'force', 0, 9), both.read(1, 'force', 0, 9))
 
 
-def test_few_datasets_stay_open_and_those_read_last(tiny_recording, monkeypatch):
-    monkeypatch.setattr(recording_module, 'OPEN', 2)
-    recording = Recording(tiny_recording)
-    whole = Recording(tiny_recording)
+def test_few_arrays_stay_open_and_those_read_last(tiny_recording):
+    files = OpenFiles(cache_bytes=1 << 16)
+    recording, whole = Recording(tiny_recording, files), Recording(tiny_recording)
     for episode in (0, 1, 0, 2, 0, 1):
         for name in recording.modalities:
             read = recording.read(episode, name, 0, 5)
             np.testing.assert_array_equal(read, whole.read(episode, name, 0, 5))
-            assert len(recording._datasets) <= 2
+            assert len(files._arrays) <= 3
     last = recording.episodes[1].episode_id
-    assert [key[0] for key in recording._datasets] == [last, last]
+    assert [key[1] for key in files._arrays][-2:] == [
+        f'episodes/{last}/force',
+        f'episodes/{last}/joints',
+    ]
+
+
+def test_few_files_stay_open(tmp_path, tiny_recording):
+    paths = [tmp_path / f'{number}.h5' for number in range(9)]
+    for path in paths:
+        path.write_bytes(tiny_recording.read_bytes())
+    files = OpenFiles(most_files=2)
+    recordings = [Recording(path, files) for path in paths]
+    expected = Recording(tiny_recording).read(0, 'force', 3, 9)
+    for recording in (*recordings, *reversed(recordings)):
+        np.testing.assert_array_equal(recording.read(0, 'force', 3, 9), expected)
+        still_open = {_target(name) for name in os.listdir('/proc/self/fd')} & set(map(str, paths))
+        assert len(still_open) <= 2
+        assert str(recording.path) in still_open
+
+
+MANY_FILES = """
+import resource, shutil, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+from lipfault.data.recording_set import RecordingSet
+source, folder = sys.argv[1:]
+paths = [shutil.copy(source, f'{folder}/{number}.h5') for number in range(300)]
+recordings = RecordingSet(paths)
+total = sum(len(recordings.read(e, 'force', 0, 1)) for e in range(len(recordings.episodes)))
+print(total, len(recordings.episodes))
+"""
+
+
+def test_more_files_than_descriptors_are_read(tmp_path, tiny_modalities, tiny_episodes):
+    source = tmp_path / 'one.h5'
+    write_recording(source, list(tiny_modalities.values()), tiny_episodes[:1])
+    command = [sys.executable, '-c', MANY_FILES, str(source), str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.stdout, run.stderr) == ('300 300\n', '')

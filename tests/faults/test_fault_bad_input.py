@@ -277,3 +277,67 @@ def test_an_empty_batch():
     observed, labels = FaultEngine(CELL, FaultConfig())(*batch(torch.arange(0)))
     assert observed['arm'].shape == (0, 7, 50)
     assert labels.faulty.shape == (0,)
+
+
+@pytest.mark.parametrize('dtype', [torch.int32, torch.int16, torch.uint8])
+def test_ids_of_any_integer_type_are_the_same(dtype):
+    signals, history, ids = batch(torch.arange(40))
+    engine = FaultEngine(CELL, FaultConfig())
+    whole, other = (engine(signals, history, each)[0] for each in (ids, ids.to(dtype)))
+    assert all(torch.equal(whole[name], other[name]) for name in CELL)
+
+
+BAD_BATCHES = {
+    'float ids': ({'sample_id': torch.arange(4.0)}, r'sample_id must be \(batch,\) int64, got \(4'),
+    'bool ids': (
+        {'sample_id': torch.ones(4).bool()},
+        r'sample_id must be .* \(4,\) torch.bool',
+    ),
+    'list of ids': ({'sample_id': [0, 1, 2, 3]}, 'sample_id must be a tensor, got list'),
+    'ids in columns': ({'sample_id': torch.arange(4)[:, None]}, r'must be .* got \(4, 1\)'),
+    'fewer ids': ({'sample_id': torch.arange(3)}, r"'arm' must have 3 dim.* begin with \(3, 7\)"),
+    'list': ({'signals': {'arm': [0.0]}}, "'arm' must be a tensor, got list"),
+    'integers': ({'signals': {'arm': torch.zeros(4, 7, 50).int()}}, 'floating point or uint8, got'),
+    'flat history': ({'history': {'arm': torch.zeros(4, 7)}}, "history of 'arm' must be"),
+    'other history': ({'history': {'leg': torch.zeros(4, 7, 9)}}, "unknown modality 'leg'"),
+    'no history': ({'history': {'arm': None}}, "'history of arm' must be a tensor, got NoneType"),
+}
+
+
+@pytest.mark.parametrize('name', BAD_BATCHES)
+def test_a_batch_that_does_not_fit_is_named(name):
+    change, message = BAD_BATCHES[name]
+    given = {'signals': {'arm': torch.zeros(4, 7, 50)}, 'history': None} | change
+    given.setdefault('sample_id', torch.arange(4))
+    with pytest.raises(LipfaultError, match=message):
+        FaultEngine({'arm': CELL['arm']}, FaultConfig())(**given)
+
+
+@pytest.mark.parametrize('share', [0.0, 1.0])
+def test_eight_bits_cannot_hold_missing_pixels(share):
+    """Whatever is drawn for the batch: the settings are at fault."""
+    engine = FaultEngine(
+        {'front': CELL['front']},
+        FaultConfig(kinds={'missing_frame': 1.0}, missing=True, clean_share=share),
+    )
+    frames = torch.full((4, 3, 16, 12), 200, dtype=torch.uint8)
+    message = r"'front' is torch.uint8, which cannot hold the NaN of 'missing_frame'; give float32"
+    with pytest.raises(LipfaultError, match=message):
+        engine({'front': frames}, None, torch.arange(4))
+    observed, labels = engine({'front': frames / 255}, None, torch.arange(4))
+    assert torch.equal(observed['front'].isnan().flatten(1).any(1), labels.faulty)
+
+
+@pytest.mark.parametrize('value', [torch.inf, -torch.inf, torch.nan])
+@pytest.mark.parametrize('name', ['arm', 'front'])
+def test_a_signal_that_is_not_finite_leaves_the_others_alone(name, value):
+    signals, history, ids = batch(torch.arange(60))
+    engine = FaultEngine(CELL, FaultConfig(clean_share=0.0))
+    whole, labels = engine(signals, history, ids)
+    signals[name] = signals[name].clone()
+    signals[name][7] = value
+    observed, found = engine(signals, history, ids)
+    others = torch.arange(60) != 7
+    assert all(torch.equal(observed[each][others], whole[each][others]) for each in CELL)
+    assert torch.equal(found.damage[others], labels.damage[others])
+    assert bool(found.damage.isfinite().all())

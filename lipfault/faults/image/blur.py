@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from lipfault.faults.device import take_rows
 from lipfault.faults.image.site import ImageFault, ImageSite
@@ -66,14 +67,52 @@ class MotionBlur(ImageFault):
         length = pixels.flatten().clamp_min(2)
         # In float64, so that the float32 result is the same on every processor.
         angle = math.pi * site.draws.uniform('angle').double()
-        down, right = length * angle.sin().float(), length * angle.cos().float()
-        total = torch.zeros_like(site.signal)
-        # Nine points of the path, from -1/2 to 1/2 of its length.
-        for tap in range(9):
-            row = site.row + (down * (tap / 8 - 0.5)).round()[:, None, None]
-            column = site.column + (right * (tap / 8 - 0.5)).round()[:, None, None]
-            total += site.nearest(row.long(), column.long())
+        # Nine points of the path, from -1/2 to 1/2 of its length; (n, 9) whole pixels.
+        point = torch.arange(9, dtype=torch.float32, device=length.device) / 8 - 0.5
+        down = ((length * angle.sin().float())[:, None] * point).round().long()
+        right = ((length * angle.cos().float())[:, None] * point).round().long()
+        on_cpu = site.signal.device.type == 'cpu'
+        total = _sum_of_slices(site, down, right) if on_cpu else _sum_of_copies(site, down, right)
         return torch.lerp(site.signal, total / 9, (pixels / 2).clamp_max(1))
+
+
+def _sum_of_copies(site: ImageSite, down: Tensor, right: Tensor) -> Tensor:
+    """Add shifted copies of the frames, the border repeated.
+
+    Args:
+        site: The frames.
+        down: (n, copies) int64, rows by which each copy is shifted.
+        right: (n, copies) int64, columns.
+
+    Returns:
+        (n, C, H, W) float32.
+    """
+    total = torch.zeros_like(site.signal)
+    for rows, columns in zip(down.T, right.T, strict=True):
+        row = site.row.long() + rows[:, None, None]
+        total += site.nearest(row, site.column.long() + columns[:, None, None])
+    return total
+
+
+def _sum_of_slices(site: ImageSite, down: Tensor, right: Tensor) -> Tensor:
+    """Compute `_sum_of_copies` on a CPU, bit by bit, from slices of a padded frame.
+
+    Args:
+        site: The frames.
+        down: (n, copies) int64, as of `_sum_of_copies`.
+        right: (n, copies) int64.
+
+    Returns:
+        (n, C, H, W) float32.
+    """
+    total = torch.zeros_like(site.signal)
+    pad = int(torch.maximum(down.abs(), right.abs()).max())
+    padded = functional.pad(site.signal, (pad,) * 4, mode='replicate').numpy()
+    corners = (torch.stack([down, right], dim=2) + pad).tolist()
+    for frame, added, path in zip(padded, total.numpy(), corners, strict=True):
+        for top, left in path:
+            added += frame[:, top : top + site.height, left : left + site.width]
+    return total
 
 
 def _running_mean(image: Tensor, before: Tensor, after: Tensor) -> Tensor:

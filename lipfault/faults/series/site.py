@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lipfault.faults.device import both
+from lipfault.faults.draws import Draws
 from lipfault.faults.fault import Fault, Site
 
 
@@ -79,6 +80,20 @@ class SeriesSite(Site):
     def dither(self) -> Tensor:
         """Return (n, C, T) float32 in [-1/2, 1/2), the same for the same step of the recording."""
         return self.draws.uniform_at('dither', self.counter).sub_(0.5)
+
+    def dither_of(self, sample: Tensor, channel: Tensor) -> Tensor:
+        """Return the rows of `dither` of some channels.
+
+        Args:
+            sample: (k,) int64, sample of each row.
+            channel: (k,) int64, channel of each row.
+
+        Returns:
+            (k, T) float32 in [-1/2, 1/2).
+        """
+        instant = self.clock[sample][:, None] + self.time
+        counter = instant * self.signal.shape[1] + channel[:, None]
+        return Draws(self.draws.keys[sample]).uniform_at('dither', counter).sub_(0.5)
 
     @cached_property
     def extended(self) -> Tensor:
