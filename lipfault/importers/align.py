@@ -22,7 +22,7 @@ _SAME_RATE = 0.005
 _SLACK = 0.05
 
 # Bytes of the values of a block.
-_BLOCK_BYTES = 1 << 23
+_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Stream:
         """
         shift = 0.0
         if self.resampling is None:
-            shift = phase(span.head, origin_s, self.rate_hz)
+            shift = phase(span.sketch, origin_s, self.rate_hz)
         places = (span.last_s - origin_s) * self.rate_hz - shift
         return Grid(origin_s + shift / self.rate_hz, self.rate_hz, math.floor(places + _SLACK) + 1)
 
@@ -78,7 +78,9 @@ class Stream:
         if part.field.kind == 'image':
             shape = (*(part.field.size or ()), len(part.channels))
             dtype = np.dtype(part.field.dtype)
-            yield from nearest(chunks, grid, size, lambda n: np.zeros((n, *shape), dtype), tally)
+            yield from nearest(
+                chunks, grid, size, lambda n: np.zeros((n, *shape), dtype), tally, whole=True
+            )
             return
         chosen = (
             Samples(chunk.times_s, without(channels_of(chunk, part), missing)) for chunk in chunks
@@ -197,7 +199,7 @@ def place(plans: Mapping[str, Sequence[Stream]], episode: str) -> Placement:
 
 
 def block_size(description: Description) -> int:
-    """Return how many samples a block of a modality holds: some 8 MiB, at most 4096.
+    """Return how many samples a block of a modality holds: some 1 MiB, at most 4096.
 
     Args:
         description: The modality.

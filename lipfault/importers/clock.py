@@ -159,7 +159,7 @@ def phase(stamps: Times, origin_s: float, rate_hz: float) -> float:
     """Return how far the samples of a stream lie behind the grid points next to them.
 
     Args:
-        stamps: First stamps of the stream.
+        stamps: Stamps of the stream.
         origin_s: Start of the grid.
         rate_hz: Rate of the grid.
 
@@ -171,7 +171,7 @@ def phase(stamps: Times, origin_s: float, rate_hz: float) -> float:
 
 
 def nearest(
-    chunks: Iterable[Samples], grid: Grid, size: int, make: Make, tally: Tally
+    chunks: Iterable[Samples], grid: Grid, size: int, make: Make, tally: Tally, whole: bool = False
 ) -> Iterator[Aligned]:
     """Give each instant of a grid the sample nearest to it, if one is within half a period.
 
@@ -183,6 +183,7 @@ def nearest(
         size: Instants of a block.
         make: Makes an array for the values of a number of instants.
         tally: Counts; `crowded` is added to.
+        whole: Whether a chunk of consecutive instants may be a block as it is.
 
     Yields:
         Blocks of `size` instants, the last one shorter.
@@ -190,6 +191,11 @@ def nearest(
     block = _Block.empty(grid, 0, size, make)
     for chunk in chunks:
         slots, ready = _nearest_of_each(chunk, grid, tally)
+        if whole and not block.filled and _follow(slots, block.start):
+            # The usual case of a film: its chunks are handed on without a copy.
+            yield Aligned(ready.values, np.ones(len(slots), dtype=np.bool_), ready.times_s)
+            block = _Block.empty(grid, block.start + len(slots), size, make)
+            continue
         while len(slots):
             inside = int(np.searchsorted(slots, block.stop))
             block.put(slots[:inside], ready, tally)
@@ -202,6 +208,11 @@ def nearest(
         block = _Block.empty(grid, block.stop, size, make)
 
 
+def _follow(slots: npt.NDArray[np.int64], start: int) -> bool:
+    """Return whether a chunk gives each of the next instants one sample."""
+    return bool(len(slots) and slots[0] == start and slots[-1] - start + 1 == len(slots))
+
+
 @dataclass
 class _Block:
     """A block of instants that is being filled."""
@@ -212,6 +223,7 @@ class _Block:
     values: npt.NDArray[Any]
     present: npt.NDArray[np.bool_]
     stamp_s: Times
+    filled: bool = False
 
     @classmethod
     def empty(cls, grid: Grid, start: int, size: int, make: Make) -> Self:
@@ -228,6 +240,7 @@ class _Block:
         count = len(slots)
         if not count:
             return
+        self.filled = True
         places = slots - self.start
         first = int(places[0])
         skip = 0
