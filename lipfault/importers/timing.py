@@ -15,7 +15,7 @@ _INTERVALS = 1 << 16
 _SKETCH = 256
 
 # A stream is regular if 95 % of its intervals differ from the median by less than this share of it.
-_REGULAR = 0.25
+_REGULAR = 0.4
 
 # An interval beyond this many periods is a gap: at least one sample is missing.
 GAP_PERIODS = 1.5
