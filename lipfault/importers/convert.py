@@ -15,7 +15,7 @@ from lipfault.data.writer import Compression, write_recording
 from lipfault.errors import LipfaultError
 from lipfault.importers.align import Placement, Stream, block_size, place, streams
 from lipfault.importers.clock import Aligned, Tally
-from lipfault.importers.describe import Description
+from lipfault.importers.description import Description
 from lipfault.importers.prefetch import prefetched
 from lipfault.importers.scan import Scan
 from lipfault.importers.source import DescribedSource, Source
@@ -225,6 +225,6 @@ def _repeated(
     same[0] = last is not None
     count = 0
     for step in np.flatnonzero(same & present):
-        before = samples[step - 1] if step else last
+        before = last if last is not None and step == 0 else samples[step - 1]
         count += int(np.array_equal(samples[step], before))
     return count

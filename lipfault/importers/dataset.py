@@ -1,5 +1,6 @@
 """Import a data set: open, map, scan, check against the limits, and write."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from lipfault.data.writer import Compression
 from lipfault.errors import LipfaultError
 from lipfault.importers.align import Placement
 from lipfault.importers.convert import Conversion
-from lipfault.importers.describe import Description, describe
-from lipfault.importers.mapping import Entry
+from lipfault.importers.describe import describe
+from lipfault.importers.description import Description
+from lipfault.importers.entry import Entry
 from lipfault.importers.merged import MergedSource
 from lipfault.importers.propose import completed, propose
 from lipfault.importers.readers.registry import open_source
+from lipfault.importers.report import stream_report
 from lipfault.importers.scan import Scan, scan
 from lipfault.importers.selection import select
 from lipfault.importers.source import Source
@@ -245,10 +248,18 @@ def write(
             f'{len(broken)} of {len(broken) + len(good)} episodes cannot be imported; the first: '
             f'{first}. Leave them out with --skip_broken=true'
         )
+    clocks = {
+        name: [stream_report(prepared, stream) for stream in plan]
+        for name, plan in prepared.conversion.plans.items()
+    }
     return prepared.conversion.write(
         path,
         good,
-        {'source': str(prepared.source.path.name), 'generator': f'lipfault {__version__}'},
+        {
+            'source': prepared.source.path.name,
+            'generator': f'lipfault {__version__}',
+            'clocks': json.dumps(clocks),
+        },
         compression=compression,
         overwrite=overwrite,
         written=progress('Writing', len(good)),
