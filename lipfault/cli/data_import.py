@@ -118,10 +118,10 @@ def _report(found: Prepared, console: Console) -> None:
 def _clock_table(found: Prepared) -> Table:
     """Return a table with the clock of each field."""
     table = Table(
-        'modality', 'rate Hz', 'ppm', 'jitter ms', 'gaps', 'dropped', 'start, end s', 'taken', title='Clocks',
-        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
-        caption='ppm: off the stated rate; jitter: 50/95/100 % quantiles; start and end: relative to '
-        'the common span',
+        'modality', 'rate Hz', 'ppm', 'jitter ms', 'gaps', 'dropped', 'start, end s', 'taken',
+        title='Clocks', box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
+        caption='ppm: off the stated rate; jitter: 50, 95 and 100 % quantiles; start and end: '
+        'relative to the common span',
     )  # fmt: skip
     for name, plan in found.conversion.plans.items():
         for stream in plan:
