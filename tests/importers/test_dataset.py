@@ -293,6 +293,31 @@ def test_an_error_half_way_leaves_an_existing_file_alone(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ['out.h5']
 
 
+class Damaged(Memory):
+    """A source whose episode y breaks off when it is read the second time."""
+
+    reads = 0
+
+    def read(self, episode, field):
+        self.reads += episode == 'y'
+        for number, chunk in enumerate(super().read(episode, field)):
+            if episode == 'y' and self.reads > 1 and number == 3:
+                raise LipfaultError(f'{self.path}: y is damaged')
+            yield chunk
+
+
+def test_damage_that_shows_in_the_second_pass_is_left_out_on_demand(tmp_path):
+    content = {name: {'a': series(10, 5, seed=number)} for number, name in enumerate('xyz')}
+    with pytest.raises(LipfaultError, match='y is damaged'):
+        write(prepare(Damaged(tmp_path, content)), tmp_path / 'out.h5')
+    assert list(tmp_path.iterdir()) == []
+    prepared = prepare(Damaged(tmp_path, content))
+    assert write(prepared, tmp_path / 'out.h5', skip_broken=True) == 2
+    assert [each.episode_id for each in Recording(tmp_path / 'out.h5').episodes] == ['x', 'z']
+    assert 'y is damaged' in prepared.scan.broken['y']
+    assert prepared.conversion.counts['a'].samples == 100
+
+
 def test_several_sources_on_one_clock(tmp_path):
     one = Memory(tmp_path / 'one', {'x': {'a': series(10, 5, start=50)}})
     two = Memory(tmp_path / 'two', {'y': {'a': series(20, 5, start=50.2)}})
