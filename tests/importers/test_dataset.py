@@ -1,6 +1,7 @@
 """Importing aligns modalities, marks what is missing, and writes everything or nothing."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -345,3 +346,37 @@ def test_sources_are_closed_after_an_error(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError), opened([tmp_path]):
         raise RuntimeError
     assert source.closed
+
+
+class Endless:
+    """A source that makes its samples while it is read: a film and a series of any length."""
+
+    def __init__(self, path, frames):
+        self.path, self._frames, self.episodes = path, frames, ['e']
+        self.fields = {
+            'eye': Field('eye', 'image', ('grey',), ('1',), 10.0, (16, 16), 'uint8'),
+            'arm': Field('arm', 'series', ('q', 'v'), ('', ''), 10.0),
+        }
+
+    def read(self, episode, field):
+        for start in range(0, self._frames, 500):
+            times = np.arange(start, start + 500) / 10.0
+            if field == 'arm':
+                yield Samples(times, np.stack([np.sin(times), np.cos(times)], axis=1))
+            else:
+                grey = (np.arange(start, start + 500) % 256).astype(np.uint8)
+                yield Samples(times, np.repeat(grey, 256).reshape(500, 16, 16, 1))
+
+    def close(self):
+        """Hold nothing."""
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    peaks = []
+    for frames in (500, 10_000, 40_000):  # the first one imports modules
+        tracemalloc.start()
+        write(prepare(Endless(tmp_path, frames)), tmp_path / f'{len(peaks)}.h5', compression='none')
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # The films hold 2.6 and 10.2 MB.
+    assert peaks[2] < peaks[1] + 1.5e6
