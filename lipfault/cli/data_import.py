@@ -7,7 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 
 from lipfault.data.writer import Compression
 from lipfault.errors import LipfaultError
@@ -106,7 +106,10 @@ def _report(found: Prepared, console: Console) -> None:
         console.print(escape(note), soft_wrap=True)
     console.print(_clock_table(found))
     for name, description in found.descriptions.items():
-        for remark in remarks(description):
+        plan = found.conversion.plans[name]
+        fields = [each.scan.clock.name for each in plan if each.resampling is not None]
+        resampled = [f'resampled: {", ".join(fields)}'] if fields else []
+        for remark in [*resampled, *remarks(description)]:
             console.print(f'[bold]{escape(name)}[/bold]: {escape(remark)}', soft_wrap=True)
     broken = found.scan.broken
     for reason in list(broken.values())[:5]:
@@ -118,8 +121,9 @@ def _report(found: Prepared, console: Console) -> None:
 def _clock_table(found: Prepared) -> Table:
     """Return a table with the clock of each field."""
     table = Table(
-        'modality', 'rate Hz', 'ppm', 'jitter ms', 'gaps', 'dropped', 'start, end s', 'taken',
-        title='Clocks', box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
+        Column('modality', no_wrap=True), 'rate Hz', 'ppm', Column('jitter ms', no_wrap=True),
+        'gaps', 'dropped', 'start s', 'end s', title='Clocks', box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         caption='ppm: off the stated rate; jitter: 50, 95 and 100 % quantiles; start and end: '
         'relative to the common span',
     )  # fmt: skip
@@ -127,7 +131,7 @@ def _clock_table(found: Prepared) -> Table:
         for stream in plan:
             clock = stream.scan.clock
             row = stream_report(found, stream)
-            jitter = '/'.join(f'{1e3 * value:.3g}' for value in row['jitter_s'])
+            jitter = '/'.join(f'{1e3 * value:.2g}' for value in row['jitter_s'])
             table.add_row(
                 escape(name if len(plan) == 1 else f'{name}: {clock.name}'),
                 f'{stream.rate_hz:.6g}',
@@ -135,8 +139,8 @@ def _clock_table(found: Prepared) -> Table:
                 jitter,
                 f'{clock.gaps} ({clock.longest_s:.3g} s)' if clock.gaps else '0',
                 str(clock.tally.dropped),
-                f'{row["start_s"]:+.3f}, {row["end_s"]:+.3f}',
-                'resampled' if stream.resampling else 'as is',
+                f'{row["start_s"]:+.3f}',
+                f'{row["end_s"]:+.3f}',
             )
     return table
 
