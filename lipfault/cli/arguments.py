@@ -1,5 +1,8 @@
 """Complete the arguments of a command that runs a stage."""
 
+import itertools
+import json
+
 from lipfault.cli.shipped import config_file
 from lipfault.cli.usage import option_values
 from lipfault.runs.folder import RunFolder, find_checkpoint
@@ -51,6 +54,26 @@ def with_config_files(args: list[str]) -> list[str]:
         follows = word in _CONFIG
         found.append(word)
     return found
+
+
+def with_name(args: list[str], option: str) -> list[str]:
+    """Name the values that stand before the first option.
+
+    Args:
+        args: Words after a command.
+        option: Option that such words are values of; empty if the command takes none.
+
+    Returns:
+        The same words, these in one option with a list.
+
+    Example:
+        >>> with_name(['a', 'b', '--out=c'], 'source')
+        ['--source=["a", "b"]', '--out=c']
+    """
+    words = list(itertools.takewhile(lambda word: not word.startswith('-'), args))
+    if not option or not words:
+        return args
+    return [f'--{option}={json.dumps(words)}', *args[len(words) :]]
 
 
 def _with_config_of_run(args: list[str]) -> list[str]:

@@ -13,8 +13,9 @@ from lipfault.data.hdf5_access import attributes, member, open_file, reading
 from lipfault.data.known_cells import with_sensors
 from lipfault.data.layout import (
     FORMAT,
-    FORMAT_VERSION,
     PRESENT_SUFFIX,
+    STAMP_SUFFIX,
+    VERSIONS,
     attrs_to_modality,
     parse_parameters,
 )
@@ -31,6 +32,7 @@ from lipfault.data.validation import (
     require_mask,
     require_printable,
     require_same_duration,
+    require_stamps,
 )
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
@@ -125,6 +127,31 @@ class Recording:
             mask = self._read(info.episode_id, modality + PRESENT_SUFFIX, start, stop)
         return np.asarray(mask, dtype=np.bool_)
 
+    def stamps(
+        self, episode: int, modality: str, start: int, stop: int
+    ) -> npt.NDArray[np.float64] | None:
+        """Read the original time stamps of one modality.
+
+        Args:
+            episode: Position in `episodes`.
+            modality: Name of the modality.
+            start: First stamp.
+            stop: One past the last stamp.
+
+        Returns:
+            (stop - start,) float64 in seconds of the source's clock, NaN where a sample is missing;
+            `None` if the recording keeps none.
+
+        Raises:
+            LipfaultError: If the stamps cannot be decoded.
+        """
+        info = self.episodes[episode]
+        if modality not in info.stamped:
+            return None
+        with reading(f'{self.path}, episode {info.episode_id!r}, modality {modality!r}'):
+            found = self._read(info.episode_id, modality + STAMP_SUFFIX, start, stop)
+        return np.asarray(found, dtype=np.float64)
+
     def close(self) -> None:
         """Close the handle of this process; the next read opens the file again."""
         self._files.close(self.path)
@@ -142,10 +169,10 @@ def _read_header(file: h5py.File, path: Path) -> dict[str, object]:
     if found.pop('format', None) != FORMAT:
         raise LipfaultError(f'{path}: is no recording: root attribute format must be {FORMAT!r}')
     version = found.pop('format_version', None)
-    if version != FORMAT_VERSION:
+    if version not in VERSIONS:
         raise LipfaultError(
-            f'{path}: format version {version!r} is not supported; this release reads version '
-            f'{FORMAT_VERSION}'
+            f'{path}: format version {version!r} is not supported; this release reads versions '
+            f'{" and ".join(map(str, VERSIONS))}'
         )
     for group in ('modalities', 'episodes'):
         if group not in file or not len(member(file, group, h5py.Group, f'{path}: /{group}')):
@@ -194,6 +221,12 @@ def _read_episode(
         mask = member(group, name + PRESENT_SUFFIX, h5py.Dataset, place)
         require_own_storage(mask, place)
         require_mask(mask.shape, mask.dtype, lengths[name], place)
+    stamped = frozenset(name for name in modalities if name + STAMP_SUFFIX in group)
+    for name in stamped:
+        place = f'{where}: {name + STAMP_SUFFIX}'
+        stamps = member(group, name + STAMP_SUFFIX, h5py.Dataset, place)
+        require_own_storage(stamps, place)
+        require_stamps(stamps.shape, stamps.dtype, lengths[name], place)
     require_same_duration(modalities, lengths, where)
     return EpisodeInfo(
         episode_id=episode_id,
@@ -201,6 +234,7 @@ def _read_episode(
         duration_s=min(lengths[name] / modalities[name].rate_hz for name in modalities),
         parameters=parse_parameters(attributes(group).get('parameters', '{}'), where),
         partial=partial,
+        stamped=stamped,
         unique_id=f'{path.stem}/{episode_id}',
     )
 

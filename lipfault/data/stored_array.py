@@ -46,6 +46,44 @@ def chunk_checksums(samples: npt.NDArray[Any], steps: int) -> npt.NDArray[np.uin
     return np.array([zlib.crc32(data[start : start + steps].data) for start in starts], dtype='<u4')
 
 
+class ChunkChecksums:
+    """Computes `chunk_checksums` of samples that come in parts.
+
+    Args:
+        steps: Samples in a chunk.
+    """
+
+    def __init__(self, steps: int) -> None:
+        """Start with no sample."""
+        self._steps, self._filled, self._checksum = steps, 0, 0
+        self._found: list[int] = []
+
+    def add(self, samples: npt.NDArray[Any]) -> None:
+        """Add the next samples.
+
+        Args:
+            samples: (steps, ...) samples, little-endian.
+        """
+        data, start = np.ascontiguousarray(samples), 0
+        while start < len(data):
+            stop = min(len(data), start + self._steps - self._filled)
+            self._checksum = zlib.crc32(data[start:stop].data, self._checksum)
+            self._filled += stop - start
+            start = stop
+            if self._filled == self._steps:
+                self._end_chunk()
+
+    def done(self) -> npt.NDArray[np.uint32]:
+        """Return the checksums (chunk,) uint32; the last chunk may be shorter."""
+        if self._filled:
+            self._end_chunk()
+        return np.array(self._found, dtype='<u4')
+
+    def _end_chunk(self) -> None:
+        self._found.append(self._checksum)
+        self._filled, self._checksum = 0, 0
+
+
 class StoredArray:
     """Array of a file that raises an error where its samples differ from their checksums.
 

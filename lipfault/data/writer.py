@@ -16,11 +16,13 @@ from lipfault.data.layout import (
     FORMAT,
     FORMAT_VERSION,
     PRESENT_SUFFIX,
+    STAMP_SUFFIX,
     fixed_text,
     modality_to_attrs,
     plain_parameters,
 )
 from lipfault.data.stored_array import CHECKSUM, chunk_checksums
+from lipfault.data.streaming import SignalStream, write_stream
 from lipfault.data.validation import (
     require_array,
     require_description,
@@ -104,8 +106,10 @@ def _unique_names(modalities: Sequence[Modality]) -> dict[str, Modality]:
         given = [modality.name for modality in modalities]
         raise LipfaultError(f'modalities need unique names, at least one, got {given}')
     for name, modality in names.items():
-        if name.endswith(PRESENT_SUFFIX):
-            raise LipfaultError(f'modality {name!r}: a name may not end in {PRESENT_SUFFIX!r}')
+        if name.endswith((PRESENT_SUFFIX, STAMP_SUFFIX)):
+            raise LipfaultError(
+                f'modality {name!r}: a name may not end in {PRESENT_SUFFIX!r} or {STAMP_SUFFIX!r}'
+            )
         require_description(modality, 'modalities')
     return names
 
@@ -137,6 +141,8 @@ def _check_episode(modalities: Mapping[str, Modality], episode: Episode, where: 
         raise LipfaultError(f'{where}: presence of unknown modalities {sorted(unknown)}')
     for name, modality in modalities.items():
         signal: npt.NDArray[Any] = episode.signals[name]
+        if isinstance(signal, SignalStream):  # checked block by block
+            continue
         present = episode.present.get(name)
         location = f'{where}, modality {name!r}'
         require_array(modality, signal, location)
@@ -169,27 +175,28 @@ def _write_episode(
     parameters = json.dumps(plain_parameters(episode.parameters, where))
     group.attrs['parameters'] = fixed_text(parameters)
     for name, modality in modalities.items():
-        _write_signal(group, modality, episode.signals[name], compression)
+        signal, place = episode.signals[name], f'{where}, modality {name!r}'
+        options = _options(modality, len(signal), compression)
+        if isinstance(signal, SignalStream):
+            write_stream(group, modality, signal, options, place)
+            continue
+        if modality.kind == 'series':
+            signal = _rounded(signal, np.asarray(modality.steps))
+        _write_array(group, name, signal, **options)
         if name in episode.present:
             mask = np.asarray(episode.present[name])
             _write_array(group, name + PRESENT_SUFFIX, mask, (min(len(mask), _CHUNK_MASK),))
 
 
-def _write_signal(
-    group: h5py.Group, modality: Modality, signal: npt.NDArray[Any], compression: Compression
-) -> None:
-    """Write the samples of one modality as one dataset."""
-    is_series = modality.kind == 'series'
-    _write_array(
-        group,
-        modality.name,
-        _rounded(signal, np.asarray(modality.steps)) if is_series else signal,
-        _chunk_of(modality, len(signal), compression),
-        compression=None if compression == 'none' else compression,
-        compression_opts=9 if compression == 'gzip' else None,
+def _options(modality: Modality, length: int, compression: Compression) -> dict[str, Any]:
+    """Return chunks and filters of the dataset of a signal."""
+    return {
+        'chunks': _chunk_of(modality, length, compression),
+        'compression': None if compression == 'none' else compression,
+        'compression_opts': 9 if compression == 'gzip' else None,
         # Groups the bytes of equal significance: the zeroed mantissa bytes become long runs.
-        shuffle=is_series and compression != 'none',
-    )
+        'shuffle': modality.kind == 'series' and compression != 'none',
+    }
 
 
 def _write_array(
