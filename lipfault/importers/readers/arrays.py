@@ -94,8 +94,10 @@ class ArraySource(ReaderSource):
         fields = {name: _fields(episode, options, reasons) for name, episode in episodes.items()}
         merged = merge_fields(fields, reasons)
         for name in merged:
-            reasons.pop(name, None)
-        super().__init__(path, merged, tuple(episodes), reasons)
+            if _longest(episodes, name) < 2:
+                reasons[name] = 'at most one value in each episode, not a sequence'
+        kept = {name: field for name, field in merged.items() if name not in reasons}
+        super().__init__(path, kept, tuple(episodes), reasons)
 
     def _read(self, episode: str, field: Field) -> Iterator[Samples]:
         """Yield the samples of an existing episode and field."""
@@ -129,14 +131,18 @@ class ArraySource(ReaderSource):
         return regular(count, rows, rate)
 
 
+def _longest(episodes: Mapping[str, EpisodeArrays], name: str) -> int:
+    lengths = [e.arrays[name].shape[0] for e in episodes.values() if name in e.arrays]
+    return max(lengths, default=0)
+
+
 def _fields(
     episode: EpisodeArrays, options: StampOptions, skipped: dict[str, str]
 ) -> dict[str, Field]:
     """Return the fields of an episode, and add reasons for its other arrays to `skipped`."""
     fields: dict[str, Field] = {}
     for name, array in episode.arrays.items():
-        leaf = name.rsplit('/', 1)[-1]
-        if len(array.shape) == 1 and (is_time_name(leaf) or options.time in (leaf, name)):
+        if len(array.shape) == 1 and _is_clock(name, episode.arrays, options.time):
             skipped[name] = 'time stamps of the fields beside it'
             continue
         found = _describe(name, array, episode.rate_hz)
@@ -152,8 +158,8 @@ def _describe(name: str, array: StoredArray, rate_hz: float | None) -> Field | s
     shape, dtype = array.shape, array.dtype
     if dtype.kind not in 'biuf':
         return f'values of type {dtype}, not numbers'
-    if len(shape) == 0 or shape[0] < 2:
-        return 'one value, not a sequence' if shape in ((), (1,)) else f'shape {shape}: no sequence'
+    if len(shape) == 0:
+        return 'one value, not a sequence'
     frame = _frame_axes(shape) if dtype.name in _FRAME_TYPES else None
     if frame is not None:
         height, width, colours = frame
@@ -178,7 +184,7 @@ def _describe(name: str, array: StoredArray, rate_hz: float | None) -> Field | s
 
 
 def _series(name: str, array: StoredArray, rate_hz: float | None) -> Field:
-    leaf = name.rsplit('/', 1)[-1]
+    leaf = _leaf(name)
     channels = tuple('_'.join([leaf, *map(str, index)]) for index in np.ndindex(*array.shape[1:]))
     count = len(channels)
     return Field(
@@ -226,11 +232,18 @@ def _time_array(source: EpisodeArrays, field: str, count: int, options: StampOpt
     if options.rate(field) is not None:
         return None
     for group in _groups(field):
-        for name, array in source.arrays.items():
-            leaf = name.removeprefix(group)
-            fits = array.shape == (count,) and array.dtype.kind in 'iufmM'
-            if name.startswith(group) and '/' not in leaf and fits and _is_time_of(leaf, field):
-                return name
+        found = [
+            name
+            for name, array in source.arrays.items()
+            if name.startswith(group)
+            and '/' not in name.removeprefix(group)
+            and array.shape == (count,)
+            and array.dtype.kind in 'iufmM'
+            and _is_time_of(name, field)
+        ]
+        if found:
+            # `arm_time` is of `arm` alone, `time` of the whole group.
+            return max(found, key=len)
     return None
 
 
@@ -254,10 +267,19 @@ def _stated_time_array(source: EpisodeArrays, field: str, count: int, time: str)
     )
 
 
-def _is_time_of(leaf: str, field: str) -> bool:
+def _is_clock(name: str, arrays: Mapping[str, StoredArray], stated: str | None) -> bool:
+    """Return whether an array holds time stamps of others."""
+    return stated in (name, _leaf(name)) or any(_is_time_of(name, other) for other in arrays)
+
+
+def _is_time_of(name: str, field: str) -> bool:
     """Return whether an array holds the stamps of its group, or by its name of one field."""
-    stem = field.rsplit('/', 1)[-1]
-    return is_time_name(leaf.removeprefix(f'{stem}_') if leaf != f'{stem}_' else leaf)
+    leaf = _leaf(name)
+    return is_time_name(leaf) or is_time_name(leaf.removeprefix(f'{_leaf(field)}_'))
+
+
+def _leaf(name: str) -> str:
+    return name.rsplit('/', 1)[-1]
 
 
 def _groups(name: str) -> list[str]:

@@ -172,7 +172,7 @@ def _control_rate(group: h5py.Group, otherwise: float | None = None) -> float | 
 def _arrays(root: h5py.Group, path: Path, skipped: dict[str, str]) -> dict[str, StoredArray]:
     """Return the datasets below a group by their path from it."""
     found: dict[str, StoredArray] = {}
-    known: set[Any] = set()
+    known = {h5py.h5o.get_info(root.id).addr}
     waiting = [('', root)]
     while waiting:
         prefix, group = waiting.pop()
