@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from lipfault.errors import LipfaultError
-from lipfault.importers.source import Field, Samples, Source
+from lipfault.importers.source import Field, Samples, Source, StampedSource
 
 MOST_CHUNK_BYTES = 16 * 2**20
 """Bytes of a chunk, unless one sample alone has more."""
@@ -23,8 +24,9 @@ def check_source(source: Source, episodes: int = 3) -> None:
     The requirements: fields are described without contradictions; ids of episodes are unique, of
     letters, digits, `_` and `-`; chunks are bounded, their stamps finite float64, their values
     float64 or frames of the stated integer type and size; reading again, reading two fields at the
-    same time and abandoning a reading give the same samples; unknown names raise `LipfaultError`;
-    closing twice is harmless, and reading afterwards gives the samples or `LipfaultError`.
+    same time and abandoning a reading give the same samples, `stamps()` of a `StampedSource` the
+    same stamps; unknown names raise `LipfaultError`; closing twice is harmless, and reading
+    afterwards gives the samples or `LipfaultError`.
 
     Args:
         source: The open source, with an episode that has samples.
@@ -62,6 +64,10 @@ def _violations(source: Source, episodes: int) -> Iterator[str]:
                 yield from (place + violation for violation in _chunk(chunk, field))
             if not _same(chunks, list(source.read(episode, name))):
                 yield f'{place}reading twice gives different samples'
+            if isinstance(source, StampedSource):
+                alone = [*source.stamps(episode, name)]
+                if not np.array_equal(_joined(alone), _joined([c.times_s for c in chunks])):
+                    yield f'{place}stamps() differ from the times_s of read()'
     if not read:
         yield f'no samples in the first {episodes} episodes'
     yield from _interleaved(source)
@@ -129,6 +135,10 @@ def _chunk(chunk: Samples, field: Field) -> Iterator[str]:
         yield f'values must be {dtype} of shape {shape}, got {values.dtype} of {values.shape}'
     if len(times) > 1 and values.nbytes > MOST_CHUNK_BYTES:
         yield f'a chunk has {values.nbytes} bytes, the most is {MOST_CHUNK_BYTES}'
+
+
+def _joined(parts: list[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    return np.concatenate(parts) if parts else np.empty(0)
 
 
 def _same(first: list[Samples], second: list[Samples]) -> bool:

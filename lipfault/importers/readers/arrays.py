@@ -29,6 +29,7 @@ from lipfault.importers.source import Field, Samples
 
 _SMALLEST_FRAME = 8
 """Height and width from which (time, height, width) integers are frames and no matrices."""
+_MOST_STAMPS = 2**17
 _FRAME_TYPES = ('uint8', 'uint16')
 
 
@@ -98,6 +99,23 @@ class ArraySource(ReaderSource):
                 reasons[name] = 'at most one value in each episode, not a sequence'
         kept = {name: field for name, field in merged.items() if name not in reasons}
         super().__init__(path, kept, tuple(episodes), reasons)
+
+    def stamps(self, episode: str, field: str) -> Iterator[npt.NDArray[np.float64]]:
+        """Read the time stamps of one field of one episode in chunks.
+
+        Args:
+            episode: An id of `episodes`.
+            field: A key of `fields`.
+
+        Yields:
+            Stamps (samples,) float64 in seconds.
+        """
+        self._check(episode, field)
+        source = self._arrays[episode]
+        array = source.arrays.get(field)
+        if array is not None and array.shape[0]:
+            place = f'{source.where}: {field}'
+            yield from self._stamps(source, self.fields[field], place, array.shape[0], _MOST_STAMPS)
 
     def _read(self, episode: str, field: Field) -> Iterator[Samples]:
         """Yield the samples of an existing episode and field."""

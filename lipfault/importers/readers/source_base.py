@@ -57,6 +57,15 @@ class ReaderSource(ABC):
         Raises:
             LipfaultError: If the source is closed, the name is unknown, or the data are damaged.
         """
+        self._check(episode, field)
+        return self._read(episode, self.fields[field])
+
+    def close(self) -> None:
+        """Close the source; a second call has no effect."""
+        self._closed = True
+
+    def _check(self, episode: str, field: str) -> None:
+        """Raise an error if the source is closed or a name is unknown."""
         if self._closed:
             raise LipfaultError(f'{self.path}: the source is closed')
         if episode not in self.episodes:
@@ -69,11 +78,6 @@ class ReaderSource(ABC):
             raise LipfaultError(
                 f'{self.path}: no field {field!r}; there are {listed(self.fields)}{self._reasons()}'
             )
-        return self._read(episode, self.fields[field])
-
-    def close(self) -> None:
-        """Close the source; a second call has no effect."""
-        self._closed = True
 
     @abstractmethod
     def _read(self, episode: str, field: Field) -> Iterator[Samples]:
