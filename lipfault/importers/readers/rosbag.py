@@ -5,12 +5,15 @@ Reference:
 """
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
+from rosbags.rosbag1 import Reader as Reader1
+from rosbags.rosbag2 import Reader as Reader2
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
@@ -59,38 +62,52 @@ class _RosBag:
         self.topics: dict[str, str] = {}
         self.skipped: dict[str, str] = {}
         self.first: dict[str, list[tuple[int, Any]]] = {}
-        self._store = _store(path)
+        self._is_ros1 = path.suffix == '.bag'
+        self._store = get_typestore(Stores.EMPTY)
         self._open(sample)
 
     def messages(self, topic: str) -> Iterator[tuple[int, Any]]:
         """Yield log time and decoded message of a topic, in the order of log times."""
-        # Not shared: a reader has one place in its file.
-        with AnyReader([self.path], default_typestore=self._store) as reader:
-            connections = [each for each in reader.connections if each.topic == topic]
-            for connection, log_ns, data in reader.messages(connections):
-                yield log_ns, reader.deserialize(data, connection.msgtype)
+        # Not shared: a reader has one place in its file. `AnyReader` would parse all types again.
+        with Reader1(self.path) if self._is_ros1 else Reader2(self.path) as reader:
+            yield from self._decoded(reader, topic)
+
+    def _decoded(self, reader: Any, topic: str) -> Iterator[tuple[int, Any]]:  # noqa: ANN401
+        connections = [each for each in reader.connections if each.topic == topic]
+        decode = self._store.deserialize_ros1 if self._is_ros1 else self._store.deserialize_cdr
+        for connection, log_ns, data in reader.messages(connections):
+            yield log_ns, decode(data, connection.msgtype)
 
     def _open(self, sample: int) -> None:
-        for topic, name, reason in guarded(self._listed(), lambda _: str(self.path)):
-            if reason:
-                self.skipped[topic] = reason
-                continue
-            self.topics[topic] = name
-            # Damage of one topic does not hide the others.
-            try:
-                self.first[topic] = list(islice(self.messages(topic), first_count(name, sample)))
-            except Exception as error:
-                self.skipped[topic] = f'cannot be decoded: {error}'
+        """Read the definitions of the types, the topics, and their first messages."""
+        for reader in guarded(self._opened(), lambda _: str(self.path)):
+            for topic, name, reason in _listed(reader):
+                if reason:
+                    self.skipped[topic] = reason
+                    continue
+                self.topics[topic] = name
+                first = islice(self._decoded(reader, topic), first_count(name, sample))
+                # Damage of one topic does not hide the others.
+                try:
+                    self.first[topic] = list(first)
+                except Exception as error:
+                    self.skipped[topic] = f'cannot be decoded: {error}'
 
-    def _listed(self) -> Iterator[tuple[str, str, str]]:
-        """Yield topic, type, and why it is skipped or ''."""
-        with AnyReader([self.path], default_typestore=self._store) as reader:
-            by_topic: dict[str, list[Connection]] = {}
-            for connection in reader.connections:
-                by_topic.setdefault(connection.topic, []).append(connection)
-            for topic, connections in by_topic.items():
-                names = sorted({connection.msgtype for connection in connections})
-                yield topic, type_name(names[0]), _reason(names, reader.typestore)
+    def _opened(self) -> Iterator[AnyReader]:
+        """Yield the open bag, once."""
+        with AnyReader([self.path], default_typestore=_standard_types(self._is_ros1)) as reader:
+            self._store = reader.typestore
+            yield reader
+
+
+def _listed(reader: AnyReader) -> Iterator[tuple[str, str, str]]:
+    """Yield topic, type, and why it is skipped or ''."""
+    by_topic: dict[str, list[Connection]] = {}
+    for connection in reader.connections:
+        by_topic.setdefault(connection.topic, []).append(connection)
+    for topic, connections in by_topic.items():
+        names = sorted({connection.msgtype for connection in connections})
+        yield topic, type_name(names[0]), _reason(names, reader.typestore)
 
 
 def _reason(names: list[str], store: Typestore) -> str:
@@ -102,9 +119,10 @@ def _reason(names: list[str], store: Typestore) -> str:
     return ''
 
 
-def _store(path: Path) -> Typestore:
+@cache
+def _standard_types(is_ros1: bool) -> Typestore:
     """Return the types for a bag without definitions."""
-    return get_typestore(Stores.ROS1_NOETIC if path.suffix == '.bag' else Stores.LATEST)
+    return get_typestore(Stores.ROS1_NOETIC if is_ros1 else Stores.LATEST)
 
 
 def _bags(path: Path) -> list[Path]:
