@@ -76,8 +76,8 @@ def test_robomimic_values_are_those_of_h5py(robomimic: Path) -> None:
 
 def test_stamps_beside_the_field_are_used(plain: Path) -> None:
     source = Hdf5Source(plain)
-    assert source.episodes == ('run-1',)
-    times, values = joined(source, 'run-1', 'arm/data')
+    assert source.episodes == ('run_1',)
+    times, values = joined(source, 'run_1', 'arm/data')
     with h5py.File(plain) as file:
         stamps, frames = file['arm/timestamp_ns'][:], file['eye/frames'][:]
         depth = file['eye/depth'][:]
@@ -86,20 +86,20 @@ def test_stamps_beside_the_field_are_used(plain: Path) -> None:
         assert times[row] == pytest.approx(seconds + rest / 1e9, abs=3e-7)
     assert source.fields['arm/data'].channels == ('elbow', 'wrist', 'rail')
     assert source.fields['arm/data'].units == ('rad', 'rad', 'm')
-    times, values = joined(source, 'run-1', 'eye/frames')
+    times, values = joined(source, 'run_1', 'eye/frames')
     assert times[3] == pytest.approx(5.3)
     assert np.array_equal(values, frames.transpose(0, 2, 3, 1))
     assert source.fields['eye/depth'].dtype == 'uint16'
-    assert np.array_equal(joined(source, 'run-1', 'eye/depth')[1][..., 0], depth)
+    assert np.array_equal(joined(source, 'run_1', 'eye/depth')[1][..., 0], depth)
 
 
 def test_chunks_join_to_the_whole(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = joined(Hdf5Source(plain), 'run-1', 'arm/data')
+    whole = joined(Hdf5Source(plain), 'run_1', 'arm/data')
     monkeypatch.setattr(source_base, 'CHUNK_BYTES', 7 * 3 * 8)
     source = Hdf5Source(plain)
-    chunks = list(source.read('run-1', 'arm/data'))
+    chunks = list(source.read('run_1', 'arm/data'))
     assert [len(chunk.times_s) for chunk in chunks] == [7] * 5 + [5]
-    again = joined(source, 'run-1', 'arm/data')
+    again = joined(source, 'run_1', 'arm/data')
     assert all(np.array_equal(a, b) for a, b in zip(whole, again, strict=True))
 
 
@@ -152,7 +152,6 @@ def test_no_stamps_is_an_error_that_names_the_options(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('stamps', 'message'),
     [
-        (np.array([0, 1, np.nan, 3]), r"clock'.* row 2 has no finite"),
         (np.arange(3.0), r"time 'clock' has shape \(3,\).*\(4,\)"),
         (np.array([b'a'] * 4), 'not numbers'),
     ],

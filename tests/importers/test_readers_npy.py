@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 from reading import joined, random_rows
@@ -57,6 +57,7 @@ def test_values_and_times_are_those_of_numpy(stored: Path) -> None:
     assert np.array_equal(frames[..., 0], FRAMES)
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     array=arrays_of.arrays(
         st.sampled_from(['<f8', '>f4', 'u1', '<i2', '?', 'f2']),
@@ -83,8 +84,8 @@ def test_datetimes_are_seconds_since_1970(tmp_path: Path) -> None:
     times, _ = joined(NpySource(tmp_path / 'a.npz'), 'a', 'arm')
     assert np.array_equal(times, stamps.astype('i8'))
     np.savez(tmp_path / 'b.npz', arm=np.zeros((2, 1)), time=np.array(['2026', 'NaT'], 'M8[s]'))
-    with pytest.raises(LipfaultError, match='row 1 has no finite time stamp'):
-        joined(NpySource(tmp_path / 'b.npz'), 'b', 'arm')
+    times, _ = joined(NpySource(tmp_path / 'b.npz'), 'b', 'arm')
+    assert np.array_equal(times, [1767225600, np.nan], equal_nan=True)
 
 
 def test_objects_are_never_unpickled(tmp_path: Path) -> None:
@@ -131,8 +132,8 @@ def test_pointers_and_folders_without_arrays(tmp_path: Path) -> None:
 
 
 def test_equal_ids_get_numbers(tmp_path: Path) -> None:
-    for name in ('run a', 'run-a', 'Läuf'):
+    for name in ('run a', 'run-a', 'run_a', 'Läuf'):
         np.savez(tmp_path / f'{name}.npz', arm=np.zeros((3, 1)))
     source = NpySource(tmp_path, rate_hz=1)
-    assert sorted(source.episodes) == ['L-uf', 'run-a', 'run-a-2']
+    assert sorted(source.episodes) == ['L_uf', 'run-a', 'run_a', 'run_a-2']
     check_source(source)

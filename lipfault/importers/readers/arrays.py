@@ -312,10 +312,9 @@ def _stored_stamps(
     def where(count: int) -> str:
         return f'{place}: time stamps {name!r}, rows from {count * rows}'
 
-    for number, block in enumerate(guarded(array.blocks(rows), where)):
-        if unit is None:
-            unit = 's' if block.dtype.kind in 'mM' else infer_unit(name, block[0])
-        yield to_seconds(block, unit, f'{place}: time stamps {name!r}', number * rows)
+    for block in guarded(array.blocks(rows), where):
+        unit = unit or infer_unit(name, block)
+        yield to_seconds(block, unit)
 
 
 def _texts(stated: object, count: int) -> tuple[str, ...]:

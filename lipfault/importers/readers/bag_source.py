@@ -139,6 +139,12 @@ class BagSource(ReaderSource):
         topics = {part.topic for part in found.parts.values()}
         return {t: 'header' if t in found.by_header else 'log' for t in sorted(topics)}
 
+    @property
+    def notes(self) -> list[str]:
+        """Return the streams that are not read, and the topics without stamps of their own."""
+        by_log = [topic for topic, origin in self.stamp_origins.items() if origin == 'log']
+        return [*super().notes, *(f'{self.path}: {t}: stamps of the recorder' for t in by_log)]
+
     def stamps(self, episode: str, field: str) -> Iterator[npt.NDArray[np.float64]]:
         """Read the time stamps of one field of one episode in chunks.
 

@@ -1,73 +1,43 @@
-"""Reader of Parquet tables: files, and folders with one episode in each file.
+"""Reader of Parquet tables: a file, or a folder of files.
 
 Reference:
     Parquet: https://parquet.apache.org/docs/
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lipfault.errors import LipfaultError
-from lipfault.importers.readers.parquet_columns import (
-    describe,
-    find_time,
-    numbers,
-    seconds,
-)
+from lipfault.importers.readers.parquet_columns import Table, infer, numbers, open_table, seconds
+from lipfault.importers.readers.parquet_episodes import EpisodeRows, batches, episodes_of
 from lipfault.importers.readers.source_base import (
     ReaderSource,
     guarded,
-    listed,
     merge_fields,
     natural,
     rows_per_chunk,
     unique_ids,
 )
-from lipfault.importers.readers.stamps import StampOptions, infer_unit
+from lipfault.importers.readers.stamps import StampOptions
 from lipfault.importers.source import Field, Samples
 
 _SUFFIXES = ('.parquet', '.pq')
-_EPISODE_NAMES = ('episode_index', 'episode', 'episode_id')
 _MOST_ROWS = 2**16
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Rows of an episode in a table.
-
-    Args:
-        file: The table.
-        where: File and episode, for messages.
-        time: Column of the time stamps, None for a constant rate.
-        episode: Column of the episode, None if all rows are of this one.
-        value: Its value for this episode.
-        first: First row.
-        last: Last row.
-    """
-
-    file: Path
-    where: str
-    time: str | None
-    episode: str | None = None
-    value: object = None
-    first: int = 0
-    last: int = 0
-
-
 class ParquetSource(ReaderSource):
-    """A Parquet table, or a folder of tables with one episode each.
+    """A Parquet table, or a folder of tables.
 
-    Each column of numbers is a field, a list of a fixed number of numbers one with several
-    channels. Text and nested columns are not fields. Stamps are those of `time`, or of the column
-    that `parquet_columns.find_time` finds; a time zone is converted to UTC, a time without a zone
-    counts as UTC.
+    The numeric columns of a table are one field, a list of a fixed number of numbers is a field
+    `table.column`. A file is one episode. In a folder, files with the same columns are an episode
+    each, those with other columns are fields of one episode, and folders in it are an episode each.
+    Text and nested columns are not fields. Stamps are those of `time`, or of the column that
+    `parquet_columns.find_time` finds; a time with a zone is converted to UTC, one without counts as
+    UTC.
 
     Args:
         path: File or folder.
@@ -93,19 +63,26 @@ class ParquetSource(ReaderSource):
         """Open the source."""
         path = Path(path)
         self._options = StampOptions(time, time_unit, rate_hz)
-        skipped: dict[str, str] = {}
+        groups = _groups(path, {file: open_table(file, self._options, episode)
+                                for file in _files(path)})  # fmt: skip
+        rows: dict[str, dict[str, EpisodeRows]] = {}
         fields: dict[str, dict[str, Field]] = {}
-        rows: dict[str, _Rows] = {}
-        for file in _files(path):
-            found, parts = _open(file, episode, self._options, skipped)
-            for name, part in parts.items():
-                key = f'{file.stem}-{name}' if name and path.is_dir() else name or file.stem
-                rows[key], fields[key] = part, found
-        self._rows = {key: rows[name] for key, name in unique_ids(rows).items()}
-        merged = merge_fields(fields, skipped)
-        if not self._rows:
+        skipped: dict[str, str] = {}
+        known: dict[str, Table] = {}
+        for group, tables in groups.items():
+            for name, table in tables.items():
+                like = known.setdefault(name, table)
+                # The order of the columns may differ between files.
+                like = like if set(like.columns) == set(table.columns) else table
+                skipped |= {f'{name}.{column}': why for column, why in table.skipped.items()}
+                for value, part in episodes_of(table).items():
+                    key = group if value is None else _join(group, value, len(groups))
+                    rows.setdefault(key, {})[name] = part
+                    fields.setdefault(key, {}).update(like.fields(name))
+        if not rows:
             raise LipfaultError(f'{path}: the table has no rows')
-        super().__init__(path, merged, tuple(self._rows), skipped)
+        self._rows = {key: rows[name] for key, name in unique_ids(rows).items()}
+        super().__init__(path, merge_fields(fields, skipped), tuple(self._rows), skipped)
 
     def stamps(self, episode: str, field: str) -> Iterator[npt.NDArray[np.float64]]:
         """Read the time stamps of one field of one episode in chunks.
@@ -118,129 +95,86 @@ class ParquetSource(ReaderSource):
             Stamps (samples,) float64 in seconds.
         """
         self._check(episode, field)
-        for _, times in self._batches(self._rows[episode], self.fields[field], _MOST_ROWS):
-            yield times
+        found = self._part(episode, field)
+        if found is not None:
+            for _, times in self._batches(found[0], field, (), _MOST_ROWS):
+                yield times
 
     def _read(self, episode: str, field: Field) -> Iterator[Samples]:
         """Yield the samples of an existing episode and field."""
-        rows = self._rows[episode]
-        where = f'{rows.where}: column {field.name!r}'
+        found = self._part(episode, field.name)
+        if found is None:
+            return
+        rows, column = found
+        names = field.channels if column is None else (column,)
+        count = None if column is None else len(field.channels)
         size = min(_MOST_ROWS, rows_per_chunk(8 * len(field.channels)))
         first = rows.first
-        for batch, times in self._batches(rows, field, size):
-            yield Samples(times, numbers(batch[field.name], field, where, first))
+        for batch, times in self._batches(rows, field.name, names, size):
+            parts = [
+                numbers(batch[name], count, f'{rows.where}: column {name!r}', first)
+                for name in names
+            ]
+            yield Samples(times, np.concatenate(parts, axis=1))
             first += len(times)
 
+    def _part(self, episode: str, field: str) -> tuple[EpisodeRows, str | None] | None:
+        """Return the rows of a field, and its column if it is a list; None if there are none."""
+        for name, rows in self._rows[episode].items():
+            if field == name:
+                return rows, None
+            column = field.removeprefix(f'{name}.')
+            if column != field and column in rows.table.lists:
+                return rows, column
+        return None
+
     def _batches(
-        self, rows: _Rows, field: Field, size: int
+        self, rows: EpisodeRows, field: str, names: tuple[str, ...], size: int
     ) -> Iterator[tuple[pa.RecordBatch, npt.NDArray[np.float64]]]:
-        """Yield the rows of an episode with their stamps."""
-        where = f'{rows.where}: column {field.name!r}'
-        rate = None if rows.time is not None else self._options.rate(field.name, field.rate_hz)
-        if rows.time is None and rate is None:
+        """Yield columns of the rows of an episode with their stamps."""
+        time = rows.table.time
+        rate = self._options.rate(field) if time is None else None
+        if time is None and rate is None:
             raise LipfaultError(
-                f'{where}: no time stamps; give the reader option rate_hz (samples per second), or '
-                'time (name of the column of stamps)'
+                f'{rows.where}: no time stamps; give the reader option rate_hz (samples per '
+                'second), or time (name of the column of stamps)'
             )
-        names = {field.name, *(name for name in (rows.time, rows.episode) if name is not None)}
         unit, count = self._options.time_unit, 0
-        with pq.ParquetFile(rows.file) as file:
-            if field.name not in file.schema_arrow.names:
-                return
-            for batch in guarded(
-                _selected(file, rows, sorted(names), size),
-                lambda done: f'{where}: batch {done} of {size} rows',
-            ):
-                if rate is not None:
-                    yield batch, np.arange(count, count + len(batch)) / rate
-                else:
-                    stamps = batch[rows.time]
-                    unit = unit or infer_unit(str(rows.time), _first(stamps))
-                    place = f'{rows.where}: time stamps {rows.time!r}'
-                    yield batch, seconds(stamps, unit, place, rows.first + count)
-                count += len(batch)
+        read = batches(rows, names if time is None else (*names, time), size)
+        for batch in guarded(read, lambda done: f'{rows.where}: batch {done} of {size} rows'):
+            if rate is not None:
+                yield batch, np.arange(count, count + len(batch)) / rate
+            else:
+                stamps = batch[time]
+                unit = unit or infer(str(time), stamps)
+                where = f'{rows.where}: time stamps {time!r}'
+                yield batch, seconds(stamps, unit, where, rows.first + count)
+            count += len(batch)
 
 
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    files = [file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES]
-    if not files:
-        raise LipfaultError(f'{path}: holds no file that ends in {", ".join(_SUFFIXES)}')
-    return sorted(files, key=lambda file: natural(file.name))
+    for pattern in ('*', '*/*'):
+        files = [file for file in path.glob(pattern) if file.suffix.lower() in _SUFFIXES]
+        if files:
+            return sorted(files, key=lambda file: natural(str(file)))
+    raise LipfaultError(f'{path}: holds no file that ends in {", ".join(_SUFFIXES)}')
 
 
-def _open(
-    path: Path, episode: str | None, options: StampOptions, skipped: dict[str, str]
-) -> tuple[dict[str, Field], dict[str, _Rows]]:
-    """Return the fields of a table, and its episodes by name, '' if it is one."""
-    try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            if twice := sorted({name for name in names if names.count(name) > 1}):
-                raise LipfaultError(f'{path}: column {twice[0]!r} is there twice')
-            for option, name in {'time': options.time, 'episode': episode}.items():
-                if name is not None and name not in names:
-                    raise LipfaultError(
-                        f'{path}: {option}: no column {name!r}; there are {listed(names)}'
-                    )
-            by = episode or next((name for name in _EPISODE_NAMES if name in names), None)
-            time = find_time(file.schema_arrow, options, str(path))
-            fields = describe(file, {time, by}, skipped)
-            if file.metadata.num_rows == 0:
-                return fields, {}
-            return fields, _episodes(file, path, time, by)
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise LipfaultError(f'{path}: no Parquet table, or a damaged one: {reason}') from error
+def _groups(path: Path, tables: Mapping[Path, Table]) -> dict[str, dict[str, Table]]:
+    """Return the tables of each episode, or of each group of episodes, by the name of the field."""
+    if not path.is_dir():
+        return {file.stem: {file.stem: table} for file, table in tables.items()}
+    groups: dict[str, dict[str, Table]] = {}
+    for file, table in tables.items():
+        groups.setdefault(file.parent.resolve().name, {})[file.stem] = table
+    first, *rest = (set(table.columns) for table in tables.values())
+    if len(groups) == 1 and all(columns == first for columns in rest):
+        return {file.stem: {'table': table} for file, table in tables.items()}
+    return groups
 
 
-def _episodes(
-    file: pq.ParquetFile, path: Path, time: str | None, by: str | None
-) -> dict[str, _Rows]:
-    """Return the rows of each episode, in the order in which they begin."""
-    last = file.metadata.num_rows - 1
-    if by is None:
-        return {'': _Rows(path, str(path), time, last=last)}
-    found: dict[object, list[int]] = {}
-    row = 0
-    for batch in file.iter_batches(batch_size=_MOST_ROWS, columns=[by]):
-        values = batch[by]
-        if pa.types.is_nested(values.type) or pa.types.is_floating(values.type):
-            raise LipfaultError(f'{path}: column {by!r} holds {values.type}, no episodes')
-        if values.null_count:
-            raise LipfaultError(f'{path}: column {by!r} is empty in a row from {row}')
-        for value in values.unique().to_pylist():
-            places = np.flatnonzero(pa.compute.equal(values, value))
-            limits = found.setdefault(value, [row + int(places[0]), 0])
-            limits[1] = row + int(places[-1])
-        row += len(batch)
-    names = {value: f'episode_{value}' if isinstance(value, int) else str(value) for value in found}
-    return {
-        names[value]: _Rows(path, f'{path}: episode {value}', time, by, value, *limits)
-        for value, limits in found.items()
-    }
-
-
-def _selected(
-    file: pq.ParquetFile, rows: _Rows, names: list[str], size: int
-) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of an episode from the row groups that hold it."""
-    ends = np.cumsum([file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)])
-    groups = [
-        number
-        for number, end in enumerate(ends)
-        if end > rows.first and end - file.metadata.row_group(number).num_rows <= rows.last
-    ]
-    for batch in file.iter_batches(batch_size=size, row_groups=groups, columns=names):
-        if rows.episode is not None:
-            batch = batch.filter(pa.compute.equal(batch[rows.episode], rows.value))
-        if len(batch):
-            yield batch
-
-
-def _first(stamps: pa.Array) -> Any:  # noqa: ANN401
-    """Return the first stamp that is not empty, 0 for none."""
-    if pa.types.is_temporal(stamps.type):
-        return 0
-    return next((value for value in stamps[:1].to_pylist() if value is not None), 0)
+def _join(group: str, value: str, groups: int) -> str:
+    """Return the name of an episode that a column names."""
+    return value if groups == 1 else f'{group}-{value}'

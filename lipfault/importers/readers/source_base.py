@@ -79,6 +79,11 @@ class ReaderSource(ABC):
                 f'{self.path}: no field {field!r}; there are {listed(self.fields)}{self._reasons()}'
             )
 
+    @property
+    def notes(self) -> list[str]:
+        """Return the streams that are not read, each with its reason."""
+        return [f'{self.path}: {name!r} is not read: {why}' for name, why in self.skipped.items()]
+
     @abstractmethod
     def _read(self, episode: str, field: Field) -> Iterator[Samples]:
         """Yield the samples of an existing episode and field."""
@@ -126,7 +131,8 @@ def unique_ids(names: Iterable[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for name in names:
-        stem = re.sub(r'[^A-Za-z0-9_-]+', '-', name).strip('-') or 'episode'
+        # As in other readers, so that sources of one recording have the same ids.
+        stem = re.sub(r'[^A-Za-z0-9_-]', '_', name) or 'episode'
         wanted, number = stem, 1
         while wanted in found:
             number += 1

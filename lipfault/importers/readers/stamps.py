@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lipfault.errors import LipfaultError
+from lipfault.importers.readers.times import unit_of
 
 PER_SECOND = {'s': 1, 'ms': 10**3, 'us': 10**6, 'ns': 10**9}
 """Stamps per second for each unit of time."""
@@ -82,16 +83,12 @@ def is_time_name(name: str) -> bool:
     return _TIME_NAME.fullmatch(name.strip()) is not None
 
 
-def infer_unit(name: str, first: Any) -> str:  # noqa: ANN401
+def infer_unit(name: str, stamps: npt.NDArray[Any]) -> str:
     """Infer the unit of time stamps from the name of their stream, or from their size.
-
-    The size decides between epochs: below 1e11 seconds (the year 5138), below 1e14 milliseconds,
-    below 1e17 microseconds, above that nanoseconds. Stamps of a clock with another origin, below
-    1e11 as well, count as seconds.
 
     Args:
         name: Name of the stream, such as `timestamp_ns`.
-        first: First stamp.
+        stamps: First stamps (samples,), whose size decides between epochs, see `times.unit_of`.
 
     Returns:
         A key of `PER_SECOND`.
@@ -99,38 +96,25 @@ def infer_unit(name: str, first: Any) -> str:  # noqa: ANN401
     for unit, words in _UNIT_WORDS.items():
         if re.search(rf'[_ (\[]({words})[)\]]?$', name.strip(), re.I):
             return unit
-    size = abs(float(first))
-    limits = ((1e11, 's'), (1e14, 'ms'), (1e17, 'us'))
-    return next((unit for limit, unit in limits if size < limit), 'ns')
+    return 's' if stamps.dtype.kind in 'mM' else unit_of(stamps)
 
 
-def to_seconds(
-    stamps: npt.NDArray[Any], unit: str, where: str, first_row: int = 0
-) -> npt.NDArray[np.float64]:
+def to_seconds(stamps: npt.NDArray[Any], unit: str) -> npt.NDArray[np.float64]:
     """Convert stamps to seconds.
 
     Args:
         stamps: Stamps (samples,): numbers in `unit`, or `datetime64` and `timedelta64` values.
         unit: A key of `PER_SECOND`; without effect on the latter two.
-        where: File, episode and field, for messages.
-        first_row: Row of the first stamp, for messages.
 
     Returns:
-        Seconds (samples,) float64; of `datetime64` since 1970-01-01 UTC. The fraction of a second
-        of integers is exact before the sum is rounded (to 0.24 us for an epoch of today).
-
-    Raises:
-        LipfaultError: If a stamp is empty, NaN or infinite; names the row.
+        Seconds (samples,) float64, NaN for an empty stamp; of `datetime64` since 1970-01-01 UTC.
+        The fraction of a second of integers is exact before the sum is rounded (to 0.24 us for an
+        epoch of today).
     """
     if stamps.dtype.kind in 'mM':
-        empty = np.isnat(stamps)
         kind = 'datetime64[ns]' if stamps.dtype.kind == 'M' else 'timedelta64[ns]'
-        stamps, unit = stamps.astype(kind).astype(np.int64), 'ns'
-    else:
-        empty = ~np.isfinite(stamps) if stamps.dtype.kind == 'f' else np.zeros(len(stamps), bool)
-    if empty.any():
-        row = first_row + int(empty.argmax())
-        raise LipfaultError(f'{where}: row {row} has no finite time stamp')
+        seconds = to_seconds(stamps.astype(kind).astype(np.int64), 'ns')
+        return np.where(np.isnat(stamps), np.nan, seconds)
     per = PER_SECOND[unit]
     if stamps.dtype.kind == 'f' or per == 1:
         return np.asarray(stamps, np.float64) / per
