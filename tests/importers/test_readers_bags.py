@@ -217,6 +217,21 @@ def test_numbers_beside_each_other_are_one_field(tmp_path: Path) -> None:
     assert cells.tolist() == [np.array([4.0, 4.1], 'f4').tolist()]
 
 
+def test_covariances_are_read_only_if_asked_for(stored: dict[str, Path]) -> None:
+    name = '/imu.orientation_covariance'
+    assert 'all_members' in opened(stored['mcap']).skipped[name]
+    source = opened(stored['mcap'], all_members=True)
+    assert joined(source, 'mcap', name)[1].shape == (COUNT, 9)
+    assert source.fields['/tactile.layout'].channels == ('data_offset',)
+
+
+def test_what_is_not_read_is_noted(stored: dict[str, Path]) -> None:
+    notes = '\n'.join(opened(stored['db3']).notes)
+    assert "'/joints.velocity' is not read: empty" in notes
+    assert '/tactile: stamps of the recorder' in notes
+    assert '/imu: stamps' not in notes
+
+
 def test_lists_of_messages_and_of_changing_length_have_a_reason(tmp_path: Path) -> None:
     scan, tree = 'sensor_msgs/msg/LaserScan', 'tf2_msgs/msg/TFMessage'
     records = [

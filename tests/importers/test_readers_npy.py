@@ -48,6 +48,7 @@ def test_values_and_times_are_those_of_numpy(stored: Path) -> None:
     source = NpySource(stored)
     assert source.episodes == ('run',)
     assert set(source.fields) == {'arm', 'eye'}
+    assert source.notes == []
     times, values = joined(source, 'run', 'arm')
     for row in random_rows(50):
         assert times[row] == row * 0.02

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from lipfault.errors import LipfaultError
 from lipfault.importers.readers.source_base import (
+    CLOCK,
     COLOURS,
     MOST_CHANNELS,
     ReaderSource,
@@ -161,7 +162,7 @@ def _fields(
     fields: dict[str, Field] = {}
     for name, array in episode.arrays.items():
         if len(array.shape) == 1 and _is_clock(name, episode.arrays, options.time):
-            skipped[name] = 'time stamps of the fields beside it'
+            skipped[name] = CLOCK
             continue
         found = _describe(name, array, episode.rate_hz)
         if isinstance(found, Field):

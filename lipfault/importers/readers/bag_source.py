@@ -80,6 +80,7 @@ class BagOptions:
         stamps: `header` for the stamps of the header, `log` for those of the recorder; `auto`
             takes the header's if all of the first messages of the topic have one.
         sample: Messages of a joint topic from which its fields are described.
+        all_members: Whether covariances and layouts, which are not measured, are fields, too.
 
     Raises:
         LipfaultError: If an option has an impossible value.
@@ -87,6 +88,7 @@ class BagOptions:
 
     stamps: str = 'auto'
     sample: int = 100
+    all_members: bool = False
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -210,7 +212,8 @@ def _describe(bag: Bag, options: BagOptions, skipped: dict[str, str]) -> _Descri
             skipped[topic] = 'no messages'
             continue
         decoded = [message for _, message in messages]
-        parts |= parts_of(topic, bag.topics[topic], decoded, skipped)
+        schema = bag.topics[topic]
+        parts |= parts_of(topic, schema, decoded, skipped, options.all_members)
         if options.stamps != 'log' and _have_stamps(topic, decoded, options, bag.path):
             by_header.add(topic)
     return _Described(bag, parts, frozenset(by_header))

@@ -35,6 +35,7 @@ class McapSource(BagSource):
         path: File or folder.
         stamps: `auto`, `header` or `log`, see `BagOptions`.
         sample: Messages of a joint topic from which its fields are described.
+        all_members: Whether covariances and layouts, which are not measured, are fields, too.
         partial: Read a file that was cut off up to its last whole record, instead of refusing it.
 
     Raises:
@@ -42,11 +43,17 @@ class McapSource(BagSource):
     """
 
     def __init__(
-        self, path: Path, *, stamps: str = 'auto', sample: int = 100, partial: bool = False
+        self,
+        path: Path,
+        *,
+        stamps: str = 'auto',
+        sample: int = 100,
+        all_members: bool = False,
+        partial: bool = False,
     ) -> None:
         """Open the source."""
         path = Path(path)
-        options = BagOptions(stamps, sample)
+        options = BagOptions(stamps, sample, all_members)
         bags: dict[str, Bag] = {file.stem: _McapBag(file, sample, partial) for file in _files(path)}
         super().__init__(path, bags, options)
 

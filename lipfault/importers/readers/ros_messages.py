@@ -1,5 +1,6 @@
 """Fields of ROS messages: numbers by their path, joints by their names, and frames."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from lipfault.importers.source import Field
 
 _NS = 10**9
 _JOINTS = ('position', 'velocity', 'effort')
+_UNMEASURED = re.compile(r'(\w+_)?covariance|layout')
 _UNITS = {
     ('sensor_msgs/Imu', 'angular_velocity'): 'rad/s',
     ('sensor_msgs/Imu', 'linear_acceleration'): 'm/s^2',
@@ -84,7 +86,11 @@ def header_ns(message: Any) -> int | None:  # noqa: ANN401
 
 
 def parts_of(
-    topic: str, schema: str, messages: Sequence[Any], skipped: dict[str, str]
+    topic: str,
+    schema: str,
+    messages: Sequence[Any],
+    skipped: dict[str, str],
+    all_members: bool = False,
 ) -> dict[str, Part]:
     """Return the fields of a topic.
 
@@ -97,6 +103,7 @@ def parts_of(
         schema: Type of its messages, from `type_name`.
         messages: Some of its messages, at least one.
         skipped: Gets the reason for each member that is no field.
+        all_members: Whether covariances and layouts, which are not measured, are fields, too.
 
     Returns:
         The fields by name.
@@ -114,6 +121,9 @@ def parts_of(
         if path in joints:
             continue
         name = '.'.join((topic, *path))
+        if not all_members and path and _UNMEASURED.fullmatch(path[-1]):
+            skipped[name] = 'not measured; read with the reader option all_members=true'
+            continue
         part = _part(name, path, members, messages)
         if isinstance(part, str):
             skipped[name] = part

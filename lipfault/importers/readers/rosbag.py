@@ -37,15 +37,18 @@ class RosbagSource(BagSource):
         path: File or folder.
         stamps: `auto`, `header` or `log`, see `BagOptions`.
         sample: Messages of a joint topic from which its fields are described.
+        all_members: Whether covariances and layouts, which are not measured, are fields, too.
 
     Raises:
         LipfaultError: If a path is no bag, or a bag is damaged.
     """
 
-    def __init__(self, path: Path, *, stamps: str = 'auto', sample: int = 100) -> None:
+    def __init__(
+        self, path: Path, *, stamps: str = 'auto', sample: int = 100, all_members: bool = False
+    ) -> None:
         """Open the source."""
         path = Path(path)
-        options = BagOptions(stamps, sample)
+        options = BagOptions(stamps, sample, all_members)
         bags: dict[str, Bag] = {}
         for bag in _bags(path):
             name = bag.stem if bag.suffix in _SUFFIXES else bag.name

@@ -13,6 +13,8 @@ CHUNK_BYTES = 8 * 2**20
 """Aim for the bytes of a chunk; the contract allows 16 MiB."""
 MOST_CHANNELS = 2048
 """A vector of more numbers, such as a point cloud or a compressed frame, is not a series."""
+CLOCK = 'time stamps of the fields beside it'
+"""Reason of a stream that is no field, but read with others."""
 COLOURS = {1: ('grey',), 3: ('red', 'green', 'blue'), 4: ('red', 'green', 'blue', 'alpha')}
 
 _T = TypeVar('_T')
@@ -82,7 +84,11 @@ class ReaderSource(ABC):
     @property
     def notes(self) -> list[str]:
         """Return the streams that are not read, each with its reason."""
-        return [f'{self.path}: {name!r} is not read: {why}' for name, why in self.skipped.items()]
+        return [
+            f'{self.path}: {name!r} is not read: {why}'
+            for name, why in self.skipped.items()
+            if why != CLOCK
+        ]
 
     @abstractmethod
     def _read(self, episode: str, field: Field) -> Iterator[Samples]:
