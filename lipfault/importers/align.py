@@ -21,8 +21,11 @@ _SAME_RATE = 0.005
 # Part of a sample by which stamps of float32 may miss the end of an episode.
 _SLACK = 0.05
 
+# The same for interpolated samples, of which none lies behind the last stamp.
+_EXACT = 1e-6
+
 # Bytes of the values of a block.
-_BLOCK_BYTES = 1 << 23
+_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,20 @@ class Stream:
             The grid; samples that are taken as they are may lie half a period behind or before the
             common start.
         """
-        shift = 0.0
+        shift, slack = 0.0, _EXACT
         if self.resampling is None:
-            shift = phase(span.head, origin_s, self.rate_hz)
+            # The last instant is the one that the last sample is nearest to.
+            slack = 0.5
+            if self.same_rate:
+                shift = phase(span.sketch, origin_s, self.rate_hz)
         places = (span.last_s - origin_s) * self.rate_hz - shift
-        return Grid(origin_s + shift / self.rate_hz, self.rate_hz, math.floor(places + _SLACK) + 1)
+        return Grid(origin_s + shift / self.rate_hz, self.rate_hz, math.floor(places + slack) + 1)
+
+    @property
+    def same_rate(self) -> bool:
+        """Return whether the samples come at the rate of the grid."""
+        own = self.scan.clock.rate_hz or self.rate_hz
+        return abs(own / self.rate_hz - 1) < _SAME_RATE
 
     def blocks(
         self, source: Source, episode: str, grid: Grid, size: int, tally: Tally
@@ -78,7 +90,9 @@ class Stream:
         if part.field.kind == 'image':
             shape = (*(part.field.size or ()), len(part.channels))
             dtype = np.dtype(part.field.dtype)
-            yield from nearest(chunks, grid, size, lambda n: np.zeros((n, *shape), dtype), tally)
+            yield from nearest(
+                chunks, grid, size, lambda n: np.zeros((n, *shape), dtype), tally, whole=True
+            )
             return
         chosen = (
             Samples(chunk.times_s, without(channels_of(chunk, part), missing)) for chunk in chunks
@@ -197,7 +211,7 @@ def place(plans: Mapping[str, Sequence[Stream]], episode: str) -> Placement:
 
 
 def block_size(description: Description) -> int:
-    """Return how many samples a block of a modality holds: some 8 MiB, at most 4096.
+    """Return how many samples a block of a modality holds: some 1 MiB, at most 4096.
 
     Args:
         description: The modality.

@@ -159,7 +159,7 @@ def phase(stamps: Times, origin_s: float, rate_hz: float) -> float:
     """Return how far the samples of a stream lie behind the grid points next to them.
 
     Args:
-        stamps: First stamps of the stream.
+        stamps: Stamps of the stream.
         origin_s: Start of the grid.
         rate_hz: Rate of the grid.
 
@@ -171,7 +171,7 @@ def phase(stamps: Times, origin_s: float, rate_hz: float) -> float:
 
 
 def nearest(
-    chunks: Iterable[Samples], grid: Grid, size: int, make: Make, tally: Tally
+    chunks: Iterable[Samples], grid: Grid, size: int, make: Make, tally: Tally, whole: bool = False
 ) -> Iterator[Aligned]:
     """Give each instant of a grid the sample nearest to it, if one is within half a period.
 
@@ -183,16 +183,21 @@ def nearest(
         size: Instants of a block.
         make: Makes an array for the values of a number of instants.
         tally: Counts; `crowded` is added to.
+        whole: Whether a chunk of consecutive instants may be a block as it is.
 
     Yields:
         Blocks of `size` instants, the last one shorter.
     """
     block = _Block.empty(grid, 0, size, make)
-    for chunk in chunks:
-        slots, ready = _nearest_of_each(chunk, grid, tally)
+    for slots, ready in _distinct(chunks, grid, tally):
+        if whole and not block.filled and _follow(slots, block.start):
+            # The usual case of a film: its chunks are handed on without a copy.
+            yield Aligned(ready.values, np.ones(len(slots), dtype=np.bool_), ready.times_s)
+            block = _Block.empty(grid, block.start + len(slots), size, make)
+            continue
         while len(slots):
             inside = int(np.searchsorted(slots, block.stop))
-            block.put(slots[:inside], ready, tally)
+            block.put(slots[:inside], ready)
             slots, ready = slots[inside:], Samples(ready.times_s[inside:], ready.values[inside:])
             if len(slots):
                 yield block.done()
@@ -200,6 +205,11 @@ def nearest(
     while block.count:
         yield block.done()
         block = _Block.empty(grid, block.stop, size, make)
+
+
+def _follow(slots: npt.NDArray[np.int64], start: int) -> bool:
+    """Return whether a chunk gives each of the next instants one sample."""
+    return bool(len(slots) and slots[0] == start and slots[-1] - start + 1 == len(slots))
 
 
 @dataclass
@@ -212,6 +222,7 @@ class _Block:
     values: npt.NDArray[Any]
     present: npt.NDArray[np.bool_]
     stamp_s: Times
+    filled: bool = False
 
     @classmethod
     def empty(cls, grid: Grid, start: int, size: int, make: Make) -> Self:
@@ -223,32 +234,48 @@ class _Block:
     def stop(self) -> int:
         return self.start + self.count
 
-    def put(self, slots: npt.NDArray[np.int64], samples: Samples, tally: Tally) -> None:
+    def put(self, slots: npt.NDArray[np.int64], samples: Samples) -> None:
         """Place the samples of the next instants."""
         count = len(slots)
         if not count:
             return
+        self.filled = True
         places = slots - self.start
-        first = int(places[0])
-        skip = 0
-        if self.present[first]:
-            # The chunk before ended with a sample of the same instant.
-            tally.crowded += 1
-            both = np.array([self.stamp_s[first], samples.times_s[0]])
-            old, new = np.abs(self.grid.position(both) - slots[0])
-            skip = int(old <= new)
-        places = places[skip:]
-        if not len(places):
-            return
         # Those of consecutive instants are copied at once.
         ends = int(places[0]), int(places[-1]) + 1
-        where = slice(*ends) if ends[1] - ends[0] == len(places) else places
-        self.values[where] = samples.values[skip:count]
+        where = slice(*ends) if ends[1] - ends[0] == count else places
+        self.values[where] = samples.values[:count]
         self.present[where] = True
-        self.stamp_s[where] = samples.times_s[skip:count]
+        self.stamp_s[where] = samples.times_s[:count]
 
     def done(self) -> Aligned:
         return Aligned(self.values, self.present, self.stamp_s)
+
+
+def _distinct(
+    chunks: Iterable[Samples], grid: Grid, tally: Tally
+) -> Iterator[tuple[npt.NDArray[np.int64], Samples]]:
+    """Yield the instants that have a sample, and the nearest sample of each, each instant once.
+
+    A chunk is held back until the next one, whose first sample may be nearer to its last instant.
+    """
+    held: tuple[npt.NDArray[np.int64], Samples] | None = None
+    for chunk in chunks:
+        slots, ready = _nearest_of_each(chunk, grid, tally)
+        if held is not None and len(slots) and held[0][-1] == slots[0]:
+            tally.crowded += 1
+            both = np.array([held[1].times_s[-1], ready.times_s[0]])
+            old, new = np.abs(grid.position(both) - slots[0])
+            if old <= new:
+                slots, ready = slots[1:], Samples(ready.times_s[1:], ready.values[1:])
+            else:
+                held = held[0][:-1], Samples(held[1].times_s[:-1], held[1].values[:-1])
+        if len(slots):
+            if held is not None and len(held[0]):
+                yield held
+            held = slots, ready
+    if held is not None:
+        yield held
 
 
 def _nearest_of_each(

@@ -57,7 +57,7 @@ def noise_floor(blocks: Sequence[Values]) -> Values:
     for channel, values in enumerate(spreads.T):
         known = values[np.isfinite(values)]
         if len(known):
-            found[channel] = np.quantile(known, _QUANTILE) / _white_quantile()
+            found[channel] = np.quantile(known, _QUANTILE) / _white_quantile(_WINDOW)
     return found
 
 
@@ -72,11 +72,11 @@ def _window_spreads(block: Values) -> Values:
     return spreads
 
 
-def _white_quantile() -> float:
+def _white_quantile(window: int) -> float:
     """Return the quantile of a window's spread for white noise of unit variance."""
     total = math.comb(2 * _ORDER, _ORDER)
     correlations = [math.comb(2 * _ORDER, _ORDER + lag) / total for lag in range(1, _ORDER + 1)]
-    freedom = (_WINDOW - _ORDER) / (1 + 2 * sum(each**2 for each in correlations))
+    freedom = (window - _ORDER) / (1 + 2 * sum(each**2 for each in correlations))
     step = 2 / (9 * freedom)
     share = (1 - step + NormalDist().inv_cdf(_QUANTILE) * math.sqrt(step)) ** 3
     return math.sqrt(share)
@@ -150,8 +150,8 @@ def noise_of(floor: float, quantum: float | None, low: float, high: float) -> fl
 def image_noise(frames: Sequence[npt.NDArray[np.generic]], white: float) -> Values:
     """Estimate the noise of each colour from consecutive frames.
 
-    The median of the absolute third differences of each pixel over time: most pixels show a still
-    scene. A film that repeats still blocks bit by bit gives the noise of rounding.
+    The estimator of `noise_floor`, with the frames of one pixel as a window: some pixels show a
+    still scene. A film that repeats still blocks bit by bit gives the noise of rounding.
 
     Args:
         frames: Consecutive frames (frames, height, width, channel) each.
@@ -161,15 +161,16 @@ def image_noise(frames: Sequence[npt.NDArray[np.generic]], white: float) -> Valu
         (channel,) float64 as shares of white, at least that of rounding.
     """
     rounding = 1 / (white * math.sqrt(12))
-    scale = 0.6745 * math.sqrt(math.comb(2 * _ORDER, _ORDER)) * white
-    found = [
-        np.median(np.abs(np.diff(each.astype(np.float32), n=_ORDER, axis=0)), axis=(0, 1, 2))
-        for each in frames
-        if len(each) > _ORDER
-    ]
+    scale = math.sqrt(math.comb(2 * _ORDER, _ORDER)) * white
+    found = []
+    for each in frames:
+        if len(each) > _ORDER:
+            changes = np.diff(each.astype(np.float32), n=_ORDER, axis=0) / scale
+            spreads = np.sqrt((changes**2).mean(axis=0))
+            found.append(np.quantile(spreads, _QUANTILE, axis=(0, 1)) / _white_quantile(len(each)))
     if not found:
         return np.full(frames[0].shape[-1] if frames else 1, rounding)
-    noise: Values = np.maximum(np.median(found, axis=0) / scale, rounding)
+    noise: Values = np.maximum(np.median(found, axis=0), rounding)
     return noise
 
 
@@ -195,7 +196,9 @@ def velocities(blocks: Sequence[Values]) -> list[tuple[int, int]]:
     np.fill_diagonal(correlation, 0.0)
     best = correlation.argmax(axis=1)
     pairs = [(position, int(velocity)) for position, velocity in enumerate(best)]
-    return [pair for pair in pairs if correlation[pair] > _VELOCITY and pair[::-1] not in pairs]
+    strong = [pair for pair in pairs if correlation[pair] > _VELOCITY]
+    # Sine and cosine are the rate of change of each other.
+    return [pair for pair in strong if pair[::-1] not in strong]
 
 
 def _standard(values: Values) -> Values:

@@ -74,6 +74,8 @@ def _interpolated(chunks: Iterable[Samples], grid: Grid, gap_s: float) -> Iterat
     done, channels = 0, 0
     before: Samples | None = None
     for chunk in chunks:
+        if not len(chunk.times_s):
+            continue
         times, values = chunk.times_s, np.asarray(chunk.values, dtype=np.float64)
         channels = values.shape[1]
         if before is not None:
@@ -125,8 +127,8 @@ def _filter(factor: int) -> Values:
 def _decimated(chunks: Iterable[Values], taps: Values, factor: int) -> Iterator[Values]:
     """Filter and keep every `factor`-th instant.
 
-    The filter is normalized by the weights of what is present; an instant is missing if anything
-    within one period of it is.
+    The filter is normalized by the weights of what is present. An instant is missing if the signal
+    is missing there.
     """
     rest: Values | None = None
     length = len(taps)
@@ -148,9 +150,9 @@ def _filtered(values: Values, taps: Values, factor: int) -> Values:
     weights = _valid(upfirdn(taps, present.astype(np.float64)), length, factor)
     filled = np.where(present[:, None], values, 0.0)
     sums = _valid(upfirdn(taps, filled, axis=0), length, factor)
-    near = np.convolve(~present, np.ones(2 * factor + 1), 'same')[length // 2 :: factor]
-    found: Values = sums / np.where(weights > 0.5, weights, np.nan)[:, None]
-    found[near[: len(found)] > 0] = np.nan
+    centres = present[length // 2 :: factor][: len(sums)]
+    # Of a symmetric filter at least half of the weights lie on the side of a gap that is present.
+    found: Values = sums / np.where(centres & (weights > 0.25), weights, np.nan)[:, None]
     return found
 
 

@@ -45,6 +45,7 @@ class SeriesStatistics:
         self.sentinels = np.zeros((len(SENTINELS), self.channels), dtype=np.int64)
         self.repeated = 0
         self._last: Values | None = None
+        self._rest: Values | None = None
         self._hashes = [hashlib.blake2b(digest_size=16) for _ in range(self.channels)]
 
     def add(self, values: Values) -> None:
@@ -76,6 +77,8 @@ class SeriesStatistics:
     def end_episode(self) -> None:
         """Say that the next samples do not follow the last ones."""
         self._last = None
+        self._store(self._rest)
+        self._rest = None
 
     def _count_repeated(self, values: Values) -> None:
         """Count samples all values of which are those of the sample before."""
@@ -84,12 +87,21 @@ class SeriesStatistics:
         self._last = values[-1:].copy()
 
     def _keep(self, values: Values) -> None:
-        for start in range(0, len(values), _BLOCK):
-            if self._seen % self._every == 0:
-                self.blocks.append(values[start : start + _BLOCK].copy())
-            self._seen += 1
-            if len(self.blocks) > _BLOCKS:
-                self.blocks, self._every = self.blocks[::2], 2 * self._every
+        """Cut the values of an episode into blocks, whatever its chunks."""
+        joined = values if self._rest is None else np.concatenate((self._rest, values))
+        whole = len(joined) // _BLOCK * _BLOCK
+        for start in range(0, whole, _BLOCK):
+            self._store(joined[start : start + _BLOCK])
+        self._rest = joined[whole:].copy()
+
+    def _store(self, block: Values | None) -> None:
+        if block is None or not len(block):
+            return
+        if self._seen % self._every == 0:
+            self.blocks.append(block.copy())
+        self._seen += 1
+        if len(self.blocks) > _BLOCKS:
+            self.blocks, self._every = self.blocks[::2], 2 * self._every
 
     def found_sentinels(self) -> dict[float, int]:
         """Return values that mark missing readings by all appearances, with their numbers.

@@ -5,18 +5,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from lipfault.importers.clock import Order, Tally, Times
 
 # Intervals kept for quantiles; beyond, every second one is kept, then every fourth, and so on.
 _INTERVALS = 1 << 16
 
-# Stamps kept of the start of an episode, for the phase.
-_HEAD = 64
+# Stamps of an episode kept for the phase; beyond, every second one is kept, and so on.
+_SKETCH = 256
 
 # A stream is regular if 95 % of its intervals differ from the median by less than this share of it.
-_REGULAR = 0.25
+_REGULAR = 0.4
 
 # An interval beyond this many periods is a gap: at least one sample is missing.
 GAP_PERIODS = 1.5
@@ -33,13 +32,39 @@ class Span:
         first_s: First stamp in seconds.
         last_s: Last stamp in seconds.
         count: Number of samples with increasing stamps.
-        head: The first stamps.
+        sketch: Some stamps, spread over the episode.
     """
 
     first_s: float
     last_s: float
     count: int
-    head: Times
+    sketch: Times
+
+
+@dataclass
+class Thinned:
+    """Keeps every number of a stream, then every second one, then every fourth, and so on.
+
+    Args:
+        most: Numbers kept at most.
+    """
+
+    most: int
+    values: Times = field(default_factory=lambda: np.empty(0))
+    _every: int = 1
+    _seen: int = 0
+
+    def add(self, numbers: Times) -> None:
+        """Add numbers.
+
+        Args:
+            numbers: (count,) float64.
+        """
+        start = -self._seen % self._every
+        self._seen += len(numbers)
+        self.values = np.concatenate((self.values, numbers[start :: self._every]))
+        while len(self.values) > self.most:
+            self.values, self._every = self.values[::2], 2 * self._every
 
 
 @dataclass
@@ -58,9 +83,7 @@ class StreamClock:
     spans: dict[str, Span] = field(default_factory=dict)
     tallies: dict[str, Tally] = field(default_factory=dict)
     longest_s: float = 0.0
-    _kept: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    _every: int = 1
-    _seen: int = 0
+    _thinned: 'Thinned' = field(default_factory=lambda: Thinned(_INTERVALS))
     _intervals: int = 0
     _periods: float = 0.0
     _seconds: float = 0.0
@@ -75,19 +98,18 @@ class StreamClock:
             chunks: Its stamps in the order of the source.
         """
         order = Order(self.tallies.setdefault(episode, Tally()))
-        head: list[Times] = []
+        sketch = Thinned(_SKETCH)
         first, last, count = math.nan, math.nan, 0
         for chunk in chunks:
             times = chunk[order.keep(chunk)] + self.offset_s
             if not len(times):
                 continue
-            if count < _HEAD:
-                head.append(times[: _HEAD - count].copy())
+            sketch.add(times)
             self._add(np.diff(times if math.isnan(last) else np.concatenate(([last], times))))
             first = float(times[0]) if math.isnan(first) else first
             last, count = float(times[-1]), count + len(times)
         if count:
-            self.spans[episode] = Span(first, last, count, np.concatenate(head))
+            self.spans[episode] = Span(first, last, count, sketch.values)
 
     def _add(self, intervals: Times) -> None:
         if not len(intervals):
@@ -100,11 +122,11 @@ class StreamClock:
         self._seconds += float(intervals.sum())
         self._intervals += len(intervals)
         self.longest_s = max(self.longest_s, float(intervals.max()))
-        start = -self._seen % self._every
-        self._seen += len(intervals)
-        self._kept = np.concatenate((self._kept, intervals[start :: self._every]))
-        while len(self._kept) > _INTERVALS:
-            self._kept, self._every = self._kept[::2], 2 * self._every
+        self._thinned.add(intervals)
+
+    @property
+    def _kept(self) -> Times:
+        return self._thinned.values
 
     @property
     def regular(self) -> bool:
@@ -132,7 +154,7 @@ class StreamClock:
         measured, stated = self.measured_hz, self.stated_hz
         if measured is None or (stated and abs(measured / stated - 1) < _STATED):
             return stated
-        return float(f'{measured:.6g}')
+        return float(f'{measured:.8g}')
 
     @property
     def gaps(self) -> int:

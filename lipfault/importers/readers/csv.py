@@ -15,7 +15,7 @@ import pyarrow.csv as pacsv
 from lipfault.errors import LipfaultError
 from lipfault.importers.readers.csv_layout import MISSING, TableLayout
 from lipfault.importers.readers.times import to_seconds
-from lipfault.importers.source import Field, Samples
+from lipfault.importers.source import Field, Samples, require_names
 
 _SUFFIXES = ('.csv', '.tsv', '.txt')
 
@@ -94,6 +94,7 @@ class CsvSource:
         Raises:
             LipfaultError: If a cell is no number or no time stamp; names file, column and row.
         """
+        require_names(self.path, episode, self._episode_ids(), field, self.fields)
         group, value = self._episode_ids()[episode]
         layout = self._tables[group].get(field)
         if layout is None:

@@ -17,7 +17,7 @@ from lipfault.importers.readers.film import FilmPart, film_size
 from lipfault.importers.readers.lerobot_files import EpisodeFiles, LeRobotFiles
 from lipfault.importers.readers.lerobot_info import Feature, LeRobotInfo
 from lipfault.importers.readers.parquet_rows import TableRows
-from lipfault.importers.source import Field, Samples
+from lipfault.importers.source import Field, Samples, require_names
 
 
 class LeRobotSource:
@@ -107,9 +107,10 @@ class LeRobotSource:
         """Do nothing: each read closes its files."""
 
     def _of(self, episode: str, field: str) -> tuple[Feature, EpisodeFiles]:
-        """Return the feature and the files of an episode."""
-        feature = next(each for each in self._info.features if each.key == field)
-        return feature, self._files.episode(self._episodes[episode])
+        """Return the feature and the files of an episode; reject unknown names."""
+        features = {feature.key: feature for feature in self._info.features}
+        require_names(self.path, episode, self._episodes, field, features)
+        return features[field], self._files.episode(self._episodes[episode])
 
     def _film(self, files: EpisodeFiles, feature: Feature) -> FilmPart:
         """Return the part of a film that shows an episode."""
