@@ -373,6 +373,26 @@ def test_messages_that_are_no_messages_have_a_reason(tmp_path: Path) -> None:
         McapSource(path)
 
 
+@pytest.mark.parametrize('kind', ['sensor_msgs/msg/JointState', 'sensor_msgs/msg/Image'])
+def test_well_known_names_with_another_definition(tmp_path: Path, kind: str) -> None:
+    from mcap.writer import Writer
+
+    path = tmp_path / 'a.mcap'
+    with path.open('wb') as stream:
+        writer = Writer(stream)
+        writer.start()
+        for topic, name in (('/odd', kind), ('/value', 'pkg/msg/Value')):
+            number = writer.register_schema(name, 'ros2msg', b'float64 value')
+            channel = writer.register_channel(topic, 'cdr', number)
+            data = b'\0\1\0\0' + np.float64(2.5).tobytes()
+            writer.add_message(channel, START, data, START)
+        writer.finish()
+    source = McapSource(path)
+    assert list(source.fields) == ['/value']
+    assert joined(source, 'a', '/value')[1].tolist() == [[2.5]]
+    assert 'not as' in source.skipped['/odd']
+
+
 def test_bag_without_definitions(stored: dict[str, Path], tmp_path: Path) -> None:
     import sqlite3
 

@@ -109,6 +109,14 @@ def test_truncated_files(tmp_path: Path, name: str, keep: int) -> None:
         joined(NpySource(path, rate_hz=1), 'a', name[:1] if name == 'a.npy' else 'arm')
 
 
+def test_damaged_head(tmp_path: Path) -> None:
+    np.save(tmp_path / 'a.npy', ARM)
+    content = (tmp_path / 'a.npy').read_bytes()
+    (tmp_path / 'a.npy').write_bytes(content.replace(b"'shape': (50, 3)", b"'shape': (50, 3 "))
+    with pytest.raises(LipfaultError, match=r'a\.npy: no \.npy file, or a damaged one'):
+        NpySource(tmp_path / 'a.npy', rate_hz=1)
+
+
 def test_damaged_archive_is_found_by_its_checksum(tmp_path: Path) -> None:
     path = tmp_path / 'a.npz'
     np.savez(path, arm=np.tile(ARM, (1000, 1)))

@@ -1,6 +1,7 @@
 """The reader of Zarr: both formats, folders and zip files, ends of episodes, damaged stores."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +120,15 @@ def test_what_is_no_store(tmp_path: Path) -> None:
     (tmp_path / 'sub/zarr.json').write_text('{"node_type": ')
     with pytest.raises(LipfaultError, match='no Zarr store, or a damaged one'):
         ZarrSource(tmp_path / 'sub')
+
+
+def test_zip_with_a_size_beyond_its_end(tmp_path: Path) -> None:
+    path = tmp_path / 'a.zip'
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr('zarr.json', '{"node_type": "group"}')
+    content = bytearray(path.read_bytes())
+    directory = content.rindex(b'PK\x01\x02')
+    content[directory + 20 : directory + 28] = b'\xff\xff\0\0' * 2
+    path.write_bytes(content)
+    with pytest.raises(LipfaultError, match=r'a\.zip: no Zarr store, or a damaged one'):
+        ZarrSource(path)

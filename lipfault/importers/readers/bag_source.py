@@ -213,7 +213,11 @@ def _describe(bag: Bag, options: BagOptions, skipped: dict[str, str]) -> _Descri
             continue
         decoded = [message for _, message in messages]
         schema = bag.topics[topic]
-        parts |= parts_of(topic, schema, decoded, skipped, options.all_members)
+        # A type of a well-known name may be defined otherwise.
+        try:
+            parts |= parts_of(topic, schema, decoded, skipped, options.all_members)
+        except (AttributeError, TypeError, ValueError) as error:
+            skipped[topic] = f'messages that are not as {schema!r} should be: {error}'
         if options.stamps != 'log' and _have_stamps(topic, decoded, options, bag.path):
             by_header.add(topic)
     return _Described(bag, parts, frozenset(by_header))

@@ -136,7 +136,8 @@ def _array(path: Path) -> StoredArray:
     try:
         with path.open('rb') as stream:
             return _NpyArray(path, None, *_read_header(stream))
-    except (ValueError, EOFError, OSError) as error:
+    # A damaged head raises any error of the parser of Python.
+    except Exception as error:
         raise LipfaultError(f'{path}: no .npy file, or a damaged one: {error}') from error
 
 
