@@ -19,6 +19,7 @@ from bags import (
     write_rosbag1,
     write_rosbag2,
 )
+from mcap.opcode import Opcode
 from mcap.reader import make_reader
 from mcap.writer import CompressionType
 from mcap_ros2.decoder import DecoderFactory
@@ -296,6 +297,21 @@ def test_damage_in_the_middle_of_an_mcap(tmp_path: Path) -> None:
     content[len(content) * 3 // 4] ^= 255
     path.write_bytes(content)
     with pytest.raises(LipfaultError, match=r'a\.mcap: topic /imu, message \d+: damaged.*crc'):
+        joined(McapSource(path, sample=5), 'a', '/imu.orientation')
+
+
+def test_fewer_messages_than_stated_are_an_error(tmp_path: Path) -> None:
+    path = tmp_path / 'a.mcap'
+    write_mcap(path, robot(count=20), chunk_size=4000, **PLAIN)
+    with path.open('rb') as stream:
+        last = make_reader(stream).get_summary().chunk_indexes[-1]
+    content = bytearray(path.read_bytes())
+    # The index of a chunk becomes a record of an unknown kind, which readers skip.
+    place = content.rindex(last.chunk_start_offset.to_bytes(8, 'little')) - 25
+    assert content[place] == Opcode.CHUNK_INDEX
+    content[place] = 0x7F
+    path.write_bytes(content)
+    with pytest.raises(LipfaultError, match=r'/imu, message \d+: .* the file states 20'):
         joined(McapSource(path, sample=5), 'a', '/imu.orientation')
 
 

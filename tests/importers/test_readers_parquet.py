@@ -241,6 +241,13 @@ def test_files_that_are_no_tables(tmp_path: Path, content: bytes) -> None:
         ParquetSource(tmp_path / 'a.parquet')
 
 
+def test_damaged_names_of_columns(table: Path) -> None:
+    content = table.read_bytes()
+    table.write_bytes(content.replace(b'force', b'f\x80rce'))
+    with pytest.raises(LipfaultError, match=r'log\.parquet: no Parquet table, or a damaged one'):
+        ParquetSource(table)
+
+
 def test_truncated_and_damaged_tables(table: Path) -> None:
     content = table.read_bytes()
     table.write_bytes(content[:-100])

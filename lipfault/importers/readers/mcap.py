@@ -70,6 +70,7 @@ class _McapBag:
         self._is_cut = _is_cut(path, partial)
         self._decoders: dict[int, Callable[[bytes], Any]] = {}
         summary = None if self._is_cut else _summary(path)
+        self._counts = {} if summary is None else _counts(summary)
         self._is_indexed = summary is not None
         if summary is None:
             self._scan(sample)
@@ -83,8 +84,14 @@ class _McapBag:
 
     def messages(self, topic: str) -> Iterator[tuple[int, Any]]:
         """Yield log time and decoded message, in the order of log times if there is an index."""
+        count = 0
         for _, channel, message in self._records([topic]):
             yield message.log_time, self._decoders[channel.id](message.data)
+            count += 1
+        stated = self._counts.get(topic, count)
+        if count != stated:
+            # The place is added where the messages are read.
+            raise McapError(f'{count} messages were found, the file states {stated}')
 
     def _records(self, topics: list[str] | None) -> Iterator[_Record]:
         """Yield the messages of topics as stored; checksums are compared."""
@@ -200,6 +207,17 @@ def _summary(path: Path) -> Summary | None:
     schemas = {channel.schema_id for channel in summary.channels.values()} - {0}
     whole = channels and channels <= set(summary.channels) and schemas <= set(summary.schemas)
     return summary if whole else None
+
+
+def _counts(summary: Summary) -> dict[str, int]:
+    """Return the number of messages of each topic, as stated, nothing if it is not stated."""
+    counts: dict[str, int] = {}
+    if summary.statistics is not None:
+        for number, count in summary.statistics.channel_message_counts.items():
+            if number in summary.channels:
+                topic = summary.channels[number].topic
+                counts[topic] = counts.get(topic, 0) + count
+    return counts
 
 
 def _type_of(schema: Schema | None, channel: Channel) -> str:

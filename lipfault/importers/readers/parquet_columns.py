@@ -87,8 +87,11 @@ def opened(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path) as file:
             yield file
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
+    except (LipfaultError, MemoryError):
+        raise
+    # Damaged metadata raise errors of Python, too.
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise LipfaultError(f'{path}: no Parquet table, or a damaged one: {reason}') from error
 
 

@@ -113,17 +113,19 @@ def _raw(message: Any) -> npt.NDArray[Any]:  # noqa: ANN401
     dtype = np.dtype(encoding.dtype).newbyteorder('>' if message.is_bigendian else '<')
     height, width, step = int(message.height), int(message.width), int(message.step)
     row = width * len(encoding.order) * dtype.itemsize
-    data = np.frombuffer(bytes(message.data), np.uint8)
+    data = np.frombuffer(memoryview(message.data), np.uint8)
     if height < 1 or width < 1 or step < row or len(data) < height * step - (step - row):
         raise LipfaultError(
             f'a frame of {height} x {width} {message.encoding} with step {step} holds '
             f'{len(data)} bytes'
         )
-    padded = np.zeros(height * step, np.uint8)
-    padded[: len(data)] = data[: height * step]
-    rows = np.ascontiguousarray(padded.reshape(height, step)[:, :row])
+    if len(data) < height * step:  # without the bytes beyond the end of the last row
+        data = np.concatenate([data, np.zeros(height * step - len(data), np.uint8)])
+    rows = np.ascontiguousarray(data[: height * step].reshape(height, step)[:, :row])
     pixels = rows.view(dtype).reshape(height, width, len(encoding.order))
-    return np.ascontiguousarray(pixels[..., list(encoding.order)]).astype(encoding.dtype)
+    if encoding.order[0] == 2:
+        pixels = pixels[..., list(encoding.order)]
+    return np.ascontiguousarray(pixels.astype(encoding.dtype, copy=False))
 
 
 def _compressed(message: Any) -> npt.NDArray[Any]:  # noqa: ANN401
