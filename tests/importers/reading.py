@@ -1,6 +1,9 @@
 """Samples of a source, joined, for comparison with what a library reads by hand."""
 
+from typing import Any
+
 import numpy as np
+import zarr
 
 from lipfault.importers.source import Source
 
@@ -15,3 +18,10 @@ def joined(source: Source, episode: str, field: str) -> tuple[np.ndarray, np.nda
 def random_rows(count: int, seed: int = 0) -> np.ndarray:
     """Return the rows of 20 random samples."""
     return np.random.default_rng(seed).integers(0, count, 20)
+
+
+def put(root: zarr.Group, name: str, array: np.ndarray, **options: Any) -> zarr.Array:
+    """Write an array into a Zarr group."""
+    stored = root.create_array(name, shape=array.shape, dtype=array.dtype, **options)
+    stored[...] = array
+    return stored

@@ -20,7 +20,7 @@ from bags import (
     write_rosbag2,
 )
 from mcap.opcode import Opcode
-from mcap.reader import make_reader
+from mcap.reader import NonSeekingReader, make_reader
 from mcap.writer import CompressionType
 from mcap_ros2.decoder import DecoderFactory
 from reading import joined, random_rows
@@ -87,7 +87,7 @@ def by_hand(path: Path, topic: str) -> list[tuple[int, Any]]:
     """Log times and messages of a topic, read by the libraries."""
     if path.suffix == '.mcap':
         with path.open('rb') as stream:
-            reader = make_reader(stream, decoder_factories=[DecoderFactory()])
+            reader = NonSeekingReader(stream, decoder_factories=[DecoderFactory()])
             found = reader.iter_decoded_messages([topic])
             return [(each.message.log_time, each.decoded_message) for each in found]
     with AnyReader([path]) as reader:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import zarr
 from bags import ROS1, robot, write_mcap, write_rosbag1, write_rosbag2
+from reading import put
 from rosbags.rosbag2 import StoragePlugin
 
 from lipfault.errors import LipfaultError
@@ -27,7 +28,7 @@ def write_h5(path: Path) -> None:
 
 
 def write_zarr(path: Path) -> None:
-    zarr.open_group(str(path), mode='w').create_array('arm', data=np.zeros((4, 2)))
+    put(zarr.open_group(str(path), mode='w'), 'arm', np.zeros((4, 2)))
 
 
 SOURCES: dict[str, tuple[str, Callable[[Path], object]]] = {

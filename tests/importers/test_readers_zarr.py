@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from reading import joined, random_rows
+from reading import joined, put, random_rows
 from zarr.storage import ZipStore
 
 from lipfault.errors import LipfaultError
@@ -23,11 +23,11 @@ ENDS = [20, 21, 60]
 def write(root: zarr.Group, ends: list[int] | None = None) -> None:
     """Write state and camera, with the ends of the episodes if there are any."""
     for name, array in {'state': STATE, 'img': EYE}.items():
-        root.create_array(f'data/{name}', data=array, chunks=(7, *array.shape[1:]))
+        put(root, f'data/{name}', array, chunks=(7, *array.shape[1:]))
     if ends is None:
-        root.create_array('data/timestamp', data=np.arange(60) / 30)
+        put(root, 'data/timestamp', np.arange(60) / 30)
     else:
-        root.create_array('meta/episode_ends', data=np.array(ends))
+        put(root, 'meta/episode_ends', np.array(ends))
 
 
 @pytest.fixture(params=[2, 3, 'zip'])
@@ -68,7 +68,7 @@ def test_store_without_ends_is_one_episode(tmp_path: Path) -> None:
 
 def test_units_and_channels_are_read_from_the_attributes(tmp_path: Path) -> None:
     root = zarr.open_group(str(tmp_path / 'run.zarr'), mode='w')
-    arm = root.create_array('arm', data=np.zeros((5, 2)))
+    arm = put(root, 'arm', np.zeros((5, 2)))
     arm.attrs.update({'units': ['rad', 'rad'], 'channels': ['elbow', 'wrist'], 'rate_hz': 50})
     source = ZarrSource(tmp_path / 'run.zarr')
     assert source.fields['arm'].channels == ('elbow', 'wrist')
