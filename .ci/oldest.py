@@ -25,7 +25,8 @@ def oldest(project: dict[str, Any]) -> Iterator[str]:
     """
     extras = project['optional-dependencies']
     requirements = [*project['dependencies'], *(line for name in EXTRAS for line in extras[name])]
-    for requirement in sorted(requirements, key=str.lower):
+    # Two extras may need the same package.
+    for requirement in sorted(set(requirements), key=str.lower):
         found = re.fullmatch(r'([\w.-]+)(?:\[[\w,]+\])?[>=]=([\w.]+).*', requirement)
         if found is None:
             raise ValueError(f'{requirement}: has no lowest version')

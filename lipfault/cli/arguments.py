@@ -2,7 +2,6 @@
 
 import itertools
 import json
-from collections.abc import Mapping
 
 from lipfault.cli.shipped import config_file
 from lipfault.cli.usage import option_values
@@ -57,25 +56,24 @@ def with_config_files(args: list[str]) -> list[str]:
     return found
 
 
-def with_names(args: list[str], unnamed: Mapping[str, str]) -> list[str]:
-    """Name the values that stand between a subcommand and its first option.
+def with_name(args: list[str], option: str) -> list[str]:
+    """Name the values that stand before the first option.
 
     Args:
-        args: Subcommand and the words after it.
-        unnamed: Option that such words are values of, by subcommand.
+        args: Words after a command.
+        option: Option that such words are values of; empty if the command takes none.
 
     Returns:
         The same words, these in one option with a list.
 
     Example:
-        >>> with_names(['import', 'a', 'b', '--out=c'], {'import': 'source'})
-        ['import', '--source=["a", "b"]', '--out=c']
+        >>> with_name(['a', 'b', '--out=c'], 'source')
+        ['--source=["a", "b"]', '--out=c']
     """
-    option = unnamed.get(args[0]) if args else None
-    words = list(itertools.takewhile(lambda word: not word.startswith('-'), args[1:]))
-    if option is None or not words:
+    words = list(itertools.takewhile(lambda word: not word.startswith('-'), args))
+    if not option or not words:
         return args
-    return [args[0], f'--{option}={json.dumps(words)}', *args[1 + len(words) :]]
+    return [f'--{option}={json.dumps(words)}', *args[len(words) :]]
 
 
 def _with_config_of_run(args: list[str]) -> list[str]:

@@ -1,7 +1,6 @@
 """The commands of `lipfault`: where each is implemented, and its line of the help text."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -19,14 +18,14 @@ class Command:
             whose parameters are the options, or a dictionary of such functions by subcommand.
         summary: One line for the help text.
         stage: Whether the command runs a stage with Lightning.
-        unnamed: Option that words before the first option are values of, by subcommand.
+        unnamed: Option that words before the first option are values of; empty for none.
     """
 
     module: str
     attribute: str
     summary: str
     stage: bool = False
-    unnamed: Mapping[str, str] = field(default_factory=dict)
+    unnamed: str = ''
 
     def load(self) -> Any:  # noqa: ANN401
         """Import the implementation.
@@ -46,11 +45,12 @@ COMMANDS = {
     'predict': Command(_STAGES, 'run', 'write the predictions for a recording', stage=True),
     'certify': Command(_STAGES, 'run', 'test, and bound the sensitivity to faults', stage=True),
     'report': Command('lipfault.cli.report', 'report', 'draw the report of a run again'),
-    'data': Command(
-        'lipfault.cli.data',
-        'COMMANDS',
-        'simulate, import, inspect and check recordings',
-        unnamed={'import': 'source'},
+    'data': Command('lipfault.cli.data', 'COMMANDS', 'simulate, inspect and check recordings'),
+    'data import': Command(
+        'lipfault.cli.data_import',
+        'import_data',
+        'import recordings of other formats',
+        unnamed='source',
     ),
     'faults': Command('lipfault.cli.faults', 'COMMANDS', 'list and draw the kinds of faults'),
     'sweep': Command('lipfault.cli.sweep', 'sweep', 'train over a grid of settings'),
@@ -61,7 +61,7 @@ COMMANDS = {
 
 def help_text() -> str:
     """Return the text of `lipfault --help`."""
-    lines = [f'  {name:<10} {command.summary}' for name, command in COMMANDS.items()]
+    lines = [f'  {name:<11} {command.summary}' for name, command in COMMANDS.items()]
     return '\n'.join(
         [
             'usage: lipfault COMMAND [--option value ...]',

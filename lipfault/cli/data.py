@@ -1,4 +1,4 @@
-"""`lipfault data`: simulate, import, inspect and check recordings; make the long sets."""
+"""`lipfault data`: simulate, inspect and check recordings; make the long sets."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,6 @@ from lipfault.cells.set_files import (
     simulate_parts,
     verified,
 )
-from lipfault.cli.data_import import import_data
 from lipfault.data.checking import missing_share, problems
 from lipfault.data.recording import Recording
 from lipfault.data.writer import Compression, write_recording
@@ -253,6 +252,5 @@ COMMANDS: dict[str, Callable[..., None]] = {
     'benchmark': benchmark,
     'inspect': inspect,
     'check': check,
-    'import': import_data,
 }
 """Subcommands by name."""

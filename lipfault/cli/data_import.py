@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
@@ -13,6 +14,7 @@ from lipfault.errors import LipfaultError
 from lipfault.importers.dataset import Limits, Prepared, opened, prepare, write
 from lipfault.importers.mapping import read_mapping, write_mapping
 from lipfault.importers.propose import remarks
+from lipfault.importers.report import stream_report
 from lipfault.runs.atomic import replacing
 
 
@@ -63,8 +65,8 @@ def import_data(
             return lambda: bar.advance(task)
 
         found = prepare(
-            data, entries, episodes=episodes or (), limits=limits or Limits(), keep_stamps=keep_stamps,
-            progress=steps,
+            data, entries, episodes=episodes or (), limits=limits or Limits(),
+            keep_stamps=keep_stamps, progress=steps,
         )  # fmt: skip
         _report(found, console)
         if propose is not None:
@@ -116,33 +118,27 @@ def _report(found: Prepared, console: Console) -> None:
 def _clock_table(found: Prepared) -> Table:
     """Return a table with the clock of each field."""
     table = Table(
-        'modality', 'field', 'rate', 'measured', 'jitter 50/95/100 %', 'gaps (longest)',
-        'stamps dropped', 'starts', 'ends', 'taken', title='Clocks',
+        'modality', 'rate Hz', 'ppm', 'jitter ms', 'gaps', 'dropped', 'start, end s', 'taken',
+        title='Clocks', box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
+        caption='ppm: off the stated rate; jitter: 50, 95 and 100 % quantiles; start and end: '
+        'relative to the common span',
     )  # fmt: skip
     for name, plan in found.conversion.plans.items():
         for stream in plan:
-            clock, tally = stream.scan.clock, stream.scan.clock.tally
-            jitter = '/'.join(f'{1e3 * clock.jitter_s(q):.3g}' for q in (0.5, 0.95, 1.0))
-            starts, ends = _offsets(found, clock.spans)
+            clock = stream.scan.clock
+            row = stream_report(found, stream)
+            jitter = '/'.join(f'{1e3 * value:.3g}' for value in row['jitter_s'])
             table.add_row(
-                escape(name), escape(clock.name), f'{stream.rate_hz:g} Hz',
-                '' if clock.measured_hz is None else f'{clock.measured_hz:.6g} Hz',
-                f'{jitter} ms', f'{clock.gaps} ({clock.longest_s:.3g} s)' if clock.gaps else '0',
-                str(tally.dropped), f'{starts:+.3f} s', f'{ends:+.3f} s',
-                'resampled' if stream.resampling else 'as it is',
-            )  # fmt: skip
+                escape(name if len(plan) == 1 else f'{name}: {clock.name}'),
+                f'{stream.rate_hz:.6g}',
+                '' if row['off_ppm'] is None else f'{row["off_ppm"]:+.0f}',
+                jitter,
+                f'{clock.gaps} ({clock.longest_s:.3g} s)' if clock.gaps else '0',
+                str(clock.tally.dropped),
+                f'{row["start_s"]:+.3f}, {row["end_s"]:+.3f}',
+                'resampled' if stream.resampling else 'as is',
+            )
     return table
-
-
-def _offsets(found: Prepared, spans: dict[str, Any]) -> tuple[float, float]:
-    """Return the median distance of first and last stamp from the common span, s."""
-    starts, ends = [], []
-    for episode, placement in found.placements.items():
-        span = spans[episode]
-        starts.append(span.first_s - placement.origin_s)
-        ends.append(span.last_s - placement.origin_s - placement.duration_s)
-    middle = len(starts) // 2
-    return (sorted(starts)[middle], sorted(ends)[middle]) if starts else (0.0, 0.0)
 
 
 def _report_written(found: Prepared, path: Path, count: int, console: Console) -> None:

@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from lipfault import __version__
-from lipfault.cli.arguments import completed, with_names
+from lipfault.cli.arguments import completed, with_name
 from lipfault.cli.commands import COMMANDS, Command, help_text
 from lipfault.cli.error_messages import user_error
 from lipfault.cli.usage import (
@@ -53,11 +53,13 @@ def _run(args: list[str]) -> None:
         # A file that holds the settings of several subcommands, each under its name.
         COMMANDS['fit'].load()(args)
         return
+    words = 2 if ' '.join(args[:2]) in COMMANDS else 1
+    name = ' '.join(args[:words])
     command = check_command(name)
     if command.stage:
         _run_stage(name, command, args)
     else:
-        _run_function(name, command, args[1:])
+        _run_function(name, command, args[words:])
 
 
 def _run_stage(name: str, command: Command, args: list[str]) -> None:
@@ -75,7 +77,7 @@ def _run_stage(name: str, command: Command, args: list[str]) -> None:
 def _run_function(name: str, command: Command, args: list[str]) -> None:
     """Run a function whose parameters are the options."""
     args = ['--dry_run=true' if word == '--dry-run' else word for word in args]
-    args = with_names(args, command.unnamed)
+    args = with_name(args, command.unnamed)
     check_function(name, command, args)
     # Not at the top: half of the time that a wrong word takes to be answered.
     import jsonargparse

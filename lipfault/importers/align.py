@@ -8,7 +8,7 @@ import numpy as np
 
 from lipfault.errors import LipfaultError
 from lipfault.importers.clock import Aligned, Grid, Tally, in_order, nearest, phase
-from lipfault.importers.describe import Description
+from lipfault.importers.description import Description
 from lipfault.importers.resample import Resampling
 from lipfault.importers.scan import PartScan, channels_of
 from lipfault.importers.source import Samples, Source

@@ -15,13 +15,27 @@ from lipfault.data.writer import Compression, write_recording
 from lipfault.errors import LipfaultError
 from lipfault.importers.align import Placement, Stream, block_size, place, streams
 from lipfault.importers.clock import Aligned, Tally
-from lipfault.importers.describe import Description
+from lipfault.importers.description import Description
 from lipfault.importers.prefetch import prefetched
 from lipfault.importers.scan import Scan
 from lipfault.importers.source import DescribedSource, Source
 
 # Stamps are kept if one lies further than this share of a period from the grid.
 _ON_GRID = 1e-3
+
+
+class BrokenEpisode(LipfaultError):
+    """Error of a source in the middle of an episode.
+
+    Args:
+        episode: Id of the episode.
+        message: What is wrong.
+    """
+
+    def __init__(self, episode: str, message: str) -> None:
+        """Keep the episode."""
+        super().__init__(message)
+        self.episode = episode
 
 
 @dataclass
@@ -94,6 +108,7 @@ class Conversion:
         Raises:
             LipfaultError: If the source is damaged or the disk refuses a write.
         """
+        self.counts = {name: Counts() for name in self.descriptions}
         modalities = [each.modality for each in self.descriptions.values()]
         estimated = {name: each.estimated for name, each in self.descriptions.items()}
         return write_recording(
@@ -153,13 +168,16 @@ class Conversion:
             blocks = prefetched(blocks)
         convert = _image if is_image else _series
         last: npt.NDArray[Any] | None = None
-        for aligned in blocks:
-            samples, present = convert(description, plan, aligned)
-            counts.samples += len(samples)
-            counts.missing += int((~present).sum())
-            counts.repeated += _repeated(samples, present, last)
-            last = samples[-1]
-            yield Block(samples, present, self._stamps(name, aligned))
+        try:
+            for aligned in blocks:
+                samples, present = convert(description, plan, aligned)
+                counts.samples += len(samples)
+                counts.missing += int((~present).sum())
+                counts.repeated += _repeated(samples, present, last)
+                last = samples[-1]
+                yield Block(samples, present, self._stamps(name, aligned))
+        except LipfaultError as error:
+            raise BrokenEpisode(episode, str(error)) from error
 
     def _stamps(self, name: str, aligned: Sequence[Aligned]) -> npt.NDArray[np.float64] | None:
         """Return the stamps of the first part if they are to be kept."""
@@ -225,6 +243,6 @@ def _repeated(
     same[0] = last is not None
     count = 0
     for step in np.flatnonzero(same & present):
-        before = samples[step - 1] if step else last
+        before = last if last is not None and step == 0 else samples[step - 1]
         count += int(np.array_equal(samples[step], before))
     return count

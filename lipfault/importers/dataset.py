@@ -1,5 +1,6 @@
 """Import a data set: open, map, scan, check against the limits, and write."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ from lipfault import __version__
 from lipfault.data.writer import Compression
 from lipfault.errors import LipfaultError
 from lipfault.importers.align import Placement
-from lipfault.importers.convert import Conversion
-from lipfault.importers.describe import Description, describe
-from lipfault.importers.mapping import Entry
+from lipfault.importers.convert import BrokenEpisode, Conversion
+from lipfault.importers.describe import describe
+from lipfault.importers.description import Description
+from lipfault.importers.entry import Entry
 from lipfault.importers.merged import MergedSource
 from lipfault.importers.propose import completed, propose
 from lipfault.importers.readers.registry import open_source
+from lipfault.importers.report import stream_report
 from lipfault.importers.scan import Scan, scan
 from lipfault.importers.selection import select
 from lipfault.importers.source import Source
@@ -245,11 +248,29 @@ def write(
             f'{len(broken)} of {len(broken) + len(good)} episodes cannot be imported; the first: '
             f'{first}. Leave them out with --skip_broken=true'
         )
-    return prepared.conversion.write(
-        path,
-        good,
-        {'source': str(prepared.source.path.name), 'generator': f'lipfault {__version__}'},
-        compression=compression,
-        overwrite=overwrite,
-        written=progress('Writing', len(good)),
-    )
+    step = progress('Writing', len(good))
+    while True:
+        try:
+            return prepared.conversion.write(
+                path, good, _attributes(prepared), compression=compression, overwrite=overwrite,
+                written=step,
+            )  # fmt: skip
+        except BrokenEpisode as error:
+            # Damage inside a film shows only when it is decoded; nothing has been kept so far.
+            if not skip_broken or len(good) == 1:
+                raise
+            broken[error.episode] = str(error)
+            del good[error.episode]
+
+
+def _attributes(prepared: Prepared) -> dict[str, str]:
+    """Return the attributes of the file."""
+    clocks = {
+        name: [stream_report(prepared, stream) for stream in plan]
+        for name, plan in prepared.conversion.plans.items()
+    }
+    return {
+        'source': prepared.source.path.name,
+        'generator': f'lipfault {__version__}',
+        'clocks': json.dumps(clocks),
+    }

@@ -1,41 +1,15 @@
 """Describe a modality from its mapping and from what the first pass has found."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lipfault.errors import LipfaultError
 from lipfault.importers import estimate
+from lipfault.importers.description import WHITE, Description
 from lipfault.importers.scan import PartScan
 from lipfault.importers.selection import Selection
 from lipfault.modality import Modality
-
-# White of an image of 8 bits.
-_WHITE = 255.0
-
-
-@dataclass(frozen=True)
-class Description:
-    """A modality, and how certain its entries are.
-
-    Args:
-        modality: The modality.
-        estimated: Names of the entries that are estimated from the values.
-        constant: Channels that never change.
-        duplicates: Pairs of channels with equal values.
-        velocities: Pairs of a channel and its rate of change, candidates for one sensor.
-        sentinels: Values that mark missing readings by all appearances, with their numbers.
-        white: Value of a frame that becomes 255.
-    """
-
-    modality: Modality
-    estimated: tuple[str, ...]
-    constant: tuple[str, ...] = ()
-    duplicates: tuple[tuple[str, str], ...] = ()
-    velocities: tuple[tuple[str, str], ...] = ()
-    sentinels: tuple[tuple[float, int], ...] = ()
-    white: float = _WHITE
 
 
 def describe(selection: Selection, parts: list[PartScan]) -> Description:
@@ -66,7 +40,7 @@ def describe(selection: Selection, parts: list[PartScan]) -> Description:
 def _image(selection: Selection, scan: PartScan, rate: float) -> Description:
     """Describe an image."""
     field, count = scan.part.field, len(selection.channels)
-    white = _WHITE
+    white = WHITE
     if field.dtype != 'uint8':
         stated = selection.each('high')
         white = float(stated[0]) if stated else max(float(each.max()) for each in scan.frames)

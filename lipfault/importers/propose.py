@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from lipfault.importers.describe import Description
-from lipfault.importers.mapping import Entry
+from lipfault.importers.description import Description
+from lipfault.importers.entry import Entry
 from lipfault.importers.source import Field
 
 # What says where a field comes from instead of what it is.

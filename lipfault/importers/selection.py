@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lipfault.errors import LipfaultError
-from lipfault.importers.mapping import Entry
+from lipfault.importers.entry import Entry
 from lipfault.importers.source import Field, FieldKind
 
 _RANGE = re.compile(r'(\d*):(\d*)')

@@ -4,15 +4,13 @@ A reader lists what a source holds and reads it as stored. It neither selects, r
 nor repairs: a mapping selects and names, and the alignment in time is the same for all sources.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-
-from lipfault.errors import LipfaultError
 
 FieldKind = Literal['series', 'image']
 
@@ -121,24 +119,3 @@ class DescribedSource(Source, Protocol):
         Returns:
             Numbers and texts by name.
         """
-
-
-def require_names(
-    path: Path, episode: str, episodes: Collection[str], field: str, fields: Collection[str]
-) -> None:
-    """Reject an episode or a field that a source does not have.
-
-    Args:
-        path: Path of the source.
-        episode: Id of the episode.
-        episodes: Ids that there are.
-        field: Name of the field.
-        fields: Names that there are.
-
-    Raises:
-        LipfaultError: If there is no such episode or field; names those that there are.
-    """
-    for what, name, known in (('episode', episode, episodes), ('field', field, fields)):
-        if name not in known:
-            listed = ', '.join(list(known)[:8]) + (', ...' if len(known) > 8 else '')
-            raise LipfaultError(f'{path}: there is no {what} {name!r}; there are {listed}')

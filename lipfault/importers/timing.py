@@ -9,7 +9,7 @@ import numpy as np
 from lipfault.importers.clock import Order, Tally, Times
 
 # Intervals kept for quantiles; beyond, every second one is kept, then every fourth, and so on.
-_INTERVALS = 1 << 16
+_INTERVALS = 1 << 14
 
 # Stamps of an episode kept for the phase; beyond, every second one is kept, and so on.
 _SKETCH = 256

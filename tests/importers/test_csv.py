@@ -106,6 +106,7 @@ def test_folders(tmp_path):
         written(tmp_path / f'{name}.csv', 't,x\n0,1\n')
     assert CsvSource(tmp_path).episodes == ['one', 'two']
     assert list(CsvSource(tmp_path).fields) == ['table']
+    assert list(CsvSource(tmp_path, files='fields').fields) == ['one', 'two']
     written(tmp_path / 'two.csv', 't,y\n0,1\n')
     source = open_source(tmp_path)
     assert len(source.episodes) == 1
@@ -134,6 +135,7 @@ WRONG = {
     'text': ('t,x\n0,1\n1,2\n2,oops\n', {}, "line 4, column 'x': 'oops' is no number"),
     'comma': ('t;x\n0;1.5\n1;2.5\n2;3,5\n', {}, "line 4, column 'x': '3,5' is no number; with a"),
     'bad date': ('t,x\n2023-01-01,1\nyesterday,2\n', {}, "column 't', line 3: 'yesterday'"),
+    'bad files': ('t,x\n0,1\n', {'files': 'rows'}, 'files must be "episodes" or "fields"'),
     'bad option': ('t,x\n0,1\n', {'tiem': 't'}, "unexpected keyword argument 'tiem'"),
 }  # fmt: skip
 

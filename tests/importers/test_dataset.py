@@ -1,6 +1,7 @@
 """Importing aligns modalities, marks what is missing, and writes everything or nothing."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -293,6 +294,31 @@ def test_an_error_half_way_leaves_an_existing_file_alone(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ['out.h5']
 
 
+class Damaged(Memory):
+    """A source whose episode y breaks off when it is read the second time."""
+
+    reads = 0
+
+    def read(self, episode, field):
+        self.reads += episode == 'y'
+        for number, chunk in enumerate(super().read(episode, field)):
+            if episode == 'y' and self.reads > 1 and number == 3:
+                raise LipfaultError(f'{self.path}: y is damaged')
+            yield chunk
+
+
+def test_damage_that_shows_in_the_second_pass_is_left_out_on_demand(tmp_path):
+    content = {name: {'a': series(10, 5, seed=number)} for number, name in enumerate('xyz')}
+    with pytest.raises(LipfaultError, match='y is damaged'):
+        write(prepare(Damaged(tmp_path, content)), tmp_path / 'out.h5')
+    assert list(tmp_path.iterdir()) == []
+    prepared = prepare(Damaged(tmp_path, content))
+    assert write(prepared, tmp_path / 'out.h5', skip_broken=True) == 2
+    assert [each.episode_id for each in Recording(tmp_path / 'out.h5').episodes] == ['x', 'z']
+    assert 'y is damaged' in prepared.scan.broken['y']
+    assert prepared.conversion.counts['a'].samples == 100
+
+
 def test_several_sources_on_one_clock(tmp_path):
     one = Memory(tmp_path / 'one', {'x': {'a': series(10, 5, start=50)}})
     two = Memory(tmp_path / 'two', {'y': {'a': series(20, 5, start=50.2)}})
@@ -320,3 +346,37 @@ def test_sources_are_closed_after_an_error(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError), opened([tmp_path]):
         raise RuntimeError
     assert source.closed
+
+
+class Endless:
+    """A source that makes its samples while it is read: a film and a series of any length."""
+
+    def __init__(self, path, frames):
+        self.path, self._frames, self.episodes = path, frames, ['e']
+        self.fields = {
+            'eye': Field('eye', 'image', ('grey',), ('1',), 10.0, (16, 16), 'uint8'),
+            'arm': Field('arm', 'series', ('q', 'v'), ('', ''), 10.0),
+        }
+
+    def read(self, episode, field):
+        for start in range(0, self._frames, 500):
+            times = np.arange(start, start + 500) / 10.0
+            if field == 'arm':
+                yield Samples(times, np.stack([np.sin(times), np.cos(times)], axis=1))
+            else:
+                grey = (np.arange(start, start + 500) % 256).astype(np.uint8)
+                yield Samples(times, np.repeat(grey, 256).reshape(500, 16, 16, 1))
+
+    def close(self):
+        """Hold nothing."""
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    peaks = []
+    for frames in (500, 10_000, 40_000):  # the first one imports modules
+        tracemalloc.start()
+        write(prepare(Endless(tmp_path, frames)), tmp_path / f'{len(peaks)}.h5', compression='none')
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # The films hold 2.6 and 10.2 MB.
+    assert peaks[2] < peaks[1] + 1.5e6

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from lipfault.errors import LipfaultError
+from lipfault.importers.names import require_names
 from lipfault.importers.readers.csv_layout import MISSING, TableLayout
 from lipfault.importers.readers.times import to_seconds
-from lipfault.importers.source import Field, Samples, require_names
+from lipfault.importers.source import Field, Samples
 
 _SUFFIXES = ('.csv', '.tsv', '.txt')
 
@@ -38,6 +39,8 @@ class CsvSource:
         delimiter: Character between the columns; recognized if not given.
         decimal: Decimal mark, `.` or `,`; recognized if not given.
         episode: Column whose values are the ids of episodes, in consecutive rows.
+        files: What the files of a folder are: `episodes` or `fields`; by their columns if not
+            given.
 
     Attributes:
         path: File or folder.
@@ -57,17 +60,19 @@ class CsvSource:
         delimiter: str | None = None,
         decimal: str | None = None,
         episode: str | None = None,
+        files: str | None = None,
     ) -> None:
         """Read the headers."""
         self.path = Path(path)
         self._rate = rate_hz
         self._episode_column = episode
-        files = _files(self.path)
+        if files not in (None, 'episodes', 'fields'):
+            raise LipfaultError(f'{path}: files must be "episodes" or "fields", got {files!r}')
         layouts = {
             file: TableLayout.read(file, time, time_unit, rate_hz, delimiter, decimal, episode)
-            for file in files
+            for file in _files(self.path)
         }
-        self._tables = _tables(self.path, layouts)
+        self._tables = _tables(self.path, layouts, files)
         self.fields: Mapping[str, Field] = _fields(self._tables, rate_hz)
         self.notes = [
             f'{file.name}: columns that are no numbers are left out: {", ".join(layout.text)}'
@@ -195,7 +200,9 @@ def _files(path: Path) -> list[Path]:
     raise LipfaultError(f'{path}: holds no .csv nor .tsv file')
 
 
-def _tables(path: Path, layouts: Mapping[Path, TableLayout]) -> dict[str, dict[str, TableLayout]]:
+def _tables(
+    path: Path, layouts: Mapping[Path, TableLayout], files: str | None
+) -> dict[str, dict[str, TableLayout]]:
     """Return the tables of each group by field: file, or files of a folder."""
     if path.is_file():
         return {_id(path.stem): {path.stem: layouts[path]}}
@@ -205,7 +212,7 @@ def _tables(path: Path, layouts: Mapping[Path, TableLayout]) -> dict[str, dict[s
         groups.setdefault(_id(folder.resolve().name), {})[file.stem] = layout
     (first, *rest) = layouts.values()
     alike = rest and all(each.columns == first.columns for each in rest)
-    if alike and len(groups) == 1:
+    if len(groups) == 1 and (files == 'episodes' or (alike and files is None)):
         return {_id(file.stem): {'table': layout} for file, layout in layouts.items()}
     return groups
 

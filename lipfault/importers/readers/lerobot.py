@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lipfault.importers.names import require_names
 from lipfault.importers.readers.film import FilmPart, film_size
 from lipfault.importers.readers.lerobot_files import EpisodeFiles, LeRobotFiles
 from lipfault.importers.readers.lerobot_info import Feature, LeRobotInfo
 from lipfault.importers.readers.parquet_rows import TableRows
-from lipfault.importers.source import Field, Samples, require_names
+from lipfault.importers.source import Field, Samples
 
 
 class LeRobotSource:

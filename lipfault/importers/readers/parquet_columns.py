@@ -17,6 +17,7 @@ from lipfault.importers.readers.times import is_time_text
 from lipfault.importers.readers.times import to_seconds as text_to_seconds
 from lipfault.importers.source import Field
 
+_FLOATS = {'halffloat': 'float16', 'float': 'float32', 'double': 'float64'}
 _EPISODE_NAMES = ('episode_index', 'episode', 'episode_id')
 
 
@@ -274,7 +275,7 @@ def _bounded(count: int) -> int | str:
 
 
 def _dtype(kind: pa.DataType) -> str:
-    return 'float64' if pa.types.is_decimal(kind) else np.dtype(kind.to_pandas_dtype()).name
+    return 'float64' if pa.types.is_decimal(kind) else _FLOATS.get(str(kind), str(kind))
 
 
 def _value_type(kind: pa.DataType) -> pa.DataType:
