@@ -195,6 +195,18 @@ def test_folder_of_different_tables_is_one_episode(tmp_path: Path) -> None:
     assert ParquetSource(tmp_path).episodes == ('a', 'b')
 
 
+def test_files_are_what_the_option_says(tmp_path: Path) -> None:
+    for name in ('left', 'right'):
+        write(tmp_path / f'{name}.parquet', t=[0.0, 1.0], x=[1, 2])
+    assert ParquetSource(tmp_path).episodes == ('left', 'right')
+    source = ParquetSource(tmp_path, files='fields')
+    assert source.episodes == (tmp_path.name,)
+    assert set(source.fields) == {'left', 'right'}
+    assert ParquetSource(tmp_path, files='episodes').episodes == ('left', 'right')
+    with pytest.raises(LipfaultError, match="files must be episodes or fields, got 'both'"):
+        ParquetSource(tmp_path, files='both')
+
+
 def test_episodes_of_a_text_column_that_alternates(tmp_path: Path) -> None:
     path = tmp_path / 'a.parquet'
     write(path, t=[0, 0, 1, 1], x=[1, 2, 3, 4], who=['a b', 'c', 'a b', 'c'])

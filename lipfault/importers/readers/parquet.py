@@ -46,6 +46,7 @@ class ParquetSource(ReaderSource):
         rate_hz: Rate of a table without stamps.
         episode: Name of the column that numbers the episodes; by default `episode_index`,
             `episode` or `episode_id`, where there is one.
+        files: `episodes` or `fields`: what the files of a folder are, whatever their columns.
 
     Raises:
         LipfaultError: If a file is no table or is damaged, or an option names no column.
@@ -59,12 +60,15 @@ class ParquetSource(ReaderSource):
         time_unit: str | None = None,
         rate_hz: float | Mapping[str, float] | None = None,
         episode: str | None = None,
+        files: str | None = None,
     ) -> None:
         """Open the source."""
         path = Path(path)
         self._options = StampOptions(time, time_unit, rate_hz)
-        groups = _groups(path, {file: open_table(file, self._options, episode)
-                                for file in _files(path)})  # fmt: skip
+        if files not in (None, 'episodes', 'fields'):
+            raise LipfaultError(f'files must be episodes or fields, got {files!r}')
+        opened = {file: open_table(file, self._options, episode) for file in _files(path)}
+        groups = _groups(path, opened, files)
         rows: dict[str, dict[str, EpisodeRows]] = {}
         fields: dict[str, dict[str, Field]] = {}
         skipped: dict[str, str] = {}
@@ -162,7 +166,9 @@ def _files(path: Path) -> list[Path]:
     raise LipfaultError(f'{path}: holds no file that ends in {", ".join(_SUFFIXES)}')
 
 
-def _groups(path: Path, tables: Mapping[Path, Table]) -> dict[str, dict[str, Table]]:
+def _groups(
+    path: Path, tables: Mapping[Path, Table], files: str | None
+) -> dict[str, dict[str, Table]]:
     """Return the tables of each episode, or of each group of episodes, by the name of the field."""
     if not path.is_dir():
         return {file.stem: {file.stem: table} for file, table in tables.items()}
@@ -170,7 +176,8 @@ def _groups(path: Path, tables: Mapping[Path, Table]) -> dict[str, dict[str, Tab
     for file, table in tables.items():
         groups.setdefault(file.parent.resolve().name, {})[file.stem] = table
     first, *rest = (set(table.columns) for table in tables.values())
-    if len(groups) == 1 and all(columns == first for columns in rest):
+    alike = bool(rest) and all(columns == first for columns in rest)
+    if len(groups) == 1 and (files == 'episodes' or (alike and files is None)):
         return {file.stem: {'table': table} for file, table in tables.items()}
     return groups
 
