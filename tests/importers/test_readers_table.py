@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import zarr
 from bags import ROS1, robot, write_mcap, write_rosbag1, write_rosbag2
+from lerobot_sets import write_v2
 from reading import put
 from rosbags.rosbag2 import StoragePlugin
 
@@ -40,6 +41,7 @@ SOURCES: dict[str, tuple[str, Callable[[Path], object]]] = {
     'run.npz': ('npy', lambda path: np.savez(path, arm=np.zeros((4, 2)))),
     'run.npy': ('npy', lambda path: np.save(path, np.zeros((4, 2)))),
     'run.parquet': ('parquet', lambda path: pq.write_table(pa.table({'x': [1.0, 2.0]}), path)),
+    'lerobot_set': ('lerobot', lambda path: write_v2(path, {0: 5, 3: 7})),
     'run.csv': ('csv', lambda path: path.write_text('time,x\n0,1\n1,2\n')),
 }
 
@@ -50,10 +52,9 @@ def test_formats_are_recognized(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     write(path)
     assert recognize(path) == reader
-    rated = reader not in ('mcap', 'rosbag', 'csv')
+    rated = reader not in ('mcap', 'rosbag', 'csv', 'lerobot')
     source = open_source(path, **({'rate_hz': 10} if rated else {}))
-    if reader != 'csv':
-        check_source(source)
+    check_source(source)
     if path.is_file() and READERS[reader].magic and path.suffix != '.npz':
         assert recognize(path.rename(tmp_path / 'without_suffix')) == reader
     with pytest.raises(LipfaultError, match='speed'):
@@ -62,7 +63,7 @@ def test_formats_are_recognized(name: str, tmp_path: Path) -> None:
 
 def test_folders_are_recognized(tmp_path: Path) -> None:
     for name, (reader, write) in SOURCES.items():
-        if name != 'run.zarr':
+        if name not in ('run.zarr', 'lerobot_set'):
             folder = tmp_path / name.replace('.', '_')
             folder.mkdir()
             write(folder / name)
