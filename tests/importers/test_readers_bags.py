@@ -270,6 +270,21 @@ def test_folders_have_an_episode_for_each_bag(tmp_path: Path) -> None:
             reader(tmp_path / 'empty')
 
 
+def test_fields_that_are_empty_in_one_bag_only(tmp_path: Path) -> None:
+    still = [joint(n, ['a'], position=np.array([1.0])) for n in range(3)]
+    moving = [joint(n, ['a'], position=np.ones(1), velocity=np.ones(1)) for n in range(3)]
+    write_mcap(tmp_path / 'a.mcap', still)
+    write_mcap(tmp_path / 'b.mcap', moving)
+    source = McapSource(tmp_path)
+    assert list(source.read('a', '/joints.velocity')) == []
+    assert joined(source, 'b', '/joints.velocity')[1].tolist() == [[1], [1], [1]]
+    assert '/joints.velocity' not in source.skipped
+    wide = [joint(n, ['a', 'b'], position=np.ones(2), velocity=np.ones(2)) for n in range(3)]
+    write_mcap(tmp_path / 'c.mcap', wide)
+    with pytest.raises(LipfaultError, match=r'series with 1 channels in episode a, .* 2 .* c'):
+        McapSource(tmp_path).read('a', '/joints.position')
+
+
 @pytest.mark.parametrize('options', [{'chunk_size': 2000}, PLAIN, UNINDEXED])
 def test_half_written_mcap(tmp_path: Path, options: dict) -> None:
     path = tmp_path / 'a.mcap'

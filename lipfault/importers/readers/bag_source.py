@@ -131,8 +131,11 @@ class BagSource(ReaderSource):
             key: {name: part.field for name, part in found.parts.items()}
             for key, found in described.items()
         }
-        merged = merge_fields(fields, skipped)
-        super().__init__(path, merged, tuple(described), skipped)
+        # What is empty in one bag may be a field of another.
+        differing: dict[str, str] = {}
+        merged = merge_fields(fields, differing)
+        reasons = {name: why for name, why in skipped.items() if name not in merged} | differing
+        super().__init__(path, merged, tuple(described), reasons)
 
     @property
     def stamp_origins(self) -> dict[str, str]:
