@@ -46,12 +46,14 @@ class FilmPart:
     def stamps(self) -> npt.NDArray[np.float64]:
         """Return the time stamps of the frames (frames,) float64 without decoding them."""
         with self._opened() as (container, stream):
+            base = _base(stream)
             found = [
-                self._seconds(packet, stream, number)
+                self._seconds(packet.pts, base, number)
                 for number, packet in enumerate(self._packets(container, stream))
             ]
         times = np.sort(np.array(found, dtype=np.float64))
-        return times[self._inside(times)]
+        first, stop = self._limits()
+        return times[(times >= first) & (times < stop)]
 
     def read(self, field: Field) -> Iterator[Samples]:
         """Decode the frames.
@@ -89,11 +91,10 @@ class FilmPart:
         """Yield the frames of the part with their stamps."""
         stream.thread_type = 'AUTO'
         self._seek(container, stream)
-        slack = 0.5 / self._rate
-        stop = math.inf if self._stop is None else self._stop - self._start - slack
-        first = -math.inf if self._stop is None else -slack
+        first, stop = self._limits()
+        base = _base(stream)
         for number, frame in enumerate(container.decode(stream)):
-            time = self._seconds(frame, stream, number)
+            time = self._seconds(frame.pts, base, number)
             if time >= stop:
                 return
             if time >= first:
@@ -116,26 +117,30 @@ class FilmPart:
         if self._start > 0:
             container.seek(int(self._start / stream.time_base), stream=stream, backward=True)
 
-    def _seconds(self, item: Any, stream: Any, number: int) -> float:  # noqa: ANN401
-        """Return the stamp of a packet or frame relative to the start of the part."""
-        if item.pts is None:
-            return number / self._rate - self._start
-        base = stream.time_base
-        # In whole numbers up to the last division: exact, and ten times as fast as a fraction.
-        return float(item.pts * base.numerator / base.denominator) - self._start
-
-    def _inside(self, times: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-        """Return which stamps lie in the part, with a tolerance of half a frame."""
+    def _limits(self) -> tuple[float, float]:
+        """Return first and last stamp of the part, with a tolerance of half a frame."""
         if self._stop is None:
-            return np.ones(len(times), dtype=np.bool_)
+            return -math.inf, math.inf
         slack = 0.5 / self._rate
-        return (times >= -slack) & (times < self._stop - self._start - slack)
+        return -slack, self._stop - self._start - slack
+
+    def _seconds(self, pts: int | None, base: tuple[int, int], number: int) -> float:
+        """Return the stamp of a packet or frame relative to the start of the part."""
+        if pts is None:
+            return number / self._rate - self._start
+        # In whole numbers up to the last division: exact, and ten times as fast as a fraction.
+        return pts * base[0] / base[1] - self._start
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[Any, Any]]:
         """Open the film and its first stream of frames; name the film in errors."""
         with opened(self._path, self._where) as (container, stream):
             yield container, stream
+
+
+def _base(stream: Any) -> tuple[int, int]:  # noqa: ANN401
+    """Return the unit of the stamps of a stream, in seconds: numerator and denominator."""
+    return stream.time_base.numerator, stream.time_base.denominator
 
 
 @contextmanager
