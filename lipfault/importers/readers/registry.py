@@ -51,6 +51,41 @@ READERS: dict[str, Reader] = {
     'lerobot': Reader(
         f'{_HERE}.lerobot.LeRobotSource', markers=('meta/info.json', 'meta/episodes.jsonl')
     ),
+    'rosbag': Reader(
+        f'{_HERE}.rosbag.RosbagSource',
+        suffixes=('.db3', '.bag'),
+        markers=('metadata.yaml', '*/metadata.yaml', '*.db3', '*.bag'),
+        magic=b'#ROSBAG V2',
+    ),
+    'mcap': Reader(
+        f'{_HERE}.mcap.McapSource',
+        suffixes=('.mcap',),
+        markers=('*.mcap',),
+        magic=b'\x89MCAP0\r\n',
+    ),
+    'zarr': Reader(
+        f'{_HERE}.zarr.ZarrSource',
+        suffixes=('.zarr.zip',),
+        markers=('.zgroup', '.zarray', 'zarr.json'),
+    ),
+    'hdf5': Reader(
+        f'{_HERE}.hdf5.Hdf5Source',
+        suffixes=('.h5', '.hdf5', '.hdf'),
+        markers=('*.h5', '*.hdf5', '*.hdf'),
+        magic=b'\x89HDF\r\n\x1a\n',
+    ),
+    'npy': Reader(
+        f'{_HERE}.npy.NpySource',
+        suffixes=('.npy', '.npz'),
+        markers=('*.npz', '*.npy', '*/*.npy'),
+        magic=b'\x93NUMPY',
+    ),
+    'parquet': Reader(
+        f'{_HERE}.parquet.ParquetSource',
+        suffixes=('.parquet', '.pq'),
+        markers=('*.parquet', '*.pq', '*/*.parquet', '*/*.pq'),
+        magic=b'PAR1',
+    ),
     'csv': Reader(
         f'{_HERE}.csv.CsvSource', suffixes=('.csv', '.tsv', '.txt'), markers=('*.csv', '*.tsv')
     ),
