@@ -1,13 +1,26 @@
-"""A streamed signal is stored as one that is written at once."""
+"""A streamed signal is stored as one that is written at once, checksums included."""
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lipfault.data.episode import Episode
 from lipfault.data.recording import Recording
+from lipfault.data.stored_array import ChunkChecksums, chunk_checksums
 from lipfault.data.streaming import Block, SignalStream
 from lipfault.data.writer import write_recording
 from lipfault.errors import LipfaultError
+
+
+@given(st.lists(st.integers(0, 9), max_size=8), st.integers(1, 7))
+def test_checksums_do_not_depend_on_the_parts(sizes, steps):
+    samples = np.random.default_rng(0).integers(0, 255, (sum(sizes), 3), np.uint8)
+    checksums, start = ChunkChecksums(steps), 0
+    for size in sizes:
+        checksums.add(samples[start : start + size])
+        start += size
+    np.testing.assert_array_equal(checksums.done(), chunk_checksums(samples, steps))
 
 
 def test_a_stream_is_read_back_with_mask_and_stamps(tmp_path, tiny_modalities, tiny_episodes):
