@@ -2,14 +2,14 @@
 
 import itertools
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lipfault.errors import LipfaultError
+from lipfault.runs.config import read_config
 from lipfault.runs.config_diff import config_diff
 
 CONFIG_NAME = 'lipfault_config.yaml'
@@ -17,7 +17,7 @@ CONFIG_NAME = 'lipfault_config.yaml'
 
 _CHECKPOINTS = 'checkpoints'
 _UNCOMPARED = (
-    'group',
+    'group', 'trust_run_code',
     'run', 'report', 'ckpt_path', 'save_every', 'loggers', 'config', 'verbose', 'weights_only',
     'trainer.default_root_dir', 'trainer.callbacks', 'trainer.logger', 'trainer.log_every_n_steps',
     'trainer.enable_progress_bar', 'trainer.enable_model_summary',
@@ -88,11 +88,17 @@ class RunFolder:
     def history_parts(self) -> list[Path]:
         """Values logged by the interrupted parts of a resumed run, the oldest first."""
         # By number, not by name: part 10 follows part 9.
-        found = self.path.glob('metrics.part*.csv')
-        return sorted(found, key=lambda part: (len(part.name), part.name))
+        numbers = {part: _number_of(part) for part in self.path.glob('metrics.part*.csv')}
+        return sorted((part for part, n in numbers.items() if n), key=lambda part: numbers[part])
 
     metrics = _InRun('metrics.json')
     """Metrics of the last test, flat JSON."""
+
+    certificate = _InRun('certificate.json')
+    """Sensitivity to faults, measured by `certify`, JSON."""
+
+    figures = _InRun('figures')
+    """Folder of the drawn figures."""
 
     results = _InRun('results.npz')
     """Arrays of the last test that the report draws, NumPy archive."""
@@ -126,9 +132,13 @@ def find_checkpoint(path: str | Path, prefer: str = 'best') -> Path:
         LipfaultError: If there is none.
     """
     path = Path(path)
-    if path.is_file():
-        return path
-    if not path.exists():
+    try:
+        if path.is_file():
+            return path
+        found = path.exists()
+    except OSError as error:  # such as a name that is too long
+        raise LipfaultError(f'no checkpoint at {path}: {error.strerror}') from error
+    if not found:
         raise LipfaultError(f'no checkpoint at {path}: there is no such file or run folder')
     run = RunFolder(path)
     # Each name once, the preferred one first.
@@ -175,9 +185,13 @@ def require_writable(folder: Path) -> None:
     Raises:
         LipfaultError: Names the path in the way.
     """
-    # What exists decides: the folder itself or the nearest folder above it.
-    above = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    if not above.is_dir():
+    try:
+        # What exists decides: the folder itself or the nearest folder above it.
+        above = next(p for p in (folder, *folder.absolute().parents) if os.path.lexists(p))
+        is_folder = above.is_dir()
+    except OSError as error:
+        raise LipfaultError(f'run folder {folder} cannot be made: {error.strerror}') from error
+    if not is_folder:
         raise LipfaultError(f'run folder {folder} cannot be made: {above} is no folder')
     if not os.access(above, os.W_OK | os.X_OK):
         raise LipfaultError(
@@ -199,30 +213,56 @@ def changes_since(checkpoint: Path, config: Mapping[str, Any]) -> list[str]:
     file = RunFolder.of(checkpoint).config
     if not file.is_file():
         return []
-    before = yaml.safe_load(file.read_text())
-    return config_diff(before if isinstance(before, dict) else {}, config, _UNCOMPARED)
+    return config_diff(read_config(file), config, _UNCOMPARED)
 
 
-def keep_metrics(run: Path) -> None:
+def keep_metrics(run: Path) -> Path | None:
     """Rename the history of the interrupted part; the CSV logger starts a new file.
 
     Args:
         run: The run folder.
+
+    Returns:
+        The renamed file, for `restore_metrics`; None if there was no history.
     """
     folder = RunFolder(run)
-    if folder.history.exists():
-        number = len(folder.history_parts) + 1
-        folder.history.rename(run / f'metrics.part{number}.csv')
+    if not folder.history.exists():
+        return None
+    # Not by their count: with a part gone that would be the number of another one.
+    number = max(map(_number_of, folder.history_parts), default=0) + 1
+    return folder.history.rename(run / f'metrics.part{number}.csv')
 
 
-def restore_metrics(run: Path) -> None:
+def restore_metrics(run: Path, part: Path | None) -> None:
     """Undo `keep_metrics` if the resumed part had nothing left to log.
 
     Args:
         run: The run folder.
+        part: The file that `keep_metrics` has returned.
     """
-    folder = RunFolder(run)
-    if folder.history_parts and not folder.history.exists():
-        # The number says nothing if parts were removed by hand: take the one written last.
-        newest = max(folder.history_parts, key=lambda part: part.stat().st_mtime)
-        newest.rename(folder.history)
+    history = RunFolder(run).history
+    if part is not None and part.exists() and not history.exists():
+        part.rename(history)
+
+
+def require_inside(run: Path, path: Path) -> None:
+    """Refuse to write where a link leads out of a run.
+
+    Args:
+        run: The run folder, which may itself be reached by a link.
+        path: File or folder in the run; it need not exist.
+
+    Raises:
+        LipfaultError: If the folder of `path` is outside the run; names both.
+    """
+    folder = path.parent.resolve()
+    if not folder.is_relative_to(run.resolve()):
+        raise LipfaultError(
+            f'{path} is not written: a link or a name leads out of the run, to {folder}'
+        )
+
+
+def _number_of(part: Path) -> int:
+    """Return the number of a part of the history, 0 for another file."""
+    found = re.fullmatch(r'metrics\.part([0-9]{1,9})\.csv', part.name)
+    return int(found[1]) if found else 0
