@@ -123,7 +123,10 @@ def _render(run: Run, drawn: list[DrawnSection]) -> str:
         drawn=drawn,
         metrics=run.metrics,
         config=run.config,
-        environment={key: _as_text(value) for key, value in run.environment.items()},
+        environment={
+            'data (bytes)' if key == 'data' else key: _as_text(value)
+            for key, value in run.environment.items()
+        },
     )
 
 
@@ -132,5 +135,6 @@ def _as_text(value: object) -> str:
     if isinstance(value, list):
         return shlex.join(map(str, value))
     if isinstance(value, dict):
-        return ', '.join(f'{key} {version}' for key, version in value.items())
+        found = {key: v.get('bytes') if isinstance(v, dict) else v for key, v in value.items()}
+        return ', '.join(f'{key} {version}' for key, version in found.items())
     return str(value)

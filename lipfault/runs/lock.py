@@ -3,7 +3,6 @@
 import os
 import sys
 from pathlib import Path
-from typing import TextIO
 
 from lipfault.errors import LipfaultError
 
@@ -32,33 +31,43 @@ class RunLock:
             run.mkdir(parents=True, exist_ok=True)
             # Never through a link: it could lead out of the run.
             flags = os.O_RDWR | os.O_CREAT | getattr(os, 'O_NOFOLLOW', 0)
-            self._file: TextIO | None = os.fdopen(os.open(self.path, flags, 0o666), 'r+')
+            self._file = os.open(self.path, flags, 0o666)
         except OSError as error:
             raise LipfaultError(
                 f'run folder {run} cannot be written: {error.strerror}: {self.path}'
             ) from error
+        _HELD.append(self)
         try:
             _take(self._file)
         except OSError as error:
-            holder = self._file.read(20).strip()
+            holder = os.read(self._file, 20).decode(errors='replace').strip()
             self.release()
             raise LipfaultError(
                 f'another process{f" ({holder})" * holder.isdigit()} is training in the run folder '
                 f'{run}: wait for its end, or choose another --run'
             ) from error
-        self._file.truncate(0)
-        self._file.write(f'{os.getpid()}\n')
-        self._file.flush()
+        os.ftruncate(self._file, 0)
+        os.write(self._file, f'{os.getpid()}\n'.encode())
 
     def release(self) -> None:
         """Give the lock back; a second call has no effect."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self in _HELD:
+            _HELD.remove(self)
+            os.close(self._file)
 
 
-def _take(file: TextIO) -> None:
-    """Take the lock of a file without waiting; raises OSError if another process has it."""
+_HELD: list[RunLock] = []
+"""Locks of this process."""
+
+
+def release_locks() -> None:
+    """Give back all locks of this process, after a command that has failed."""
+    for lock in list(_HELD):
+        lock.release()
+
+
+def _take(file: int) -> None:
+    """Take the lock of an open file; raises OSError if another process has it."""
     if sys.platform != 'win32':
         import fcntl  # POSIX only
 
