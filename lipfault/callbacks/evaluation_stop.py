@@ -21,7 +21,7 @@ class EvaluationStop(Callback):
         self._original_handler: Any = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Install the handler.
+        """Keep the handler that the trainer is about to replace.
 
         Args:
             trainer: The trainer.
@@ -30,19 +30,36 @@ class EvaluationStop(Callback):
         """
         if stage != 'fit' and _in_main_thread():
             self._original_handler = signal.getsignal(signal.SIGTERM)
-            self.on_test_start(trainer, pl_module)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Install the handler again, since the trainer has replaced it.
+        """Replace the handler of the trainer, which has noted a signal received before.
 
         Args:
             trainer: The trainer.
             pl_module: The task.
+
+        Raises:
+            SystemExit: If SIGTERM was received during the set-up.
         """
-        if self._original_handler is not None:
-            signal.signal(signal.SIGTERM, _stop)
+        if self._original_handler is None:
+            return
+        signal.signal(signal.SIGTERM, _stop)
+        if trainer.received_sigterm:
+            _stop()
 
     on_validation_start = on_predict_start = on_test_start
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Restore the original handler, since the trainer calls no `teardown` after an error.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The task.
+            exception: The error, or the exit by the handler.
+        """
+        self.teardown(trainer, pl_module, '')
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Restore the original handler.
