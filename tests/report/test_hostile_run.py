@@ -10,6 +10,7 @@ from synthetic_run import TWO, write_run
 from lipfault.errors import LipfaultError
 from lipfault.report.html import write_report
 from lipfault.report.run import load_run
+from lipfault.report.sections import sections
 from lipfault.runs.names import file_name
 
 HOSTILE = ('../../outside', '/outside', '..', 'a/b', '', 'x' * 400, 'a$b$\\frac{', 'C:\\x', 'a\nb')
