@@ -20,6 +20,9 @@ def drop_leftovers() -> dict[str, str]:
     size = os.environ.get('WORLD_SIZE', '')
     if not numbered or (size.isdecimal() and int(size) > 1):
         return {}
+    # Nodes that a user starts by hand have an address to meet at, and Lightning counts them.
+    if not size and {'MASTER_ADDR', 'MASTER_PORT'} <= os.environ.keys():
+        return {}
     # A launcher of one process numbers it 0, which is right without the variables, too.
     if all(os.environ[name] == '0' for name in numbered):
         return {}

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,16 @@ def test_the_configuration_of_a_run_names_no_other_file(settings):
         evaluation_settings(settings, 'here', consent=True)
 
 
+@pytest.mark.parametrize('command', ['test', 'fit'])
+def test_a_configuration_that_expands_without_end_is_refused(run, command, capsys):
+    bomb = 'a: &a [1, 1, 1, 1, 1, 1, 1, 1]\n' + ''.join(
+        f'{b}: &{b} [{", ".join([f"*{a}"] * 8)}]\n' for a, b in pairwise('abcdefghijkl')
+    )
+    RunFolder(run).config.write_text(bomb)
+    words = ['--ckpt_path', run] if command == 'test' else ['--config', RunFolder(run).config]
+    assert 'aliases expand to more than' in refused(command, *words, capsys=capsys)
+
+
 def test_configurations_of_the_user_stay_as_they_are(run, tmp_path):
     own = tmp_path / 'mine.yaml'
     own.touch()
@@ -339,7 +350,8 @@ def test_a_run_that_trains_elsewhere_is_not_touched(root, run, capsys):
 @pytest.mark.parametrize('variable', ['LOCAL_RANK', 'NODE_RANK', 'RANK'])
 def test_a_number_of_an_earlier_launch_opens_no_run(root, run, variable, capsys, monkeypatch):
     monkeypatch.setenv(variable, '1')
-    monkeypatch.delenv('WORLD_SIZE', raising=False)
+    for name in ('WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'):
+        monkeypatch.delenv(name, raising=False)
     before = files(run)
     fit = ('fit', '--config', root / 'pretrain.yaml', '--run', run)
     message = refused(*fit, capsys=capsys)

@@ -242,12 +242,14 @@ def test_a_lock_follows_no_link(tmp_path):
         ({'NODE_RANK': '1', 'LOCAL_RANK': '0'}, {'NODE_RANK', 'LOCAL_RANK'}),
         ({'RANK': '3', 'WORLD_SIZE': '1'}, {'RANK'}),
         ({'LOCAL_RANK': '0'}, set()),
+        ({'NODE_RANK': '1', 'MASTER_ADDR': 'node0', 'MASTER_PORT': '29500'}, set()),
         ({'LOCAL_RANK': '1', 'NODE_RANK': '0', 'WORLD_SIZE': '2'}, set()),
         ({'RANK': '1', 'LOCAL_RANK': '1', 'WORLD_SIZE': '2'}, set()),
     ],
 )
 def test_numbers_of_processes_count_with_a_launcher_alone(monkeypatch, variables, dropped):
-    for name in ('RANK', 'LOCAL_RANK', 'NODE_RANK', 'GROUP_RANK', 'WORLD_SIZE'):
+    launch = 'RANK LOCAL_RANK NODE_RANK GROUP_RANK WORLD_SIZE MASTER_ADDR MASTER_PORT'
+    for name in launch.split():
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
