@@ -15,7 +15,7 @@ from lightning.pytorch.cli import (
     LightningCLI,
     SaveConfigCallback,
 )
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
 from rich.console import Console
 
@@ -45,6 +45,7 @@ from lipfault.runs.folder import (
 from lipfault.runs.group import group_of
 from lipfault.runs.launch import first_process, new_folder
 from lipfault.runs.lock import RunLock, release_locks
+from lipfault.runs.metrics_logger import MetricsLogger
 from lipfault.runs.reading import escaped
 from lipfault.runs.resume import refuse_ineffective
 from lipfault.tasks.base import BaseTask
@@ -307,7 +308,7 @@ def local_loggers(run: Path, extra: list[ExtraLogger]) -> list[Logger]:
     Returns:
         A logger of `metrics.csv`, and one of TensorBoard if `extra` names it.
     """
-    loggers: list[Logger] = [CSVLogger(run, name='', version='')]
+    loggers: list[Logger] = [MetricsLogger(run)]
     if 'tensorboard' in extra:
         loggers.append(TensorBoardLogger(run, name='tensorboard', version=''))
     return loggers

@@ -218,7 +218,10 @@ def _read_history(run: RunFolder) -> dict[str, Curve]:
 def _read_log(path: Path) -> dict[str, list[tuple[float, float]]]:
     """Return (step, value) pairs of one CSV log by column."""
     points: dict[str, list[tuple[float, float]]] = {}
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=''))
+    text = read_text(path)
+    # A killed training may have left a part of its last line.
+    whole = text[: text.rfind('\n') + 1] or text
+    reader = csv.DictReader(io.StringIO(whole, newline=''))
     try:
         # Line 1 is the header.
         for number, row in enumerate(reader, start=2):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 from lipfault.errors import LipfaultError
+from lipfault.runs.config_diff import MISSING
 
 _WITHOUT_EFFECT = (
     (
@@ -32,6 +33,9 @@ def refuse_ineffective(changes: Iterable[str]) -> None:
     """
     for change in changes:
         key = change.split(' is ', 1)[0]
+        # A setting that the version of the checkpoint did not have; patterns are the user's.
+        if change.endswith(f', was {MISSING}') and '.lr_scale.' not in key:
+            continue
         for pattern, reason in _WITHOUT_EFFECT:
             if re.match(pattern, key):
                 raise LipfaultError(

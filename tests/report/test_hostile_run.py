@@ -98,6 +98,11 @@ def test_an_array_that_claims_more_than_it_holds_is_damaged(tmp_path):
         load_run(tmp_path)
 
 
+def test_a_torn_last_line_of_the_metrics_is_left_out(tmp_path):
+    (tmp_path / 'metrics.csv').write_text('step,a\n1,0.5\n2,1e-')
+    assert load_run(tmp_path).history['a'].value.tolist() == [0.5]
+
+
 @pytest.mark.parametrize(
     ('name', 'content'),
     [

@@ -24,7 +24,9 @@ from lipfault.runs.fingerprint import BLOCKS, changed_files, fingerprint
 from lipfault.runs.folder import RunFolder, keep_metrics, require_inside, restore_metrics
 from lipfault.runs.leftovers import drop_leftovers
 from lipfault.runs.lock import LOCK_NAME, RunLock
+from lipfault.runs.metrics_logger import MetricsLogger
 from lipfault.runs.reading import escaped, read_json
+from lipfault.runs.resume import refuse_ineffective
 from lipfault.runs.trust import foreign_classes, require_trusted
 
 BOMB = 'a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n' + ''.join(
@@ -110,6 +112,14 @@ def test_a_failed_write_names_the_file_and_leaves_nothing(tmp_path):
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [
         ('metrics.json', 'before')
     ]
+
+
+def test_metrics_that_cannot_be_written_are_named(tmp_path):
+    logger = MetricsLogger(tmp_path)
+    logger.log_metrics({'a': 1.0}, step=1)
+    logger.experiment.metrics_file_path = '/dev/full'
+    with pytest.raises(LipfaultError, match=r'cannot write .*metrics\.csv: No space left'):
+        logger.save()
 
 
 def test_an_error_of_another_file_keeps_its_name(tmp_path):
@@ -334,3 +344,23 @@ def test_a_foreign_class_of_a_run_needs_consent(settings, key):
 def test_classes_of_lipfault_and_paths_of_files_need_none():
     assert foreign_classes(SETTINGS) == {}
     assert json.dumps(SETTINGS)  # plain types
+
+
+@pytest.mark.parametrize(
+    ('change', 'refused'),
+    [
+        ('model.init_args.optimizer.lr is 0.1, was 0.001', True),
+        ('model.init_args.optimizer.lr_scale.block.* is 2.0, was nothing', True),
+        ('model.init_args.config.modulation.corrector.*.target is 5.0, was 3.0', True),
+        ('seed_everything is 1, was 0', True),
+        ('model.init_args.optimizer.new is 1, was nothing', False),
+        ('model.init_args.losses.rec is 1.0, was 3.0', False),
+        ('data.batch_size is 32, was 16', False),
+    ],
+)
+def test_what_has_no_effect_on_a_resumed_run_is_refused(change, refused):
+    if refused:
+        with pytest.raises(LipfaultError, match='a resumed run cannot change it'):
+            refuse_ineffective([change])
+    else:
+        refuse_ineffective([change])
