@@ -3,25 +3,21 @@
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import (
     LightningArgumentParser,
     LightningCLI,
-    SaveConfigCallback,
 )
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_info
 from rich.console import Console
 
 from lipfault.callbacks.early_end import EarlyEnd
 from lipfault.callbacks.evaluation_stop import EvaluationStop
-from lipfault.callbacks.last_checkpoint import TERMINATED, LastCheckpoint
+from lipfault.callbacks.last_checkpoint import TERMINATED
 from lipfault.callbacks.progress import ProgressLines, SetupMessages
 from lipfault.callbacks.run_recorder import RunRecorder
 from lipfault.callbacks.sample_log import SampleLog
@@ -30,9 +26,9 @@ from lipfault.cli.figures import metrics_text
 from lipfault.cli.quiet import ignore_messages, outlive_output
 from lipfault.cli.run_config import with_cleaned_configs
 from lipfault.cli.run_folders import evaluated, require_own, resumed, resumed_autoencoder
-from lipfault.cli.run_options import RUN_OPTIONS, ExtraLogger
+from lipfault.cli.run_options import RUN_OPTIONS
+from lipfault.cli.run_parts import SavedConfig, checkpointing, local_loggers, needs_lines
 from lipfault.data.datamodule import RecordingDataModule
-from lipfault.runs.atomic import replacing
 from lipfault.runs.checkpoints import WholeFileIO, read_checkpoint, remove_leftovers
 from lipfault.runs.environment import environment_changes
 from lipfault.runs.folder import (
@@ -45,7 +41,6 @@ from lipfault.runs.folder import (
 from lipfault.runs.group import group_of
 from lipfault.runs.launch import first_process, new_folder
 from lipfault.runs.lock import RunLock, release_locks
-from lipfault.runs.metrics_logger import MetricsLogger
 from lipfault.runs.reading import escaped
 from lipfault.runs.resume import refuse_ineffective
 from lipfault.tasks.base import BaseTask
@@ -257,70 +252,11 @@ class LipfaultCLI(LightningCLI):
             config.model.init_args.pretrained = str(file)
 
 
-class SavedConfig(SaveConfigCallback):
-    """Write the configuration of a fit into its run folder, completely or not at all."""
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the file.
-
-        Args:
-            trainer: The trainer, whose root folder is the run folder.
-            pl_module: Not used.
-            stage: Not used.
-        """
-        text = self.parser.dump(self.config, skip_none=False)
-        path = RunFolder(Path(trainer.default_root_dir)).config
-        with replacing(path, overwrite=True) as temporary:
-            temporary.write_text(text, encoding='utf-8')
-
-
 def _ended(subcommand: str) -> str:
     """Return what to print about a command that SIGTERM has ended."""
     if subcommand == 'fit':
         return 'ended by SIGTERM after a save; resume with --ckpt_path last'
     return f'{subcommand} was ended by SIGTERM: its results are missing or those of an earlier one'
-
-
-def checkpointing(run: Path, every: int) -> list[Callback]:
-    """Return the callbacks that save `best.ckpt` by `val/loss`, and `last.ckpt`.
-
-    Args:
-        run: The run folder.
-        every: Optimizer steps between two saves of `last.ckpt`.
-
-    Returns:
-        Two callbacks in this order: `last.ckpt` also holds which checkpoint was best.
-    """
-    folder = RunFolder(run).checkpoints
-    best = ModelCheckpoint(
-        dirpath=folder, filename='best', monitor='val/loss', enable_version_counter=False
-    )
-    return [best, LastCheckpoint(folder, every)]
-
-
-def local_loggers(run: Path, extra: list[ExtraLogger]) -> list[Logger]:
-    """Return the loggers that write into the run folder.
-
-    Args:
-        run: The run folder.
-        extra: Loggers beside `metrics.csv`.
-
-    Returns:
-        A logger of `metrics.csv`, and one of TensorBoard if `extra` names it.
-    """
-    loggers: list[Logger] = [MetricsLogger(run)]
-    if 'tensorboard' in extra:
-        loggers.append(TensorBoardLogger(run, name='tensorboard', version=''))
-    return loggers
-
-
-def needs_lines(callbacks: Sequence[Callback]) -> bool:
-    """Return whether progress is to be printed as lines: no terminal, and no bar configured.
-
-    Args:
-        callbacks: The callbacks of the trainer.
-    """
-    return not sys.stdout.isatty() and not any(isinstance(c, ProgressBar) for c in callbacks)
 
 
 def _stage(config: Any) -> str:  # noqa: ANN401
