@@ -228,16 +228,6 @@ def test_sigterm_ends_a_test_with_its_status_and_a_line(run, capsys):
     assert signal.getsignal(signal.SIGTERM) == handler
 
 
-def test_certify_has_a_quick_setting_and_says_how_long_it_takes(run, caplog):
-    windows = ['--data.stride_s=0.05', '--data.faults.clean_share=0']
-    main(['certify', '--quick', '--ckpt_path', str(run), '--report=false', *windows])
-    certificate = json.loads(RunFolder(run).certificate.read_text())
-    assert certificate['settings']['samples'] == 8
-    printed = caplog.text
-    assert 'certify: about' in printed
-    assert 'to go' in printed
-
-
 def resume(root, run, *more):
     return [
         'fit',

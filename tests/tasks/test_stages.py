@@ -341,7 +341,10 @@ def test_testing_twice_gives_the_same_numbers(runs, tmp_path):
 
 @pytest.mark.parametrize('faults', [[], [MISSING]], ids=['as trained', 'missing values'])
 def test_certificate_is_ordered(faults, runs, tmp_path):
-    lipfault('certify', '--ckpt_path', runs / 'finetune', '--run', tmp_path / 'certified', *faults)
+    words = ('--ckpt_path', runs / 'finetune', '--run', tmp_path / 'certified', *faults)
+    printed = lipfault('certify', *words)
+    assert re.search(r'certify: about \d+ (s|min) for 3 modalities', printed)
+    assert re.search(r'certify: about \d+ (s|min) to go', printed)
     certificate = json.loads((tmp_path / 'certified' / 'certificate.json').read_text())
     entries = [e for row in certificate['matrix'].values() for e in row.values()]
     assert len(entries) == 9
