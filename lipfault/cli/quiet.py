@@ -1,5 +1,6 @@
 """Messages of Lightning and torch that no user of lipfault can act on, and lost output."""
 
+import contextlib
 import io
 import logging
 import os
@@ -56,7 +57,7 @@ def ignore_messages() -> None:
 
 
 class _PatientOutput(io.TextIOWrapper):
-    """Standard output that goes on without a reader.
+    """Standard output or error that goes on without a reader.
 
     A training whose log is read by `head`, or by a terminal that is gone, would end at its next
     line, in the middle of an epoch. Instead a line on standard error says that nobody reads.
@@ -89,19 +90,23 @@ class _PatientOutput(io.TextIOWrapper):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.fileno())
         os.close(nowhere)
-        sys.stderr.write('lipfault: nobody reads the output any more; going on without it\n')
+        with contextlib.suppress(OSError):  # the same reader, as of `2>&1 | head`
+            sys.stderr.write('lipfault: nobody reads the output any more; going on without it\n')
+            sys.stderr.flush()
 
 
 def outlive_output() -> None:
-    """Let the process go on if the reader of its standard output ends, as `head` does."""
-    output = sys.stdout
-    # A terminal stays; output that is captured, as in a notebook, has no descriptor.
-    if type(output) is io.TextIOWrapper and not output.isatty():
-        output.flush()
-        # The buffer is shared: a handler of a log may hold the old object.
-        sys.stdout = _PatientOutput(
-            output.buffer,
-            encoding=output.encoding,
-            errors='backslashreplace',
-            line_buffering=output.line_buffering,
-        )
+    """Let the process go on if the reader of its output ends, as `head` does."""
+    for name in ('stderr', 'stdout'):
+        stream = getattr(sys, name)
+        # A terminal stays; output that is captured, as in a notebook, has no descriptor.
+        if type(stream) is io.TextIOWrapper and not stream.isatty():
+            stream.flush()
+            # The buffer is shared: a handler of a log may hold the old object.
+            patient = _PatientOutput(
+                stream.buffer,
+                encoding=stream.encoding,
+                errors='backslashreplace',
+                line_buffering=stream.line_buffering,
+            )
+            setattr(sys, name, patient)

@@ -36,6 +36,19 @@ def test_a_command_goes_on_without_a_reader_and_says_so_once(tmp_path):
     ]
 
 
+def test_a_command_goes_on_if_the_reader_of_both_outputs_is_gone(tmp_path):
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, '-c', SCRIPT, tmp_path / 'end'],
+        stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
+        assert process.stdout.readline() == b'first\n'
+        process.stdout.close()
+        process.communicate(b'\n')
+    assert process.returncode == 0
+    assert (tmp_path / 'end').exists()
+
+
 def test_an_error_prints_names_without_their_escapes(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(['report', '--run', str(tmp_path / '\x1b[31mred')])
