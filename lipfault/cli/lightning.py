@@ -24,10 +24,17 @@ from lipfault.callbacks.sample_log import SampleLog
 from lipfault.cli.arguments import EVALUATIONS, with_config_files
 from lipfault.cli.figures import metrics_text
 from lipfault.cli.quiet import ignore_messages, outlive_output
-from lipfault.cli.run_config import with_cleaned_configs
+from lipfault.cli.run_config import with_reduced_configs
 from lipfault.cli.run_folders import evaluated, require_own, resumed, resumed_autoencoder
 from lipfault.cli.run_options import RUN_OPTIONS
-from lipfault.cli.run_parts import SavedConfig, checkpointing, local_loggers, needs_lines
+from lipfault.cli.run_parts import (
+    SavedConfig,
+    checkpointing,
+    draw_report,
+    ended_by_signal,
+    local_loggers,
+    needs_lines,
+)
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.runs.checkpoints import WholeFileIO, read_checkpoint, remove_leftovers
 from lipfault.runs.environment import environment_changes
@@ -168,7 +175,7 @@ class LipfaultCLI(LightningCLI):
             raise
         except SystemExit as end:
             if end.code == TERMINATED and self.trainer.is_global_zero:
-                sys.stderr.write(f'lipfault: {_ended(subcommand)}\n')
+                sys.stderr.write(f'lipfault: {ended_by_signal(subcommand)}\n')
             if subcommand != 'fit':  # a fit ends in all processes after a common save
                 self._end_processes()
             raise
@@ -252,13 +259,6 @@ class LipfaultCLI(LightningCLI):
             config.model.init_args.pretrained = str(file)
 
 
-def _ended(subcommand: str) -> str:
-    """Return what to print about a command that SIGTERM has ended."""
-    if subcommand == 'fit':
-        return 'ended by SIGTERM after a save; resume with --ckpt_path last'
-    return f'{subcommand} was ended by SIGTERM: its results are missing or those of an earlier one'
-
-
 def _stage(config: Any) -> str:  # noqa: ANN401
     """Return the name of the stage that a configuration trains."""
     return str(config.model.class_path.rsplit('.', 1)[-1].removesuffix('Task').lower())
@@ -282,20 +282,9 @@ def run(args: list[str]) -> None:
     cli = build(args)
     if cli.subcommand not in ('fit', 'test') or not cli.trainer.is_global_zero:
         return
-    drawn = _report(cli.run_folder) if cli.config[cli.subcommand].report else 'no report drawn'
+    drawn = draw_report(cli.run_folder) if cli.config[cli.subcommand].report else 'no report drawn'
     text = escaped(f'run folder {cli.run_folder}, {drawn}')
     Console().print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def _report(run: Path) -> str:
-    """Draw the report of a run, unless a few steps have logged nothing to draw."""
-    # Needs matplotlib and jinja2, which a run without a report need not import.
-    from lipfault.report.html import write_report
-
-    folder = RunFolder(run)
-    if not folder.metrics.exists() and not folder.history.exists():
-        return 'no report: nothing was logged (trainer.log_every_n_steps)'
-    return f'report {write_report(run)}'
 
 
 def build(args: list[str]) -> LipfaultCLI:
@@ -375,7 +364,7 @@ def command_line(args: list[str], kind: type[LipfaultCLI]) -> LipfaultCLI:
     """
     args = with_config_files(args)
     if args and args[0] in EVALUATIONS:
-        args = with_cleaned_configs(args)
+        args = with_reduced_configs(args)
     try:
         return kind(
             BaseTask,

@@ -21,7 +21,7 @@ _TRAINER = (
 """Settings of the trainer that an evaluation takes over; the others write, profile or train."""
 
 
-def with_cleaned_configs(args: list[str]) -> list[str]:
+def with_reduced_configs(args: list[str]) -> list[str]:
     """Replace the configuration of a run by the settings that an evaluation needs.
 
     Folders, callbacks, profilers and plugins of the training are left out, so that nothing is
@@ -42,9 +42,9 @@ def with_cleaned_configs(args: list[str]) -> list[str]:
     for word in args:
         name, equals, value = word.partition('=')
         if follows:
-            word = _cleaned(word, consent)
+            word = _reduced(word, consent)
         elif name in ('--config', '-c') and equals:
-            word = f'{name}={_cleaned(value, consent)}'
+            word = f'{name}={_reduced(value, consent)}'
         follows = word in ('--config', '-c')
         found.append(word)
     return found
@@ -90,7 +90,7 @@ def _sections(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f'model.init_args.{name}', value
 
 
-def _cleaned(file: str, consent: bool) -> str:
+def _reduced(file: str, consent: bool) -> str:
     """Return the settings of a run as YAML; another configuration as it is."""
     path = Path(file)
     if path.name != CONFIG_NAME:

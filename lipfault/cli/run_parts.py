@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lipfault.callbacks.last_checkpoint import LastCheckpoint
 from lipfault.cli.run_options import ExtraLogger
 from lipfault.runs.atomic import replacing
-from lipfault.runs.folder import RunFolder
+from lipfault.runs.layout import RunFolder
 from lipfault.runs.metrics_logger import MetricsLogger
 
 
@@ -73,3 +73,32 @@ def needs_lines(callbacks: Sequence[Callback]) -> bool:
         callbacks: The callbacks of the trainer.
     """
     return not sys.stdout.isatty() and not any(isinstance(c, ProgressBar) for c in callbacks)
+
+
+def ended_by_signal(subcommand: str) -> str:
+    """Return what to print about a command that SIGTERM has ended.
+
+    Args:
+        subcommand: `fit`, `validate`, `test` or `predict`.
+    """
+    if subcommand == 'fit':
+        return 'ended by SIGTERM after a save; resume with --ckpt_path last'
+    return f'{subcommand} was ended by SIGTERM: its results are missing or those of an earlier one'
+
+
+def draw_report(run: Path) -> str:
+    """Draw the report of a run, unless a few steps have logged nothing to draw.
+
+    Args:
+        run: The run folder.
+
+    Returns:
+        What to print about it.
+    """
+    # Needs matplotlib and jinja2, which a run without a report need not import.
+    from lipfault.report.html import write_report
+
+    folder = RunFolder(run)
+    if not folder.metrics.exists() and not folder.history.exists():
+        return 'no report: nothing was logged (trainer.log_every_n_steps)'
+    return f'report {write_report(run)}'

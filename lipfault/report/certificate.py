@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from lipfault.report.results import NothingToShow
 from lipfault.report.run import Run
 from lipfault.report.style import FAINT, colours, logarithmic, new_figure
-from lipfault.runs.folder import RunFolder
+from lipfault.runs.layout import RunFolder
 from lipfault.runs.reading import read_json
 
 GAINS = {'measured': 'o', 'adversarial': '^', 'certified': '_'}

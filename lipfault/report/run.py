@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from lipfault.errors import LipfaultError
 from lipfault.report.results import Results
-from lipfault.runs.config import LARGEST_CONFIG
-from lipfault.runs.folder import RunFolder
-from lipfault.runs.reading import read_json, read_text, require_printable
+from lipfault.runs.layout import RunFolder
+from lipfault.runs.reading import LARGEST_CONFIG, read_json, read_text, require_printable
 
 LARGEST_RESULTS = 1 << 30
 """Bytes of the largest results, unpacked; a test of the shipped set writes 5 MB."""

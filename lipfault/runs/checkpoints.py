@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from lipfault.errors import LipfaultError
 from lipfault.runs.atomic import replacing
-from lipfault.runs.folder import RunFolder
+from lipfault.runs.layout import RunFolder
 from lipfault.runs.reading import require_printable
 
 _UNREADABLE = (

@@ -6,10 +6,7 @@ from typing import Any
 import yaml
 
 from lipfault.errors import LipfaultError
-from lipfault.runs.reading import read_text, require_printable
-
-LARGEST_CONFIG = 1 << 20
-"""Bytes of the largest configuration that is read; a complete one has 4 kB."""
+from lipfault.runs.reading import LARGEST_CONFIG, read_text, require_printable
 
 LARGEST_NODES = 100_000
 """Most values of a configuration, its aliases expanded; a complete one has 300."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from lipfault.runs.config_diff import config_diff
 from lipfault.runs.fingerprint import changed_files, fingerprint
-from lipfault.runs.folder import RunFolder
+from lipfault.runs.layout import RunFolder
 from lipfault.runs.reading import read_json
 
 PACKAGES = ('lipfault', 'torch', 'lightning', 'torchmetrics', 'numpy', 'h5py', 'jsonargparse')
@@ -41,7 +41,7 @@ def environment_changes(run: Path, paths: str | Iterable[str]) -> list[str]:
         paths: Data of the resumed part.
 
     Returns:
-        One phrase for each change; none if the run does not tell.
+        One phrase for each change; none if the run has no record of them.
     """
     file = RunFolder(run).environment
     if not file.is_file():
@@ -74,7 +74,7 @@ def without_home(words: Iterable[str]) -> list[str]:
 
 def _without_home(text: str) -> str:
     home = os.path.expanduser('~')
-    # A home of `/`, as in some containers, is in every path and tells nothing.
+    # A home of `/`, as in some containers, is in every path and no secret.
     return text.replace(home, '~') if len(home) > 1 else text
 
 

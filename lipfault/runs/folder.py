@@ -1,21 +1,18 @@
-"""The layout of a run folder: where its checkpoints, configuration, metrics and report are."""
+"""Find, make and guard run folders, and compare their configurations."""
 
 import itertools
 import os
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lipfault.errors import LipfaultError
 from lipfault.runs.config import read_config
 from lipfault.runs.config_diff import config_diff
+from lipfault.runs.layout import CONFIG_NAME as CONFIG_NAME
+from lipfault.runs.layout import RunFolder as RunFolder
+from lipfault.runs.layout import number_of
 
-CONFIG_NAME = 'lipfault_config.yaml'
-"""Name of the complete configuration in a run folder."""
-
-_CHECKPOINTS = 'checkpoints'
 _UNCOMPARED = (
     'group', 'trust_run_code',
     'run', 'report', 'ckpt_path', 'save_every', 'loggers', 'config', 'verbose', 'weights_only',
@@ -23,99 +20,6 @@ _UNCOMPARED = (
     'trainer.enable_progress_bar', 'trainer.enable_model_summary',
 )  # fmt: skip
 """Keys that may change between the parts of a run without a message: they change no weight."""
-
-
-class _InRun:
-    """Descriptor for the path of a file or folder in a run folder.
-
-    Args:
-        name: Name relative to the run folder.
-    """
-
-    def __init__(self, name: str) -> None:
-        """Keep the name."""
-        self._name = name
-
-    def __get__(self, run: 'RunFolder', kind: type) -> Path:
-        """Return the path in a run folder."""
-        return run.path / self._name
-
-
-@dataclass(frozen=True)
-class RunFolder:
-    """The files of one run.
-
-    Args:
-        path: The folder; it need not exist.
-
-    Example:
-        >>> RunFolder.of('runs/a/checkpoints/best.ckpt').config.as_posix()
-        'runs/a/lipfault_config.yaml'
-    """
-
-    path: Path
-
-    @classmethod
-    def of(cls, path: str | Path) -> 'RunFolder':
-        """Return the run folder that a checkpoint belongs to.
-
-        Args:
-            path: A checkpoint file, in `checkpoints/` of its run or directly in it, or a run
-                folder.
-
-        Returns:
-            The run folder; `path` itself unless it is a file or ends in `.ckpt`.
-        """
-        path = Path(path)
-        # By suffix where nothing exists yet; `runs/v1.2` has one too, but not this.
-        if path.suffix != '.ckpt' and not path.is_file():
-            return cls(path)
-        return cls(path.parent.parent if path.parent.name == _CHECKPOINTS else path.parent)
-
-    checkpoints = _InRun(_CHECKPOINTS)
-    """Folder of the checkpoints."""
-
-    config = _InRun(CONFIG_NAME)
-    """Complete configuration of the fit, YAML."""
-
-    environment = _InRun('environment.json')
-    """Versions, seed, device and command of the fit, JSON."""
-
-    history = _InRun('metrics.csv')
-    """Values logged during the fit, CSV; see `history_parts` for a resumed run."""
-
-    @property
-    def history_parts(self) -> list[Path]:
-        """Values logged by the interrupted parts of a resumed run, the oldest first."""
-        # By number, not by name: part 10 follows part 9.
-        numbers = {part: _number_of(part) for part in self.path.glob('metrics.part*.csv')}
-        return sorted((part for part, n in numbers.items() if n), key=lambda part: numbers[part])
-
-    metrics = _InRun('metrics.json')
-    """Metrics of the last test, flat JSON."""
-
-    certificate = _InRun('certificate.json')
-    """Sensitivity to faults, measured by `certify`, JSON."""
-
-    figures = _InRun('figures')
-    """Folder of the drawn figures."""
-
-    results = _InRun('results.npz')
-    """Arrays of the last test that the report draws, NumPy archive."""
-
-    report = _InRun('report.html')
-    """The drawn page, HTML."""
-
-    def checkpoint(self, name: str) -> Path:
-        """Return the path of a checkpoint.
-
-        Args:
-            name: `best`, `last` or `previous`.
-
-        Returns:
-            Path of the file; it need not exist.
-        """
-        return self.checkpoints / f'{name}.ckpt'
 
 
 def find_checkpoint(path: str | Path, prefer: str = 'best') -> Path:
@@ -229,7 +133,7 @@ def keep_metrics(run: Path) -> Path | None:
     if not folder.history.exists():
         return None
     # Not by their count: with a part gone that would be the number of another one.
-    number = max(map(_number_of, folder.history_parts), default=0) + 1
+    number = max(map(number_of, folder.history_parts), default=0) + 1
     return folder.history.rename(run / f'metrics.part{number}.csv')
 
 
@@ -260,9 +164,3 @@ def require_inside(run: Path, path: Path) -> None:
         raise LipfaultError(
             f'{path} is not written: a link or a name leads out of the run, to {folder}'
         )
-
-
-def _number_of(part: Path) -> int:
-    """Return the number of a part of the history, 0 for another file."""
-    found = re.fullmatch(r'metrics\.part([0-9]{1,9})\.csv', part.name)
-    return int(found[1]) if found else 0

@@ -5,7 +5,7 @@ from pathlib import Path
 from lightning.pytorch.loggers import CSVLogger
 
 from lipfault.errors import LipfaultError
-from lipfault.runs.folder import RunFolder
+from lipfault.runs.layout import RunFolder
 
 
 class MetricsLogger(CSVLogger):

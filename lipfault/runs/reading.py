@@ -7,6 +7,9 @@ from typing import Any
 
 from lipfault.errors import LipfaultError
 
+LARGEST_CONFIG = 1 << 20
+"""Bytes of the largest configuration that is read; a complete one has 4 kB."""
+
 LARGEST_TEXT = 1 << 28
 """Bytes of the largest text file that is read; the metrics of a long training have some 10 MB."""
 

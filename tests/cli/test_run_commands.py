@@ -15,7 +15,7 @@ from lightning import Callback
 from tiny_models import FINETUNE, PRETRAIN
 
 from lipfault.cli.main import main
-from lipfault.cli.run_config import evaluation_settings, with_cleaned_configs
+from lipfault.cli.run_config import evaluation_settings, with_reduced_configs
 from lipfault.errors import LipfaultError
 from lipfault.runs.checkpoints import read_checkpoint
 from lipfault.runs.config import read_config
@@ -212,9 +212,9 @@ def test_configurations_of_the_user_stay_as_they_are(run, tmp_path):
     own = tmp_path / 'mine.yaml'
     own.touch()
     words = ['test', f'--config={own}', '-c', str(own), '--ckpt_path', 'x']
-    assert with_cleaned_configs(words) == words
-    cleaned = with_cleaned_configs(['test', f'--config={RunFolder(run).config}'])[1]
-    settings = yaml.safe_load(cleaned.removeprefix('--config='))
+    assert with_reduced_configs(words) == words
+    reduced = with_reduced_configs(['test', f'--config={RunFolder(run).config}'])[1]
+    settings = yaml.safe_load(reduced.removeprefix('--config='))
     assert set(settings) <= {'seed_everything', 'model', 'data', 'trainer', 'loggers', 'group'}
     assert settings['trainer']['accelerator'] == 'cpu'
 
