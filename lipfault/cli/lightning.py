@@ -15,7 +15,6 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_info
 from rich.console import Console
 
-from lipfault.callbacks.early_end import EarlyEnd
 from lipfault.callbacks.evaluation_stop import EvaluationStop
 from lipfault.callbacks.last_checkpoint import TERMINATED
 from lipfault.callbacks.progress import ProgressLines, SetupMessages
@@ -30,7 +29,6 @@ from lipfault.cli.run_options import RUN_OPTIONS
 from lipfault.cli.run_parts import (
     SavedConfig,
     checkpointing,
-    draw_report,
     ended_by_signal,
     local_loggers,
     needs_lines,
@@ -152,11 +150,8 @@ class LipfaultCLI(LightningCLI):
             SampleLog(self.run_folder),
             SetupMessages(),
         ]
-        callbacks += (
-            [EarlyEnd(), *checkpointing(self.run_folder, config.save_every)]
-            if fit
-            else [EvaluationStop()]
-        )
+        saving = checkpointing(self.run_folder, config.save_every) if fit else [EvaluationStop()]
+        callbacks += saving
         if trainer_config.get('enable_progress_bar') is not False and needs_lines(callbacks):
             callbacks.append(ProgressLines())
         trainer_config['callbacks'] = callbacks
@@ -282,9 +277,20 @@ def run(args: list[str]) -> None:
     cli = build(args)
     if cli.subcommand not in ('fit', 'test') or not cli.trainer.is_global_zero:
         return
-    drawn = draw_report(cli.run_folder) if cli.config[cli.subcommand].report else 'no report drawn'
+    drawn = _report(cli.run_folder) if cli.config[cli.subcommand].report else 'no report drawn'
     text = escaped(f'run folder {cli.run_folder}, {drawn}')
     Console().print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _report(run: Path) -> str:
+    """Draw the report of a run, unless a few steps have logged nothing to draw."""
+    # Needs matplotlib and jinja2, which a run without a report need not import.
+    from lipfault.report.html import write_report
+
+    folder = RunFolder(run)
+    if not folder.metrics.exists() and not folder.history.exists():
+        return 'no report: nothing was logged (trainer.log_every_n_steps)'
+    return f'report {write_report(run)}'
 
 
 def build(args: list[str]) -> LipfaultCLI:

@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
+from lipfault.callbacks.early_end import EarlyEnd
 from lipfault.callbacks.last_checkpoint import LastCheckpoint
 from lipfault.cli.run_options import ExtraLogger
 from lipfault.runs.atomic import replacing
@@ -41,13 +42,14 @@ def checkpointing(run: Path, every: int) -> list[Callback]:
         every: Optimizer steps between two saves of `last.ckpt`.
 
     Returns:
-        Two callbacks in this order: `last.ckpt` also holds which checkpoint was best.
+        Three callbacks: the first ends a training that had stopped early; the last comes after that
+        of `best.ckpt`, since `last.ckpt` also holds which checkpoint was best.
     """
     folder = RunFolder(run).checkpoints
     best = ModelCheckpoint(
         dirpath=folder, filename='best', monitor='val/loss', enable_version_counter=False
     )
-    return [best, LastCheckpoint(folder, every)]
+    return [EarlyEnd(), best, LastCheckpoint(folder, every)]
 
 
 def local_loggers(run: Path, extra: list[ExtraLogger]) -> list[Logger]:
@@ -84,21 +86,3 @@ def ended_by_signal(subcommand: str) -> str:
     if subcommand == 'fit':
         return 'ended by SIGTERM after a save; resume with --ckpt_path last'
     return f'{subcommand} was ended by SIGTERM: its results are missing or those of an earlier one'
-
-
-def draw_report(run: Path) -> str:
-    """Draw the report of a run, unless a few steps have logged nothing to draw.
-
-    Args:
-        run: The run folder.
-
-    Returns:
-        What to print about it.
-    """
-    # Needs matplotlib and jinja2, which a run without a report need not import.
-    from lipfault.report.html import write_report
-
-    folder = RunFolder(run)
-    if not folder.metrics.exists() and not folder.history.exists():
-        return 'no report: nothing was logged (trainer.log_every_n_steps)'
-    return f'report {write_report(run)}'
