@@ -127,6 +127,7 @@ class LipfaultCLI(LightningCLI):
         # The process that writes, whatever number the environment gives it.
         self.lock = self.lock or RunLock(self.run_folder)
         require_own(self.run_folder, config.ckpt_path, self._resumes)
+        self.lock.sign()
         # Only now: a run that is refused above keeps its files as they were.
         if self._resumes:
             remove_leftovers(self.run_folder)

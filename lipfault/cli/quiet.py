@@ -102,9 +102,9 @@ def outlive_output() -> None:
         # A terminal stays; output that is captured, as in a notebook, has no descriptor.
         if type(stream) is io.TextIOWrapper and not stream.isatty():
             stream.flush()
-            # The buffer is shared: a handler of a log may hold the old object.
+            # A buffer of its own: a handler of a log may hold the old object.
             patient = _PatientOutput(
-                stream.buffer,
+                open(stream.fileno(), 'wb', closefd=False),  # noqa: SIM115
                 encoding=stream.encoding,
                 errors='backslashreplace',
                 line_buffering=stream.line_buffering,

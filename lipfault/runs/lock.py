@@ -25,7 +25,7 @@ class RunLock:
     """
 
     def __init__(self, run: Path) -> None:
-        """Take the lock, and write the number of the process into the file."""
+        """Take the lock."""
         self.path = run / LOCK_NAME
         try:
             run.mkdir(parents=True, exist_ok=True)
@@ -46,8 +46,14 @@ class RunLock:
                 f'another process{f" ({holder})" * holder.isdigit()} is training in the run folder '
                 f'{run}: wait for its end, or choose another --run'
             ) from error
+
+    def sign(self) -> None:
+        """Write the number of the process into the file, for messages of other processes.
+
+        Not done when the lock is taken: a command that is refused afterwards changes no file.
+        """
         os.ftruncate(self._file, 0)
-        os.write(self._file, f'{os.getpid()}\n'.encode())
+        os.pwrite(self._file, f'{os.getpid()}\n'.encode(), 0)
 
     def release(self) -> None:
         """Give the lock back; a second call has no effect."""

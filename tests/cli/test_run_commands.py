@@ -324,7 +324,8 @@ def test_a_run_that_has_stopped_early_trains_no_more(root, tmp_path, caplog):
 def test_a_run_that_trains_elsewhere_is_not_touched(root, run, capsys):
     code = (
         'import sys; from pathlib import Path; from lipfault.runs.lock import RunLock; '
-        f'lock = RunLock(Path({str(run)!r})); print("locked", flush=True); sys.stdin.read()'
+        f'lock = RunLock(Path({str(run)!r})); lock.sign(); '
+        'print("locked", flush=True); sys.stdin.read()'
     )
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, '-c', code], stdin=pipe, stdout=pipe) as other:

@@ -231,6 +231,7 @@ def test_a_run_is_locked_by_one_process_until_it_ends(tmp_path):
     assert in_child(run) == 'taken'  # and its end has given it back, whatever the file holds
     (run / LOCK_NAME).write_text('1\n')  # a process that is alive and holds nothing
     lock = RunLock(run)
+    lock.sign()
     assert f'another process ({os.getpid()}) is training in the run folder {run}' in in_child(run)
     lock.release()
     assert in_child(run) == 'taken'
