@@ -381,7 +381,7 @@ def test_certificate_is_ordered(faults, runs, tmp_path):
         (['fit', '--config', '{pretrain}', '--run', '{runs}/pretrain', '--ckpt_path', 'last',
           '--model.relations.width', '24'], 'relations.width is 24, was 16'),
         (['fit', '--config', '{pretrain}', '--run', '{runs}/pretrain', '--ckpt_path', 'last',
-          '--model.optimizer.lr_scale={{relations.*: 2}}'], 'is 2.0, was nothing: a resumed run cannot'),
+          '--model.optimizer.lr_scale={{relations.*: 2}}'], 'is 2.0, was nothing: a resumed'),
         (['fit', '--config', '{pretrain}', '--run', '{runs}/pretrain', '--ckpt_path',
           '{runs}/finetune'], 'is not of this run'),
         (['fit', '--config', '{finetune}', '--run', '{new}', '--model.pretrained',
