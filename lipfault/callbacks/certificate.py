@@ -1,5 +1,6 @@
 """Write `certificate.json` after a test: fault gain matrix, ledger of layers, and trade-off."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from lipfault.batch import Batch
 from lipfault.callbacks.output_change import OutputChange, largest_output_change
+from lipfault.callbacks.remaining_time import RemainingTime, spoken
 from lipfault.callbacks.run_recorder import write_json
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.fault_gain_matrix import (
@@ -129,12 +131,7 @@ class CertificateWriter(Callback):
         faults = {name: self._faults_of(task, name) for name in task.description.modalities}
         sizes = InputSizes()
         handles = sizes.watch(task.block)
-        rank_zero_info('certify: propagate bounds from the sensor ranges to the outputs')
-        paths = Paths(task, faults)
-        matrix = {}
-        for number, source in enumerate(faults, start=1):
-            rank_zero_info(f'certify: attack {source} ({number} of {len(faults)} modalities)')
-            matrix[source] = self._row(paths, source)
+        matrix = self._matrix(task, faults)
         for handle in handles:
             handle.remove()
         metrics = getattr(task, 'test_results', {}).get('metrics', {})
@@ -156,6 +153,32 @@ class CertificateWriter(Callback):
                 'units': 'standardized signals',
             },
         }
+
+    def _matrix(
+        self,
+        task: Any,  # noqa: ANN401
+        faults: dict[str, tuple[Signals, Signals]],
+    ) -> dict[str, dict[str, tuple[FaultGain, OutputChange]]]:
+        """Return gains and output changes by faulty and corrected modality, and log the time."""
+        rest = RemainingTime(len(faults), self.samples, self.attacked, self.steps)
+        clean = _rows(next(iter(faults.values()))[0], torch.arange(1))
+        ahead = rest.from_pass(lambda: task.block.impute(clean), 1)
+        rank_zero_info(
+            f'certify: about {spoken(ahead)} for {len(faults)} modalities, after the bounds from '
+            'the sensor ranges to the outputs; --quick takes fewer faults'
+        )
+        begin = time.monotonic()
+        paths = Paths(task, faults)
+        attacked = time.monotonic()
+        rank_zero_info(f'certify: the bounds took {spoken(attacked - begin)}')
+        matrix = {}
+        for number, source in enumerate(faults, start=1):
+            rank_zero_info(f'certify: attack {source} ({number} of {len(faults)} modalities)')
+            matrix[source] = self._row(paths, source)
+            if number < len(faults):
+                left = rest.after(number, time.monotonic() - attacked)
+                rank_zero_info(f'certify: about {spoken(left)} to go')
+        return matrix
 
     def _faults_of(self, task: Any, name: str) -> tuple[Signals, Signals]:  # noqa: ANN401
         """Return clean and faulty standardized signals of the windows with a fault of `name`."""

@@ -6,7 +6,6 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,8 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from lipfault.modality import Modality
 from lipfault.runs.atomic import replacing
+from lipfault.runs.environment import data_files, package_versions, without_home
 from lipfault.tasks.clean_windows import recording_data
-
-# Packages whose version changes the numbers of a run.
-_PACKAGES = ('lipfault', 'torch', 'lightning', 'torchmetrics', 'numpy', 'h5py', 'jsonargparse')
 
 
 class RunRecorder(Callback):
@@ -29,28 +26,30 @@ class RunRecorder(Callback):
     Args:
         run: Folder of the run.
         seed: Seed of the run, for `environment.json`.
+        data: Recordings of the run, whose checksums go to `environment.json`.
     """
 
-    def __init__(self, run: Path, seed: int | None) -> None:
-        """Keep folder and seed."""
-        self.run, self.seed = run, seed
+    def __init__(self, run: Path, seed: int | None, data: str | Sequence[str] = ()) -> None:
+        """Keep folder, seed and paths."""
+        self.run, self.seed, self.data = run, seed, data
 
     @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write versions, seed, device and command line.
+        """Write versions, seed, device, command line and checksums of the data.
 
         Args:
             trainer: The trainer.
             pl_module: The task.
         """
         environment = {
-            'command': sys.argv,
+            'command': without_home(sys.argv),
             'seed': self.seed,
             'python': platform.python_version(),
             'platform': platform.platform(),
             'processors': os.cpu_count(),
             'device': _device(pl_module.device),
-            'packages': {name: _version(name) for name in _PACKAGES},
+            'packages': package_versions(),
+            'data': data_files(self.data),
         }
         write_json(self.run / 'environment.json', environment)
 
@@ -128,10 +127,3 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 
 def _device(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == 'cuda' else device.type
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return 'not installed'

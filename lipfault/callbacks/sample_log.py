@@ -1,5 +1,6 @@
 """JSON Lines of the injected faults and of the predictions of an evaluation."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from lipfault.batch import Batch
 from lipfault.faults.collection import NAMES
-from lipfault.faults.log import Record, records, write_lines
+from lipfault.faults.log import Record, records
+from lipfault.runs.atomic import replacing
 from lipfault.tasks.distributed import gather_lists
 
 TEST_FAULTS, FAULTS, PREDICTIONS = 'test_faults.jsonl', 'faults.jsonl', 'predictions.jsonl'
@@ -116,7 +118,9 @@ class SampleLog(Callback):
             return
         path = self.run / name
         if found:
-            write_lines(path, (found[key] for key in sorted(found)))
+            with replacing(path, overwrite=True) as temporary:
+                lines = (json.dumps(found[key]) + '\n' for key in sorted(found))
+                temporary.write_text(''.join(lines), encoding='utf-8')
             rank_zero_info(f'wrote {len(found)} lines to {path}')
         else:  # lines of an earlier evaluation would not belong to this one
             path.unlink(missing_ok=True)

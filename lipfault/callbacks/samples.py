@@ -17,6 +17,7 @@ from lipfault.report.results import Array, NothingToShow, Results
 from lipfault.report.sections import draw_samples
 from lipfault.report.style import RC
 from lipfault.runs.atomic import replacing
+from lipfault.runs.names import file_name
 from lipfault.tasks.clean_windows import recording_data
 from lipfault.tasks.examples import clean_examples, fault_examples
 from lipfault.tracking.stage_logger import StageLogger
@@ -80,7 +81,9 @@ class SampleMonitor(Observer):
         folder = Path(trainer.default_root_dir) / 'samples'
         pictures, rows = {}, []
         for name in modalities:
-            file = folder / f'{name}-{step:06d}.png'  # padded: sorted by name means sorted by step
+            file = (
+                folder / f'{file_name(name)}-{step:06d}.png'
+            )  # padded: sorted by name means sorted by step
             if draw_to_file(results, name, file):
                 pictures[name] = file
                 rows += [[step, name, *row] for row in sample_rows(task.autoencoder, results, name)]

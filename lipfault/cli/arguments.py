@@ -3,12 +3,12 @@
 import itertools
 import json
 
+from lipfault.cli.certify import certifying
 from lipfault.cli.shipped import config_file
 from lipfault.cli.usage import option_values
 from lipfault.runs.folder import RunFolder, find_checkpoint
 
 EVALUATIONS = ('validate', 'test', 'predict')
-_CERTIFIER = 'lipfault.callbacks.certificate.CertificateWriter'
 _CONFIG = ('--config', '-c')
 
 
@@ -28,7 +28,7 @@ def completed(args: list[str]) -> list[str]:
         LipfaultError: If a configuration or a checkpoint does not exist.
     """
     if args[0] == 'certify':
-        args = ['test', *args[1:], f'--trainer.callbacks+={_CERTIFIER}']
+        args = certifying(args)
     return _with_config_of_run(with_config_files(args))
 
 

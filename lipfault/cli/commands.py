@@ -43,7 +43,7 @@ COMMANDS = {
     'validate': Command(_STAGES, 'run', 'measure the validation split', stage=True),
     'test': Command(_STAGES, 'run', 'measure the test split and draw the report', stage=True),
     'predict': Command(_STAGES, 'run', 'write the predictions for a recording', stage=True),
-    'certify': Command(_STAGES, 'run', 'test, and bound the sensitivity to faults', stage=True),
+    'certify': Command(_STAGES, 'run', 'test, bound the effect of faults (or --quick)', stage=True),
     'report': Command('lipfault.cli.report', 'report', 'draw the report of a run again'),
     'data': Command('lipfault.cli.data', 'COMMANDS', 'simulate, inspect and check recordings'),
     'data import': Command(

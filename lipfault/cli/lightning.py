@@ -3,44 +3,51 @@
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.cli import (
+    LightningArgumentParser,
+    LightningCLI,
+)
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_info
 from rich.console import Console
 
-from lipfault.callbacks.last_checkpoint import LastCheckpoint
+from lipfault.callbacks.evaluation_stop import EvaluationStop
+from lipfault.callbacks.last_checkpoint import TERMINATED
 from lipfault.callbacks.progress import ProgressLines, SetupMessages
 from lipfault.callbacks.run_recorder import RunRecorder
 from lipfault.callbacks.sample_log import SampleLog
-from lipfault.cli.arguments import with_config_files
+from lipfault.cli.arguments import EVALUATIONS, with_config_files
 from lipfault.cli.figures import metrics_text
-from lipfault.cli.quiet import ignore_messages
-from lipfault.cli.run_options import RUN_OPTIONS, ExtraLogger
-from lipfault.data.datamodule import RecordingDataModule
-from lipfault.errors import LipfaultError
-from lipfault.runs.checkpoints import (
-    WholeFileIO,
-    read_checkpoint,
-    remove_leftovers,
-    resumable_checkpoint,
+from lipfault.cli.quiet import ignore_messages, outlive_output
+from lipfault.cli.run_config import with_reduced_configs
+from lipfault.cli.run_folders import evaluated, require_own, resumed, resumed_autoencoder
+from lipfault.cli.run_options import RUN_OPTIONS
+from lipfault.cli.run_parts import (
+    SavedConfig,
+    checkpointing,
+    ended_by_signal,
+    local_loggers,
+    needs_lines,
 )
+from lipfault.data.datamodule import RecordingDataModule
+from lipfault.runs.checkpoints import WholeFileIO, read_checkpoint, remove_leftovers
+from lipfault.runs.environment import environment_changes
 from lipfault.runs.folder import (
-    CONFIG_NAME,
     RunFolder,
     changes_since,
-    find_checkpoint,
     keep_metrics,
     require_writable,
     restore_metrics,
 )
 from lipfault.runs.group import group_of
 from lipfault.runs.launch import first_process, new_folder
+from lipfault.runs.lock import RunLock, release_locks
+from lipfault.runs.reading import escaped
+from lipfault.runs.resume import refuse_ineffective
 from lipfault.tasks.base import BaseTask
 
 
@@ -49,7 +56,10 @@ class LipfaultCLI(LightningCLI):
 
     run_folder: Path
     model: BaseTask
+    kept_part: Path | None = None  # metrics of the interrupted part, renamed
+    lock: RunLock | None = None  # of the run folder, in the process that writes it
     _resumes = False  # whether a fit goes on from a checkpoint
+    _autoencoder: str | None = None  # checkpoint that a resumed stage 2 is built from
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:  # noqa: ANN401
         """Make a parser that raises its errors, for `main` to word them in one line.
@@ -94,9 +104,17 @@ class LipfaultCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build data, model and trainer; the model needs the description of the recording."""
-        paths = self.config[str(self.subcommand)].data.path
+        config = self.config[str(self.subcommand)]
+        paths = config.data.path
         rank_zero_info(f'reading {paths if isinstance(paths, str) else ", ".join(paths)}')
+        settings = config.model.init_args
+        configured = settings.get('pretrained')
+        # The saved configuration keeps the stage 1 that the run has started from.
+        if self._autoencoder is not None:
+            settings.pretrained = self._autoencoder
         super().instantiate_classes()
+        if self._autoencoder is not None:
+            settings.pretrained = configured
 
     def before_fit(self) -> None:
         """Refuse settings that contradict each other, then rename what an earlier part has left."""
@@ -104,10 +122,16 @@ class LipfaultCLI(LightningCLI):
         self.model.check_settings()
         if config.ckpt_path is not None:
             self.model.check_resume(read_checkpoint(Path(config.ckpt_path)))
+        if not self.trainer.is_global_zero:
+            return
+        # The process that writes, whatever number the environment gives it.
+        self.lock = self.lock or RunLock(self.run_folder)
+        require_own(self.run_folder, config.ckpt_path, self._resumes)
+        self.lock.sign()
         # Only now: a run that is refused above keeps its files as they were.
-        if self._resumes and first_process():
+        if self._resumes:
             remove_leftovers(self.run_folder)
-            keep_metrics(self.run_folder)
+            self.kept_part = keep_metrics(self.run_folder)
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:  # noqa: ANN401
         """Build the trainer with the callbacks and loggers of the run.
@@ -123,11 +147,12 @@ class LipfaultCLI(LightningCLI):
         trainer_config = self._get(self.config_init, 'trainer', default={})
         callbacks = [
             *_as_list(trainer_config.get('callbacks')),
-            RunRecorder(self.run_folder, config.seed_everything),
+            RunRecorder(self.run_folder, config.seed_everything, config.data.path),
             SampleLog(self.run_folder),
             SetupMessages(),
         ]
-        callbacks += checkpointing(self.run_folder, config.save_every) if fit else []
+        saving = checkpointing(self.run_folder, config.save_every) if fit else [EvaluationStop()]
+        callbacks += saving
         if trainer_config.get('enable_progress_bar') is not False and needs_lines(callbacks):
             callbacks.append(ProgressLines())
         trainer_config['callbacks'] = callbacks
@@ -142,10 +167,20 @@ class LipfaultCLI(LightningCLI):
         try:
             super()._run_subcommand(subcommand)
         except Exception:
-            launcher: Any = self.trainer.strategy.launcher
-            if hasattr(launcher, 'kill'):
-                launcher.kill(signal.SIGKILL)
+            self._end_processes()
             raise
+        except SystemExit as end:
+            if end.code == TERMINATED and self.trainer.is_global_zero:
+                sys.stderr.write(f'lipfault: {ended_by_signal(subcommand)}\n')
+            if subcommand != 'fit':  # a fit ends in all processes after a common save
+                self._end_processes()
+            raise
+
+    def _end_processes(self) -> None:
+        """End the processes that Lightning has started from this one."""
+        launcher: Any = self.trainer.strategy.launcher
+        if hasattr(launcher, 'kill'):
+            launcher.kill(signal.SIGKILL)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Switch off Lightning's tables, one for each loader; `after_test` prints one for all."""
@@ -159,9 +194,8 @@ class LipfaultCLI(LightningCLI):
             logged = self.trainer.callback_metrics.items()
             metrics = {key.split('/dataloader_idx_')[0]: float(value) for key, value in logged}
             title = f'{str(self.subcommand).capitalize()} metrics'
-            Console().print(
-                metrics_text(title, metrics), highlight=False, markup=False, soft_wrap=True
-            )
+            text = escaped(metrics_text(title, metrics))
+            Console().print(text, highlight=False, markup=False, soft_wrap=True)
 
     after_validate = after_test
 
@@ -187,111 +221,38 @@ class LipfaultCLI(LightningCLI):
             require_writable(self.run_folder)
         self._resumes = config.ckpt_path is not None
         if self._resumes:
-            config.ckpt_path = self._resumed_checkpoint(config.ckpt_path)
+            config.ckpt_path = resumed(self.run_folder, config.ckpt_path)
         if first_process():
-            self._require_own(config.ckpt_path)
-            self._log_changes(config)
+            require_own(self.run_folder, config.ckpt_path, self._resumes)
+            # Before anything costs time; a folder that does not exist is made by `before_fit`.
+            self.lock = RunLock(self.run_folder) if self.run_folder.exists() else None
+        if config.ckpt_path is not None:
+            self._compare(config)
 
-    def _require_own(self, checkpoint: str | None) -> None:
-        """Refuse to train in the folder of another run.
-
-        Raises:
-            LipfaultError: If the folder holds something, and not the checkpoint to go on from.
-        """
-        run = self.run_folder
-        if not run.exists() or not any(run.iterdir()):
-            return
-        if not self._resumes:
-            raise LipfaultError(
-                f'run folder {run} is not empty: choose another --run, or resume '
-                f'it with --ckpt_path last'
-            )
-        owner = run if checkpoint is None else RunFolder.of(checkpoint).path
-        if owner.resolve() != run.resolve():
-            raise LipfaultError(
-                f'run folder {run} is not empty, and {checkpoint} is not of this run: choose '
-                f'another --run, or --run {owner} to go on with that one'
-            )
-
-    def _log_changes(self, config: Any) -> None:  # noqa: ANN401
-        """Log the settings that differ from those of the part of the run that is resumed."""
-        if config.ckpt_path is None:
-            return
+    def _compare(self, config: Any) -> None:  # noqa: ANN401
+        """Refuse or log what differs from the part of the run that is resumed."""
+        settings = config.model.init_args
+        if 'pretrained' in settings:
+            self._autoencoder = config.ckpt_path
+            settings.pretrained = resumed_autoencoder(config.ckpt_path, settings.pretrained)
         now = yaml.safe_load(self._parser(str(self.subcommand)).dump(config, skip_none=False))
         changed = changes_since(Path(config.ckpt_path), now)
+        refuse_ineffective(changed)
         if changed:
             rank_zero_info(f'going on with another configuration: {"; ".join(changed)}')
-
-    def _resumed_checkpoint(self, wanted: str) -> str | None:
-        """Return the file to go on from, None if the run was interrupted before its first save."""
-        if wanted == 'last':
-            file = resumable_checkpoint(self.run_folder)
-            return None if file is None else str(file)
-        file = find_checkpoint(
-            *((self.run_folder, wanted) if wanted == 'best' else (wanted, 'last'))
-        )
-        read_checkpoint(file)
-        return str(file)
+        owner = RunFolder.of(config.ckpt_path).path
+        changed = environment_changes(owner, config.data.path) if first_process() else []
+        if changed:
+            rank_zero_info(f'going on with another environment or data: {"; ".join(changed)}')
 
     def _prepare_evaluation(self, config: Any, name: str) -> None:  # noqa: ANN401
         """Choose the checkpoint to evaluate and the folder for what is measured."""
-        if config.ckpt_path is None:
-            raise LipfaultError(
-                f'{name} needs trained weights: give --ckpt_path a run folder or a checkpoint file'
-            )
-        if config.ckpt_path in ('last', 'best') and config.run:
-            file = find_checkpoint(config.run, config.ckpt_path)
-        else:
-            file = find_checkpoint(config.ckpt_path)
-        read_checkpoint(file)
-        config.ckpt_path = str(file)
-        self.run_folder = Path(config.run) if config.run else RunFolder.of(file).path
+        file, self.run_folder = evaluated(config.ckpt_path, config.run, name)
+        config.ckpt_path, config.run = str(file), str(self.run_folder)
         self.run_folder.mkdir(parents=True, exist_ok=True)
         # The checkpoint of stage 2 holds the autoencoder too: that of stage 1 may be gone.
         if 'pretrained' in config.model.init_args:
             config.model.init_args.pretrained = str(file)
-
-
-def checkpointing(run: Path, every: int) -> list[Callback]:
-    """Return the callbacks that save `best.ckpt` by `val/loss`, and `last.ckpt`.
-
-    Args:
-        run: The run folder.
-        every: Optimizer steps between two saves of `last.ckpt`.
-
-    Returns:
-        Two callbacks in this order: `last.ckpt` also holds which checkpoint was best.
-    """
-    folder = RunFolder(run).checkpoints
-    best = ModelCheckpoint(
-        dirpath=folder, filename='best', monitor='val/loss', enable_version_counter=False
-    )
-    return [best, LastCheckpoint(folder, every)]
-
-
-def local_loggers(run: Path, extra: list[ExtraLogger]) -> list[Logger]:
-    """Return the loggers that write into the run folder.
-
-    Args:
-        run: The run folder.
-        extra: Loggers beside `metrics.csv`.
-
-    Returns:
-        A logger of `metrics.csv`, and one of TensorBoard if `extra` names it.
-    """
-    loggers: list[Logger] = [CSVLogger(run, name='', version='')]
-    if 'tensorboard' in extra:
-        loggers.append(TensorBoardLogger(run, name='tensorboard', version=''))
-    return loggers
-
-
-def needs_lines(callbacks: Sequence[Callback]) -> bool:
-    """Return whether progress is to be printed as lines: no terminal, and no bar configured.
-
-    Args:
-        callbacks: The callbacks of the trainer.
-    """
-    return not sys.stdout.isatty() and not any(isinstance(c, ProgressBar) for c in callbacks)
 
 
 def _stage(config: Any) -> str:  # noqa: ANN401
@@ -313,11 +274,13 @@ def run(args: list[str]) -> None:
         args: A subcommand of Lightning and its options.
     """
     ignore_messages()
+    outlive_output()
     cli = build(args)
     if cli.subcommand not in ('fit', 'test') or not cli.trainer.is_global_zero:
         return
     drawn = _report(cli.run_folder) if cli.config[cli.subcommand].report else 'no report drawn'
-    Console().print(f'run folder {cli.run_folder}, {drawn}', highlight=False, soft_wrap=True)
+    text = escaped(f'run folder {cli.run_folder}, {drawn}')
+    Console().print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _report(run: Path) -> str:
@@ -341,8 +304,9 @@ def build(args: list[str]) -> LipfaultCLI:
         The command line with the trainer, after the run.
     """
     cli = command_line(args, LipfaultCLI)
-    if cli.trainer.is_global_zero:
-        restore_metrics(cli.run_folder)
+    restore_metrics(cli.run_folder, cli.kept_part)
+    if cli.lock is not None:
+        cli.lock.release()
     return cli
 
 
@@ -405,13 +369,21 @@ def command_line(args: list[str], kind: type[LipfaultCLI]) -> LipfaultCLI:
     Raises:
         LipfaultError: If a configuration does not exist.
     """
-    return kind(
-        BaseTask,
-        RecordingDataModule,
-        subclass_mode_model=True,
-        seed_everything_default=0,
-        auto_configure_optimizers=False,
-        save_config_kwargs={'config_filename': CONFIG_NAME, 'overwrite': True},
-        parser_kwargs={'parser_mode': 'yaml'},
-        args=with_config_files(args),
-    )
+    args = with_config_files(args)
+    if args and args[0] in EVALUATIONS:
+        args = with_reduced_configs(args)
+    try:
+        return kind(
+            BaseTask,
+            RecordingDataModule,
+            subclass_mode_model=True,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            save_config_callback=SavedConfig,
+            save_config_kwargs={'save_to_log_dir': False},
+            parser_kwargs={'parser_mode': 'yaml'},
+            args=args,
+        )
+    except BaseException:
+        release_locks()
+        raise

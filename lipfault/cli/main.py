@@ -15,6 +15,12 @@ from lipfault.cli.usage import (
     check_function,
     check_stage,
 )
+from lipfault.runs.leftovers import drop_leftovers
+from lipfault.runs.reading import escaped
+from lipfault.runs.trust import OPTION
+
+_SWITCHES = (f'--{OPTION}',)
+"""Options of a stage that may stand without `true`."""
 
 _USAGE, _FAILURE = 2, 1
 """Exit status of a command line with a wrong word, and of any other error the user can correct."""
@@ -65,13 +71,27 @@ def _run(args: list[str]) -> None:
 def _run_stage(name: str, command: Command, args: list[str]) -> None:
     """Check what can be checked in milliseconds, then import Lightning."""
     # A help text needs no configuration; `certify` is none of Lightning's subcommands.
+    args = _with_values(args)
     args = args if asks_for_help(args) and name != 'certify' else completed(args)
     check_stage(name, args)
     # Processes that Lightning starts have a LOCAL_RANK and would repeat the line.
+    for variable, value in drop_leftovers().items():
+        _print(
+            f'lipfault: ignoring {variable}={value}: no launcher has set WORLD_SIZE', stderr=True
+        )
     first = os.environ.get('LOCAL_RANK', '0') == '0'
     if first and 'lightning' not in sys.modules:
         _print(f'lipfault {name}: importing PyTorch and Lightning', stderr=True)
     command.load()(args)
+
+
+def _with_values(args: list[str]) -> list[str]:
+    """Give the switches of a stage their value, so that they may stand alone."""
+    found = []
+    for word, after in zip(args, [*args[1:], '-'], strict=True):
+        bare = word in _SWITCHES and after.lower() not in ('true', 'false')
+        found.append(f'{word}=true' if bare else word)
+    return found
 
 
 def _run_function(name: str, command: Command, args: list[str]) -> None:
@@ -94,7 +114,7 @@ def _print_error(text: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    message = Text.assemble(('lipfault: error: ', 'bold red'), text)
+    message = Text.assemble(('lipfault: error: ', 'bold red'), escaped(text))
     Console(stderr=True).print(message, highlight=False, soft_wrap=True)
 
 

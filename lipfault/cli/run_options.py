@@ -8,7 +8,7 @@ RUN_OPTIONS: dict[str, dict[str, Any]] = {
     'run': {
         'type': str | None,
         'default': None,
-        'help': 'Folder of the run, new for every fit.',
+        'help': 'Folder of the run, new for every fit; for results of an evaluation elsewhere.',
     },
     'save_every': {
         'type': int,
@@ -24,6 +24,11 @@ RUN_OPTIONS: dict[str, dict[str, Any]] = {
         'type': list[ExtraLogger],
         'default': [],
         'help': 'Loggers beside metrics.csv: tensorboard, wandb (offline without a key).',
+    },
+    'trust_run_code': {
+        'type': bool,
+        'default': False,
+        'help': 'Import classes outside lipfault, torch and lightning that an evaluated run names.',
     },
     'group': {
         'type': str | None,

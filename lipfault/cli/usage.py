@@ -24,6 +24,7 @@ from lipfault.cli.signatures import (
     function_options,
 )
 from lipfault.errors import LipfaultError
+from lipfault.runs.config import require_small
 from lipfault.runs.config_diff import flattened
 
 _TRAINER = 'lightning.pytorch.trainer.trainer'
@@ -168,8 +169,10 @@ class _Given:
 
     def _add_file(self, file: str) -> None:
         try:
-            settings = yaml.safe_load(Path(file).read_text(encoding='utf-8'))
-        except (OSError, ValueError, yaml.YAMLError):
+            text = Path(file).read_text(encoding='utf-8')
+            require_small(text, file)
+            settings = yaml.safe_load(text)
+        except (OSError, ValueError, yaml.YAMLError, RecursionError):
             settings = None  # a URL, inline settings, or a file whose fault the parser words
         if not isinstance(settings, dict):
             self.whole = False

@@ -51,27 +51,6 @@ def records(
         }
 
 
-def write_lines(path: str | Path, found: Iterable[Record]) -> None:
-    """Write records as JSON Lines, all or nothing.
-
-    Args:
-        path: File to write.
-        found: The records.
-
-    Raises:
-        LipfaultError: If the file cannot be written.
-    """
-    path = Path(path)
-    # A temporary file and a rename, so that no reader finds half a file.
-    temporary = path.with_name(path.name + '.tmp')
-    try:
-        with temporary.open('w', encoding='utf-8') as file:
-            file.writelines(json.dumps(record) + '\n' for record in found)
-        temporary.replace(path)
-    except OSError as error:
-        raise LipfaultError(f'{path}: cannot write: {error}') from error
-
-
 class FaultLog:
     """Write a fault log, a JSON Lines file that grows batch by batch.
 

@@ -1,6 +1,5 @@
 """Figure of the fault gain matrix of a certified run."""
 
-import json
 import math
 from typing import Any
 
@@ -9,6 +8,8 @@ from matplotlib.figure import Figure
 from lipfault.report.results import NothingToShow
 from lipfault.report.run import Run
 from lipfault.report.style import FAINT, colours, logarithmic, new_figure
+from lipfault.runs.layout import RunFolder
+from lipfault.runs.reading import read_json
 
 GAINS = {'measured': 'o', 'adversarial': '^', 'certified': '_'}
 """Gains of an entry in ascending order, and their markers."""
@@ -62,6 +63,5 @@ def draw_certificate(run: Run) -> Figure:
 
 def _read(run: Run) -> dict[str, Any]:
     """Return the content of `certificate.json`, empty if the run has none."""
-    file = run.folder / 'certificate.json'
-    content: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    return content
+    file = RunFolder(run.folder).certificate
+    return read_json(file) if file.exists() else {}

@@ -19,6 +19,12 @@ from lipfault.report.sections import Section, sections
 from lipfault.report.style import RC
 from lipfault.report.tiles import summary, tiles
 from lipfault.runs.atomic import replacing
+from lipfault.runs.folder import RunFolder, require_inside
+
+_DAMAGED = (
+    ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError, MemoryError,
+)  # fmt: skip
+"""What figures raise for arrays and values of another shape or type than a test writes."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,16 +64,30 @@ def write_report(run_dir: Path) -> Path:
         LipfaultError: If the folder holds no metrics, a file is damaged, or writing fails.
     """
     run = load_run(run_dir)
-    with matplotlib.rc_context(RC):
-        drawn = _draw_all(run, sections(run))
-        try:
-            _save(run, 'overview', draw_overview(run))
-        except NothingToShow:
-            # The figure of an earlier report would not belong to this one.
-            (run_dir / 'figures' / 'overview.png').unlink(missing_ok=True)
-    page = run_dir / 'report.html'
-    _write(page, _render(run, drawn).encode())
+    # Before minutes of drawing, and before anything is removed.
+    require_inside(run_dir, RunFolder(run_dir).figures / 'overview.png')
+    try:
+        with matplotlib.rc_context(RC):
+            drawn = _draw_all(run, sections(run))
+            _draw_overview(run)
+        content = _render(run, drawn).encode()
+    except _DAMAGED as error:
+        raise LipfaultError(
+            f'{run_dir}: no report can be drawn, as its results.npz, metrics.json or '
+            f'certificate.json is damaged or of another version: {type(error).__name__}: {error}'
+        ) from error
+    page = RunFolder(run_dir).report
+    _write(run, page, content)
     return page
+
+
+def _draw_overview(run: Run) -> None:
+    """Draw and save the figure that sums up the run."""
+    try:
+        _save(run, 'overview', draw_overview(run))
+    except NothingToShow:
+        # The figure of an earlier report would not belong to this one.
+        (RunFolder(run.folder).figures / 'overview.png').unlink(missing_ok=True)
 
 
 def _draw_all(run: Run, wanted: list[Section]) -> list[DrawnSection]:
@@ -93,17 +113,15 @@ def _save(run: Run, name: str, figure: Figure) -> bytes:
     """Return the figure as PNG, and write it to `figures/`."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png')
-    _write(run.folder / 'figures' / f'{name}.png', buffer.getvalue())
+    _write(run, RunFolder(run.folder).figures / f'{name}.png', buffer.getvalue())
     return buffer.getvalue()
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write a file completely or not at all."""
+def _write(run: Run, path: Path, content: bytes) -> None:
+    """Write a file of the run completely or not at all, and never through a link out of it."""
+    require_inside(run.folder, path)
     with replacing(path, overwrite=True) as temporary:
-        try:
-            temporary.write_bytes(content)
-        except OSError as error:
-            raise LipfaultError(f'cannot write {path}: {error.strerror}') from error
+        temporary.write_bytes(content)
 
 
 def _render(run: Run, drawn: list[DrawnSection]) -> str:
@@ -123,7 +141,10 @@ def _render(run: Run, drawn: list[DrawnSection]) -> str:
         drawn=drawn,
         metrics=run.metrics,
         config=run.config,
-        environment={key: _as_text(value) for key, value in run.environment.items()},
+        environment={
+            'data (bytes)' if key == 'data' else key: _as_text(value)
+            for key, value in run.environment.items()
+        },
     )
 
 
@@ -132,5 +153,6 @@ def _as_text(value: object) -> str:
     if isinstance(value, list):
         return shlex.join(map(str, value))
     if isinstance(value, dict):
-        return ', '.join(f'{key} {version}' for key, version in value.items())
+        found = {key: v.get('bytes') if isinstance(v, dict) else v for key, v in value.items()}
+        return ', '.join(f'{key} {version}' for key, version in found.items())
     return str(value)

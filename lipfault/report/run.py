@@ -1,10 +1,11 @@
 """Read the files of a run folder for the report."""
 
 import csv
-import json
+import io
 import math
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,17 @@ from numpy.typing import NDArray
 
 from lipfault.errors import LipfaultError
 from lipfault.report.results import Results
+from lipfault.runs.layout import RunFolder
+from lipfault.runs.reading import LARGEST_CONFIG, read_json, read_text, require_printable
+
+LARGEST_RESULTS = 1 << 30
+"""Bytes of the largest results, unpacked; a test of the shipped set writes 5 MB."""
+
+_DAMAGED = (
+    OSError, ValueError, TypeError, KeyError, EOFError, AttributeError, RuntimeError, MemoryError,
+    SyntaxError, OverflowError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What NumPy and zipfile raise for damaged archives."""
 
 Entry = TypeVar('Entry')
 
@@ -91,14 +103,14 @@ def load_run(folder: Path) -> Run:
             f'{folder}: holds neither metrics.json (written by lipfault test) nor metrics.csv '
             '(written by lipfault fit); is it a run folder?'
         )
-    config = folder / 'lipfault_config.yaml'
+    files = RunFolder(folder)
     return Run(
         folder=folder,
-        metrics=renamed(_numeric_entries(_read_json(folder / 'metrics.json'))),
-        history=renamed(_read_history(folder)),
-        results=load_results(folder / 'results.npz'),
-        config=config.read_text(encoding='utf-8') if config.exists() else '',
-        environment=_read_json(folder / 'environment.json'),
+        metrics=renamed(_numeric_entries(_read_json(files.metrics), files.metrics)),
+        history=renamed(_read_history(files)),
+        results=load_results(files.results),
+        config=read_text(files.config, LARGEST_CONFIG) if files.config.exists() else '',
+        environment=_read_json(files.environment),
     )
 
 
@@ -139,45 +151,57 @@ def load_results(path: Path) -> Results:
     if not path.exists():
         return Results({})
     try:
+        _require_small(path)
         # Unpickling would execute code of the file.
         with path.open('rb') as file, np.load(file, allow_pickle=False) as content:
-            return Results({key: content[key] for key in content.files})
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+            results = Results({key: content[key] for key in content.files})
+    except _DAMAGED as error:
         raise LipfaultError(f'{path}: damaged results: {error}') from error
+    texts = {
+        key: array.tolist() for key, array in results.arrays.items() if array.dtype.kind == 'U'
+    }
+    require_printable(texts, str(path))
+    return results
+
+
+def _require_small(path: Path) -> None:
+    """Refuse an archive that unpacks to more than any test writes."""
+    if not path.is_file():
+        raise LipfaultError(f'{path}: damaged results: it is no regular file')
+    with zipfile.ZipFile(path) as archive:
+        # zipfile unpacks no more of a member than this size, whatever the member holds.
+        size = sum(member.file_size for member in archive.infolist())
+    if size > LARGEST_RESULTS:
+        raise LipfaultError(
+            f'{path}: unpacks to {size} bytes; results have at most {LARGEST_RESULTS}'
+        )
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     """Return the object of a JSON file, empty if the file does not exist."""
-    if not path.exists():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise LipfaultError(f'{path}: not valid JSON: {error}') from error
-    if not isinstance(content, dict):
-        raise LipfaultError(f'{path}: must hold one JSON object, got {type(content).__name__}')
-    return content
+    return read_json(path) if path.exists() else {}
 
 
-def _numeric_entries(metrics: dict[str, Any]) -> dict[str, float]:
+def _numeric_entries(metrics: dict[str, Any], path: Path) -> dict[str, float]:
     """Return the numeric entries; null becomes NaN, which JSON cannot express."""
-    return {
-        key: math.nan if value is None else float(value)
-        for key, value in metrics.items()
-        if value is None or isinstance(value, int | float)
-    }
+    try:
+        return {
+            key: math.nan if value is None else float(value)
+            for key, value in metrics.items()
+            if value is None or isinstance(value, int | float)
+        }
+    except OverflowError as error:
+        raise LipfaultError(f'{path}: holds a number that is too large') from error
 
 
-def _read_history(folder: Path) -> dict[str, Curve]:
+def _read_history(run: RunFolder) -> dict[str, Curve]:
     """Return the columns of Lightning's sparse CSV logs without their empty cells.
 
     A resumed run has one log per part (`metrics.part1.csv`, ..., last `metrics.csv`). Rows that a
     part logs again replace those of the part before.
     """
-    # By length first, so that part10 follows part9.
-    parts = sorted(folder.glob('metrics.part*.csv'), key=lambda part: (len(part.name), part.name))
     points: dict[str, list[tuple[float, float]]] = {}
-    for path in (*parts, folder / 'metrics.csv'):
+    for path in (*run.history_parts, run.history):
         part = _read_log(path) if path.exists() else {}
         begin = min((pairs[0][0] for pairs in part.values()), default=math.inf)
         for column in dict.fromkeys([*points, *part]):  # a set would have no fixed order
@@ -193,16 +217,33 @@ def _read_history(folder: Path) -> dict[str, Curve]:
 def _read_log(path: Path) -> dict[str, list[tuple[float, float]]]:
     """Return (step, value) pairs of one CSV log by column."""
     points: dict[str, list[tuple[float, float]]] = {}
-    with path.open(newline='', encoding='utf-8') as file:
+    text = read_text(path)
+    # A killed training may have left a part of its last line.
+    whole = text[: text.rfind('\n') + 1] or text
+    reader = csv.DictReader(io.StringIO(whole, newline=''))
+    try:
         # Line 1 is the header.
-        for number, row in enumerate(csv.DictReader(file), start=2):
+        for number, row in enumerate(reader, start=2):
             for column, cell in row.items():
                 if cell and column not in ('epoch', 'step'):
-                    try:
-                        point = (float(row.get('step') or math.nan), float(cell))
-                    except (TypeError, ValueError) as error:
-                        raise LipfaultError(
-                            f'{path}, line {number}, column {column!r}: not a number: {cell!r}'
-                        ) from error
-                    points.setdefault(column, []).append(point)
+                    points.setdefault(column, []).append(_point(row, column, cell, path, number))
+    except csv.Error as error:
+        raise LipfaultError(f'{path}, line {reader.line_num}: no CSV: {error}') from error
+    require_printable(list(points), str(path))
     return points
+
+
+def _point(
+    row: Mapping[str, str],
+    column: object,
+    cell: str,
+    path: Path,
+    number: int,
+) -> tuple[float, float]:
+    """Return step and value of a cell."""
+    try:
+        return float(row.get('step') or math.nan), float(cell)
+    except (TypeError, ValueError) as error:
+        raise LipfaultError(
+            f'{path}, line {number}, column {column!r}: not a number: {cell!r}'
+        ) from error

@@ -21,6 +21,7 @@ from lipfault.report.results import NothingToShow, Results
 from lipfault.report.run import Run
 from lipfault.report.series import draw_series
 from lipfault.report.skill import draw_skill
+from lipfault.runs.names import file_name
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def _sample_sections(run: Run) -> Iterator[Section]:
         # (sample, channel, height, width) for an image
         caption = captions['image' if clean is not None and clean.ndim == 4 else 'series']
         draw = partial(_draw_samples_of_run, name=name)
-        yield Section(f'samples-{name}', f'Samples: {name}', caption, draw)
+        yield Section(f'samples-{file_name(name)}', f'Samples: {name}', caption, draw)
 
 
 def _draw_samples_of_run(run: Run, name: str) -> Figure:

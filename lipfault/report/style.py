@@ -48,6 +48,7 @@ RC: Any = {
     # DejaVu Sans ships with matplotlib, so figures have the same bytes on every machine.
     'font.family': ['DejaVu Sans'],
     'font.size': 9.0,
+    'text.parse_math': False,  # a name with two dollar signs is a name
     'text.color': INK,
     'axes.edgecolor': FAINT,
     'axes.labelcolor': INK,

@@ -24,7 +24,7 @@ def replacing(path: Path, overwrite: bool = False) -> Iterator[Path]:
 
     Raises:
         LipfaultError: If the file exists and `overwrite` is false, or the system refuses to
-            make or to rename it (no such folder, no permission, disk full).
+            make, to write or to rename it (no such folder, no permission, disk full).
 
     Example:
         >>> folder = Path(tempfile.mkdtemp())
@@ -41,6 +41,11 @@ def replacing(path: Path, overwrite: bool = False) -> Iterator[Path]:
     try:
         yield temporary
         _publish(temporary, path)
+    except OSError as error:
+        # An error without a name is of an open file: which one, only this place knows.
+        if error.filename is not None and Path(os.fsdecode(error.filename)) != temporary:
+            raise
+        raise LipfaultError(f'cannot write {path}: {error.strerror or error}') from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,115 +1,25 @@
-"""The layout of a run folder: where its checkpoints, configuration, metrics and report are."""
+"""Find, make and guard run folders, and compare their configurations."""
 
 import itertools
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lipfault.errors import LipfaultError
+from lipfault.runs.config import read_config
 from lipfault.runs.config_diff import config_diff
+from lipfault.runs.layout import CONFIG_NAME as CONFIG_NAME
+from lipfault.runs.layout import RunFolder as RunFolder
+from lipfault.runs.layout import number_of
 
-CONFIG_NAME = 'lipfault_config.yaml'
-"""Name of the complete configuration in a run folder."""
-
-_CHECKPOINTS = 'checkpoints'
 _UNCOMPARED = (
-    'group',
+    'group', 'trust_run_code',
     'run', 'report', 'ckpt_path', 'save_every', 'loggers', 'config', 'verbose', 'weights_only',
     'trainer.default_root_dir', 'trainer.callbacks', 'trainer.logger', 'trainer.log_every_n_steps',
     'trainer.enable_progress_bar', 'trainer.enable_model_summary',
 )  # fmt: skip
 """Keys that may change between the parts of a run without a message: they change no weight."""
-
-
-class _InRun:
-    """Descriptor for the path of a file or folder in a run folder.
-
-    Args:
-        name: Name relative to the run folder.
-    """
-
-    def __init__(self, name: str) -> None:
-        """Keep the name."""
-        self._name = name
-
-    def __get__(self, run: 'RunFolder', kind: type) -> Path:
-        """Return the path in a run folder."""
-        return run.path / self._name
-
-
-@dataclass(frozen=True)
-class RunFolder:
-    """The files of one run.
-
-    Args:
-        path: The folder; it need not exist.
-
-    Example:
-        >>> RunFolder.of('runs/a/checkpoints/best.ckpt').config.as_posix()
-        'runs/a/lipfault_config.yaml'
-    """
-
-    path: Path
-
-    @classmethod
-    def of(cls, path: str | Path) -> 'RunFolder':
-        """Return the run folder that a checkpoint belongs to.
-
-        Args:
-            path: A checkpoint file, in `checkpoints/` of its run or directly in it, or a run
-                folder.
-
-        Returns:
-            The run folder; `path` itself unless it is a file or ends in `.ckpt`.
-        """
-        path = Path(path)
-        # By suffix where nothing exists yet; `runs/v1.2` has one too, but not this.
-        if path.suffix != '.ckpt' and not path.is_file():
-            return cls(path)
-        return cls(path.parent.parent if path.parent.name == _CHECKPOINTS else path.parent)
-
-    checkpoints = _InRun(_CHECKPOINTS)
-    """Folder of the checkpoints."""
-
-    config = _InRun(CONFIG_NAME)
-    """Complete configuration of the fit, YAML."""
-
-    environment = _InRun('environment.json')
-    """Versions, seed, device and command of the fit, JSON."""
-
-    history = _InRun('metrics.csv')
-    """Values logged during the fit, CSV; see `history_parts` for a resumed run."""
-
-    @property
-    def history_parts(self) -> list[Path]:
-        """Values logged by the interrupted parts of a resumed run, the oldest first."""
-        # By number, not by name: part 10 follows part 9.
-        found = self.path.glob('metrics.part*.csv')
-        return sorted(found, key=lambda part: (len(part.name), part.name))
-
-    metrics = _InRun('metrics.json')
-    """Metrics of the last test, flat JSON."""
-
-    results = _InRun('results.npz')
-    """Arrays of the last test that the report draws, NumPy archive."""
-
-    report = _InRun('report.html')
-    """The drawn page, HTML."""
-
-    def checkpoint(self, name: str) -> Path:
-        """Return the path of a checkpoint.
-
-        Args:
-            name: `best`, `last` or `previous`.
-
-        Returns:
-            Path of the file; it need not exist.
-        """
-        return self.checkpoints / f'{name}.ckpt'
 
 
 def find_checkpoint(path: str | Path, prefer: str = 'best') -> Path:
@@ -126,9 +36,13 @@ def find_checkpoint(path: str | Path, prefer: str = 'best') -> Path:
         LipfaultError: If there is none.
     """
     path = Path(path)
-    if path.is_file():
-        return path
-    if not path.exists():
+    try:
+        if path.is_file():
+            return path
+        found = path.exists()
+    except OSError as error:  # such as a name that is too long
+        raise LipfaultError(f'no checkpoint at {path}: {error.strerror}') from error
+    if not found:
         raise LipfaultError(f'no checkpoint at {path}: there is no such file or run folder')
     run = RunFolder(path)
     # Each name once, the preferred one first.
@@ -175,9 +89,13 @@ def require_writable(folder: Path) -> None:
     Raises:
         LipfaultError: Names the path in the way.
     """
-    # What exists decides: the folder itself or the nearest folder above it.
-    above = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    if not above.is_dir():
+    try:
+        # What exists decides: the folder itself or the nearest folder above it.
+        above = next(p for p in (folder, *folder.absolute().parents) if os.path.lexists(p))
+        is_folder = above.is_dir()
+    except OSError as error:
+        raise LipfaultError(f'run folder {folder} cannot be made: {error.strerror}') from error
+    if not is_folder:
         raise LipfaultError(f'run folder {folder} cannot be made: {above} is no folder')
     if not os.access(above, os.W_OK | os.X_OK):
         raise LipfaultError(
@@ -199,30 +117,50 @@ def changes_since(checkpoint: Path, config: Mapping[str, Any]) -> list[str]:
     file = RunFolder.of(checkpoint).config
     if not file.is_file():
         return []
-    before = yaml.safe_load(file.read_text())
-    return config_diff(before if isinstance(before, dict) else {}, config, _UNCOMPARED)
+    return config_diff(read_config(file), config, _UNCOMPARED)
 
 
-def keep_metrics(run: Path) -> None:
+def keep_metrics(run: Path) -> Path | None:
     """Rename the history of the interrupted part; the CSV logger starts a new file.
 
     Args:
         run: The run folder.
+
+    Returns:
+        The renamed file, for `restore_metrics`; None if there was no history.
     """
     folder = RunFolder(run)
-    if folder.history.exists():
-        number = len(folder.history_parts) + 1
-        folder.history.rename(run / f'metrics.part{number}.csv')
+    if not folder.history.exists():
+        return None
+    # Not by their count: with a part gone that would be the number of another one.
+    number = max(map(number_of, folder.history_parts), default=0) + 1
+    return folder.history.rename(run / f'metrics.part{number}.csv')
 
 
-def restore_metrics(run: Path) -> None:
+def restore_metrics(run: Path, part: Path | None) -> None:
     """Undo `keep_metrics` if the resumed part had nothing left to log.
 
     Args:
         run: The run folder.
+        part: The file that `keep_metrics` has returned.
     """
-    folder = RunFolder(run)
-    if folder.history_parts and not folder.history.exists():
-        # The number says nothing if parts were removed by hand: take the one written last.
-        newest = max(folder.history_parts, key=lambda part: part.stat().st_mtime)
-        newest.rename(folder.history)
+    history = RunFolder(run).history
+    if part is not None and part.exists() and not history.exists():
+        part.rename(history)
+
+
+def require_inside(run: Path, path: Path) -> None:
+    """Refuse to write where a link leads out of a run.
+
+    Args:
+        run: The run folder, which may itself be reached by a link.
+        path: File or folder in the run; it need not exist.
+
+    Raises:
+        LipfaultError: If the folder of `path` is outside the run; names both.
+    """
+    folder = path.parent.resolve()
+    if not folder.is_relative_to(run.resolve()):
+        raise LipfaultError(
+            f'{path} is not written: a link or a name leads out of the run, to {folder}'
+        )

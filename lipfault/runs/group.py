@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import yaml
-
+from lipfault.runs.config import read_config
 from lipfault.runs.folder import CONFIG_NAME, RunFolder
 
 
@@ -31,8 +30,7 @@ def group_of(run: Path, pretrained: str | None, config_name: str = CONFIG_NAME) 
     file = owner / config_name
     # The group that stage 1 was given may be another than its folder suggests.
     if owner != run and file.is_file():
-        found = yaml.safe_load(file.read_text(encoding='utf-8')) or {}
-        return str(found.get('group') or _experiment(owner))
+        return str(read_config(file).get('group') or _experiment(owner))
     return _experiment(owner)
 
 

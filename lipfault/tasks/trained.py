@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor
 
 from lipfault.data.recording import Recording
@@ -16,7 +15,9 @@ from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.runs.checkpoints import CARD, read_checkpoint
+from lipfault.runs.config import read_config
 from lipfault.runs.folder import RunFolder, find_checkpoint
+from lipfault.runs.trust import require_trusted
 from lipfault.tasks.arrays import to_signals
 from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.finetune_config import FinetuneConfig
@@ -186,19 +187,23 @@ class TrainedModel:
                     )
 
 
-def load(run: str | Path, device: str | torch.device = 'cpu') -> TrainedModel:
+def load(
+    run: str | Path, device: str | torch.device = 'cpu', trust_run_code: bool = False
+) -> TrainedModel:
     """Load a trained run of stage 2.
 
     Args:
         run: Run folder, or a checkpoint in one.
         device: Device of the model, such as `cpu` or `cuda`.
+        trust_run_code: Whether to import a compute block outside lipfault that the run names;
+            importing a class runs its code.
 
     Returns:
         The model with its weights and threshold, in evaluation mode.
 
     Raises:
-        LipfaultError: If there is no run, it is of stage 1, it was never validated, or it is of an
-            earlier version.
+        LipfaultError: If there is no run, it is of stage 1, it was never validated, it is of an
+            earlier version, or it names a foreign class without `trust_run_code`.
 
     Example:
         ```python
@@ -206,24 +211,26 @@ def load(run: str | Path, device: str | torch.device = 'cpu') -> TrainedModel:
         model.predict(model.read_window('data/ur5.h5', end_s=5.0)).alarm
         ```
     """
-    task = trained_task(str(run))
+    task = trained_task(str(run), trust_run_code)
     if torch.isnan(task.threshold):
         raise LipfaultError(f'{run}: the run has no threshold: it was never validated')
     return TrainedModel(task.to(device), str(run))
 
 
-def trained_task(run: str) -> FinetuneTask:
+def trained_task(run: str, trust_run_code: bool = False) -> FinetuneTask:
     """Load the task of a run of stage 2.
 
     Args:
         run: Run folder, or a checkpoint in one.
+        trust_run_code: Whether to import a compute block outside lipfault that the run names.
 
     Returns:
         The task with its weights and threshold, in evaluation mode, without gradients.
 
     Raises:
         LipfaultError: If there is no checkpoint, it is not one of stage 2, the run's configuration
-            is not beside it, or it is of an earlier version.
+            is not beside it, it is of an earlier version, or it names a foreign class without
+            `trust_run_code`.
     """
     file = find_checkpoint(run)
     checkpoint = read_checkpoint(file)
@@ -236,9 +243,9 @@ def trained_task(run: str) -> FinetuneTask:
     settings = RunFolder.of(file).config
     if not settings.exists():
         raise LipfaultError(f'{file}: the configuration of its run is missing, {settings}')
-    arguments = yaml.safe_load(settings.read_text())['model']['init_args']
-    modulation = (arguments.get('config') or {}).get('modulation') or {}
-    block = _block_config(card['block'], file)
+    modulation = _modulation(settings)
+    block = _block_config(card.get('block'), file)
+    require_trusted({'block': vars(block)}, str(file), trust_run_code)
     try:
         task = FinetuneTask(
             card['description'],
@@ -254,8 +261,22 @@ def trained_task(run: str) -> FinetuneTask:
     return task.requires_grad_(False).eval()
 
 
-def _block_config(saved: dict[str, Any], file: Path) -> BlockConfig:
+def _modulation(settings: Path) -> dict[str, Any]:
+    """Rules of modulation in the configuration of a run; none if it does not set them."""
+    found: Any = read_config(settings)
+    for key in ('model', 'init_args', 'config', 'modulation'):
+        found = found.get(key)
+        if found is None and key in ('config', 'modulation'):
+            return {}
+        if not isinstance(found, dict):
+            raise LipfaultError(f'{settings}: {key} must hold settings by name, holds {found!r}')
+    return dict(found)
+
+
+def _block_config(saved: Any, file: Path) -> BlockConfig:  # noqa: ANN401
     """Block settings of a card; refuses unknown ones."""
+    if not isinstance(saved, dict):
+        raise LipfaultError(f'{file}: its card is damaged: block must hold settings, is {saved!r}')
     unknown = sorted(saved.keys() - {f.name for f in fields(BlockConfig)})
     if unknown:
         raise LipfaultError(

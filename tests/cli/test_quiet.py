@@ -18,6 +18,7 @@ def logged(monkeypatch):
     handler.emit = lambda record: found.append(record.getMessage())
     logger = logging.getLogger('lightning.pytorch.utilities.rank_zero')
     before = list(logger.filters)
+    logger.filters.clear()  # of a command that another test has run in this process
     logger.addHandler(handler)
     yield found
     logger.removeHandler(handler)

@@ -47,7 +47,7 @@ def test_the_history_of_a_resumed_run_has_parts_in_order(tmp_path):
         keep_metrics(tmp_path)
     assert [part.read_text() for part in run.history_parts] == [str(n) for n in range(11)]
     assert not run.history.exists()
-    restore_metrics(tmp_path)
+    restore_metrics(tmp_path, run.history_parts[-1])
     assert run.history.read_text() == '10'
     assert len(run.history_parts) == 10
 

@@ -1,0 +1,88 @@
+"""Callbacks and loggers of a run that the command line adds to those of the configuration."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
+from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+
+from lipfault.callbacks.early_end import EarlyEnd
+from lipfault.callbacks.last_checkpoint import LastCheckpoint
+from lipfault.cli.run_options import ExtraLogger
+from lipfault.runs.atomic import replacing
+from lipfault.runs.layout import RunFolder
+from lipfault.runs.metrics_logger import MetricsLogger
+
+
+class SavedConfig(SaveConfigCallback):
+    """Write the configuration of a fit into its run folder, completely or not at all."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the file.
+
+        Args:
+            trainer: The trainer, whose root folder is the run folder.
+            pl_module: Not used.
+            stage: Not used.
+        """
+        text = self.parser.dump(self.config, skip_none=False)
+        path = RunFolder(Path(trainer.default_root_dir)).config
+        with replacing(path, overwrite=True) as temporary:
+            temporary.write_text(text, encoding='utf-8')
+
+
+def checkpointing(run: Path, every: int) -> list[Callback]:
+    """Return the callbacks that save `best.ckpt` by `val/loss`, and `last.ckpt`.
+
+    Args:
+        run: The run folder.
+        every: Optimizer steps between two saves of `last.ckpt`.
+
+    Returns:
+        Three callbacks: the first ends a training that had stopped early; the last comes after that
+        of `best.ckpt`, since `last.ckpt` also holds which checkpoint was best.
+    """
+    folder = RunFolder(run).checkpoints
+    best = ModelCheckpoint(
+        dirpath=folder, filename='best', monitor='val/loss', enable_version_counter=False
+    )
+    return [EarlyEnd(), best, LastCheckpoint(folder, every)]
+
+
+def local_loggers(run: Path, extra: list[ExtraLogger]) -> list[Logger]:
+    """Return the loggers that write into the run folder.
+
+    Args:
+        run: The run folder.
+        extra: Loggers beside `metrics.csv`.
+
+    Returns:
+        A logger of `metrics.csv`, and one of TensorBoard if `extra` names it.
+    """
+    loggers: list[Logger] = [MetricsLogger(run)]
+    if 'tensorboard' in extra:
+        loggers.append(TensorBoardLogger(run, name='tensorboard', version=''))
+    return loggers
+
+
+def needs_lines(callbacks: Sequence[Callback]) -> bool:
+    """Return whether progress is to be printed as lines: no terminal, and no bar configured.
+
+    Args:
+        callbacks: The callbacks of the trainer.
+    """
+    return not sys.stdout.isatty() and not any(isinstance(c, ProgressBar) for c in callbacks)
+
+
+def ended_by_signal(subcommand: str) -> str:
+    """Return what to print about a command that SIGTERM has ended.
+
+    Args:
+        subcommand: `fit`, `validate`, `test` or `predict`.
+    """
+    if subcommand == 'fit':
+        return 'ended by SIGTERM after a save; resume with --ckpt_path last'
+    return f'{subcommand} was ended by SIGTERM: its results are missing or those of an earlier one'
