@@ -21,7 +21,7 @@ _GONE = re.compile(
 _PARSER_KEY = re.compile(r'(?:- )?Parser key "([^"]+)":')
 _PARSER_FRAME = re.compile(
     r'(- )?(Does not validate against any|Subtypes:|Errors:|Problem with given class_path'
-    r'|Expected a path|Given value|$)'
+    r'|Expected a path|Given value|\d+ validation errors? for|$)'
 )
 """Lines of the parser's messages that hold no reason: all of a union type but its first member."""
 
@@ -107,6 +107,10 @@ def _of_parser(error: BaseException) -> UsageError | None:
 
 def _plain(reason: str) -> str:
     """Write types as Python does, and start with a small letter behind the key."""
+    # The words of `lipfault.domains`, framed by pydantic.
+    bounded = re.match(r'Value error, (.*) \[type=value_error, ', reason)
+    if bounded is not None:
+        return bounded[1]
     plain = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r'\1', reason)
     plain = re.sub(r'^Expected an? ', 'expected ', plain)
     return plain.replace('typing.', '').replace('. Got value: ', ', got ')

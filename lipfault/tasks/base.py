@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from lipfault.domains import NonNegative, Positive, Share, validated
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 from lipfault.runs.checkpoints import CARD
@@ -56,6 +57,7 @@ class Description:
         return cls(modalities, {n: int(s) for n, s in fields['steps'].items()})
 
 
+@validated
 @dataclass
 class OptimizerConfig:
     """AdamW with a one-cycle learning rate.
@@ -72,10 +74,10 @@ class OptimizerConfig:
         Topin 2018, https://arxiv.org/abs/1708.07120.
     """
 
-    lr: float = 1e-3
-    weight_decay: float = 1e-4
-    warmup: float = 0.1
-    lr_scale: dict[str, float] = field(default_factory=dict)
+    lr: Positive = 1e-3
+    weight_decay: NonNegative = 1e-4
+    warmup: Share = 0.1
+    lr_scale: dict[str, NonNegative] = field(default_factory=dict)
 
 
 class BaseTask(lightning.LightningModule, ABC):

@@ -7,9 +7,11 @@ from typing import Any
 
 from torch import nn
 
+from lipfault.domains import NonNegative, OpenShare, Positive, Seed, validated
 from lipfault.errors import LipfaultError
 
 
+@validated
 @dataclass
 class LossWeights:
     """Weights of the terms of the objective, and their parameters.
@@ -26,17 +28,18 @@ class LossWeights:
         pull: Weight of the pull between clean embeddings in the contrastive term.
     """
 
-    rec: float = 1.0
-    sim: float = 0.1
-    con: float = 0.1
-    det: float = 1.0
-    map: float = 1.0
-    inf: float = 1.0
-    own: float = 1.0
-    margin: float = 10.0
-    pull: float = 1.0
+    rec: NonNegative = 1.0
+    sim: NonNegative = 0.1
+    con: NonNegative = 0.1
+    det: NonNegative = 1.0
+    map: NonNegative = 1.0
+    inf: NonNegative = 1.0
+    own: NonNegative = 1.0
+    margin: Positive = 10.0
+    pull: NonNegative = 1.0
 
 
+@validated
 @dataclass
 class FinetuneConfig:
     """Threshold, masks, clipping and modulation of stage 2.
@@ -55,21 +58,14 @@ class FinetuneConfig:
             the block's layers (`corrector.trunk.*`, ...).
 
     Raises:
-        LipfaultError: If the false alarm rate is not between 0 and 1.
+        LipfaultError: If a number is outside its domain.
     """
 
-    false_alarm_rate: float = 0.01
-    least_damage: float = 1.0
-    seed: int = 0
-    clip: dict[str, float] = field(default_factory=dict)
+    false_alarm_rate: OpenShare = 0.01
+    least_damage: NonNegative = 1.0
+    seed: Seed = 0
+    clip: dict[str, Positive] = field(default_factory=dict)
     modulation: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Check the false alarm rate."""
-        if not 0 < self.false_alarm_rate < 1:
-            raise LipfaultError(
-                f'config.false_alarm_rate: must be above 0 and below 1, got {self.false_alarm_rate}'
-            )
 
 
 def modules_to_clip(task: nn.Module, clip: Mapping[str, float]) -> dict[str, list[nn.Parameter]]:
