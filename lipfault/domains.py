@@ -9,6 +9,7 @@ from types import NoneType, UnionType
 from typing import (
     Annotated,
     Any,
+    Literal,
     TypeAlias,
     TypeVar,
     Union,
@@ -96,15 +97,24 @@ def validated(cls: _Class) -> _Class:
             given = {}
         for name, value in given.items():
             if name in hints:
-                _require(value, hints[name], f'{cls.__name__}.{name}')
+                require(value, hints[name], f'{cls.__name__}.{name}')
         init(self, *args, **kwargs)
 
     cls.__init__ = checked  # type: ignore[misc]
     return cls
 
 
-def _require(value: Any, hint: Any, where: str) -> None:  # noqa: ANN401
-    """Raise an error that names the place of a number outside its domain."""
+def require(value: Any, hint: Any, where: str) -> None:  # noqa: ANN401
+    """Check the numbers of a value.
+
+    Args:
+        value: A number, or a list or mapping that may hold some.
+        hint: Its annotation, with types of this module for the numbers.
+        where: Key of the value, for the message.
+
+    Raises:
+        LipfaultError: Names the place of the first number outside its domain.
+    """
     fault = _fault(value, hint, where)
     if fault is not None:
         raise LipfaultError(fault)
@@ -126,14 +136,23 @@ def _fault(value: Any, hint: Any, where: str) -> str | None:  # noqa: ANN401
         reason = _outside(value, *members[:2]) if isinstance(members[1], Interval) else None
         return None if reason is None else f'{where}: {reason}, got {_short(value)}'
     if origin in (Union, UnionType):
-        faults = [_fault(value, member, where) for member in members]
+        faults = [_fault_of_member(value, member, where) for member in members]
         return None if None in faults else faults[0]
-    if hint is NoneType or hint is str:
-        wanted = hint if hint is str else NoneType
-        return None if isinstance(value, wanted) else f'{where}: unexpected {_short(value)}'
+    if origin is Literal:
+        return None if value in members else f'{where}: unexpected {_short(value)}'
     if origin is not None and isinstance(origin, type):
         return _fault_inside(value, origin, members, where)
     return None
+
+
+def _fault_of_member(value: Any, member: Any, where: str) -> str | None:  # noqa: ANN401
+    """Return why a value is not of a member of a union type."""
+    if not isinstance(member, type):
+        return _fault(value, member, where)
+    plain = isinstance(value, Real | str | Sequence | Mapping | NoneType)
+    # Another object, such as a Path for a str, is for the constructor to check.
+    is_member = isinstance(value, member) or not plain
+    return None if is_member else f'{where}: unexpected {_short(value)}'
 
 
 def _fault_inside(value: Any, origin: type, members: tuple[Any, ...], where: str) -> str | None:  # noqa: ANN401

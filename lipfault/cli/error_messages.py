@@ -44,7 +44,9 @@ def user_error(error: BaseException | None) -> LipfaultError | None:
         if isinstance(found, LipfaultError):
             return found
     for found in chain:
-        correctable = _refused(found) or _between_processes(found) or _of_parser(found)
+        correctable = (
+            _refused(found) or _between_processes(found) or _of_parser(found) or _of_trainer(found)
+        )
         if correctable is not None:
             return correctable
     return None
@@ -79,6 +81,14 @@ def _between_processes(error: BaseException) -> LipfaultError | None:
         f'another process of this run has ended or does not answer ({brief}); see what it printed, '
         'then go on with --ckpt_path last'
     )
+
+
+def _of_trainer(error: BaseException) -> LipfaultError | None:
+    """Word settings of the trainer that contradict each other."""
+    # By name: importing Lightning for a wrong word would take seconds.
+    if type(error).__name__ != 'MisconfigurationException' or not str(error):
+        return None
+    return LipfaultError(f'trainer: {" ".join(str(error).split())[:300]}')
 
 
 def _of_parser(error: BaseException) -> UsageError | None:

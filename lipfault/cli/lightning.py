@@ -22,6 +22,7 @@ from lipfault.cli.arguments import with_config_files
 from lipfault.cli.figures import metrics_text
 from lipfault.cli.quiet import ignore_messages
 from lipfault.cli.run_options import RUN_OPTIONS, ExtraLogger
+from lipfault.cli.trainer_settings import check_trainer
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.errors import LipfaultError
 from lipfault.runs.checkpoints import (
@@ -81,6 +82,7 @@ class LipfaultCLI(LightningCLI):
         """Choose checkpoint and folder of the run before anything is built."""
         name = str(self.subcommand)
         config = self.config[name]
+        check_trainer(config.trainer, str(config.model.class_path))
         if name == 'fit':
             self._prepare_fit(config)
         else:

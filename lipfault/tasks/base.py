@@ -17,6 +17,11 @@ from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 from lipfault.runs.checkpoints import CARD
 from lipfault.runs.config_diff import config_diff
+from lipfault.tasks.divergence import (
+    first_not_finite,
+    require_finite_loss,
+    require_finite_weights,
+)
 from lipfault.tasks.schedule import continue_cycle, one_cycle, planned_steps
 
 
@@ -115,7 +120,11 @@ class BaseTask(lightning.LightningModule, ABC):
 
         Args:
             checkpoint: The checkpoint, modified in place.
+
+        Raises:
+            LipfaultError: If a weight is not finite: a diverged training replaces no checkpoint.
         """
+        require_finite_weights(self, f'after {self.trainer.global_step} steps')
         checkpoint[CARD] = self.card()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -134,10 +143,18 @@ class BaseTask(lightning.LightningModule, ABC):
             checkpoint: The checkpoint.
 
         Raises:
-            LipfaultError: If it is not, with the differences.
+            LipfaultError: If it is not, with the differences; or if a weight is not finite.
         """
         check_card(checkpoint.get(CARD), self.card(), 'the checkpoint')
         self._check_shapes(checkpoint)
+        names = dict(self.named_parameters())
+        weights = {n: value for n, value in checkpoint['state_dict'].items() if n in names}
+        broken = first_not_finite(weights)
+        if broken is not None:
+            raise LipfaultError(
+                f'the checkpoint holds an infinite or missing number in {broken}: it is damaged, '
+                'or of a training that has diverged'
+            )
 
     def check_resume(self, checkpoint: dict[str, Any]) -> None:
         """Check that a training can be resumed from a checkpoint.
@@ -204,6 +221,30 @@ class BaseTask(lightning.LightningModule, ABC):
         if self._resumed:
             self._resumed = False
             continue_cycle(self.trainer, batch_idx, self.optimizer_config.warmup)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ANN401
+        """Stop a training that has diverged, at the steps that are logged.
+
+        Args:
+            outputs: `loss` of the step; empty if nothing is trained.
+            batch: Without effect.
+            batch_idx: Without effect.
+
+        Raises:
+            LipfaultError: If the loss is not finite.
+        """
+        every = self.trainer.log_every_n_steps
+        # Not at each step: reading the loss waits for the device.
+        if outputs and every and self.trainer.global_step % every == 0:
+            require_finite_loss(outputs['loss'], f'train/loss at step {self.trainer.global_step}')
+
+    def on_train_end(self) -> None:
+        """Check the weights of a training that saves no checkpoint.
+
+        Raises:
+            LipfaultError: If a weight is not finite.
+        """
+        require_finite_weights(self, f'after {self.trainer.global_step} steps')
 
     def check_settings(self) -> None:
         """Check that settings of the training refer to existing parameters.

@@ -10,6 +10,12 @@ from torch import nn
 from lipfault.domains import NonNegative, OpenShare, Positive, Seed, validated
 from lipfault.errors import LipfaultError
 
+NO_CLIP_VAL = (
+    'trainer.gradient_clip_val: has no effect in stage 2, which clips by module; give '
+    "model.config.clip, for example {'block.detector': 1.0, 'block.corrector': 1.0}"
+)
+"""Message about a setting of Lightning that `FinetuneConfig.clip` replaces."""
+
 
 @validated
 @dataclass

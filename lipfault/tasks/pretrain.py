@@ -27,6 +27,7 @@ from lipfault.tasks.clean_windows import (
     warn_of_training_episodes,
 )
 from lipfault.tasks.distributed import joined
+from lipfault.tasks.divergence import require_finite_loss
 from lipfault.tasks.examples import clean_examples
 
 
@@ -157,9 +158,14 @@ class PretrainTask(BaseTask):
         self._collected.append(collected | {'sample_id': batch.sample_id.cpu()})
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means over all windows, each counted once."""
+        """Log the means over all windows, each counted once.
+
+        Raises:
+            LipfaultError: If the loss is not finite.
+        """
         values = joined(self._collected)
         means = {k: v.double().mean() for k, v in values.items() if k != 'sample_id'}
+        require_finite_loss(means['loss'] + means['loss_relations'], 'val/loss')
         self.log_dict({f'val/{k}': v.float() for k, v in means.items()})
 
     def on_test_epoch_start(self) -> None:
