@@ -14,52 +14,15 @@ from torch import Tensor, nn
 
 from lipfault.domains import NonNegative, Positive, Share, validated
 from lipfault.errors import LipfaultError
-from lipfault.modality import Modality
 from lipfault.runs.checkpoints import CARD
 from lipfault.runs.config_diff import config_diff
+from lipfault.tasks.card import Description, readable
 from lipfault.tasks.divergence import (
     first_not_finite,
     require_finite_loss,
     require_finite_weights,
 )
 from lipfault.tasks.schedule import continue_cycle, one_cycle, planned_steps
-
-
-@dataclass
-class Description:
-    """Description of the data of a task.
-
-    Args:
-        modalities: Description of each modality.
-        steps: Length of the window of each series, in samples.
-    """
-
-    modalities: dict[str, Modality]
-    steps: dict[str, int]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Convert to plain types; `from_dict` is the inverse.
-
-        Returns:
-            Nested dictionaries for a checkpoint.
-        """
-        return {
-            'modalities': {n: m.to_dict() for n, m in self.modalities.items()},
-            'steps': dict(self.steps),
-        }
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> 'Description':
-        """Rebuild a description.
-
-        Args:
-            fields: Output of `to_dict`.
-
-        Returns:
-            The description.
-        """
-        modalities = {n: Modality.from_dict(m) for n, m in fields['modalities'].items()}
-        return cls(modalities, {n: int(s) for n, s in fields['steps'].items()})
 
 
 @validated
@@ -177,11 +140,11 @@ class BaseTask(lightning.LightningModule, ABC):
     def _check_shapes(self, checkpoint: dict[str, Any]) -> None:
         """Compare names and shapes of all tensors."""
         found, wanted = (
-            {name: tuple(value.shape) for name, value in tensors.items()}
+            {name: _layout(value) for name, value in tensors.items()}
             for tensors in (checkpoint['state_dict'], self.state_dict())
         )
         # The buffers of a modulated convolution are empty until its first input.
-        wanted |= {n: found[n] for n, shape in wanted.items() if 0 in shape and n in found}
+        wanted |= {n: found[n] for n, layout in wanted.items() if 0 in layout and n in found}
         if found != wanted:
             names = sorted(n for n in found | wanted if found.get(n) != wanted.get(n))
             measured = ('description', 'train_split', 'train_episodes', 'calibration')
@@ -325,6 +288,14 @@ class BaseTask(lightning.LightningModule, ABC):
         self.log_dict({f'{prefix}/{k}': v for k, v in values.items()}, on_step=True, on_epoch=False)
 
 
+def _layout(value: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    """Shape of a tensor, and whether it holds real, complex or whole numbers."""
+    if not isinstance(value, Tensor):
+        return (type(value).__name__,)
+    kind = 'real' if value.is_floating_point() else 'complex' if value.is_complex() else 'whole'
+    return (*value.shape, kind)
+
+
 def check_card(found: dict[str, Any] | None, wanted: dict[str, Any], where: str) -> None:
     """Check that a checkpoint is of the stage and the data of a task.
 
@@ -338,6 +309,11 @@ def check_card(found: dict[str, Any] | None, wanted: dict[str, Any], where: str)
     """
     if found is None:
         raise LipfaultError(f'{where} was not written by lipfault: it has no {CARD!r} entry')
+    with readable(f'card of {where}'):
+        _require_same(found, wanted, where)
+
+
+def _require_same(found: dict[str, Any], wanted: dict[str, Any], where: str) -> None:
     if found['stage'] != wanted['stage']:
         raise LipfaultError(
             f'{where} is of stage {found["stage"]!r}, wanted one of stage {wanted["stage"]!r}'

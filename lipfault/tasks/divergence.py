@@ -1,6 +1,8 @@
 """Refuse a training whose loss or weights are no longer finite."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,15 +45,18 @@ def require_finite_weights(module: nn.Module, where: str) -> None:
         raise LipfaultError(f'{where}, {name} is not finite: {_REMEDY}')
 
 
-def first_not_finite(tensors: dict[str, Tensor]) -> str | None:
-    """Return the name of the first tensor that holds an infinity or NaN.
+def first_not_finite(tensors: Mapping[str, Any]) -> str | None:
+    """Return the name of the first entry that is not a tensor of finite real numbers.
 
     Args:
-        tensors: Tensors by name.
+        tensors: Tensors by name, as a checkpoint holds them.
 
     Returns:
-        The name; None if all entries are finite.
+        The name; None if there is no such entry. Whole numbers are finite.
     """
+    for name, value in tensors.items():
+        if not isinstance(value, Tensor) or value.is_complex():
+            return name
     checked = {name: value for name, value in tensors.items() if value.is_floating_point()}
     if not checked:
         return None

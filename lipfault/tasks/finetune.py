@@ -18,6 +18,7 @@ from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.registry import build_block
 from lipfault.runs.checkpoints import CARD
 from lipfault.tasks.base import BaseTask, OptimizerConfig, channels_last
+from lipfault.tasks.card import readable
 from lipfault.tasks.clean_windows import (
     FIT_LIMIT,
     clean_signals,
@@ -160,7 +161,9 @@ class FinetuneTask(BaseTask):
             checkpoint: The checkpoint.
         """
         super().on_load_checkpoint(checkpoint)
-        self.calibration = dict(checkpoint[CARD].get('calibration', {}))
+        with readable('calibration in the card of the checkpoint'):
+            found = checkpoint[CARD].get('calibration', {})
+            self.calibration = {key: float(found[key]) for key in CALIBRATION if found}
 
     def train(self, mode: bool = True) -> Self:
         """Set the training mode of the block; the autoencoder stays in evaluation mode.

@@ -19,6 +19,7 @@ from lipfault.tasks.base import (
     log_changed_ranges,
     mean_over,
 )
+from lipfault.tasks.card import readable
 from lipfault.tasks.clean_windows import (
     FIT_LIMIT,
     clean_signals,
@@ -94,8 +95,9 @@ class PretrainTask(BaseTask):
         """
         super().on_load_checkpoint(checkpoint)
         log_changed_ranges(checkpoint[CARD], self.description.to_dict(), 'the checkpoint')
-        self.train_split = str(checkpoint[CARD]['train_split'])
-        self.train_episodes = list(checkpoint[CARD].get('train_episodes', []))
+        with readable('card of the checkpoint'):
+            self.train_split = str(checkpoint[CARD]['train_split'])
+            self.train_episodes = list(map(str, checkpoint[CARD].get('train_episodes', [])))
 
     def check_settings(self) -> None:
         """Accept all settings: `setup` logs a learning rate for a modality that the data lack."""

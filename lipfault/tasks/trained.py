@@ -1,7 +1,6 @@
 """Trained runs, ready to be used."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.runs.checkpoints import CARD, read_checkpoint
 from lipfault.runs.folder import RunFolder, find_checkpoint
 from lipfault.tasks.arrays import to_signals
+from lipfault.tasks.card import sizes_from
 from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.finetune_config import FinetuneConfig
 from lipfault.tasks.inputs import finite
@@ -225,22 +225,20 @@ def trained_task(run: str) -> FinetuneTask:
     file = find_checkpoint(run)
     checkpoint = read_checkpoint(file)
     card = checkpoint[CARD]
-    if card['stage'] != FinetuneTask.stage:
+    if card.get('stage') != FinetuneTask.stage:
         raise LipfaultError(
-            f'{file}: a checkpoint of stage 1 ({card["stage"]!r}), which reconstructs only; give a '
-            f'run of stage 2 (lipfault fit --config finetune --model.pretrained {run})'
+            f'{file}: a checkpoint of stage 1 ({card.get("stage")!r}), which reconstructs only; '
+            f'give a run of stage 2 (lipfault fit --config finetune --model.pretrained {run})'
         )
     settings = RunFolder.of(file).config
     if not settings.exists():
         raise LipfaultError(f'{file}: the configuration of its run is missing, {settings}')
-    arguments = yaml.safe_load(settings.read_text())['model']['init_args']
-    modulation = (arguments.get('config') or {}).get('modulation') or {}
-    block = _block_config(card['block'], file)
+    modulation = _modulation(settings)
     try:
         task = FinetuneTask(
-            card['description'],
+            card.get('description', {}),
             pretrained=str(file),
-            block=block,
+            block=sizes_from(BlockConfig, card, 'block'),
             config=FinetuneConfig(modulation=modulation),
         )
         task.check_checkpoint(checkpoint)
@@ -251,15 +249,19 @@ def trained_task(run: str) -> FinetuneTask:
     return task.requires_grad_(False).eval()
 
 
-def _block_config(saved: dict[str, Any], file: Path) -> BlockConfig:
-    """Block settings of a card; refuses unknown ones."""
-    unknown = sorted(saved.keys() - {f.name for f in fields(BlockConfig)})
-    if unknown:
-        raise LipfaultError(
-            f'{file}: this version of lipfault does not know the block settings {unknown}; '
-            'train the run again'
-        )
-    return BlockConfig(**saved)
+def _modulation(settings: Path) -> dict[str, dict[str, Any]]:
+    """Rules of modulation in the configuration of a run."""
+    try:
+        content = yaml.safe_load(settings.read_text(encoding='utf-8'))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = ' '.join(str(error).split())
+        raise LipfaultError(f'{settings}: not a readable configuration: {reason}') from error
+    section = content
+    for key in ('model', 'init_args', 'config'):
+        if not isinstance(section, dict):
+            raise LipfaultError(f'{settings}: must hold settings by name, got {section!r} in {key}')
+        section = section.get(key) or {}
+    return FinetuneConfig(modulation=section.get('modulation') or {}).modulation
 
 
 def _episode(recording: Recording, episode: int | str) -> int:

@@ -173,11 +173,11 @@ def _first(content: Any) -> str:
 
 
 def _nan_weight(content: Any) -> None:
-    content['state_dict'][_first(content)].view(-1)[0] = float('nan')
+    content['state_dict'][_first(content)].flatten()[0] = float('nan')
 
 
 def _inf_weight(content: Any) -> None:
-    content['state_dict'][_first(content)].view(-1)[0] = float('inf')
+    content['state_dict'][_first(content)].flatten()[0] = float('inf')
 
 
 def _no_weight(content: Any) -> None:
