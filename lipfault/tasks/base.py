@@ -1,7 +1,7 @@
 """Base of both stages: description of the data, optimizer, and card of the checkpoint."""
 
 from abc import ABC
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -87,7 +87,9 @@ class BaseTask(lightning.LightningModule, ABC):
         Raises:
             LipfaultError: If a weight is not finite: a diverged training replaces no checkpoint.
         """
-        require_finite_weights(self, f'after {self.trainer.global_step} steps')
+        require_finite_weights(
+            self._finite(self.state_dict()), f'after {self.trainer.global_step} steps'
+        )
         checkpoint[CARD] = self.card()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -110,14 +112,23 @@ class BaseTask(lightning.LightningModule, ABC):
         """
         check_card(checkpoint.get(CARD), self.card(), 'the checkpoint')
         self._check_shapes(checkpoint)
-        names = dict(self.named_parameters())
-        weights = {n: value for n, value in checkpoint['state_dict'].items() if n in names}
-        broken = first_not_finite(weights)
+        broken = first_not_finite(self._finite(checkpoint['state_dict']))
         if broken is not None:
             raise LipfaultError(
-                f'the checkpoint holds an infinite or missing number in {broken}: it is damaged, '
+                f'the checkpoint does not hold finite numbers in {broken}: it is damaged, '
                 'or of a training that has diverged'
             )
+
+    def _require_finite(self) -> None:
+        """Refuse weights of a training that has diverged."""
+        weights = self._finite(self.state_dict())
+        require_finite_weights(weights, f'after {self.trainer.global_step} steps')
+
+    def _finite(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Select what must be finite: parameters and closed forms, not a block's own buffers."""
+        trained = dict(self.named_parameters())
+        closed = ('autoencoder.', 'relations.', 'block.relations.')
+        return {n: x for n, x in tensors.items() if n in trained or n.startswith(closed)}
 
     def check_resume(self, checkpoint: dict[str, Any]) -> None:
         """Check that a training can be resumed from a checkpoint.
@@ -207,7 +218,9 @@ class BaseTask(lightning.LightningModule, ABC):
         Raises:
             LipfaultError: If a weight is not finite.
         """
-        require_finite_weights(self, f'after {self.trainer.global_step} steps')
+        require_finite_weights(
+            self._finite(self.state_dict()), f'after {self.trainer.global_step} steps'
+        )
 
     def check_settings(self) -> None:
         """Check that settings of the training refer to existing parameters.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lipfault.errors import LipfaultError
 
@@ -30,17 +30,17 @@ def require_finite_loss(loss: Tensor | float, where: str) -> None:
         raise LipfaultError(f'{where} is {value}: {_REMEDY}')
 
 
-def require_finite_weights(module: nn.Module, where: str) -> None:
-    """Check all parameters of a module.
+def require_finite_weights(weights: Mapping[str, Tensor], where: str) -> None:
+    """Check weights.
 
     Args:
-        module: The module.
-        where: What the module is trained to, for the message.
+        weights: Tensors by name.
+        where: What they are trained to, for the message.
 
     Raises:
-        LipfaultError: Names the first parameter that holds an infinity or NaN.
+        LipfaultError: Names the first tensor that holds an infinity or NaN.
     """
-    name = first_not_finite(dict(module.named_parameters()))
+    name = first_not_finite(weights)
     if name is not None:
         raise LipfaultError(f'{where}, {name} is not finite: {_REMEDY}')
 

@@ -28,7 +28,7 @@ from lipfault.tasks.clean_windows import (
     with_places,
 )
 from lipfault.tasks.distributed import PerSample, joined
-from lipfault.tasks.divergence import require_finite_loss, require_finite_weights
+from lipfault.tasks.divergence import require_finite_loss
 from lipfault.tasks.evaluation import (
     count_maps,
     measure_clean,
@@ -192,7 +192,9 @@ class FinetuneTask(BaseTask):
             total = self._objective(batch)
         except LipfaultError:
             # A layer whose weights are not finite has no norm: the cause goes first.
-            require_finite_weights(self, f'after {self.trainer.global_step} steps')
+            require_finite_weights(
+                dict(self.named_parameters()), f'after {self.trainer.global_step} steps'
+            )
             raise
         return total if total.requires_grad else None
 

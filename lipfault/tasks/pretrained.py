@@ -138,8 +138,7 @@ def _load(module: nn.Module, checkpoint: dict[str, Any], prefix: str) -> None:
         for key, value in checkpoint['state_dict'].items()
         if key.startswith(prefix)
     }
-    trained = dict(module.named_parameters())
-    broken = first_not_finite({n: x for n, x in weights.items() if n in trained})
+    broken = first_not_finite(weights)
     if broken is not None:
         raise LipfaultError(
             f'the checkpoint does not hold finite numbers in {prefix}{broken}: it is damaged, or '

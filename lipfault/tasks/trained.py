@@ -256,12 +256,15 @@ def _modulation(settings: Path) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = ' '.join(str(error).split())
         raise LipfaultError(f'{settings}: not a readable configuration: {reason}') from error
-    section = content
-    for key in ('model', 'init_args', 'config'):
+    section: Any = content or {}
+    for key in ('model', 'init_args', 'config', 'modulation'):
         if not isinstance(section, dict):
-            raise LipfaultError(f'{settings}: must hold settings by name, got {section!r} in {key}')
-        section = section.get(key) or {}
-    return FinetuneConfig(modulation=section.get('modulation') or {}).modulation
+            raise LipfaultError(f'{settings}: damaged, {key} is looked up in {section!r}')
+        section = {} if section.get(key) is None else section[key]
+    rules = section if isinstance(section, dict) else {}
+    if rules != section or not all(isinstance(rule, dict) for rule in rules.values()):
+        raise LipfaultError(f'{settings}: damaged, the rules of modulation are {section!r}')
+    return rules
 
 
 def _episode(recording: Recording, episode: int | str) -> int:
