@@ -192,9 +192,7 @@ class FinetuneTask(BaseTask):
             total = self._objective(batch)
         except LipfaultError:
             # A layer whose weights are not finite has no norm: the cause goes first.
-            require_finite_weights(
-                dict(self.named_parameters()), f'after {self.trainer.global_step} steps'
-            )
+            self._require_finite()
             raise
         return total if total.requires_grad else None
 
