@@ -5,7 +5,6 @@ from typing import Any, Literal, TypeAlias
 
 from lipfault.domains import Count, CountOrZero, Positive, PositiveShare, require
 from lipfault.errors import LipfaultError
-from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.finetune_config import NO_CLIP_VAL
 
 _Endless: TypeAlias = Count | Literal[-1]
@@ -60,6 +59,6 @@ def check_trainer(trainer: Mapping[str, Any], model: str) -> None:
         value = trainer.get(name)
         if value is not None and bool(value) is refused:
             raise LipfaultError(f'trainer.{name}: must not be {value}: {_SHORT}')
-    is_second = model.rpartition('.')[2] == FinetuneTask.__name__
+    is_second = model == 'lipfault.tasks.finetune.FinetuneTask'
     if is_second and trainer.get('gradient_clip_val') is not None:
         raise LipfaultError(NO_CLIP_VAL)
