@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from lipfault.cli.commands import COMMANDS
 from lipfault.cli.error_messages import user_error
-from lipfault.cli.trainer_settings import DOMAINS, check_trainer
+from lipfault.cli.trainer_settings import DOMAINS, check_trainer, trainer_errors
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.domains import Positive, Width, require, validated
 from lipfault.errors import LipfaultError
@@ -238,3 +238,12 @@ def test_numbers_of_numpy_and_wrong_calls():
         Layer(1 << 16000)
     with pytest.raises(TypeError, match='width'):
         Layer()
+
+
+@pytest.mark.parametrize('error', [ValueError("no device\n 'x'"), TypeError('devices')])
+def test_errors_of_building_the_trainer_are_one_line(error):
+    with (
+        pytest.raises(LipfaultError, match=r"^trainer: (no device 'x'|devices)$"),
+        trainer_errors(),
+    ):
+        raise error

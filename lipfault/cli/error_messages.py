@@ -9,6 +9,7 @@ from lipfault.errors import LipfaultError
 
 _REFUSALS = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOTDIR,
+    errno.ENAMETOOLONG, errno.ELOOP,
 }  # fmt: skip
 """Error numbers of a file that cannot be written for a reason outside lipfault."""
 
@@ -54,6 +55,10 @@ def user_error(error: BaseException | None) -> LipfaultError | None:
 
 def _refused(error: BaseException) -> LipfaultError | None:
     """Word a file that the system does not let us write."""
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return LipfaultError(
+            'too many open files: raise the limit (ulimit -n), or lower data.num_workers'
+        )
     if not isinstance(error, OSError) or error.errno not in _REFUSALS:
         return None
     where = f'cannot write {error.filename}' if error.filename else 'cannot write'
@@ -84,7 +89,9 @@ def _between_processes(error: BaseException) -> LipfaultError | None:
 
 
 def _of_trainer(error: BaseException) -> LipfaultError | None:
-    """Word settings of the trainer that contradict each other."""
+    """Word settings of the trainer that contradict each other, and a seed that NumPy refuses."""
+    if isinstance(error, ValueError) and 'is not in bounds, numpy accepts' in str(error):
+        return LipfaultError(f'seed_everything: {error}')
     # By name: importing Lightning for a wrong word would take seconds.
     if type(error).__name__ != 'MisconfigurationException' or not str(error):
         return None

@@ -79,7 +79,7 @@ def gallery(
         several = len(recording.modalities) > 1
         name = f'{path.stem}-{moment.modality.name}{path.suffix}' if several else path.name
         draw_moment(moment, seed).savefig(path.with_name(name), dpi=90)
-        Console().print(f'{path.with_name(name)}', soft_wrap=True)
+        Console(markup=False).print(f'{path.with_name(name)}', soft_wrap=True)
 
 
 def _stretch(

@@ -22,7 +22,7 @@ from lipfault.cli.arguments import with_config_files
 from lipfault.cli.figures import metrics_text
 from lipfault.cli.quiet import ignore_messages
 from lipfault.cli.run_options import RUN_OPTIONS, ExtraLogger
-from lipfault.cli.trainer_settings import check_trainer
+from lipfault.cli.trainer_settings import check_trainer, trainer_errors
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.errors import LipfaultError
 from lipfault.runs.checkpoints import (
@@ -137,7 +137,8 @@ class LipfaultCLI(LightningCLI):
         trainer_config['logger'] = self._loggers(config)
         if not fit:  # an evaluation must not replace the configuration of the run
             self.save_config_callback = None
-        return self._instantiate_trainer(trainer_config, [])
+        with trainer_errors():
+            return self._instantiate_trainer(trainer_config, [])
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it; if it fails, end the processes that this one has started and that wait for it."""
@@ -319,7 +320,7 @@ def run(args: list[str]) -> None:
     if cli.subcommand not in ('fit', 'test') or not cli.trainer.is_global_zero:
         return
     drawn = _report(cli.run_folder) if cli.config[cli.subcommand].report else 'no report drawn'
-    Console().print(f'run folder {cli.run_folder}, {drawn}', highlight=False, soft_wrap=True)
+    Console(markup=False).print(f'run folder {cli.run_folder}, {drawn}', soft_wrap=True)
 
 
 def _report(run: Path) -> str:

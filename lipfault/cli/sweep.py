@@ -38,7 +38,9 @@ def sweep(file: str, study: str, trials: Count = 20, seed: Seed = 0) -> None:
     signal.signal(signal.SIGTERM, _stop)
     failures = 0
     while (trial := opened.ask()) is not None:
-        Console().print(f'trial {trial.number}: {trial.values}', highlight=False, soft_wrap=True)
+        Console(markup=False).print(
+            f'trial {trial.number}: {trial.values}', highlight=False, soft_wrap=True
+        )
         metrics = run_trial(definition.arguments(trial.values), trial.folder, trial.lock)
         opened.tell(trial, metrics)
         _write_results(folder, definition, opened.results())

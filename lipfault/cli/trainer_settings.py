@@ -1,6 +1,7 @@
 """Check the numbers and switches of Lightning's trainer, which declares no domains."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
 
 from lipfault.domains import Count, CountOrZero, Positive, PositiveShare, require
@@ -62,3 +63,19 @@ def check_trainer(trainer: Mapping[str, Any], model: str) -> None:
     is_second = model == 'lipfault.tasks.finetune.FinetuneTask'
     if is_second and trainer.get('gradient_clip_val') is not None:
         raise LipfaultError(NO_CLIP_VAL)
+
+
+@contextmanager
+def trainer_errors() -> Iterator[None]:
+    """Word the errors of building the trainer, which names its arguments itself.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        LipfaultError: If an argument has no valid value, such as a device that there is not.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise LipfaultError(f'trainer: {" ".join(str(error).split())[:300]}') from error
