@@ -207,7 +207,7 @@ class BaseTask(lightning.LightningModule, ABC):
         Raises:
             LipfaultError: If the loss is not finite.
         """
-        every = self.trainer.log_every_n_steps
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         # Not at each step: reading the loss waits for the device.
         if outputs and every and self.trainer.global_step % every == 0:
             require_finite_loss(outputs['loss'], f'train/loss at step {self.trainer.global_step}')
