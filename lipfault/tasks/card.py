@@ -54,10 +54,10 @@ class Description:
             modalities = {n: Modality.from_dict(m) for n, m in fields['modalities'].items()}
             steps = {n: int(s) for n, s in fields['steps'].items()}
         series = [n for n, modality in modalities.items() if modality.kind == 'series']
-        if not modalities or any(steps.get(name, 0) < 1 for name in series):
+        if any(steps.get(name, 0) < 1 for name in series):
             raise LipfaultError(
-                'the description of the data is damaged: it must hold modalities, and the samples '
-                f'of a window of each series; got {list(modalities)} and {steps}'
+                'the description of the data is damaged: it must hold the samples of a window of '
+                f'each of {series}, got {steps}'
             )
         return cls(modalities, steps)
 
