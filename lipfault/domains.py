@@ -28,6 +28,9 @@ LARGEST = 1e30
 WIDEST = 65536
 """Most units, channels or patches of a layer: more do not fit into the memory of a device."""
 
+DEEPEST = 100
+"""Most layers or rounds in a row: more do not end in a useful time."""
+
 MOST = 2**31 - 1
 """Largest count, the largest 32-bit integer."""
 
@@ -62,6 +65,7 @@ Share: TypeAlias = Annotated[float, Interval(ge=0.0, le=1.0), _BOUNDED]
 PositiveShare: TypeAlias = Annotated[float, Interval(gt=0.0, le=1.0), _BOUNDED]
 OpenShare: TypeAlias = Annotated[float, Interval(gt=0.0, lt=1.0), _BOUNDED]
 Width: TypeAlias = Annotated[int, Interval(ge=1, le=WIDEST), _BOUNDED]
+Depth: TypeAlias = Annotated[int, Interval(ge=1, le=DEEPEST), _BOUNDED]
 Count: TypeAlias = Annotated[int, Interval(ge=1, le=MOST), _BOUNDED]
 CountOrZero: TypeAlias = Annotated[int, Interval(ge=0, le=MOST), _BOUNDED]
 Seed: TypeAlias = Annotated[int, Interval(ge=0, le=2**32 - 1), _BOUNDED]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lipfault.domains import Count, Width, validated
+from lipfault.domains import Depth, Width, validated
 from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.relations.channel_residual import ChannelResidual
@@ -33,12 +33,12 @@ class RelationsConfig:
     """
 
     width: Width = 512
-    depth: Count = 3
+    depth: Depth = 3
     channels: Width = 64
-    positions: Count = 4
+    positions: Width = 4
     grid: Width = 16
     patches: tuple[Width, ...] = (2, 4, 8)
-    reach: Count = 4
+    reach: Width = 4
     components: Width = 128
 
 

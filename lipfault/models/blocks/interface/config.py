@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lipfault.domains import Count, Width, validated
+from lipfault.domains import Depth, Width, validated
 
 
 @validated
@@ -31,5 +31,5 @@ class BlockConfig:
     detector_width: Width = 256
     embedding: Width = 64
     local_widths: Mapping[str, Width] | None = None
-    rounds: Count = 2
+    rounds: Depth = 2
     code: Width = 128
