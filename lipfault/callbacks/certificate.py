@@ -13,6 +13,7 @@ from lipfault.batch import Batch
 from lipfault.callbacks.output_change import OutputChange, largest_output_change
 from lipfault.callbacks.remaining_time import RemainingTime, spoken
 from lipfault.callbacks.run_recorder import write_json
+from lipfault.domains import Count, CountOrZero, validated
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.fault_gain_matrix import (
     Box,
@@ -33,6 +34,7 @@ from lipfault.tasks.inputs import finite
 _TRADEOFF = ('corrector', 'detector')
 
 
+@validated
 class CertificateWriter(Callback):
     """Certify a stage-2 model on the faults of the first test loader.
 
@@ -51,7 +53,7 @@ class CertificateWriter(Callback):
         https://arxiv.org/abs/1706.06083
     """
 
-    def __init__(self, samples: int = 64, attacked: int = 4, steps: int = 10) -> None:
+    def __init__(self, samples: Count = 64, attacked: Count = 4, steps: CountOrZero = 10) -> None:
         """Keep the settings."""
         self.samples, self.attacked, self.steps = samples, attacked, steps
         # By modality, (clean, faulty) signals of the windows in which it alone is faulty.

@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 from lipfault.batch import Batch
 from lipfault.callbacks.observer import Observer
 from lipfault.callbacks.spectral import watched
+from lipfault.domains import Count, validated
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.gains.jacobian import largest_gain, mean_gain
 from lipfault.lipschitz.gains.pairwise import pairwise_gains
@@ -18,6 +19,7 @@ from lipfault.modality import Signals
 from lipfault.tasks.inputs import finite
 
 
+@validated
 class JacobianMonitor(Observer):
     """Log the gains of modules along faults and between clean windows, on the same probe windows.
 
@@ -48,7 +50,9 @@ class JacobianMonitor(Observer):
 
     local = True
 
-    def __init__(self, every: int = 200, modules: tuple[str, ...] = (), samples: int = 16) -> None:
+    def __init__(
+        self, every: Count = 200, modules: tuple[str, ...] = (), samples: Count = 16
+    ) -> None:
         """Keep the settings; the first measurement takes the probe."""
         super().__init__(every)
         if samples < 2:

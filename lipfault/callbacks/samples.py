@@ -12,6 +12,7 @@ from torch import Tensor
 from lipfault.batch import Batch
 from lipfault.callbacks.observer import Observer
 from lipfault.callbacks.run_recorder import report_arrays
+from lipfault.domains import Count, validated
 from lipfault.errors import LipfaultError
 from lipfault.report.results import Array, NothingToShow, Results
 from lipfault.report.sections import draw_samples
@@ -23,6 +24,7 @@ from lipfault.tasks.examples import clean_examples, fault_examples
 from lipfault.tracking.stage_logger import StageLogger
 
 
+@validated
 class SampleMonitor(Observer):
     """Draw the same validation windows every few steps to `samples/*.png` of the run folder.
 
@@ -41,7 +43,7 @@ class SampleMonitor(Observer):
 
     local = False
 
-    def __init__(self, every: int = 500, windows: int = 96) -> None:
+    def __init__(self, every: Count = 500, windows: Count = 96) -> None:
         """Keep interval and number of windows."""
         super().__init__(every)
         if windows < 1:

@@ -7,10 +7,12 @@ from lightning import LightningModule, Trainer
 from torch import nn
 
 from lipfault.callbacks.observer import Observer
+from lipfault.domains import Count, validated
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.norms.layer_norms import InputSizes, NormTracker, norm_product
 
 
+@validated
 class SpectralNormMonitor(Observer):
     """Log `norm/<module>/<layer>` and their product `norm/<module>`, estimates from below.
 
@@ -31,7 +33,7 @@ class SpectralNormMonitor(Observer):
 
     local = False
 
-    def __init__(self, every: int = 50, modules: tuple[str, ...] = ()) -> None:
+    def __init__(self, every: Count = 50, modules: tuple[str, ...] = ()) -> None:
         """Keep interval and paths."""
         super().__init__(every)
         self.modules = modules

@@ -48,7 +48,7 @@ def dashboard(
     # The default binds the function of this turn of the loop, not that of the last.
     for build in (render.workspace, render.report):
         saved = _save(lambda owner, build=build: build(DASHBOARD, owner, project, group), entity)
-        Console().print(f'{build.__name__}: {saved.url}', soft_wrap=True)
+        Console(markup=False).print(f'{build.__name__}: {saved.url}', soft_wrap=True)
 
 
 def _save(build: Any, entity: str | None) -> Any:  # noqa: ANN401
@@ -70,4 +70,4 @@ def _write(text: str, out: str | None) -> None:
         return
     with replacing(Path(out), overwrite=True) as temporary:
         temporary.write_text(text, encoding='utf-8')
-    Console().print(f'specification: {out}', soft_wrap=True)
+    Console(markup=False).print(f'specification: {out}', soft_wrap=True)

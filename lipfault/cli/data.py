@@ -24,6 +24,7 @@ from lipfault.data.checking import findings, missing_share
 from lipfault.data.hdf5_access import printable
 from lipfault.data.recording import Recording
 from lipfault.data.writer import Compression, write_recording
+from lipfault.domains import Count, Positive, Seed, Share, Width
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 
@@ -34,14 +35,14 @@ _INTERRUPTED = 130
 def simulate(
     cell: str,
     out: str,
-    episodes: int = 40,
-    seed: int = 0,
-    image_size: int = 64,
-    episode_s: float = 30.0,
+    episodes: Count = 40,
+    seed: Seed = 0,
+    image_size: Width = 64,
+    episode_s: Positive = 30.0,
     compression: Compression = 'gzip',
     overwrite: bool = False,
-    variety: float = 0.0,
-    camera_bits: int = 5,
+    variety: Share = 0.0,
+    camera_bits: Count = 5,
 ) -> None:
     """Simulate a robot cell and write its recording; needs the extra `simulate`.
 
@@ -90,11 +91,11 @@ def benchmark(
     cell: str = 'all',
     set: str = 'all',
     folder: str = 'data/benchmark',
-    hours: float | None = None,
-    variety: float = 1.0,
-    camera_bits: int = 8,
-    image_size: int = 64,
-    jobs: int = 1,
+    hours: Positive | None = None,
+    variety: Share = 1.0,
+    camera_bits: Count = 8,
+    image_size: Width = 64,
+    jobs: Count = 1,
 ) -> None:
     """Make the long sets of the benchmark; needs the extra `simulate`.
 

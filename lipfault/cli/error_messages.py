@@ -9,6 +9,7 @@ from lipfault.errors import LipfaultError
 
 _REFUSALS = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOTDIR,
+    errno.ENAMETOOLONG, errno.ELOOP,
 }  # fmt: skip
 """Error numbers of a file that cannot be written for a reason outside lipfault."""
 
@@ -21,7 +22,7 @@ _GONE = re.compile(
 _PARSER_KEY = re.compile(r'(?:- )?Parser key "([^"]+)":')
 _PARSER_FRAME = re.compile(
     r'(- )?(Does not validate against any|Subtypes:|Errors:|Problem with given class_path'
-    r'|Expected a path|Given value|$)'
+    r'|Expected a path|Given value|\d+ validation errors? for|$)'
 )
 """Lines of the parser's messages that hold no reason: all of a union type but its first member."""
 
@@ -44,7 +45,9 @@ def user_error(error: BaseException | None) -> LipfaultError | None:
         if isinstance(found, LipfaultError):
             return found
     for found in chain:
-        correctable = _refused(found) or _between_processes(found) or _of_parser(found)
+        correctable = (
+            _refused(found) or _between_processes(found) or _of_parser(found) or _of_trainer(found)
+        )
         if correctable is not None:
             return correctable
     return None
@@ -52,6 +55,10 @@ def user_error(error: BaseException | None) -> LipfaultError | None:
 
 def _refused(error: BaseException) -> LipfaultError | None:
     """Word a file that the system does not let us write."""
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return LipfaultError(
+            'too many open files: raise the limit (ulimit -n), or lower data.num_workers'
+        )
     if not isinstance(error, OSError) or error.errno not in _REFUSALS:
         return None
     where = f'cannot write {error.filename}' if error.filename else 'cannot write'
@@ -81,6 +88,16 @@ def _between_processes(error: BaseException) -> LipfaultError | None:
     )
 
 
+def _of_trainer(error: BaseException) -> LipfaultError | None:
+    """Word settings of the trainer that contradict each other, and a seed that NumPy refuses."""
+    if isinstance(error, ValueError) and 'is not in bounds, numpy accepts' in str(error):
+        return LipfaultError(f'seed_everything: {error}')
+    # By name: importing Lightning for a wrong word would take seconds.
+    if type(error).__name__ != 'MisconfigurationException' or not str(error):
+        return None
+    return LipfaultError(f'trainer: {" ".join(str(error).split())[:300]}')
+
+
 def _of_parser(error: BaseException) -> UsageError | None:
     """Word a value that the parser refuses: the key and the first reason.
 
@@ -107,6 +124,10 @@ def _of_parser(error: BaseException) -> UsageError | None:
 
 def _plain(reason: str) -> str:
     """Write types as Python does, and start with a small letter behind the key."""
+    # The words of `lipfault.domains`, framed by pydantic.
+    bounded = re.match(r'Value error, (.*) \[type=value_error, ', reason)
+    if bounded is not None:
+        return bounded[1]
     plain = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r'\1', reason)
     plain = re.sub(r'^Expected an? ', 'expected ', plain)
     return plain.replace('typing.', '').replace('. Got value: ', ', got ')

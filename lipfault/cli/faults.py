@@ -11,6 +11,7 @@ from rich.table import Table
 from torch import Tensor
 
 from lipfault.data.recording import Recording
+from lipfault.domains import CountOrZero, NonNegative, Positive, Seed
 from lipfault.errors import LipfaultError
 from lipfault.faults.collection import catalogue
 from lipfault.faults.fault import FAMILIES, Family
@@ -44,11 +45,11 @@ def list_faults(family: Family | None = None) -> None:
 def gallery(
     data: str,
     out: str,
-    episode: int = 0,
-    end_s: float | None = None,
-    window_s: float = 2.0,
-    history_s: float = 1.0,
-    seed: int = 0,
+    episode: CountOrZero = 0,
+    end_s: Positive | None = None,
+    window_s: Positive = 2.0,
+    history_s: NonNegative = 1.0,
+    seed: Seed = 0,
 ) -> None:
     """Draw every kind of fault on a window of a recording, one PNG for each modality.
 
@@ -78,7 +79,7 @@ def gallery(
         several = len(recording.modalities) > 1
         name = f'{path.stem}-{moment.modality.name}{path.suffix}' if several else path.name
         draw_moment(moment, seed).savefig(path.with_name(name), dpi=90)
-        Console().print(f'{path.with_name(name)}', soft_wrap=True)
+        Console(markup=False).print(f'{path.with_name(name)}', soft_wrap=True)
 
 
 def _stretch(

@@ -33,6 +33,7 @@ from lipfault.cli.run_parts import (
     local_loggers,
     needs_lines,
 )
+from lipfault.cli.trainer_settings import check_trainer, trainer_errors
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.runs.checkpoints import WholeFileIO, read_checkpoint, remove_leftovers
 from lipfault.runs.environment import environment_changes
@@ -91,6 +92,7 @@ class LipfaultCLI(LightningCLI):
         """Choose checkpoint and folder of the run before anything is built."""
         name = str(self.subcommand)
         config = self.config[name]
+        check_trainer(config.trainer, str(config.model.class_path))
         if name == 'fit':
             self._prepare_fit(config)
         else:
@@ -160,7 +162,8 @@ class LipfaultCLI(LightningCLI):
         trainer_config['logger'] = self._loggers(config)
         if not fit:  # an evaluation must not replace the configuration of the run
             self.save_config_callback = None
-        return self._instantiate_trainer(trainer_config, [])
+        with trainer_errors():
+            return self._instantiate_trainer(trainer_config, [])
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it; if it fails, end the processes that this one has started and that wait for it."""

@@ -16,4 +16,4 @@ def report(run: str) -> None:
     Raises:
         LipfaultError: If the folder holds no metrics or a file in it is damaged.
     """
-    Console().print(f'report: {write_report(Path(run))}', soft_wrap=True)
+    Console(markup=False).print(f'report: {write_report(Path(run))}', soft_wrap=True)

@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from lipfault.domains import Count
+
 ExtraLogger = Literal['tensorboard', 'wandb']
 
 RUN_OPTIONS: dict[str, dict[str, Any]] = {
@@ -11,7 +13,7 @@ RUN_OPTIONS: dict[str, dict[str, Any]] = {
         'help': 'Folder of the run, new for every fit; for results of an evaluation elsewhere.',
     },
     'save_every': {
-        'type': int,
+        'type': Count,
         'default': 200,
         'help': 'Optimizer steps between two saves of last.ckpt, beside one after each epoch.',
     },

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from lipfault.domains import Count, Seed
 from lipfault.errors import LipfaultError
 from lipfault.runs.atomic import replacing
 from lipfault.sweeps.definition import Sweep, read_sweep
@@ -16,7 +17,7 @@ MOST_FAILURES = 2
 """Failed trials in a row after which a process stops: most probably all would fail."""
 
 
-def sweep(file: str, study: str, trials: int = 20, seed: int = 0) -> None:
+def sweep(file: str, study: str, trials: Count = 20, seed: Seed = 0) -> None:
     """Run the trials of a sweep, one after the other, until none is left.
 
     Several processes may share a study: start the command several times. Started again, it resumes
@@ -37,7 +38,9 @@ def sweep(file: str, study: str, trials: int = 20, seed: int = 0) -> None:
     signal.signal(signal.SIGTERM, _stop)
     failures = 0
     while (trial := opened.ask()) is not None:
-        Console().print(f'trial {trial.number}: {trial.values}', highlight=False, soft_wrap=True)
+        Console(markup=False).print(
+            f'trial {trial.number}: {trial.values}', highlight=False, soft_wrap=True
+        )
         metrics = run_trial(definition.arguments(trial.values), trial.folder, trial.lock)
         opened.tell(trial, metrics)
         _write_results(folder, definition, opened.results())

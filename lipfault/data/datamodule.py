@@ -22,6 +22,7 @@ from lipfault.data.spread import spread_windows
 from lipfault.data.unpack import signal_shapes, unpack
 from lipfault.data.window_batch import Windows, collate
 from lipfault.data.windows import WindowDataset
+from lipfault.domains import Count, CountOrZero, NonNegative, Positive, Seed, Share, validated
 from lipfault.errors import LipfaultError
 from lipfault.faults.collection import NAMES
 from lipfault.faults.config import FaultConfig
@@ -36,6 +37,7 @@ _DEFAULT_SPLITS = {'pretrain': 0.4, 'finetune': 0.36, 'calibration': 0.12, 'test
 _SEED_STEP = 1_000_003
 
 
+@validated
 class RecordingDataModule(LightningDataModule):
     """Windows of recordings, split by episode, with faults injected on the device.
 
@@ -76,20 +78,20 @@ class RecordingDataModule(LightningDataModule):
     def __init__(
         self,
         path: str | list[str],
-        window_s: float = 1.0,
-        stride_s: float = 0.1,
-        history_s: float = 1.0,
-        splits: dict[str, float | list[str]] | None = None,
-        split_seed: int = 0,
+        window_s: Positive = 1.0,
+        stride_s: Positive = 0.1,
+        history_s: NonNegative = 1.0,
+        splits: dict[str, Share | list[str]] | None = None,
+        split_seed: Seed = 0,
         train_split: str = 'pretrain',
         val_split: str = 'calibration',
         test_split: str = 'test',
-        batch_size: int = 128,
-        num_workers: int = 0,
+        batch_size: Count = 128,
+        num_workers: CountOrZero = 0,
         cache: CacheMode = 'all',
-        cache_limit_gb: float = 8.0,
+        cache_limit_gb: NonNegative = 8.0,
         faults: FaultConfig | None = None,
-        seed: int = 0,
+        seed: Seed = 0,
         predict_faults: bool = False,
     ) -> None:
         """Store the settings; no file is opened."""

@@ -5,6 +5,16 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
+from lipfault.domains import (
+    Count,
+    Finite,
+    NonNegative,
+    Positive,
+    PositiveShare,
+    Seed,
+    Share,
+    validated,
+)
 from lipfault.errors import LipfaultError
 
 # Five, as in ImageNet-C (https://arxiv.org/abs/1903.12261).
@@ -20,6 +30,7 @@ SIDES: dict[str, int] = {'both': 0, 'positive': 1, 'negative': -1}
 """Values of `Site.side`."""
 
 
+@validated
 @dataclass
 class FaultConfig:
     """Settings of the fault engine, of plain types as they stand in a YAML file.
@@ -58,38 +69,29 @@ class FaultConfig:
         LipfaultError: If a value is out of its range; names the setting.
     """
 
-    seed: int = 0
-    kinds: dict[str, float] | None = None
+    seed: Seed = 0
+    kinds: dict[str, NonNegative] | None = None
     held_out: list[str] = field(default_factory=list)
-    severities: dict[int, float] = field(default_factory=lambda: dict.fromkeys(SEVERITIES, 1.0))
-    clean_share: float = 0.5
-    train_clean_share: float | None = None
-    modality_weights: dict[str, float] | None = None
-    max_faulty: int = 1
+    severities: dict[int, NonNegative] = field(
+        default_factory=lambda: dict.fromkeys(SEVERITIES, 1.0)
+    )
+    clean_share: Share = 0.5
+    train_clean_share: Share | None = None
+    modality_weights: dict[str, NonNegative] | None = None
+    max_faulty: Count = 1
     all_faulty: bool = False
-    largest_share: float = 1 / 3
-    whole_share: float = 0.5
+    largest_share: PositiveShare = 1 / 3
+    whole_share: Share = 0.5
     missing: bool = False
-    pattern_share: float = 0.0
-    patterns: dict[str, float] | None = None
+    pattern_share: Share = 0.0
+    patterns: dict[str, NonNegative] | None = None
     cabinets: dict[str, list[str]] | None = None
-    damage: list[float] | None = field(default_factory=lambda: list(DAMAGE))
-    levels: dict[str, list[float]] | None = None
+    damage: list[Positive] | None = field(default_factory=lambda: list(DAMAGE))
+    levels: dict[str, list[Finite]] | None = None
     sign: Sign = 'both'
 
     def __post_init__(self) -> None:
         """Reject settings out of their range."""
-        for name in ('clean_share', 'whole_share', 'largest_share', 'pattern_share'):
-            if not 0 <= getattr(self, name) <= 1:
-                raise LipfaultError(f'faults: {name} must be in [0, 1], got {getattr(self, name)}')
-        if self.train_clean_share is not None and not 0 <= self.train_clean_share <= 1:
-            raise LipfaultError(
-                f'faults: train_clean_share must be in [0, 1], got {self.train_clean_share}'
-            )
-        if not self.largest_share > 0:
-            raise LipfaultError('faults: largest_share must be above 0, got 0')
-        if self.max_faulty < 1:
-            raise LipfaultError(f'faults: max_faulty must be at least 1, got {self.max_faulty}')
         odd = [severity for severity in self.severities if severity not in SEVERITIES]
         if odd:
             raise LipfaultError(f'faults: severities must be 1 to 5, got {odd[0]!r}')

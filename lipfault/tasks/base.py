@@ -1,7 +1,7 @@
 """Base of both stages: description of the data, optimizer, and card of the checkpoint."""
 
 from abc import ABC
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -12,50 +12,20 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from lipfault.domains import NonNegative, Positive, Share, validated
 from lipfault.errors import LipfaultError
-from lipfault.modality import Modality
 from lipfault.runs.checkpoints import CARD
 from lipfault.runs.config_diff import config_diff
+from lipfault.tasks.card import Description, readable
+from lipfault.tasks.divergence import (
+    first_not_finite,
+    require_finite_loss,
+    require_finite_weights,
+)
 from lipfault.tasks.schedule import continue_cycle, one_cycle, planned_steps
 
 
-@dataclass
-class Description:
-    """Description of the data of a task.
-
-    Args:
-        modalities: Description of each modality.
-        steps: Length of the window of each series, in samples.
-    """
-
-    modalities: dict[str, Modality]
-    steps: dict[str, int]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Convert to plain types; `from_dict` is the inverse.
-
-        Returns:
-            Nested dictionaries for a checkpoint.
-        """
-        return {
-            'modalities': {n: m.to_dict() for n, m in self.modalities.items()},
-            'steps': dict(self.steps),
-        }
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> 'Description':
-        """Rebuild a description.
-
-        Args:
-            fields: Output of `to_dict`.
-
-        Returns:
-            The description.
-        """
-        modalities = {n: Modality.from_dict(m) for n, m in fields['modalities'].items()}
-        return cls(modalities, {n: int(s) for n, s in fields['steps'].items()})
-
-
+@validated
 @dataclass
 class OptimizerConfig:
     """AdamW with a one-cycle learning rate.
@@ -72,10 +42,10 @@ class OptimizerConfig:
         Topin 2018, https://arxiv.org/abs/1708.07120.
     """
 
-    lr: float = 1e-3
-    weight_decay: float = 1e-4
-    warmup: float = 0.1
-    lr_scale: dict[str, float] = field(default_factory=dict)
+    lr: Positive = 1e-3
+    weight_decay: NonNegative = 1e-4
+    warmup: Share = 0.1
+    lr_scale: dict[str, NonNegative] = field(default_factory=dict)
 
 
 class BaseTask(lightning.LightningModule, ABC):
@@ -113,7 +83,13 @@ class BaseTask(lightning.LightningModule, ABC):
 
         Args:
             checkpoint: The checkpoint, modified in place.
+
+        Raises:
+            LipfaultError: If a weight is not finite: a diverged training replaces no checkpoint.
         """
+        require_finite_weights(
+            self._finite(self.state_dict()), f'after {self.trainer.global_step} steps'
+        )
         checkpoint[CARD] = self.card()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -132,10 +108,27 @@ class BaseTask(lightning.LightningModule, ABC):
             checkpoint: The checkpoint.
 
         Raises:
-            LipfaultError: If it is not, with the differences.
+            LipfaultError: If it is not, with the differences; or if a weight is not finite.
         """
         check_card(checkpoint.get(CARD), self.card(), 'the checkpoint')
         self._check_shapes(checkpoint)
+        broken = first_not_finite(self._finite(checkpoint['state_dict']))
+        if broken is not None:
+            raise LipfaultError(
+                f'the checkpoint does not hold finite numbers in {broken}: it is damaged, '
+                'or of a training that has diverged'
+            )
+
+    def _require_finite(self) -> None:
+        """Refuse weights of a training that has diverged."""
+        weights = self._finite(self.state_dict())
+        require_finite_weights(weights, f'after {self.trainer.global_step} steps')
+
+    def _finite(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Select what must be finite: parameters and closed forms, not a block's own buffers."""
+        trained = dict(self.named_parameters())
+        closed = ('autoencoder.', 'relations.', 'block.relations.')
+        return {n: x for n, x in tensors.items() if n in trained or n.startswith(closed)}
 
     def check_resume(self, checkpoint: dict[str, Any]) -> None:
         """Check that a training can be resumed from a checkpoint.
@@ -158,11 +151,11 @@ class BaseTask(lightning.LightningModule, ABC):
     def _check_shapes(self, checkpoint: dict[str, Any]) -> None:
         """Compare names and shapes of all tensors."""
         found, wanted = (
-            {name: tuple(value.shape) for name, value in tensors.items()}
+            {name: _layout(value) for name, value in tensors.items()}
             for tensors in (checkpoint['state_dict'], self.state_dict())
         )
         # The buffers of a modulated convolution are empty until its first input.
-        wanted |= {n: found[n] for n, shape in wanted.items() if 0 in shape and n in found}
+        wanted |= {n: found[n] for n, layout in wanted.items() if 0 in layout and n in found}
         if found != wanted:
             names = sorted(n for n in found | wanted if found.get(n) != wanted.get(n))
             measured = ('description', 'train_split', 'train_episodes', 'calibration')
@@ -202,6 +195,32 @@ class BaseTask(lightning.LightningModule, ABC):
         if self._resumed:
             self._resumed = False
             continue_cycle(self.trainer, batch_idx, self.optimizer_config.warmup)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ANN401
+        """Stop a training that has diverged, at the steps that are logged.
+
+        Args:
+            outputs: `loss` of the step; empty if nothing is trained.
+            batch: Without effect.
+            batch_idx: Without effect.
+
+        Raises:
+            LipfaultError: If the loss is not finite.
+        """
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        # Not at each step: reading the loss waits for the device.
+        if outputs and every and self.trainer.global_step % every == 0:
+            require_finite_loss(outputs['loss'], f'train/loss at step {self.trainer.global_step}')
+
+    def on_train_end(self) -> None:
+        """Check the weights of a training that saves no checkpoint.
+
+        Raises:
+            LipfaultError: If a weight is not finite.
+        """
+        require_finite_weights(
+            self._finite(self.state_dict()), f'after {self.trainer.global_step} steps'
+        )
 
     def check_settings(self) -> None:
         """Check that settings of the training refer to existing parameters.
@@ -282,6 +301,14 @@ class BaseTask(lightning.LightningModule, ABC):
         self.log_dict({f'{prefix}/{k}': v for k, v in values.items()}, on_step=True, on_epoch=False)
 
 
+def _layout(value: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    """Shape of a tensor, and whether it holds real, complex or whole numbers."""
+    if not isinstance(value, Tensor):
+        return (type(value).__name__,)
+    kind = 'real' if value.is_floating_point() else 'complex' if value.is_complex() else 'whole'
+    return (*value.shape, kind)
+
+
 def check_card(found: dict[str, Any] | None, wanted: dict[str, Any], where: str) -> None:
     """Check that a checkpoint is of the stage and the data of a task.
 
@@ -295,6 +322,11 @@ def check_card(found: dict[str, Any] | None, wanted: dict[str, Any], where: str)
     """
     if found is None:
         raise LipfaultError(f'{where} was not written by lipfault: it has no {CARD!r} entry')
+    with readable(f'card of {where}'):
+        _require_same(found, wanted, where)
+
+
+def _require_same(found: dict[str, Any], wanted: dict[str, Any], where: str) -> None:
     if found['stage'] != wanted['stage']:
         raise LipfaultError(
             f'{where} is of stage {found["stage"]!r}, wanted one of stage {wanted["stage"]!r}'

@@ -18,6 +18,7 @@ from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.registry import build_block
 from lipfault.runs.checkpoints import CARD
 from lipfault.tasks.base import BaseTask, OptimizerConfig, channels_last
+from lipfault.tasks.card import readable
 from lipfault.tasks.clean_windows import (
     FIT_LIMIT,
     clean_signals,
@@ -27,6 +28,7 @@ from lipfault.tasks.clean_windows import (
     with_places,
 )
 from lipfault.tasks.distributed import PerSample, joined
+from lipfault.tasks.divergence import require_finite_loss
 from lipfault.tasks.evaluation import (
     count_maps,
     measure_clean,
@@ -35,7 +37,12 @@ from lipfault.tasks.evaluation import (
     measure_gains,
 )
 from lipfault.tasks.examples import fault_examples
-from lipfault.tasks.finetune_config import FinetuneConfig, LossWeights, modules_to_clip
+from lipfault.tasks.finetune_config import (
+    NO_CLIP_VAL,
+    FinetuneConfig,
+    LossWeights,
+    modules_to_clip,
+)
 from lipfault.tasks.inputs import labels_of, observed
 from lipfault.tasks.pretrained import load_pretrained
 from lipfault.tasks.schedule import share_done
@@ -114,11 +121,16 @@ class FinetuneTask(BaseTask):
 
         Args:
             stage: `fit`, `validate`, `test` or `predict`.
+
+        Raises:
+            LipfaultError: If a setting has no effect.
         """
         datamodule = recording_data(self.trainer)
         warn_of_training_episodes(self.origin.get('train_episodes', ()), datamodule, stage)
         if stage == 'fit':
             self.check_settings()
+            if self.trainer.gradient_clip_val is not None:
+                raise LipfaultError(NO_CLIP_VAL)
             rank_zero_info(self._loaded)
             windows = clean_signals(datamodule, datamodule.train_split, FIT_LIMIT)
             self.block.fit_start(self.autoencoder.standardized(windows))
@@ -149,7 +161,9 @@ class FinetuneTask(BaseTask):
             checkpoint: The checkpoint.
         """
         super().on_load_checkpoint(checkpoint)
-        self.calibration = dict(checkpoint[CARD].get('calibration', {}))
+        with readable('calibration in the card of the checkpoint'):
+            found = checkpoint[CARD].get('calibration', {})
+            self.calibration = {key: float(found[key]) for key in CALIBRATION if found}
 
     def train(self, mode: bool = True) -> Self:
         """Set the training mode of the block; the autoencoder stays in evaluation mode.
@@ -174,6 +188,16 @@ class FinetuneTask(BaseTask):
         Returns:
             Scalar; None if the block has no trainable parameters.
         """
+        try:
+            total = self._objective(batch)
+        except LipfaultError:
+            # A layer whose weights are not finite has no norm: the cause goes first.
+            self._require_finite()
+            raise
+        return total if total.requires_grad else None
+
+    def _objective(self, batch: Batch) -> Tensor:
+        """Compute and log the objective of a batch."""
         set_progress(self.block, share_done(self.trainer))
         modalities = self.description.modalities
         step = make_step(self.block, batch, modalities, self.config, self.current_epoch)
@@ -184,7 +208,7 @@ class FinetuneTask(BaseTask):
         self.log('train/loss', total, prog_bar=True)
         terms |= own
         self.log_step({f'loss_{key}': term.detach() for key, term in terms.items()}, 'train')
-        return total if total.requires_grad else None
+        return total
 
     def configure_gradient_clipping(
         self,
@@ -222,11 +246,16 @@ class FinetuneTask(BaseTask):
         self._collected['seen'].append(self._measure(batch))
 
     def on_validation_epoch_end(self) -> None:
-        """Calibrate the threshold on the clean windows, and log detection and correction."""
+        """Calibrate the threshold on the clean windows, and log detection and correction.
+
+        Raises:
+            LipfaultError: If a score is not finite.
+        """
         if self.trainer.sanity_checking:  # too few windows to calibrate on
             return
         data = recording_data(self.trainer)
         seen = with_places(joined(self._collected['seen']), data.dataset(data.val_split))
+        require_finite_loss(seen['score_clean'].abs().max(), 'the largest score of a clean window')
         calibration = calibrate(seen, self.config.false_alarm_rate)
         self.threshold.fill_(calibration.threshold)
         if not self.calibration:  # the same statement at each validation

@@ -7,9 +7,17 @@ from typing import Any
 
 from torch import nn
 
+from lipfault.domains import NonNegative, OpenShare, Positive, Seed, validated
 from lipfault.errors import LipfaultError
 
+NO_CLIP_VAL = (
+    'trainer.gradient_clip_val: has no effect in stage 2, which clips by module; give '
+    "model.config.clip, for example {'block.detector': 1.0, 'block.corrector': 1.0}"
+)
+"""Message about a setting of Lightning that `FinetuneConfig.clip` replaces."""
 
+
+@validated
 @dataclass
 class LossWeights:
     """Weights of the terms of the objective, and their parameters.
@@ -26,17 +34,18 @@ class LossWeights:
         pull: Weight of the pull between clean embeddings in the contrastive term.
     """
 
-    rec: float = 1.0
-    sim: float = 0.1
-    con: float = 0.1
-    det: float = 1.0
-    map: float = 1.0
-    inf: float = 1.0
-    own: float = 1.0
-    margin: float = 10.0
-    pull: float = 1.0
+    rec: NonNegative = 1.0
+    sim: NonNegative = 0.1
+    con: NonNegative = 0.1
+    det: NonNegative = 1.0
+    map: NonNegative = 1.0
+    inf: NonNegative = 1.0
+    own: NonNegative = 1.0
+    margin: Positive = 10.0
+    pull: NonNegative = 1.0
 
 
+@validated
 @dataclass
 class FinetuneConfig:
     """Threshold, masks, clipping and modulation of stage 2.
@@ -55,21 +64,14 @@ class FinetuneConfig:
             the block's layers (`corrector.trunk.*`, ...).
 
     Raises:
-        LipfaultError: If the false alarm rate is not between 0 and 1.
+        LipfaultError: If a number is outside its domain.
     """
 
-    false_alarm_rate: float = 0.01
-    least_damage: float = 1.0
-    seed: int = 0
-    clip: dict[str, float] = field(default_factory=dict)
+    false_alarm_rate: OpenShare = 0.01
+    least_damage: NonNegative = 1.0
+    seed: Seed = 0
+    clip: dict[str, Positive] = field(default_factory=dict)
     modulation: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Check the false alarm rate."""
-        if not 0 < self.false_alarm_rate < 1:
-            raise LipfaultError(
-                f'config.false_alarm_rate: must be above 0 and below 1, got {self.false_alarm_rate}'
-            )
 
 
 def modules_to_clip(task: nn.Module, clip: Mapping[str, float]) -> dict[str, list[nn.Parameter]]:

@@ -19,6 +19,7 @@ from lipfault.tasks.base import (
     log_changed_ranges,
     mean_over,
 )
+from lipfault.tasks.card import readable
 from lipfault.tasks.clean_windows import (
     FIT_LIMIT,
     clean_signals,
@@ -27,6 +28,7 @@ from lipfault.tasks.clean_windows import (
     warn_of_training_episodes,
 )
 from lipfault.tasks.distributed import joined
+from lipfault.tasks.divergence import require_finite_loss
 from lipfault.tasks.examples import clean_examples
 
 
@@ -93,8 +95,9 @@ class PretrainTask(BaseTask):
         """
         super().on_load_checkpoint(checkpoint)
         log_changed_ranges(checkpoint[CARD], self.description.to_dict(), 'the checkpoint')
-        self.train_split = str(checkpoint[CARD]['train_split'])
-        self.train_episodes = list(checkpoint[CARD].get('train_episodes', []))
+        with readable('card of the checkpoint'):
+            self.train_split = str(checkpoint[CARD]['train_split'])
+            self.train_episodes = list(map(str, checkpoint[CARD].get('train_episodes', [])))
 
     def check_settings(self) -> None:
         """Accept all settings: `setup` logs a learning rate for a modality that the data lack."""
@@ -157,9 +160,14 @@ class PretrainTask(BaseTask):
         self._collected.append(collected | {'sample_id': batch.sample_id.cpu()})
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means over all windows, each counted once."""
+        """Log the means over all windows, each counted once.
+
+        Raises:
+            LipfaultError: If the loss is not finite.
+        """
         values = joined(self._collected)
         means = {k: v.double().mean() for k, v in values.items() if k != 'sample_id'}
+        require_finite_loss(means['loss'] + means['loss_relations'], 'val/loss')
         self.log_dict({f'val/{k}': v.float() for k, v in means.items()})
 
     def on_test_epoch_start(self) -> None:

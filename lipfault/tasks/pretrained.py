@@ -1,6 +1,7 @@
 """The parts of stage 1 that stage 2 loads from a checkpoint."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -11,7 +12,9 @@ from lipfault.models.blocks.interface.base import ComputeBlock
 from lipfault.models.relations.relations import Relations, RelationsConfig
 from lipfault.runs.checkpoints import CARD, read_checkpoint
 from lipfault.runs.folder import find_checkpoint
-from lipfault.tasks.base import Description, check_card, log_changed_ranges
+from lipfault.tasks.base import check_card, log_changed_ranges
+from lipfault.tasks.card import Description, sizes_from
+from lipfault.tasks.divergence import first_not_finite
 
 ORIGIN = ('coder', 'relations', 'train_split', 'train_episodes')
 """Entries of the card of stage 1 that stage 2 keeps."""
@@ -47,8 +50,9 @@ def load_pretrained(
     file = find_checkpoint(path)
     checkpoint = read_checkpoint(file)
     card = checkpoint[CARD]
-    wanted = {'stage': card['stage'], 'description': description.to_dict()}
+    wanted = {'stage': card.get('stage'), 'description': description.to_dict()}
     check_card(card, wanted, str(file))
+    _require_origin(card, file)
     log_changed_ranges(card, description.to_dict(), str(file))
     autoencoder = autoencoder_from(checkpoint)
     loaded: dict[str, nn.Module] = {'autoencoder': autoencoder}
@@ -67,6 +71,17 @@ def load_pretrained(
     return autoencoder, block, {k: card[k] for k in ORIGIN if k in card}, message
 
 
+def _require_origin(card: dict[str, Any], file: Path) -> None:
+    """Refuse a card without the split and the episodes of stage 1."""
+    episodes = card.get('train_episodes', [])
+    listed = isinstance(episodes, list) and all(isinstance(name, str) for name in episodes)
+    if not isinstance(card.get('train_split'), str) or not listed:
+        raise LipfaultError(
+            f'{file}: the card of the checkpoint is damaged: train_split must be a name and '
+            f'train_episodes a list of names, got {card.get("train_split")!r} and {episodes!r}'
+        )
+
+
 def autoencoder_from(checkpoint: dict[str, Any]) -> Autoencoder:
     """Rebuild the autoencoder of a checkpoint of either stage, with its weights.
 
@@ -78,7 +93,7 @@ def autoencoder_from(checkpoint: dict[str, Any]) -> Autoencoder:
     """
     card = checkpoint[CARD]
     description = Description.from_dict(card['description'])
-    coder = CoderConfig(**(card['coder'] | {'image_widths': tuple(card['coder']['image_widths'])}))
+    coder = sizes_from(CoderConfig, card, 'coder')
     autoencoder = Autoencoder(description.modalities, description.steps, coder)
     _load(autoencoder, checkpoint, 'autoencoder.')
     return autoencoder
@@ -103,9 +118,9 @@ def relations_from(checkpoint: dict[str, Any], autoencoder: Autoencoder) -> Rela
             'the checkpoint holds no relations between sensors: it is of an earlier version of '
             'lipfault; train stage 1 again'
         )
-    sizes = card['relations'] | {'patches': tuple(card['relations']['patches'])}
+    sizes = sizes_from(RelationsConfig, card, 'relations')
     modalities = Description.from_dict(card['description']).modalities
-    relations = Relations(autoencoder, modalities, RelationsConfig(**sizes))
+    relations = Relations(autoencoder, modalities, sizes)
     prefix = 'relations.' if card['stage'] == 'pretrain' else 'block.relations.'
     _load(relations, checkpoint, prefix)
     return relations
@@ -115,13 +130,20 @@ def _load(module: nn.Module, checkpoint: dict[str, Any], prefix: str) -> None:
     """Load the weights whose name starts with a prefix.
 
     Raises:
-        LipfaultError: If names or shapes differ, as in a checkpoint of an earlier version.
+        LipfaultError: If names or shapes differ, as in a checkpoint of an earlier version; or if
+            a weight is not finite.
     """
     weights = {
         key.removeprefix(prefix): value
         for key, value in checkpoint['state_dict'].items()
         if key.startswith(prefix)
     }
+    broken = first_not_finite(weights)
+    if broken is not None:
+        raise LipfaultError(
+            f'the checkpoint does not hold finite numbers in {prefix}{broken}: it is damaged, or '
+            'of a training that has diverged'
+        )
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:

@@ -1,7 +1,6 @@
 """Trained runs, ready to be used."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from lipfault.runs.config import read_config
 from lipfault.runs.folder import RunFolder, find_checkpoint
 from lipfault.runs.trust import require_trusted
 from lipfault.tasks.arrays import to_signals
+from lipfault.tasks.card import sizes_from
 from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.finetune_config import FinetuneConfig
 from lipfault.tasks.inputs import finite
@@ -235,22 +235,22 @@ def trained_task(run: str, trust_run_code: bool = False) -> FinetuneTask:
     file = find_checkpoint(run)
     checkpoint = read_checkpoint(file)
     card = checkpoint[CARD]
-    if card['stage'] != FinetuneTask.stage:
+    if card.get('stage') != FinetuneTask.stage:
         raise LipfaultError(
-            f'{file}: a checkpoint of stage 1 ({card["stage"]!r}), which reconstructs only; give a '
-            f'run of stage 2 (lipfault fit --config finetune --model.pretrained {run})'
+            f'{file}: a checkpoint of stage 1 ({card.get("stage")!r}), which reconstructs only; '
+            f'give a run of stage 2 (lipfault fit --config finetune --model.pretrained {run})'
         )
     settings = RunFolder.of(file).config
     if not settings.exists():
         raise LipfaultError(f'{file}: the configuration of its run is missing, {settings}')
     modulation = _modulation(settings)
-    block = _block_config(card.get('block'), file)
-    require_trusted({'block': vars(block)}, str(file), trust_run_code)
+    kind = card['block'].get('kind') if isinstance(card.get('block'), dict) else None
+    require_trusted({'block': {'kind': kind}}, str(file), trust_run_code)
     try:
         task = FinetuneTask(
-            card['description'],
+            card.get('description', {}),
             pretrained=str(file),
-            block=block,
+            block=sizes_from(BlockConfig, card, 'block'),
             config=FinetuneConfig(modulation=modulation),
         )
         task.check_checkpoint(checkpoint)
@@ -261,7 +261,7 @@ def trained_task(run: str, trust_run_code: bool = False) -> FinetuneTask:
     return task.requires_grad_(False).eval()
 
 
-def _modulation(settings: Path) -> dict[str, Any]:
+def _modulation(settings: Path) -> dict[str, dict[str, Any]]:
     """Rules of modulation in the configuration of a run; none if it does not set them."""
     found: Any = read_config(settings)
     for key in ('model', 'init_args', 'config', 'modulation'):
@@ -270,20 +270,9 @@ def _modulation(settings: Path) -> dict[str, Any]:
             return {}
         if not isinstance(found, dict):
             raise LipfaultError(f'{settings}: {key} must hold settings by name, holds {found!r}')
+    if not all(isinstance(rule, dict) for rule in found.values()):
+        raise LipfaultError(f'{settings}: damaged, the rules of modulation are {found!r}')
     return dict(found)
-
-
-def _block_config(saved: Any, file: Path) -> BlockConfig:  # noqa: ANN401
-    """Block settings of a card; refuses unknown ones."""
-    if not isinstance(saved, dict):
-        raise LipfaultError(f'{file}: its card is damaged: block must hold settings, is {saved!r}')
-    unknown = sorted(saved.keys() - {f.name for f in fields(BlockConfig)})
-    if unknown:
-        raise LipfaultError(
-            f'{file}: this version of lipfault does not know the block settings {unknown}; '
-            'train the run again'
-        )
-    return BlockConfig(**saved)
 
 
 def _episode(recording: Recording, episode: int | str) -> int:

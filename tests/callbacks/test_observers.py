@@ -218,7 +218,7 @@ def test_means_are_taken_on_the_device_of_the_strategy():
 @pytest.mark.parametrize(
     ('build', 'message'),
     [
-        (lambda: SpectralNormMonitor(every=0), 'at least 1 step'),
+        (lambda: SpectralNormMonitor(every=0), 'every: must be a whole number from 1'),
         (lambda: JacobianMonitor(samples=1), 'at least 2 windows'),
         (
             lambda: JacobianMonitor(modules=('block.corrector',)).measure(Task(None), collate([1])),

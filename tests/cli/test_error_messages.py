@@ -2,6 +2,7 @@ import errno
 import os
 
 import pytest
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import distributed
 
 from lipfault.cli.error_messages import user_error
@@ -32,6 +33,11 @@ PORT = (
         (LipfaultError('data.path: no file'), ['data.path: no file']),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), ['cannot write', 'No space left']),
         (OSError(errno.EROFS, 'Read-only file system', 'runs/a'), ['cannot write runs/a: Read']),
+        (OSError(errno.ELOOP, os.strerror(errno.ELOOP), 'a/b'), ['cannot write a/b: Too many']),
+        (OSError(errno.ENAMETOOLONG, 'File name too long', 'aa'), ['cannot write aa: File name']),
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE), 'x.h5'), ['ulimit -n', 'num_workers']),
+        (ValueError('-1 is not in bounds, numpy accepts from 0 to 7'), ['seed_everything: -1 is']),
+        (MisconfigurationException('two\n  lines'), ['trainer: two lines']),
         (RuntimeError(GLOO), ['another process', '(Connection closed by peer [127.0.0.1]:18865)']),
         (distributed.DistNetworkError(PORT), ['port 50605', 'in use', 'MASTER_PORT']),
         (
@@ -39,7 +45,19 @@ PORT = (
             ['another process of this run', 'Timed out after 11 seconds'],
         ),
     ],
-    ids=['ours', 'full disk', 'read-only', 'process gone', 'port in use', 'process missing'],
+    ids=[
+        'ours',
+        'full disk',
+        'read-only',
+        'loop',
+        'long name',
+        'descriptors',
+        'seed',
+        'trainer',
+        'process gone',
+        'port in use',
+        'process missing',
+    ],
 )
 @pytest.mark.parametrize('wrap', [lambda error: error, wrapped], ids=['bare', 'wrapped'])
 def test_what_a_user_can_mend_is_named(error, words, wrap):

@@ -154,8 +154,14 @@ def test_options_of_functions_are_read_from_their_source(name):
 def test_a_value_that_the_parser_refuses_is_one_line(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     for words, answer in [
-        (['--data.batch_size', 'abc'], 'data.batch_size: expected int, got abc'),
-        (['--model.optimizer.lr', 'abc'], 'model.optimizer.lr: expected float, got abc'),
+        (
+            ['--data.batch_size', 'abc'],
+            'data.batch_size: must be a whole number from 1 to 2147483647, got abc',
+        ),
+        (
+            ['--model.optimizer.lr', 'abc'],
+            'model.optimizer.lr: must be above 0 and at most 1e+30, got abc',
+        ),
         (['--trainer.max_epochs', 'abc'], 'trainer.max_epochs: expected int, got abc'),
         (['--trainer.callbacks+', 'x.Y'], "trainer.callbacks: No module named 'x'"),
     ]:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lipfault.domains import Width, validated
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.coders import ImageCoder, SeriesCoder
 from lipfault.models.autoencoder.standardize import Standardize
 
 
+@validated
 @dataclass
 class CoderConfig:
     """Sizes of the autoencoder.
@@ -28,12 +30,12 @@ class CoderConfig:
             image keeps so many dimensions in all, those of the largest variance.
     """
 
-    image_latent: int = 8
-    image_widths: tuple[int, ...] = (24, 48, 64)
-    series_latent: int = 24
-    series_patch: int = 8
-    series_width: int = 128
-    image_kept: int | None = None
+    image_latent: Width = 8
+    image_widths: tuple[Width, ...] = (24, 48, 64)
+    series_latent: Width = 24
+    series_patch: Width = 8
+    series_width: Width = 128
+    image_kept: Width | None = None
 
 
 class Autoencoder(nn.Module):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lipfault.domains import Depth, Width, validated
 from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.relations.channel_residual import ChannelResidual
@@ -15,6 +16,7 @@ from lipfault.models.relations.neighbour_residual import NeighbourResidual
 from lipfault.models.relations.window_gaussian import WindowGaussian
 
 
+@validated
 @dataclass
 class RelationsConfig:
     """Sizes of the relations.
@@ -30,14 +32,14 @@ class RelationsConfig:
         components: Components of the Gaussian model of the windows of a series.
     """
 
-    width: int = 512
-    depth: int = 3
-    channels: int = 64
-    positions: int = 4
-    grid: int = 16
-    patches: tuple[int, ...] = (2, 4, 8)
-    reach: int = 4
-    components: int = 128
+    width: Width = 512
+    depth: Depth = 3
+    channels: Width = 64
+    positions: Width = 4
+    grid: Width = 16
+    patches: tuple[Width, ...] = (2, 4, 8)
+    reach: Width = 4
+    components: Width = 128
 
 
 class Relations(nn.Module):

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lipfault.domains import Depth, Width, validated
 
+
+@validated
 @dataclass
 class BlockConfig:
     """Kind and sizes of a compute block.
@@ -24,9 +27,9 @@ class BlockConfig:
     """
 
     kind: str = 'fault_map'
-    corrector_width: int = 768
-    detector_width: int = 256
-    embedding: int = 64
-    local_widths: Mapping[str, int] | None = None
-    rounds: int = 2
-    code: int = 128
+    corrector_width: Width = 768
+    detector_width: Width = 256
+    embedding: Width = 64
+    local_widths: Mapping[str, Width] | None = None
+    rounds: Depth = 2
+    code: Width = 128
