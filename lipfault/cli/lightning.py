@@ -1,5 +1,6 @@
 """Run a stage: LightningCLI with one folder for each run."""
 
+import shutil
 import signal
 import sys
 import warnings
@@ -19,6 +20,7 @@ from lipfault.callbacks.progress import ProgressLines, SetupMessages
 from lipfault.callbacks.run_recorder import RunRecorder
 from lipfault.callbacks.sample_log import SampleLog
 from lipfault.cli.arguments import with_config_files
+from lipfault.cli.derived import check_fit, derive_epochs, lengths_of_stage_one
 from lipfault.cli.figures import metrics_text
 from lipfault.cli.quiet import ignore_messages
 from lipfault.cli.run_options import RUN_OPTIONS, ExtraLogger
@@ -101,7 +103,7 @@ class LipfaultCLI(LightningCLI):
     def before_fit(self) -> None:
         """Refuse settings that contradict each other, then rename what an earlier part has left."""
         config = self.config[str(self.subcommand)]
-        self.model.check_settings()
+        check_fit(self.model, self.datamodule, self.trainer)
         if config.ckpt_path is not None:
             self.model.check_resume(read_checkpoint(Path(config.ckpt_path)))
         # Only now: a run that is refused above keeps its files as they were.
@@ -128,6 +130,8 @@ class LipfaultCLI(LightningCLI):
             SetupMessages(),
         ]
         callbacks += checkpointing(self.run_folder, config.save_every) if fit else []
+        if fit:
+            self._keep_derived(config, trainer_config)
         if trainer_config.get('enable_progress_bar') is not False and needs_lines(callbacks):
             callbacks.append(ProgressLines())
         trainer_config['callbacks'] = callbacks
@@ -137,11 +141,21 @@ class LipfaultCLI(LightningCLI):
             self.save_config_callback = None
         return self._instantiate_trainer(trainer_config, [])
 
+    def _keep_derived(self, config: Any, trainer: dict[str, Any]) -> None:  # noqa: ANN401
+        """Write settings derived from the recordings into the configuration of the run."""
+        derive_epochs(trainer, self.datamodule)
+        for key in ('max_epochs', 'check_val_every_n_epoch'):
+            config.trainer[key] = trainer.get(key)
+        for key, value in self.datamodule.settings.items():
+            config.data[key] = value
+
     def _run_subcommand(self, subcommand: str) -> None:
-        """Run it; if it fails, end the processes that this one has started and that wait for it."""
+        """Run it; if it fails, leave neither waiting processes nor files of a failed start."""
         try:
             super()._run_subcommand(subcommand)
         except Exception:
+            if subcommand == 'fit' and not self._resumes and self.trainer.global_step == 0:
+                discard_start(self.run_folder)
             launcher: Any = self.trainer.strategy.launcher
             if hasattr(launcher, 'kill'):
                 launcher.kill(signal.SIGKILL)
@@ -182,6 +196,8 @@ class LipfaultCLI(LightningCLI):
 
     def _prepare_fit(self, config: Any) -> None:  # noqa: ANN401
         """Choose the run folder and the checkpoint to go on from."""
+        for key, length in lengths_of_stage_one(config).items():
+            config.data[key] = length
         self.run_folder = Path(config.run or new_folder(_stage(config)))
         if first_process():
             require_writable(self.run_folder)
@@ -250,6 +266,21 @@ class LipfaultCLI(LightningCLI):
         # The checkpoint of stage 2 holds the autoencoder too: that of stage 1 may be gone.
         if 'pretrained' in config.model.init_args:
             config.model.init_args.pretrained = str(file)
+
+
+def discard_start(run: Path) -> None:
+    """Remove the files of a fit that failed before its first step; keep the folder.
+
+    Args:
+        run: The run folder, empty when the fit began.
+    """
+    if not first_process() or not run.is_dir():
+        return
+    for entry in run.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
 
 
 def checkpointing(run: Path, every: int) -> list[Callback]:

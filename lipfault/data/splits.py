@@ -58,7 +58,7 @@ def _require_disjoint(listed: Mapping[str, list[str]], known: set[str]) -> set[s
             if episode_id not in known:
                 raise LipfaultError(
                     f'split {name!r}: there is no episode {episode_id!r}; the recordings hold '
-                    f'{_shortened(sorted(known))}'
+                    f'{shortened(sorted(known))}'
                 )
             if episode_id in owner:
                 raise LipfaultError(
@@ -98,6 +98,13 @@ def _shuffle_key(episode_id: str, seed: int) -> bytes:
     return hashlib.blake2b(f'{seed}/{episode_id}'.encode(), digest_size=16).digest()
 
 
-def _shortened(ids: Sequence[str]) -> str:
-    """Return the first five ids as text."""
+def shortened(ids: Sequence[str]) -> str:
+    """Name the first five of several episodes.
+
+    Args:
+        ids: Ids of the episodes.
+
+    Returns:
+        The ids, separated by commas.
+    """
     return ', '.join(ids[:5]) + (', ...' if len(ids) > 5 else '')

@@ -145,6 +145,8 @@ def warn_of_training_episodes(
         stage: `fit`, `validate`, `test` or `predict`.
     """
     for split in datamodule.used_splits(stage):
+        if stage == 'predict' and split not in datamodule.split_ids:
+            continue  # every episode, of recordings that need not be those of the training
         known = [e for e in datamodule.split_ids[split] if e in trained]
         if known:
             shown = ', '.join(repr(e) for e in known[:3]) + (', ...' if len(known) > 3 else '')

@@ -123,6 +123,11 @@ class FinetuneTask(BaseTask):
             windows = clean_signals(datamodule, datamodule.train_split, FIT_LIMIT)
             self.block.fit_start(self.autoencoder.standardized(windows))
 
+    @property
+    def false_alarm_rate(self) -> float:
+        """False alarm rate to calibrate."""
+        return self.config.false_alarm_rate
+
     def check_settings(self) -> None:
         """Check that learning rates and clipping name existing modules.
 

@@ -9,7 +9,8 @@ from lipfault.batch import Batch
 from lipfault.faults.presence import split_missing
 from lipfault.metrics.recovery import error_per_sample, skill
 from lipfault.modality import Signals
-from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.autoencoder.sizes import CoderConfig, sizes_in_words
 from lipfault.models.relations.relations import Relations, RelationsConfig
 from lipfault.runs.checkpoints import CARD
 from lipfault.tasks.base import (
@@ -76,7 +77,8 @@ class PretrainTask(BaseTask):
         Returns:
             Stage, description and sizes, from which the autoencoder can be rebuilt.
         """
-        coder = {**vars(self.coder_config), 'image_widths': list(self.coder_config.image_widths)}
+        widths = self.coder_config.image_widths
+        coder = {**vars(self.coder_config), 'image_widths': widths and list(widths)}
         relations = {**vars(self.relations_config), 'patches': list(self.relations_config.patches)}
         return super().card() | {
             'coder': coder,
@@ -95,6 +97,16 @@ class PretrainTask(BaseTask):
         log_changed_ranges(checkpoint[CARD], self.description.to_dict(), 'the checkpoint')
         self.train_split = str(checkpoint[CARD]['train_split'])
         self.train_episodes = list(checkpoint[CARD].get('train_episodes', []))
+
+    def sizes_in_words(self) -> list[str]:
+        """State the sizes of the coders.
+
+        Returns:
+            One line for each modality.
+        """
+        return sizes_in_words(
+            self.description.modalities, self.description.steps, self.coder_config
+        )
 
     def check_settings(self) -> None:
         """Accept all settings: `setup` logs a learning rate for a modality that the data lack."""

@@ -6,7 +6,8 @@ from typing import Any
 from torch import nn
 
 from lipfault.errors import LipfaultError
-from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.autoencoder.sizes import CoderConfig
 from lipfault.models.blocks.interface.base import ComputeBlock
 from lipfault.models.relations.relations import Relations, RelationsConfig
 from lipfault.runs.checkpoints import CARD, read_checkpoint
@@ -78,7 +79,8 @@ def autoencoder_from(checkpoint: dict[str, Any]) -> Autoencoder:
     """
     card = checkpoint[CARD]
     description = Description.from_dict(card['description'])
-    coder = CoderConfig(**(card['coder'] | {'image_widths': tuple(card['coder']['image_widths'])}))
+    widths = card['coder']['image_widths']
+    coder = CoderConfig(**(card['coder'] | {'image_widths': widths and tuple(widths)}))
     autoencoder = Autoencoder(description.modalities, description.steps, coder)
     _load(autoencoder, checkpoint, 'autoencoder.')
     return autoencoder

@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from lipfault.errors import LipfaultError
-from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.autoencoder.sizes import CoderConfig
 from lipfault.models.autoencoder.coders import ImageCoder, SeriesCoder
 from lipfault.models.autoencoder.patch_conv import (
     ImagePatchConv,

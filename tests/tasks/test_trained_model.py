@@ -11,7 +11,7 @@ import lipfault
 from lipfault.data.recording import Recording
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.norms.norms import exact_norm
-from lipfault.models.autoencoder.autoencoder import CoderConfig
+from lipfault.models.autoencoder.sizes import CoderConfig
 from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.interface.types import Observation, SideInfo
 from lipfault.models.relations.relations import RelationsConfig

@@ -16,7 +16,6 @@ from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.interface.detector import Detector
 from lipfault.models.blocks.interface.types import Correction, Detection, Observation, StepData
 from lipfault.models.layers.chunks import CHUNK, in_chunks
-from lipfault.models.layers.patch_net import require_patches
 from lipfault.models.relations.relations import Relations
 
 CERTAIN = 16.0
@@ -48,9 +47,6 @@ class LocatingBlock(ComputeBlock):
         relations: Stage 1; frozen, a submodule.
         modalities: Description of each modality.
         config: Sizes.
-
-    Raises:
-        LipfaultError: If a window or an image is not a whole number of patches of the locators.
     """
 
     locates = True
@@ -66,8 +62,6 @@ class LocatingBlock(ComputeBlock):
     ) -> None:
         """Build the parts for the latent shapes of the autoencoder."""
         super().__init__(autoencoder, modalities)
-        for name, modality in modalities.items():
-            require_patches(modality, autoencoder.steps.get(name))
         config = config or BlockConfig()
         self.rounds = config.rounds
         self.modalities = dict(modalities)

@@ -20,6 +20,7 @@ from lipfault.models.blocks.fault_map.locator import Locator
 from lipfault.models.blocks.fault_map.map_refiner import MapRefiner
 from lipfault.models.blocks.fault_map.pixel_scale import PixelScale
 from lipfault.models.blocks.interface.types import Observation
+from lipfault.models.layers.patch_net import patch_of
 from lipfault.models.layers.running_scale import RunningScale, symlog
 
 
@@ -97,7 +98,10 @@ class PartSizes:
             A new locator.
         """
         is_image = self.kind == 'image'
-        return Locator(self.kind, self.channels, self.views, self.width, conditioned=is_image)
+        patch = patch_of(self.modality)
+        return Locator(
+            self.kind, self.channels, self.views, self.width, patch, conditioned=is_image
+        )
 
     def inpainter(self) -> Inpainter:
         """Build the inpainter.
@@ -105,7 +109,7 @@ class PartSizes:
         Returns:
             A new inpainter, which returns its guess unchanged.
         """
-        return Inpainter(self.kind, self.channels, self.width)
+        return Inpainter(self.kind, self.channels, self.width, patch_of(self.modality))
 
     def map_refiner(self) -> MapRefiner:
         """Build the map refiner.
@@ -113,7 +117,7 @@ class PartSizes:
         Returns:
             A new map refiner, which returns the logits unchanged.
         """
-        return MapRefiner(self.kind, self.channels)
+        return MapRefiner(self.kind, self.channels, patch=patch_of(self.modality))
 
     def classifier(self) -> Classifier:
         """Build the classifier.
