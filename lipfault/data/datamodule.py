@@ -4,9 +4,11 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lipfault.batch import Batch
@@ -444,6 +446,23 @@ class RecordingDataModule(LightningDataModule):
         )
         _log_left_out(split, dataset)
         return dataset
+
+    def places(self, sample_id: Tensor) -> list[dict[str, Any]]:
+        """Return episode and time of predicted windows.
+
+        Args:
+            sample_id: (window,) int64, ids of windows of the predicted episodes.
+
+        Returns:
+            For each window the id of its `episode`, and `end_s`, its end in seconds from the start
+            of the episode.
+        """
+        (split,) = self.used_splits('predict')
+        dataset = self.dataset(split, complete=False)
+        rows = np.searchsorted(dataset.sample_id, sample_id.cpu().numpy())
+        ids = (self.recordings.episodes[position].episode_id for position in dataset.episode[rows])
+        ends = dataset.end_s[rows].round(6).tolist()
+        return [{'episode': i, 'end_s': end} for i, end in zip(ids, ends, strict=True)]
 
     def _positions(self, split: str) -> list[int]:
         """Return the positions of the episodes of one split in the recordings."""

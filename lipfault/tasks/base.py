@@ -166,7 +166,9 @@ class BaseTask(lightning.LightningModule, ABC):
         wanted |= {n: found[n] for n, shape in wanted.items() if 0 in shape and n in found}
         if found != wanted:
             names = sorted(n for n in found | wanted if found.get(n) != wanted.get(n))
-            measured = ('description', 'train_split', 'train_episodes', 'calibration')
+            measured = (
+                'description', 'train_split', 'train_episodes', 'calibration', 'clean_scores'
+            )  # fmt: skip
             changed = config_diff(checkpoint[CARD], self.card(), measured)
             raise LipfaultError(
                 f'the checkpoint is of a model of another configuration: '
@@ -233,8 +235,20 @@ class BaseTask(lightning.LightningModule, ABC):
             Patterns; none if the task has no trainable parameters.
         """
         names = self._trained()
-        patterns = self.optimizer_config.lr_scale if names else {}
-        return [p for p in patterns if not any(self._matches(name, p) for name in names)]
+        if not names:
+            return []
+        # A part of the model that these modalities leave empty, such as the correctors of images.
+        parts = [name for name, _ in self.named_modules()]
+        absent = {'<image>', '<series>'} - {
+            f'<{m.kind}>' for m in self.description.modalities.values()
+        }
+        return [
+            pattern
+            for pattern in self.optimizer_config.lr_scale
+            if not any(self._matches(name, pattern) for name in names)
+            and not any(fnmatchcase(part, pattern.removesuffix('.*')) for part in parts if part)
+            and not any(kind in pattern for kind in absent)
+        ]
 
     def unmatched_message(self, pattern: str) -> str:
         """Word the error of a pattern that matches no trained parameter.

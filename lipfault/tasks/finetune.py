@@ -37,6 +37,7 @@ from lipfault.tasks.evaluation import (
 from lipfault.tasks.examples import fault_examples
 from lipfault.tasks.finetune_config import FinetuneConfig, LossWeights, modules_to_clip
 from lipfault.tasks.inputs import labels_of, observed
+from lipfault.tasks.prediction import faulty_channels, findings
 from lipfault.tasks.pretrained import load_pretrained
 from lipfault.tasks.schedule import share_done
 from lipfault.tasks.step import make_step
@@ -104,6 +105,7 @@ class FinetuneTask(BaseTask):
         self.register_buffer('threshold', torch.tensor(float('nan')))
         self.test_results: dict[str, Any] = {}
         self.calibration: dict[str, float] = {}
+        self._clean_scores: list[float] = []
         self._collected: dict[str, list[PerSample]] = {}
         self._maps: dict[str, dict[str, MapCounts]] = {}
         self._examples: dict[str, Any] = {}
@@ -145,7 +147,25 @@ class FinetuneTask(BaseTask):
             Stage, description and sizes, from which autoencoder and block can be rebuilt.
         """
         own = {'block': asdict(self.block_config), 'calibration': self.calibration}
+        own |= {'clean_scores': self._clean_scores}
         return super().card() | self.origin | own
+
+    def clean_scores(self) -> Tensor:
+        """Return the scores of the clean calibration windows.
+
+        Returns:
+            (window,) float32, ascending; empty for a run that keeps none.
+        """
+        return torch.tensor(self._clean_scores, device=self.threshold.device)
+
+    def read_calibration(self, card: Mapping[str, Any]) -> None:
+        """Read the calibration from the card of a checkpoint.
+
+        Args:
+            card: The card.
+        """
+        self.calibration = dict(card.get('calibration', {}))
+        self._clean_scores = list(card.get('clean_scores', []))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check the card, and read what the calibration episodes support.
@@ -154,7 +174,7 @@ class FinetuneTask(BaseTask):
             checkpoint: The checkpoint.
         """
         super().on_load_checkpoint(checkpoint)
-        self.calibration = dict(checkpoint[CARD].get('calibration', {}))
+        self.read_calibration(checkpoint[CARD])
 
     def train(self, mode: bool = True) -> Self:
         """Set the training mode of the block; the autoencoder stays in evaluation mode.
@@ -234,6 +254,7 @@ class FinetuneTask(BaseTask):
         seen = with_places(joined(self._collected['seen']), data.dataset(data.val_split))
         calibration = calibrate(seen, self.config.false_alarm_rate)
         self.threshold.fill_(calibration.threshold)
+        self._clean_scores = seen['score_clean'].float().sort().values.tolist()
         if not self.calibration:  # the same statement at each validation
             rank_zero_info(calibration.statement())
         self.calibration = {key: float(getattr(calibration, key)) for key in CALIBRATION}
@@ -302,16 +323,22 @@ class FinetuneTask(BaseTask):
             dataloader_idx: Index of the loader.
 
         Returns:
-            Sample ids, scores, alarms and predicted modality, (batch,) each; logits (batch, M);
-            fault maps; and corrected signals in physical units.
+            Sample ids, and scores, p-values, alarms and predicted modality of `Findings`, (batch,)
+            each; share of missing values by modality; names of the faulty channels of each window;
+            logits (batch, M); fault maps; and corrected signals in physical units.
         """
         observation = observed(self.autoencoder, batch, self.description.modalities)
         detection, correction = self.block(observation)
+        modalities = self.description.modalities
+        found = findings(detection, observation, self.names, self.threshold, self.clean_scores())
         return {
             'sample_id': batch.sample_id,
-            'score': detection.score,
-            'alarm': detection.score > self.threshold,
-            'modality': detection.logits.argmax(dim=1),
+            'score': found.score,
+            'p_value': found.p_value,
+            'alarm': found.alarm,
+            'modality': found.modality,
+            'missing': found.missing,
+            'channels': faulty_channels(found, correction, observation, modalities),
             'logits': detection.logits,
             'maps': correction.maps,
             'corrected': self.autoencoder.physical(correction.signals),
