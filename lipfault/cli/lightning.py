@@ -266,6 +266,9 @@ class LipfaultCLI(LightningCLI):
         # The checkpoint of stage 2 holds the autoencoder too: that of stage 1 may be gone.
         if 'pretrained' in config.model.init_args:
             config.model.init_args.pretrained = str(file)
+        # Its weights are those of the checkpoint: the run from which it started may be gone, too.
+        if config.model.init_args.get('warm_start') is not None:
+            config.model.init_args.warm_start = None
 
 
 def discard_start(run: Path) -> None:

@@ -48,6 +48,7 @@ from lipfault.tasks.summary import (
     summarize_validation,
 )
 from lipfault.tasks.terms import objective_terms, weighted_sum
+from lipfault.tasks.warm_start import WarmStart, load_warm
 
 CALIBRATION = ('episodes', 'confidence', 'supported_rate')
 """Fields of a `Calibration` that checkpoint and metrics keep."""
@@ -66,6 +67,8 @@ class FinetuneTask(BaseTask):
         losses: Weights of the objective.
         config: Threshold, modulation, clipping.
         optimizer: Optimizer settings.
+        warm_start: Checkpoint or run folder of stage 2 on other data; parts of the block that fit
+            by name and shape start from its weights.
 
     Raises:
         LipfaultError: If there is no pretrained autoencoder, or it was trained on other modalities.
@@ -85,6 +88,7 @@ class FinetuneTask(BaseTask):
         losses: LossWeights | None = None,
         config: FinetuneConfig | None = None,
         optimizer: OptimizerConfig | None = None,
+        warm_start: str | None = None,
     ) -> None:
         """Load the autoencoder, freeze it, and build the compute block."""
         super().__init__(description, optimizer)
@@ -98,6 +102,7 @@ class FinetuneTask(BaseTask):
             ),
         )
         self.autoencoder.requires_grad_(False)
+        self._warm = WarmStart() if warm_start is None else load_warm(self, warm_start, self.stage)
         channels_last(self.autoencoder)
         channels_last(self.block)
         if self.config.modulation:
@@ -122,6 +127,8 @@ class FinetuneTask(BaseTask):
         if stage == 'fit':
             self.check_settings()
             rank_zero_info(self._loaded)
+            if self._warm.message:
+                rank_zero_info(self._warm.message)
             windows = clean_signals(datamodule, datamodule.train_split, FIT_LIMIT)
             self.block.fit_start(self.autoencoder.standardized(windows))
 
@@ -146,8 +153,11 @@ class FinetuneTask(BaseTask):
         Returns:
             Stage, description and sizes, from which autoencoder and block can be rebuilt.
         """
-        own = {'block': asdict(self.block_config), 'calibration': self.calibration}
-        own |= {'clean_scores': self._clean_scores}
+        own: dict[str, Any] = {
+            'block': asdict(self.block_config),
+            'calibration': self.calibration,
+            'clean_scores': self._clean_scores,
+        }
         return super().card() | self.origin | own
 
     def clean_scores(self) -> Tensor:

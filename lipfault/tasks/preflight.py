@@ -50,9 +50,7 @@ def small_splits(data: SplitSource) -> list[str]:
         if split not in data.split_ids:
             if split == data.test_split:  # a fit does not read it
                 continue
-            raise LipfaultError(
-                f'there is no split {split!r}; splits are {sorted(data.split_ids)}'
-            )
+            raise LipfaultError(f'there is no split {split!r}; splits are {sorted(data.split_ids)}')
         count, episodes = data.count(split), len(data.split_ids[split])
         if not count:
             raise LipfaultError(

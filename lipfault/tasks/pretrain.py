@@ -29,6 +29,7 @@ from lipfault.tasks.clean_windows import (
 )
 from lipfault.tasks.distributed import joined
 from lipfault.tasks.examples import clean_examples
+from lipfault.tasks.warm_start import WarmStart, load_warm
 
 
 class PretrainTask(BaseTask):
@@ -43,6 +44,8 @@ class PretrainTask(BaseTask):
         coder: Sizes of the autoencoder.
         relations: Sizes of the relations between channels and between modalities.
         optimizer: Optimizer settings.
+        warm_start: Checkpoint or run folder of stage 1 on other data; coders and predictors that
+            fit by name and shape start from its weights.
     """
 
     stage = 'pretrain'
@@ -53,6 +56,7 @@ class PretrainTask(BaseTask):
         coder: CoderConfig | None = None,
         relations: RelationsConfig | None = None,
         optimizer: OptimizerConfig | None = None,
+        warm_start: str | None = None,
     ) -> None:
         """Build the autoencoder and the relations."""
         super().__init__(description, optimizer)
@@ -65,6 +69,7 @@ class PretrainTask(BaseTask):
             self.autoencoder, self.description.modalities, self.relations_config
         )
         channels_last(self.autoencoder)
+        self._warm = WarmStart() if warm_start is None else load_warm(self, warm_start, self.stage)
         self.train_split = 'pretrain'
         self.train_episodes: list[str] = []
         self.test_results: dict[str, Any] = {}
@@ -121,12 +126,15 @@ class PretrainTask(BaseTask):
             return
         for pattern in self.unmatched():
             rank_zero_info(f'optimizer.lr_scale: {self.unmatched_message(pattern)}')
+        if self._warm.message:
+            rank_zero_info(self._warm.message)
         datamodule = recording_data(self.trainer)
         self.train_split = datamodule.train_split
         self.train_episodes = list(datamodule.split_ids[self.train_split])
         windows = clean_signals(datamodule, self.train_split, FIT_LIMIT)
         for name, modality in self.description.modalities.items():
-            self.autoencoder.fit_start(name, windows[name])
+            warm = f'autoencoder.coders.{name}' in self._warm.parts
+            self.autoencoder.fit_start(name, windows[name], keep_coder=warm)
             standardized = self.autoencoder.standardized({name: windows.pop(name)})[name]
             self.relations.fit_start(name, standardized, self.autoencoder.noise(name, modality))
 

@@ -50,16 +50,18 @@ class Autoencoder(nn.Module):
         shape: tuple[int, ...] = self._coder(name).latent_shape
         return shape
 
-    def fit_start(self, name: str, signals: Tensor) -> None:
+    def fit_start(self, name: str, signals: Tensor, keep_coder: bool = False) -> None:
         """Fit standardization and linear path of one modality on clean training signals.
 
         Args:
             name: The modality.
             signals: (sample, channel, time) or (sample, channel, height, width), physical units.
+            keep_coder: Whether to fit the standardization only, for a coder with trained weights.
         """
         standardize = self._standardize(name)
         standardize.fit(signals)
-        self._coder(name).start_from_pca(standardize(signals))
+        if not keep_coder:
+            self._coder(name).start_from_pca(standardize(signals))
 
     def latent_size(self, name: str) -> int:
         """Count the latent dimensions of one modality.

@@ -28,7 +28,7 @@ def patch_of(modality: Modality) -> int:
     """
     if modality.size is None:
         return PATCH
-    return PATCH * 2 ** max(0, math.ceil(math.log2(max(modality.size) / LARGEST_FRAME)))
+    return PATCH << max(0, math.ceil(math.log2(max(modality.size) / LARGEST_FRAME)))
 
 
 class PatchNet(nn.Module):

@@ -11,6 +11,7 @@ from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.blocks.fault_map.locator import Locator
 from lipfault.models.blocks.fault_map.modality_parts import ModalityParts, PartSizes, Residuals
+from lipfault.models.blocks.fault_map.repeats import LONG_WINDOW
 from lipfault.models.blocks.interface.base import ComputeBlock
 from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.interface.detector import Detector
@@ -66,7 +67,7 @@ class LocatingBlock(ComputeBlock):
         self.rounds = config.rounds
         self.modalities = dict(modalities)
         self.relations = relations.requires_grad_(False)
-        sizes = {n: self._sizes(n, config.local_widths or WIDTHS) for n in modalities}
+        sizes = {n: self._sizes(n, config) for n in modalities}
         # Kind of part by kind of part, not modality by modality: the order of the random numbers
         # from which the weights of version 0.1 were initialized, so that a seed gives the same run.
         locators = {n: s.locator() for n, s in sizes.items()}
@@ -74,13 +75,28 @@ class LocatingBlock(ComputeBlock):
         features = sum(s.classifier_inputs for s in sizes.values()) + len(modalities)
         self.detector = Detector(features, len(modalities), config.detector_width, config.embedding)
 
-    def _sizes(self, name: str, widths: Mapping[str, int]) -> PartSizes:
+    def _sizes(self, name: str, config: BlockConfig) -> PartSizes:
         """Sizes of the parts of one modality."""
         is_predicted = name in self.relations.predictors
         residuals = 1 + is_predicted + self.relations.residual_count(name)
         modality, shape = self.modalities[name], self.autoencoder.latent_shape(name)
-        return PartSizes(
-            modality, shape, residuals, is_predicted, widths[modality.kind], self.evidence
+        width = (config.local_widths or WIDTHS)[modality.kind]
+        step = self._step(name) if self._counts_repeats(name, config) else None
+        return PartSizes(modality, shape, residuals, is_predicted, width, self.evidence, step)
+
+    def _counts_repeats(self, name: str, config: BlockConfig) -> bool:
+        """Whether repeated values of a modality are evidence: by default in short windows."""
+        if self.modalities[name].size is not None:
+            return False
+        short = self.autoencoder.steps[name] < LONG_WINDOW
+        return short if config.repeats is None else config.repeats
+
+    def _step(self, name: str) -> Tensor:
+        """(channel,) step of the values of a series, standardized."""
+        modality = self.modalities[name]
+        noise = self.autoencoder.noise(name, modality)
+        return (
+            noise * torch.tensor(modality.steps).to(noise) / torch.tensor(modality.noise).to(noise)
         )
 
     def _part(self, name: str) -> ModalityParts:

@@ -21,6 +21,8 @@ class BlockConfig:
             fault map of the round before; by `posterior`, each from the evidence at the sizes of
             the round before.
         code: Dimensions of the joint code of `vae` and `pca`.
+        repeats: Whether the classifiers of series receive the share of repeated values, evidence of
+            a frozen sensor; by default in windows of fewer than 64 samples.
     """
 
     kind: str = 'fault_map'
@@ -30,3 +32,4 @@ class BlockConfig:
     local_widths: Mapping[str, int] | None = None
     rounds: int = 2
     code: int = 128
+    repeats: bool | None = None

@@ -1,0 +1,68 @@
+"""Repeated values of a series: evidence of a frozen sensor that residuals do not give."""
+
+import torch
+from torch import Tensor, nn
+
+from lipfault.models.layers.running_scale import RunningScale
+
+LONG_WINDOW = 64
+"""Samples of a window from which the residuals of neighbouring samples are enough: shorter windows
+leave these residuals few samples, since they are zero within their reach of either end."""
+
+SIZE = 3
+"""Features of `RepeatedValues`."""
+
+_SHARPNESS = 3.0
+"""A change by one step of the sensor counts exp(-3), 5 % of a repeated value."""
+
+
+class RepeatedValues(nn.Module):
+    """Share of repeated samples of each channel, compared with clean windows.
+
+    A sample counts exp(-3 d) with d its change from the sample before, in steps of the sensor: 1 if
+    it is repeated bit by bit, next to nothing in a live sensor. Some sensors repeat values when
+    they are in order, such as coarsely quantized ones: the share is compared with its mean and
+    standard deviation over clean windows.
+
+    Args:
+        step: (channel,) step of the values of each channel, standardized.
+    """
+
+    step: Tensor
+
+    def __init__(self, step: Tensor) -> None:
+        """Build the running scale."""
+        super().__init__()
+        self.register_buffer('step', step.clone())
+        self.scale = RunningScale(len(step), center=True)
+
+    def share(self, series: Tensor) -> Tensor:
+        """Compute the share of repeated samples.
+
+        Args:
+            series: (batch, channel, time), standardized.
+
+        Returns:
+            (batch, channel) in [0, 1], float32; 0 for a single sample.
+        """
+        if series.shape[2] < 2:
+            return torch.zeros(series.shape[:2], device=series.device)
+        change = series.float().diff(dim=2).abs() / self.step[:, None]
+        return (-_SHARPNESS * change).exp().mean(dim=2)
+
+    def forward(self, series: Tensor, is_clean: Tensor | None = None) -> Tensor:
+        """Compute the evidence of repeated values.
+
+        Args:
+            series: (batch, channel, time), standardized.
+            is_clean: (batch,) bool, given in training: these samples set the scale.
+
+        Returns:
+            (batch, 3): largest and mean standard score of the channels, and their largest share.
+        """
+        share = self.share(series)
+        if is_clean is not None:
+            self.scale.update(share, is_clean)
+        scores = self.scale(share)
+        features = [scores.amax(dim=1), scores.mean(dim=1), share.amax(dim=1)]
+        return torch.stack(features, dim=1)
