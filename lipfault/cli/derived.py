@@ -1,5 +1,6 @@
 """Settings of a fit that are derived from the recordings, and its checks before the training."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,10 @@ def _epochs(trainer: dict[str, Any], data: RecordingDataModule) -> int:
     if trainer.get('limit_train_batches') is not None or trainer.get('fast_dev_run'):
         return EPOCHS
     batches = max(1, data.count(data.train_split) // data.batch_size)
-    epochs = max(EPOCHS, -(-LEAST_STEPS // batches))
+    epochs = max(EPOCHS, math.ceil(LEAST_STEPS / batches))
+    # The last epoch ends with a validation.
+    every = min(EPOCHS, trainer.get('check_val_every_n_epoch') or 1)
+    epochs = math.ceil(epochs / every) * every
     if epochs > EPOCHS:
         rank_zero_info(
             f'trainer.max_epochs={epochs}: {batches} batches in an epoch, '

@@ -71,7 +71,8 @@ class RecordingDataModule(LightningDataModule):
         train_split: Split to train on.
         val_split: Split to validate on.
         test_split: Split to test on.
-        predict_split: Split to predict; by default every episode is predicted.
+        predict_split: Split to predict; by default every episode is predicted, with
+            `predict_faults` the test split.
         batch_size: Windows in a batch, on each device; null takes 64, fewer where frames are large
             or the training split is small.
         num_workers: Processes that load batches; 0 loads in the main process.
@@ -263,10 +264,12 @@ class RecordingDataModule(LightningDataModule):
         Returns:
             Names of the splits.
         """
+        # The faults of the test are those of the windows of the test.
+        tested = self._predict_faults
         used = {
             'fit': (self.train_split, self.val_split),
             'validate': (self.val_split,),
-            'predict': (self.predict_split or EVERY_EPISODE,),
+            'predict': (self.predict_split or (self.test_split if tested else EVERY_EPISODE),),
         }
         return used.get(stage, (self.test_split,))
 

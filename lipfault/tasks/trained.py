@@ -97,7 +97,11 @@ class TrainedModel:
 
         names, single = list(self.modalities), arrays.is_single
         found = findings(
-            detection, observation, names, self.task.threshold, self.task.clean_scores()
+            detection,
+            observation,
+            names,
+            torch.tensor(self.threshold),
+            self.task.clean_scores(),
         )
         rows = zip(found.modality.tolist(), found.alarm.tolist(), strict=True)
         faulty = [names[index] if alarm else None for index, alarm in rows]
