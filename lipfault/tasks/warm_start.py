@@ -14,7 +14,7 @@ TRAINED = {
     'pretrain': ('autoencoder.coders.', 'relations.predictors.'),
     'finetune': ('block.',),
 }
-"""Beginnings of the names of trained weights by stage; the other parts are fitted in closed form."""
+"""First parts of the names of trained weights by stage; all others are fitted in closed form."""
 
 CLOSED = ('block.relations.',)
 """Beginnings of names that belong to stage 1."""

@@ -3,8 +3,6 @@ import torch
 from torch import nn
 
 from lipfault.errors import LipfaultError
-from lipfault.models.autoencoder.autoencoder import Autoencoder
-from lipfault.models.autoencoder.sizes import CoderConfig
 from lipfault.models.autoencoder.coders import ImageCoder, SeriesCoder
 from lipfault.models.autoencoder.patch_conv import (
     ImagePatchConv,
@@ -13,6 +11,7 @@ from lipfault.models.autoencoder.patch_conv import (
     PatchConvTranspose1d,
 )
 from lipfault.models.autoencoder.pca import fit_pca
+from lipfault.models.autoencoder.sizes import CoderConfig
 from lipfault.models.autoencoder.standardize import Standardize
 
 

@@ -12,11 +12,9 @@ import yaml
 from lipfault.cli.lightning import settings
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation.modulation import modulated
-from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.autoencoder.sizes import CoderConfig
-from lipfault.models.blocks.fault_map.block import FaultMapBlock
 from lipfault.models.blocks.interface.config import BlockConfig
-from lipfault.models.relations.relations import Relations, RelationsConfig
+from lipfault.models.relations.relations import RelationsConfig
 from lipfault.runs.checkpoints import CARD
 from lipfault.runs.folder import CONFIG_NAME
 from lipfault.tasks.base import Description, OptimizerConfig, check_card, log_changed_ranges
