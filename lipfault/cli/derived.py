@@ -39,6 +39,39 @@ def lengths_of_stage_one(config: Any) -> dict[str, float]:  # noqa: ANN401
     return {key: float(data[key]) for key in wanted if isinstance(data.get(key), int | float)}
 
 
+def settings_of_run(config: Any, run: Path) -> None:  # noqa: ANN401
+    """Take over the derived settings of a run that is resumed, where a fit leaves them open.
+
+    Args:
+        config: Configuration of the fit, modified in place.
+        run: The run folder.
+    """
+    saved = RunFolder(run).config
+    if not saved.is_file():
+        return
+    found = yaml.safe_load(saved.read_text()) or {}
+    for part, keys in (('data', (*LENGTHS, 'batch_size')), ('trainer', ('max_epochs',))):
+        for key in keys:
+            value = (found.get(part) or {}).get(key)
+            if config[part].get(key) is None and value is not None:
+                config[part][key] = value
+
+
+def keep_derived(config: Any, trainer: dict[str, Any], data: RecordingDataModule) -> None:  # noqa: ANN401
+    """Write settings derived from the recordings into the configuration of a fit.
+
+    Args:
+        config: Configuration of the fit, modified in place.
+        trainer: Arguments of the trainer, modified in place.
+        data: The DataModule.
+    """
+    derive_epochs(trainer, data)
+    for key in ('max_epochs', 'check_val_every_n_epoch'):
+        config.trainer[key] = trainer.get(key)
+    for key, value in data.settings.items():
+        config.data[key] = value
+
+
 def derive_epochs(trainer: dict[str, Any], data: RecordingDataModule) -> None:
     """Set the number of epochs where a configuration leaves it open, and say so.
 

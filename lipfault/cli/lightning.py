@@ -1,29 +1,30 @@
 """Run a stage: LightningCLI with one folder for each run."""
 
-import shutil
 import signal
-import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_info
 from rich.console import Console
 
-from lipfault.callbacks.last_checkpoint import LastCheckpoint
 from lipfault.callbacks.progress import ProgressLines, SetupMessages
 from lipfault.callbacks.run_recorder import RunRecorder
 from lipfault.callbacks.sample_log import SampleLog
 from lipfault.cli.arguments import with_config_files
-from lipfault.cli.derived import check_fit, derive_epochs, lengths_of_stage_one
+from lipfault.cli.derived import (
+    check_fit,
+    keep_derived,
+    lengths_of_stage_one,
+    settings_of_run,
+)
 from lipfault.cli.figures import metrics_text
 from lipfault.cli.quiet import ignore_messages
-from lipfault.cli.run_options import RUN_OPTIONS, ExtraLogger
+from lipfault.cli.run_options import RUN_OPTIONS
+from lipfault.cli.run_parts import checkpointing, discard_start, local_loggers, needs_lines
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.errors import LipfaultError
 from lipfault.runs.checkpoints import (
@@ -131,7 +132,7 @@ class LipfaultCLI(LightningCLI):
         ]
         callbacks += checkpointing(self.run_folder, config.save_every) if fit else []
         if fit:
-            self._keep_derived(config, trainer_config)
+            keep_derived(config, trainer_config, self.datamodule)
         if trainer_config.get('enable_progress_bar') is not False and needs_lines(callbacks):
             callbacks.append(ProgressLines())
         trainer_config['callbacks'] = callbacks
@@ -140,14 +141,6 @@ class LipfaultCLI(LightningCLI):
         if not fit:  # an evaluation must not replace the configuration of the run
             self.save_config_callback = None
         return self._instantiate_trainer(trainer_config, [])
-
-    def _keep_derived(self, config: Any, trainer: dict[str, Any]) -> None:  # noqa: ANN401
-        """Write settings derived from the recordings into the configuration of the run."""
-        derive_epochs(trainer, self.datamodule)
-        for key in ('max_epochs', 'check_val_every_n_epoch'):
-            config.trainer[key] = trainer.get(key)
-        for key, value in self.datamodule.settings.items():
-            config.data[key] = value
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it; if it fails, leave neither waiting processes nor files of a failed start."""
@@ -204,6 +197,7 @@ class LipfaultCLI(LightningCLI):
         self._resumes = config.ckpt_path is not None
         if self._resumes:
             config.ckpt_path = self._resumed_checkpoint(config.ckpt_path)
+            settings_of_run(config, self.run_folder)
         if first_process():
             self._require_own(config.ckpt_path)
             self._log_changes(config)
@@ -269,63 +263,6 @@ class LipfaultCLI(LightningCLI):
         # Its weights are those of the checkpoint: the run from which it started may be gone, too.
         if config.model.init_args.get('warm_start') is not None:
             config.model.init_args.warm_start = None
-
-
-def discard_start(run: Path) -> None:
-    """Remove the files of a fit that failed before its first step; keep the folder.
-
-    Args:
-        run: The run folder, empty when the fit began.
-    """
-    if not first_process() or not run.is_dir():
-        return
-    for entry in run.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry, ignore_errors=True)
-        else:
-            entry.unlink(missing_ok=True)
-
-
-def checkpointing(run: Path, every: int) -> list[Callback]:
-    """Return the callbacks that save `best.ckpt` by `val/loss`, and `last.ckpt`.
-
-    Args:
-        run: The run folder.
-        every: Optimizer steps between two saves of `last.ckpt`.
-
-    Returns:
-        Two callbacks in this order: `last.ckpt` also holds which checkpoint was best.
-    """
-    folder = RunFolder(run).checkpoints
-    best = ModelCheckpoint(
-        dirpath=folder, filename='best', monitor='val/loss', enable_version_counter=False
-    )
-    return [best, LastCheckpoint(folder, every)]
-
-
-def local_loggers(run: Path, extra: list[ExtraLogger]) -> list[Logger]:
-    """Return the loggers that write into the run folder.
-
-    Args:
-        run: The run folder.
-        extra: Loggers beside `metrics.csv`.
-
-    Returns:
-        A logger of `metrics.csv`, and one of TensorBoard if `extra` names it.
-    """
-    loggers: list[Logger] = [CSVLogger(run, name='', version='')]
-    if 'tensorboard' in extra:
-        loggers.append(TensorBoardLogger(run, name='tensorboard', version=''))
-    return loggers
-
-
-def needs_lines(callbacks: Sequence[Callback]) -> bool:
-    """Return whether progress is to be printed as lines: no terminal, and no bar configured.
-
-    Args:
-        callbacks: The callbacks of the trainer.
-    """
-    return not sys.stdout.isatty() and not any(isinstance(c, ProgressBar) for c in callbacks)
 
 
 def _stage(config: Any) -> str:  # noqa: ANN401

@@ -4,10 +4,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -19,16 +17,11 @@ from lipfault.data.injection import ScheduledFaults
 from lipfault.data.recording_set import RecordingSet
 from lipfault.data.sample_cache import CacheMode
 from lipfault.data.sharing import EvaluationSampler, TrainLoader, TrainSampler
-from lipfault.data.splits import shortened, split_episodes
+from lipfault.data.splits import EVERY_EPISODE, split_episodes
 from lipfault.data.spread import spread_windows
 from lipfault.data.unpack import signal_shapes, unpack
 from lipfault.data.window_batch import Windows, collate
-from lipfault.data.window_lengths import (
-    fitting_batch_size,
-    fitting_lengths,
-    lengths_in_words,
-    long_enough,
-)
+from lipfault.data.window_lengths import fitting_batch_size, fitting_geometry, long_enough
 from lipfault.data.windows import WindowDataset
 from lipfault.errors import LipfaultError
 from lipfault.faults.collection import NAMES
@@ -36,9 +29,6 @@ from lipfault.faults.config import FaultConfig
 from lipfault.faults.engine import FaultEngine
 from lipfault.faults.severity import SCALE_WINDOWS, SeverityScale
 from lipfault.modality import Modality
-
-EVERY_EPISODE = '*'
-"""Name, in place of that of a split, of all episodes."""
 
 _DEFAULT_SPLITS = {'pretrain': 0.4, 'finetune': 0.36, 'calibration': 0.12, 'test': 0.12}
 
@@ -134,12 +124,7 @@ class RecordingDataModule(LightningDataModule):
     @cached_property
     def geometry(self) -> Geometry:
         """Lengths of window, stride and history; those that were derived are logged."""
-        durations = [info.duration_s for info in self.recordings.episodes]
-        found = fitting_lengths(self.modalities, durations, *self._lengths)
-        geometry = Geometry(self.modalities, found.window_s, found.stride_s, found.history_s)
-        if None in self._lengths:
-            rank_zero_info(f'derived from the recordings: {lengths_in_words(geometry)}')
-        return geometry
+        return fitting_geometry(self.modalities, self.recordings.episodes, *self._lengths)
 
     @cached_property
     def batch_size(self) -> int:
@@ -184,21 +169,8 @@ class RecordingDataModule(LightningDataModule):
     @cached_property
     def _long_enough(self) -> list[str]:
         """Ids of the episodes that hold a window or are named in the splits; logs the others."""
-        infos = self.recordings.episodes
-        kept, short = long_enough(
-            self.geometry,
-            {info.episode_id: info.lengths for info in infos},
-            {info.episode_id: info.duration_s for info in infos},
-        )
-        # An episode that is named must be used, so that its length is an error.
-        named = {i for ids in self._splits.values() if isinstance(ids, list) for i in ids}
-        left_out = [episode for episode in short if episode not in named]
-        if left_out:
-            rank_zero_info(
-                f'{len(left_out)} of {len(infos)} episodes are shorter than window and history '
-                f'together and are left out: {shortened(left_out)}'
-            )
-        return sorted({*kept, *(named & set(short))})
+        listed = [ids for ids in self._splits.values() if isinstance(ids, list)]
+        return long_enough(self.geometry, self.recordings.episodes, set().union(*listed))
 
     @property
     def has_faults(self) -> bool:
@@ -447,7 +419,7 @@ class RecordingDataModule(LightningDataModule):
             self._cache_limit_gb,
             complete,
         )
-        _log_left_out(split, dataset)
+        dataset.log_left_out(split)
         return dataset
 
     def places(self, sample_id: Tensor) -> list[dict[str, Any]]:
@@ -461,11 +433,7 @@ class RecordingDataModule(LightningDataModule):
             of the episode.
         """
         (split,) = self.used_splits('predict')
-        dataset = self.dataset(split, complete=False)
-        rows = np.searchsorted(dataset.sample_id, sample_id.cpu().numpy())
-        ids = (self.recordings.episodes[position].episode_id for position in dataset.episode[rows])
-        ends = dataset.end_s[rows].round(6).tolist()
-        return [{'episode': i, 'end_s': end} for i, end in zip(ids, ends, strict=True)]
+        return self.dataset(split, complete=False).places(sample_id)
 
     def _positions(self, split: str) -> list[int]:
         """Return the positions of the episodes of one split in the recordings."""
@@ -498,16 +466,3 @@ class RecordingDataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             **options,
         )
-
-
-def _log_left_out(split: str, dataset: WindowDataset) -> None:
-    """Log the number of windows left out of a split.
-
-    Raises:
-        LipfaultError: If no window is left.
-    """
-    if dataset.left_out:
-        message = f'split {split!r}: {dataset.left_out} windows with a missing sample are left out'
-        if not len(dataset):
-            raise LipfaultError(f'{message}, and no other is there; see `<modality>_present`')
-        rank_zero_info(message)

@@ -9,6 +9,9 @@ from lipfault.errors import LipfaultError
 
 SplitSpec = Mapping[str, float | list[str]]
 
+EVERY_EPISODE = '*'
+"""Name, in place of that of a split, of all episodes."""
+
 
 def split_episodes(
     episode_ids: Sequence[str], splits: SplitSpec, seed: int = 0

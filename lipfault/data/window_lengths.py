@@ -1,11 +1,15 @@
 """Lengths of window, stride and history that fit the rates and the episodes of a recording."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from lightning.pytorch.utilities import rank_zero_info
+
+from lipfault.data.episode import EpisodeInfo
 from lipfault.data.geometry import Geometry
+from lipfault.data.splits import shortened
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
 
@@ -131,32 +135,67 @@ def lengths_in_words(geometry: Geometry) -> str:
     )
 
 
+def fitting_geometry(
+    modalities: Mapping[str, Modality],
+    episodes: Sequence[EpisodeInfo],
+    window_s: float | None,
+    stride_s: float | None,
+    history_s: float | None,
+) -> Geometry:
+    """Derive the lengths that are not given, and log them.
+
+    Args:
+        modalities: Description of each modality.
+        episodes: Description of each episode.
+        window_s: Length of a window, if given.
+        stride_s: Stride, if given.
+        history_s: History, if given.
+
+    Returns:
+        The windows.
+    """
+    durations = [info.duration_s for info in episodes]
+    found = fitting_lengths(modalities, durations, window_s, stride_s, history_s)
+    geometry = Geometry(modalities, found.window_s, found.stride_s, found.history_s)
+    if None in (window_s, stride_s, history_s):
+        rank_zero_info(f'derived from the recordings: {lengths_in_words(geometry)}')
+    return geometry
+
+
 def long_enough(
-    geometry: Geometry, lengths: Mapping[str, Mapping[str, int]], durations_s: Mapping[str, float]
-) -> tuple[list[str], list[str]]:
-    """Separate the episodes that hold a window with its history from those that are too short.
+    geometry: Geometry, episodes: Sequence[EpisodeInfo], named: Collection[str] = ()
+) -> list[str]:
+    """Select the episodes that hold a window with its history; log those that do not.
 
     Args:
         geometry: Modalities and lengths.
-        lengths: For each episode its number of samples by modality.
-        durations_s: Duration of each episode in seconds.
+        episodes: Description of each episode.
+        named: Ids of episodes to keep whatever their length, so that it is an error later.
 
     Returns:
-        Ids of the episodes that hold one, and of those that do not, in their order.
+        Ids of the episodes, in their order.
 
     Raises:
-        LipfaultError: If no episode holds one, with the lengths that fit.
+        LipfaultError: If no episode holds a window, with the lengths that fit.
     """
-    kept = [episode for episode, count in lengths.items() if geometry.count(count)]
-    if not kept:
-        longest = max(durations_s.values())
-        fits = fitting_lengths(geometry.modalities, list(durations_s.values()))
+    fit = {info.episode_id for info in episodes if geometry.count(info.lengths)}
+    if not fit:
+        durations = [info.duration_s for info in episodes]
+        found = fitting_lengths(geometry.modalities, durations)
         raise LipfaultError(
             f'no episode is as long as data.window_s={geometry.window_s:g} and '
-            f'data.history_s={geometry.history_s:g} together: the longest lasts {longest:.3g} s; '
-            f'data.window_s={fits.window_s:.4g} and data.history_s={fits.history_s:.4g} fit'
+            f'data.history_s={geometry.history_s:g} together: the longest lasts '
+            f'{max(durations):.3g} s; data.window_s={found.window_s:.4g} and '
+            f'data.history_s={found.history_s:.4g} fit'
         )
-    return kept, [episode for episode in lengths if episode not in set(kept)]
+    ids = [info.episode_id for info in episodes]
+    short = [i for i in ids if i not in fit and i not in named]
+    if short:
+        rank_zero_info(
+            f'{len(short)} of {len(ids)} episodes are shorter than window and history together '
+            f'and are left out: {shortened(short)}'
+        )
+    return [i for i in ids if i in fit or i in named]
 
 
 def _reference(rates: Sequence[float]) -> float:

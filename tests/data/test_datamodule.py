@@ -11,7 +11,8 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
 
 from lipfault.batch import Batch
-from lipfault.data.datamodule import EVERY_EPISODE, RecordingDataModule
+from lipfault.data.datamodule import RecordingDataModule
+from lipfault.data.splits import EVERY_EPISODE
 from lipfault.data.writer import write_recording
 from lipfault.errors import LipfaultError
 from lipfault.faults.config import FaultConfig

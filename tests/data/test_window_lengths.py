@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lipfault.data.episode import EpisodeInfo
 from lipfault.data.geometry import Geometry
 from lipfault.data.window_lengths import (
     Lengths,
@@ -77,10 +78,13 @@ def test_derived_windows_fit_every_modality_and_the_episodes(fast, slow, seconds
 
 def test_short_episodes_are_separated_and_only_short_ones_refused():
     geometry = Geometry(named(series('a', 10.0)), 1.0, 0.1, 1.0)
-    lengths, durations = {'x': {'a': 30}, 'y': {'a': 15}}, {'x': 3.0, 'y': 1.5}
-    assert long_enough(geometry, lengths, durations) == (['x'], ['y'])
+    long, short = (
+        EpisodeInfo(i, {'a': n}, n / 10, {}, frozenset()) for i, n in (('x', 30), ('y', 15))
+    )
+    assert long_enough(geometry, [long, short]) == ['x']
+    assert long_enough(geometry, [short, long], {'y'}) == ['y', 'x']
     with pytest.raises(LipfaultError, match=r'longest lasts 1.5 s; data.window_s=0\.4 and'):
-        long_enough(geometry, {'y': {'a': 15}}, {'y': 1.5})
+        long_enough(geometry, [short])
 
 
 def test_batches_are_smaller_for_large_frames_and_few_windows():

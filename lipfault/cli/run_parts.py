@@ -1,0 +1,71 @@
+"""Callbacks and loggers of a run, and the files of one that failed to start."""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+
+from lipfault.callbacks.last_checkpoint import LastCheckpoint
+from lipfault.cli.run_options import ExtraLogger
+from lipfault.runs.folder import RunFolder
+from lipfault.runs.launch import first_process
+
+
+def discard_start(run: Path) -> None:
+    """Remove the files of a fit that failed before its first step; keep the folder.
+
+    Args:
+        run: The run folder, empty when the fit began.
+    """
+    if not first_process() or not run.is_dir():
+        return
+    for entry in run.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+
+
+def checkpointing(run: Path, every: int) -> list[Callback]:
+    """Return the callbacks that save `best.ckpt` by `val/loss`, and `last.ckpt`.
+
+    Args:
+        run: The run folder.
+        every: Optimizer steps between two saves of `last.ckpt`.
+
+    Returns:
+        Two callbacks in this order: `last.ckpt` also holds which checkpoint was best.
+    """
+    folder = RunFolder(run).checkpoints
+    best = ModelCheckpoint(
+        dirpath=folder, filename='best', monitor='val/loss', enable_version_counter=False
+    )
+    return [best, LastCheckpoint(folder, every)]
+
+
+def local_loggers(run: Path, extra: list[ExtraLogger]) -> list[Logger]:
+    """Return the loggers that write into the run folder.
+
+    Args:
+        run: The run folder.
+        extra: Loggers beside `metrics.csv`.
+
+    Returns:
+        A logger of `metrics.csv`, and one of TensorBoard if `extra` names it.
+    """
+    loggers: list[Logger] = [CSVLogger(run, name='', version='')]
+    if 'tensorboard' in extra:
+        loggers.append(TensorBoardLogger(run, name='tensorboard', version=''))
+    return loggers
+
+
+def needs_lines(callbacks: Sequence[Callback]) -> bool:
+    """Return whether progress is to be printed as lines: no terminal, and no bar configured.
+
+    Args:
+        callbacks: The callbacks of the trainer.
+    """
+    return not sys.stdout.isatty() and not any(isinstance(c, ProgressBar) for c in callbacks)
