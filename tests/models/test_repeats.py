@@ -38,3 +38,8 @@ def test_only_repeats_beyond_those_of_clean_windows_are_evidence():
 
 def test_a_single_sample_repeats_nothing():
     assert torch.equal(RepeatedValues(STEP).share(torch.zeros(3, 2, 1)), torch.zeros(3, 2))
+
+
+def test_only_scores_far_beyond_clean_windows_are_added_to_the_logit():
+    features = torch.tensor([[5.9, 9.0, 1.0], [30.0, 0.0, 1.0]])
+    assert RepeatedValues.logit(features).tolist() == [[0.0], [24.0]]

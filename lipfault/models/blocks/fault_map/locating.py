@@ -186,7 +186,7 @@ class LocatingBlock(ComputeBlock):
             for n, r in residuals.items()
         }
         inputs |= {n: torch.cat([inputs[n], self._detached(e)], dim=1) for n, e in evidence.items()}
-        modality_logits = torch.cat([self._part(n).classifier(x) for n, x in inputs.items()], dim=1)
+        modality_logits = torch.cat([self._part(n).logit(x) for n, x in inputs.items()], dim=1)
         features = self._detached(torch.cat([*inputs.values(), modality_logits], dim=1))
         scaled = self.detector.scaled(features, observation.is_clean)
         embedding = self.detector.embed(scaled)

@@ -155,6 +155,8 @@ class ModalityParts(nn.Module):
         self.features = ResidualFeatures(sizes.kind, sizes.channels, shape, sizes.residuals)
         self.locator, self.classifier = locator, sizes.classifier()
         self.repeats = None if sizes.step is None else RepeatedValues(sizes.step)
+        end = sizes.classifier_inputs - sizes.evidence
+        self.repeats_at = slice(end - REPEATS, end)
 
     def locate(
         self, name: str, observation: Observation, residuals: Residuals
@@ -178,6 +180,20 @@ class ModalityParts(nn.Module):
         condition = observation.stillness(name) if self.is_image else None
         located: tuple[Tensor, Tensor] = self.locator(views, condition)
         return located
+
+    def logit(self, inputs: Tensor) -> Tensor:
+        """Classify the modality.
+
+        Args:
+            inputs: (batch, feature), those of `classifier_inputs` and the evidence of a correction.
+
+        Returns:
+            Logit (batch, 1), positive if faulty.
+        """
+        logit: Tensor = self.classifier(inputs)
+        if self.repeats is None:
+            return logit
+        return logit + self.repeats.logit(inputs[:, self.repeats_at])
 
     def classifier_inputs(
         self,

@@ -12,6 +12,9 @@ leave these residuals few samples, since they are zero within their reach of eit
 SIZE = 3
 """Features of `RepeatedValues`."""
 
+CLEAN = 6.0
+"""Standard score that clean windows do not reach; only what is above it is added to the logit."""
+
 _SHARPNESS = 3.0
 """A change by one step of the sensor counts exp(-3), 5 % of a repeated value."""
 
@@ -66,3 +69,18 @@ class RepeatedValues(nn.Module):
         scores = self.scale(share)
         features = [scores.amax(dim=1), scores.mean(dim=1), share.amax(dim=1)]
         return torch.stack(features, dim=1)
+
+    @staticmethod
+    def logit(features: Tensor) -> Tensor:
+        """Return what is added to the logit of the classifier.
+
+        A frozen sensor is rare in a training of a few hundred windows: the largest standard score,
+        where it is far beyond clean windows, counts without training.
+
+        Args:
+            features: Output of `forward`, (batch, 3).
+
+        Returns:
+            (batch, 1), 0 up to a standard score of `CLEAN`.
+        """
+        return (features[:, :1] - CLEAN).clamp_min(0)
