@@ -41,5 +41,17 @@ def test_a_single_sample_repeats_nothing():
 
 
 def test_only_scores_far_beyond_clean_windows_are_added_to_the_logit():
-    features = torch.tensor([[5.9, 9.0, 1.0], [30.0, 0.0, 1.0]])
-    assert RepeatedValues.logit(features).tolist() == [[0.0], [24.0]]
+    features = torch.tensor([[5.9, 9.0, 1.0, 5.0, 9.0], [30.0, 0.0, 1.0, 7.0, 0.0]])
+    features = torch.cat([features, torch.tensor([[0.0, 0.0, 0.0, 8.0, 0.0]])])
+    assert RepeatedValues.logit(features).tolist() == [[0.0], [72.0], [6.0]]
+
+
+def test_a_mean_or_a_spread_beyond_those_of_clean_windows_is_evidence():
+    torch.manual_seed(0)
+    repeats, clean = RepeatedValues(STEP), torch.randn(400, 2, 24)
+    repeats(clean, torch.ones(400, dtype=torch.bool))
+    shifted, wider = clean.clone(), clean.clone()
+    shifted[:, 1] += 4
+    wider[:, 0] *= 20
+    assert repeats(shifted)[:, 3].min() > 10 > repeats(clean)[:, 3].max()
+    assert repeats(wider)[:, 4].min() > 10 > repeats(clean)[:, 4].max()

@@ -1,4 +1,4 @@
-"""Repeated values of a series: evidence of a frozen sensor that residuals do not give."""
+"""Repeated values, mean and spread of a short series: evidence that its residuals do not give."""
 
 import torch
 from torch import Tensor, nn
@@ -9,18 +9,22 @@ LONG_WINDOW = 64
 """Samples of a window from which the residuals of neighbouring samples are enough: shorter windows
 leave these residuals few samples, since they are zero within their reach of either end."""
 
-SIZE = 3
+SIZE = 5
 """Features of `RepeatedValues`."""
 
-CLEAN = 6.0
-"""Standard score that clean windows do not reach; only what is above it is added to the logit."""
+CLEAN, WEIGHT = 6.0, 3.0
+"""Standard score that clean windows do not reach, and weight in the logit of what is above it: at
+half a window of repeated values the sum is beyond the scores of any clean window."""
+
+LEAST_SPREAD = 1e-3
+"""Least standard deviation before a logarithm, standardized."""
 
 _SHARPNESS = 3.0
 """A change by one step of the sensor counts exp(-3), 5 % of a repeated value."""
 
 
 class RepeatedValues(nn.Module):
-    """Share of repeated samples of each channel, compared with clean windows.
+    """Share of repeated samples, mean and spread of each channel, compared with clean windows.
 
     A sample counts exp(-3 d) with d its change from the sample before, in steps of the sensor: 1 if
     it is repeated bit by bit, next to nothing in a live sensor. Some sensors repeat values when
@@ -37,7 +41,7 @@ class RepeatedValues(nn.Module):
         """Build the running scale."""
         super().__init__()
         self.register_buffer('step', step.clone())
-        self.scale = RunningScale(len(step), center=True)
+        self.scale = RunningScale(3 * len(step), center=True)
 
     def share(self, series: Tensor) -> Tensor:
         """Compute the share of repeated samples.
@@ -61,26 +65,37 @@ class RepeatedValues(nn.Module):
             is_clean: (batch,) bool, given in training: these samples set the scale.
 
         Returns:
-            (batch, 3): largest and mean standard score of the channels, and their largest share.
+            (batch, 5): largest and mean standard score of the shares of the channels, their largest
+            share, and the largest magnitude of a standard score of mean and of logarithmic spread.
         """
-        share = self.share(series)
+        share, series = self.share(series), series.float()
+        spread = series.var(dim=2, correction=0).add(LEAST_SPREAD**2).log() / 2
+        statistics = torch.cat([share, series.mean(dim=2), spread], dim=1)
         if is_clean is not None:
-            self.scale.update(share, is_clean)
-        scores = self.scale(share)
-        features = [scores.amax(dim=1), scores.mean(dim=1), share.amax(dim=1)]
+            self.scale.update(statistics, is_clean)
+        repeats, mean, log_spread = self.scale(statistics).chunk(3, dim=1)
+        features = [
+            repeats.amax(dim=1),
+            repeats.mean(dim=1),
+            share.amax(dim=1),
+            mean.abs().amax(dim=1),
+            log_spread.abs().amax(dim=1),
+        ]
         return torch.stack(features, dim=1)
 
     @staticmethod
     def logit(features: Tensor) -> Tensor:
         """Return what is added to the logit of the classifier.
 
-        A frozen sensor is rare in a training of a few hundred windows: the largest standard score,
-        where it is far beyond clean windows, counts without training.
+        Each kind of fault is rare in a training of a few hundred windows: the largest standard
+        score of repeated values or of a mean, where it is far beyond clean windows, counts without
+        training.
 
         Args:
-            features: Output of `forward`, (batch, 3).
+            features: Output of `forward`, (batch, 5).
 
         Returns:
             (batch, 1), 0 up to a standard score of `CLEAN`.
         """
-        return (features[:, :1] - CLEAN).clamp_min(0)
+        largest = torch.maximum(features[:, :1], features[:, 3:4])
+        return WEIGHT * (largest - CLEAN).clamp_min(0)

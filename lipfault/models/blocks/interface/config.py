@@ -21,8 +21,8 @@ class BlockConfig:
             fault map of the round before; by `posterior`, each from the evidence at the sizes of
             the round before.
         code: Dimensions of the joint code of `vae` and `pca`.
-        repeats: Whether the classifiers of series receive the share of repeated values, evidence of
-            a frozen sensor; by default in windows of fewer than 64 samples.
+        repeats: Whether the classifiers of series receive repeated values, means and spreads,
+            evidence of a frozen sensor; by default in windows of fewer than 64 samples.
     """
 
     kind: str = 'fault_map'
