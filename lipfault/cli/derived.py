@@ -7,10 +7,9 @@ from typing import Any
 import yaml
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from lipfault.data.datamodule import RecordingDataModule
 from lipfault.runs.folder import RunFolder, find_checkpoint
 from lipfault.tasks.base import BaseTask
-from lipfault.tasks.preflight import require_calibration, small_splits
+from lipfault.tasks.preflight import FitData, require_calibration, small_splits
 
 EPOCHS, LEAST_STEPS = 8, 600
 """Epochs of a fit whose configuration states none, and the fewest optimizer steps: smaller sets get
@@ -57,7 +56,7 @@ def settings_of_run(config: Any, run: Path) -> None:  # noqa: ANN401
                 config[part][key] = value
 
 
-def keep_derived(config: Any, trainer: dict[str, Any], data: RecordingDataModule) -> None:  # noqa: ANN401
+def keep_derived(config: Any, trainer: dict[str, Any], data: FitData) -> None:  # noqa: ANN401
     """Write settings derived from the recordings into the configuration of a fit.
 
     Args:
@@ -72,7 +71,7 @@ def keep_derived(config: Any, trainer: dict[str, Any], data: RecordingDataModule
         config.data[key] = value
 
 
-def derive_epochs(trainer: dict[str, Any], data: RecordingDataModule) -> None:
+def derive_epochs(trainer: dict[str, Any], data: FitData) -> None:
     """Set the number of epochs where a configuration leaves it open, and say so.
 
     Args:
@@ -88,7 +87,7 @@ def derive_epochs(trainer: dict[str, Any], data: RecordingDataModule) -> None:
         trainer['check_val_every_n_epoch'] = epochs
 
 
-def _epochs(trainer: dict[str, Any], data: RecordingDataModule) -> int:
+def _epochs(trainer: dict[str, Any], data: FitData) -> int:
     """Epochs that give enough steps; the usual number where the batches are limited."""
     if trainer.get('limit_train_batches') is not None or trainer.get('fast_dev_run'):
         return EPOCHS
@@ -105,7 +104,7 @@ def _epochs(trainer: dict[str, Any], data: RecordingDataModule) -> int:
     return epochs
 
 
-def check_fit(model: BaseTask, data: RecordingDataModule, trainer: Any) -> None:  # noqa: ANN401
+def check_fit(model: BaseTask, data: FitData, trainer: Any) -> None:  # noqa: ANN401
     """Check settings and data of a fit before anything is trained or written.
 
     Args:
@@ -126,4 +125,4 @@ def check_fit(model: BaseTask, data: RecordingDataModule, trainer: Any) -> None:
     limit, rate = trainer.limit_val_batches, model.false_alarm_rate
     if rate is not None and limit:
         most = limit * data.batch_size * trainer.world_size if isinstance(limit, int) else None
-        require_calibration(data, rate, data.geometry.stride_s, most)
+        require_calibration(data, rate, float(data.settings['stride_s']), most)

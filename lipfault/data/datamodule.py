@@ -164,7 +164,8 @@ class RecordingDataModule(LightningDataModule):
     @cached_property
     def split_ids(self) -> dict[str, list[str]]:
         """Ids of the episodes of each split, without those shorter than a window."""
-        return split_episodes(self._long_enough, self._splits, self._split_seed)
+        fill = self._splits == _DEFAULT_SPLITS
+        return split_episodes(self._long_enough, self._splits, self._split_seed, fill)
 
     @cached_property
     def _long_enough(self) -> list[str]:

@@ -14,7 +14,7 @@ EVERY_EPISODE = '*'
 
 
 def split_episodes(
-    episode_ids: Sequence[str], splits: SplitSpec, seed: int = 0
+    episode_ids: Sequence[str], splits: SplitSpec, seed: int = 0, fill: bool = False
 ) -> dict[str, list[str]]:
     """Assign whole episodes to splits.
 
@@ -26,6 +26,8 @@ def split_episodes(
         episode_ids: Ids of all episodes of the recordings.
         splits: For each split its fraction of the episodes, or the list of their ids.
         seed: Seed of the shuffle.
+        fill: Whether a split whose fraction rounds to no episode gets one of the largest split, if
+            there are enough.
 
     Returns:
         For each split the sorted ids of its episodes, at least one, none in two splits.
@@ -43,6 +45,8 @@ def split_episodes(
     taken = _require_disjoint(listed, set(episode_ids))
     rest = sorted(set(episode_ids) - taken)
     divided = _divide(rest, fractions, seed)
+    if fill and len(rest) >= len(divided):
+        _fill(divided)
     assigned = {name: sorted({**listed, **divided}[name]) for name in splits}
     for name, ids in assigned.items():
         if not ids:
@@ -87,6 +91,14 @@ def _divide(ids: Sequence[str], fractions: Mapping[str, float], seed: int) -> di
         name: shuffled[start:stop]
         for name, start, stop in zip(fractions, cuts[:-1], cuts[1:], strict=True)
     }
+
+
+def _fill(divided: dict[str, list[str]]) -> None:
+    """Give each empty split the last episode of the largest one."""
+    for name, ids in divided.items():
+        if not ids:
+            largest = max(divided, key=lambda other: len(divided[other]))
+            divided[name] = [divided[largest].pop()]
 
 
 def _shuffle_key(episode_id: str, seed: int) -> bytes:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from lipfault.errors import LipfaultError
 
@@ -31,6 +31,18 @@ class SplitSource(Protocol):
         Returns:
             Number of windows.
         """
+
+
+class FitData(SplitSource, Protocol):
+    """What a fit derives its settings from, see `SplitSource`."""
+
+    @property
+    def batch_size(self) -> int:
+        """Return the windows in a batch, on each device."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the values of the settings that may be derived from the recordings."""
 
 
 def small_splits(data: SplitSource) -> list[str]:
