@@ -21,9 +21,9 @@ TEST_FAULTS, FAULTS, PREDICTIONS = 'test_faults.jsonl', 'faults.jsonl', 'predict
 class SampleLog(Callback):
     """Write one line of JSON for each injected fault and for each prediction.
 
-    A test writes `test_faults.jsonl`. A prediction writes `predictions.jsonl` with all outputs
-    that are one number per window, and `faults.jsonl` if faults were injected into the observed
-    signals (`data.predict_faults`). Lines are sorted by sample id.
+    A test writes `test_faults.jsonl`. A prediction writes `predictions.jsonl`, with episode and end
+    of each window beside all outputs that are one value per window, and `faults.jsonl` if faults
+    were injected into the observed signals (`data.predict_faults`). Lines are sorted by sample id.
 
     Args:
         run: Folder of the run.
@@ -80,7 +80,10 @@ class SampleLog(Callback):
             batch: Batch of observed signals.
         """
         self._keep_faults(trainer, batch, {})
-        self._predictions += _lines(outputs, batch)
+        places = getattr(_data(trainer), 'places', None)
+        where = places(batch.sample_id) if places else [{} for _ in batch.sample_id]
+        lines = _lines(outputs, batch)
+        self._predictions += [line | place for line, place in zip(lines, where, strict=False)]
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the faults.
@@ -131,14 +134,24 @@ def _data(trainer: Trainer) -> Any:  # noqa: ANN401
 
 
 def _lines(outputs: object, batch: Batch) -> list[Record]:
-    """Return a record per window with all outputs of shape (batch,), modalities by name."""
+    """Return a record per window with all outputs of one value per window, modalities by name."""
     if not isinstance(outputs, dict):
         return []
+    count = len(batch.sample_id)
     columns = {
-        key: value.tolist()
+        key: value.tolist() if isinstance(value, Tensor) else value
         for key, value in outputs.items()
-        if isinstance(value, Tensor) and value.shape == batch.sample_id.shape
+        if (isinstance(value, Tensor) and value.shape == batch.sample_id.shape)
+        or (isinstance(value, list) and len(value) == count)
     }
+    if 'p_value' in columns:  # JSON has no NaN
+        columns['p_value'] = [p if p == p else None for p in columns['p_value']]
+    if isinstance(outputs.get('missing'), dict):
+        shares = {name: share.tolist() for name, share in outputs['missing'].items()}
+        columns['missing'] = [
+            {name: share[row] for name, share in shares.items() if share[row]}
+            for row in range(count)
+        ]
     columns['sample_id'] = batch.sample_id.tolist()
     if 'modality' in columns:
         names = tuple(batch.clean)

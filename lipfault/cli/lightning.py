@@ -1,16 +1,12 @@
 """Run a stage: LightningCLI with one folder for each run."""
 
 import signal
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning.pytorch.cli import (
-    LightningArgumentParser,
-    LightningCLI,
-)
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_info
 from rich.console import Console
@@ -21,6 +17,12 @@ from lipfault.callbacks.progress import ProgressLines, SetupMessages
 from lipfault.callbacks.run_recorder import RunRecorder
 from lipfault.callbacks.sample_log import SampleLog
 from lipfault.cli.arguments import EVALUATIONS, with_config_files
+from lipfault.cli.derived import (
+    check_fit,
+    keep_derived,
+    lengths_of_stage_one,
+    settings_of_run,
+)
 from lipfault.cli.figures import metrics_text
 from lipfault.cli.quiet import ignore_messages, outlive_output
 from lipfault.cli.run_config import with_reduced_configs
@@ -29,6 +31,7 @@ from lipfault.cli.run_options import RUN_OPTIONS
 from lipfault.cli.run_parts import (
     SavedConfig,
     checkpointing,
+    discard_start,
     ended_by_signal,
     local_loggers,
     needs_lines,
@@ -121,7 +124,7 @@ class LipfaultCLI(LightningCLI):
     def before_fit(self) -> None:
         """Refuse settings that contradict each other, then rename what an earlier part has left."""
         config = self.config[str(self.subcommand)]
-        self.model.check_settings()
+        check_fit(self.model, self.datamodule, self.trainer)
         if config.ckpt_path is not None:
             self.model.check_resume(read_checkpoint(Path(config.ckpt_path)))
         if not self.trainer.is_global_zero:
@@ -155,6 +158,8 @@ class LipfaultCLI(LightningCLI):
         ]
         saving = checkpointing(self.run_folder, config.save_every) if fit else [EvaluationStop()]
         callbacks += saving
+        if fit:
+            keep_derived(config, trainer_config, self.datamodule)
         if trainer_config.get('enable_progress_bar') is not False and needs_lines(callbacks):
             callbacks.append(ProgressLines())
         trainer_config['callbacks'] = callbacks
@@ -166,10 +171,12 @@ class LipfaultCLI(LightningCLI):
             return self._instantiate_trainer(trainer_config, [])
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Run it; if it fails, end the processes that this one has started and that wait for it."""
+        """Run it; if it fails, leave neither waiting processes nor files of a failed start."""
         try:
             super()._run_subcommand(subcommand)
         except Exception:
+            if subcommand == 'fit' and not self._resumes and self.trainer.global_step == 0:
+                discard_start(self.run_folder)
             self._end_processes()
             raise
         except SystemExit as end:
@@ -219,12 +226,15 @@ class LipfaultCLI(LightningCLI):
 
     def _prepare_fit(self, config: Any) -> None:  # noqa: ANN401
         """Choose the run folder and the checkpoint to go on from."""
+        for key, length in lengths_of_stage_one(config).items():
+            config.data[key] = length
         self.run_folder = Path(config.run or new_folder(_stage(config)))
         if first_process():
             require_writable(self.run_folder)
         self._resumes = config.ckpt_path is not None
         if self._resumes:
             config.ckpt_path = resumed(self.run_folder, config.ckpt_path)
+            settings_of_run(config, self.run_folder)
         if first_process():
             require_own(self.run_folder, config.ckpt_path, self._resumes)
             # Before anything costs time; a folder that does not exist is made by `before_fit`.
@@ -256,6 +266,9 @@ class LipfaultCLI(LightningCLI):
         # The checkpoint of stage 2 holds the autoencoder too: that of stage 1 may be gone.
         if 'pretrained' in config.model.init_args:
             config.model.init_args.pretrained = str(file)
+        # Its weights are those of the checkpoint: the run from which it started may be gone, too.
+        if config.model.init_args.get('warm_start') is not None:
+            config.model.init_args.warm_start = None
 
 
 def _stage(config: Any) -> str:  # noqa: ANN401

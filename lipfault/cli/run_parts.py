@@ -1,5 +1,6 @@
-"""Callbacks and loggers of a run that the command line adds to those of the configuration."""
+"""Callbacks and loggers of a run, and the files of one that failed to start."""
 
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from lipfault.callbacks.early_end import EarlyEnd
 from lipfault.callbacks.last_checkpoint import LastCheckpoint
 from lipfault.cli.run_options import ExtraLogger
 from lipfault.runs.atomic import replacing
+from lipfault.runs.launch import first_process
 from lipfault.runs.layout import RunFolder
 from lipfault.runs.metrics_logger import MetricsLogger
 
@@ -32,6 +34,21 @@ class SavedConfig(SaveConfigCallback):
         path = RunFolder(Path(trainer.default_root_dir)).config
         with replacing(path, overwrite=True) as temporary:
             temporary.write_text(text, encoding='utf-8')
+
+
+def discard_start(run: Path) -> None:
+    """Remove the files of a fit that failed before its first step; keep the folder.
+
+    Args:
+        run: The run folder, empty when the fit began.
+    """
+    if not first_process() or not run.is_dir():
+        return
+    for entry in run.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
 
 
 def checkpointing(run: Path, every: int) -> list[Callback]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
-from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lipfault.batch import Batch
@@ -17,10 +17,11 @@ from lipfault.data.injection import ScheduledFaults
 from lipfault.data.recording_set import RecordingSet
 from lipfault.data.sample_cache import CacheMode
 from lipfault.data.sharing import EvaluationSampler, TrainLoader, TrainSampler
-from lipfault.data.splits import split_episodes
+from lipfault.data.splits import EVERY_EPISODE, split_episodes
 from lipfault.data.spread import spread_windows
 from lipfault.data.unpack import signal_shapes, unpack
 from lipfault.data.window_batch import Windows, collate
+from lipfault.data.window_lengths import fitting_batch_size, fitting_geometry, long_enough
 from lipfault.data.windows import WindowDataset
 from lipfault.domains import Count, CountOrZero, NonNegative, Positive, Seed, Share, validated
 from lipfault.errors import LipfaultError
@@ -49,19 +50,23 @@ class RecordingDataModule(LightningDataModule):
     Attributes:
         train_split: Split to train on.
         val_split: Split to validate on.
-        test_split: Split to test on and to predict.
+        test_split: Split to test on.
 
     Args:
         path: Path of the recording, one HDF5 file or several.
-        window_s: Length of a window in seconds.
-        stride_s: Distance between the ends of two windows in seconds.
-        history_s: Seconds before the window, for faults that need them, such as delay.
+        window_s: Length of a window in seconds; null derives it from rates and episodes, see
+            `lipfault.data.window_lengths`.
+        stride_s: Distance between the ends of two windows in seconds, or null.
+        history_s: Seconds before the window, for faults that need them, such as delay, or null.
         splits: For each split its fraction of the episodes or the list of their ids.
         split_seed: Seed of the assignment of episodes.
         train_split: Split to train on.
         val_split: Split to validate on.
-        test_split: Split to test on and to predict.
-        batch_size: Windows in a batch, on each device.
+        test_split: Split to test on.
+        predict_split: Split to predict; by default every episode is predicted, with
+            `predict_faults` the test split.
+        batch_size: Windows in a batch, on each device; null takes 64, fewer where frames are large
+            or the training split is small.
         num_workers: Processes that load batches; 0 loads in the main process.
         cache: Modalities to keep in memory: `none`, the `series`, or `all`.
         cache_limit_gb: Largest memory of the cache of one split, in GB (10^9 bytes).
@@ -78,15 +83,16 @@ class RecordingDataModule(LightningDataModule):
     def __init__(
         self,
         path: str | list[str],
-        window_s: Positive = 1.0,
-        stride_s: Positive = 0.1,
-        history_s: NonNegative = 1.0,
+        window_s: Positive | None = 1.0,
+        stride_s: Positive | None = 0.1,
+        history_s: NonNegative | None = 1.0,
         splits: dict[str, Share | list[str]] | None = None,
         split_seed: Seed = 0,
         train_split: str = 'pretrain',
         val_split: str = 'calibration',
         test_split: str = 'test',
-        batch_size: Count = 128,
+        predict_split: str | None = None,
+        batch_size: Count | None = 128,
         num_workers: CountOrZero = 0,
         cache: CacheMode = 'all',
         cache_limit_gb: NonNegative = 8.0,
@@ -100,7 +106,8 @@ class RecordingDataModule(LightningDataModule):
         self._lengths = (window_s, stride_s, history_s)
         self._splits, self._split_seed = dict(splits or _DEFAULT_SPLITS), split_seed
         self.train_split, self.val_split, self.test_split = train_split, val_split, test_split
-        self._batch_size, self._num_workers = batch_size, num_workers
+        self.predict_split = predict_split
+        self._given_batch_size, self._num_workers = batch_size, num_workers
         self._cache, self._cache_limit_gb = cache, cache_limit_gb
         self._faults, self._seed, self._predict_faults = faults, seed, predict_faults
         # By (split, complete).
@@ -118,8 +125,23 @@ class RecordingDataModule(LightningDataModule):
 
     @cached_property
     def geometry(self) -> Geometry:
-        """Lengths of window, stride and history."""
-        return Geometry(self.modalities, *self._lengths)
+        """Lengths of window, stride and history; those that were derived are logged."""
+        return fitting_geometry(self.modalities, self.recordings.episodes, *self._lengths)
+
+    @cached_property
+    def batch_size(self) -> int:
+        """Windows in a batch, on each device."""
+        if self._given_batch_size is not None:
+            return self._given_batch_size
+        processes, _ = self._share
+        return fitting_batch_size(self.modalities, self.count(self.train_split) // processes)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Values of the settings that may be derived from the recordings, by name."""
+        geometry = self.geometry
+        lengths = {key: getattr(geometry, key) for key in ('window_s', 'stride_s', 'history_s')}
+        return lengths | {'batch_size': self.batch_size}
 
     @property
     def window_shape(self) -> dict[str, tuple[int, ...]]:
@@ -143,9 +165,15 @@ class RecordingDataModule(LightningDataModule):
 
     @cached_property
     def split_ids(self) -> dict[str, list[str]]:
-        """Ids of the episodes of each split."""
-        ids = [info.episode_id for info in self.recordings.episodes]
-        return split_episodes(ids, self._splits, self._split_seed)
+        """Ids of the episodes of each split, without those shorter than a window."""
+        fill = self._splits == _DEFAULT_SPLITS
+        return split_episodes(self._long_enough, self._splits, self._split_seed, fill)
+
+    @cached_property
+    def _long_enough(self) -> list[str]:
+        """Ids of the episodes that hold a window or are named in the splits; logs the others."""
+        listed = [ids for ids in self._splits.values() if isinstance(ids, list)]
+        return long_enough(self.geometry, self.recordings.episodes, set().union(*listed))
 
     @property
     def has_faults(self) -> bool:
@@ -175,7 +203,7 @@ class RecordingDataModule(LightningDataModule):
         Raises:
             LipfaultError: If there is no such split, an episode does not fit, or no window is left.
         """
-        if split not in self.split_ids:
+        if split != EVERY_EPISODE and split not in self.split_ids:
             raise LipfaultError(f'there is no split {split!r}; splits are {sorted(self.split_ids)}')
         whole = self._datasets.get((split, True))
         # Without missing samples both datasets are equal, and one cache suffices.
@@ -184,6 +212,23 @@ class RecordingDataModule(LightningDataModule):
         if (split, complete) not in self._datasets:
             self._datasets[split, complete] = self._make_dataset(split, complete)
         return self._datasets[split, complete]
+
+    def count(self, split: str) -> int:
+        """Count the windows without a missing sample of one split; reads no signals.
+
+        Args:
+            split: Name of the split.
+
+        Returns:
+            Number of windows.
+        """
+        if (split, True) in self._datasets:
+            return len(self._datasets[split, True])
+        positions = self._positions(split)
+        infos = [self.recordings.episodes[position] for position in positions]
+        if any(info.partial for info in infos):
+            return len(WindowDataset(self.recordings, positions, self.geometry, complete=True))
+        return sum(self.geometry.count(info.lengths) for info in infos)
 
     def used_splits(self, stage: str) -> tuple[str, ...]:
         """Return the splits that a stage reads.
@@ -194,7 +239,13 @@ class RecordingDataModule(LightningDataModule):
         Returns:
             Names of the splits.
         """
-        used = {'fit': (self.train_split, self.val_split), 'validate': (self.val_split,)}
+        # The faults of the test are those of the windows of the test.
+        tested = self._predict_faults
+        used = {
+            'fit': (self.train_split, self.val_split),
+            'validate': (self.val_split,),
+            'predict': (self.predict_split or (self.test_split if tested else EVERY_EPISODE),),
+        }
         return used.get(stage, (self.test_split,))
 
     def setup(self, stage: str) -> None:
@@ -206,7 +257,8 @@ class RecordingDataModule(LightningDataModule):
         Raises:
             LipfaultError: If the fault settings, the recordings or the splits are invalid.
         """
-        _ = self._engine
+        if stage != 'predict' or self._predict_faults:
+            _ = self._engine
         for split in self.used_splits(stage):
             self.dataset(split, complete=stage != 'predict')
 
@@ -219,11 +271,11 @@ class RecordingDataModule(LightningDataModule):
         dataset = self.dataset(self.train_split)
         processes, rank = self._share
         seed = self._seed * _SEED_STEP
-        sampler = TrainSampler(dataset, processes, rank, seed, self._batch_size, self._batches_done)
-        if len(sampler) < self._batch_size:
+        sampler = TrainSampler(dataset, processes, rank, seed, self.batch_size, self._batches_done)
+        if len(sampler) < self.batch_size:
             raise LipfaultError(
                 f'split {self.train_split!r} has {len(sampler)} windows for each device, '
-                f'fewer than batch_size={self._batch_size}; use a smaller batch or more episodes'
+                f'fewer than batch_size={self.batch_size}; use a smaller batch or more episodes'
             )
         return self._loader(dataset, TrainLoader, sampler=sampler, drop_last=True)
 
@@ -242,9 +294,10 @@ class RecordingDataModule(LightningDataModule):
         return [self._in_order(self.dataset(self.test_split)) for _ in self.test_names]
 
     def predict_dataloader(self) -> DataLoader[Windows]:
-        """Return the batches of the test split in order, windows with missing samples included."""
+        """Return the batches to predict in order, windows with missing samples included."""
+        (split,) = self.used_splits('predict')
         # Each window once: repeated batches would repeat lines of the predictions.
-        return self._in_order(self.dataset(self.test_split, complete=False), even=False)
+        return self._in_order(self.dataset(split, complete=False), even=False)
 
     def on_after_batch_transfer(self, batch: Windows, dataloader_idx: int) -> Batch:
         """Build the batch of the stage on the device; the trainer calls this hook.
@@ -361,26 +414,42 @@ class RecordingDataModule(LightningDataModule):
 
     def _make_dataset(self, split: str, complete: bool) -> WindowDataset:
         """Make the windows of one split; log how many are left out."""
-        ids = set(self.split_ids[split])
-        episodes = enumerate(self.recordings.episodes)
-        positions = [position for position, info in episodes if info.episode_id in ids]
         dataset = WindowDataset(
             self.recordings,
-            positions,
+            self._positions(split),
             self.geometry,
             self._cache,
             self._cache_limit_gb,
             complete,
         )
-        _log_left_out(split, dataset)
+        dataset.log_left_out(split)
         return dataset
+
+    def places(self, sample_id: Tensor) -> list[dict[str, Any]]:
+        """Return episode and time of predicted windows.
+
+        Args:
+            sample_id: (window,) int64, ids of windows of the predicted episodes.
+
+        Returns:
+            For each window the id of its `episode`, and `end_s`, its end in seconds from the start
+            of the episode.
+        """
+        (split,) = self.used_splits('predict')
+        return self.dataset(split, complete=False).places(sample_id)
+
+    def _positions(self, split: str) -> list[int]:
+        """Return the positions of the episodes of one split in the recordings."""
+        ids = set(self._long_enough if split == EVERY_EPISODE else self.split_ids[split])
+        episodes = enumerate(self.recordings.episodes)
+        return [position for position, info in episodes if info.episode_id in ids]
 
     def _in_order(self, dataset: WindowDataset, even: bool = True) -> DataLoader[Windows]:
         """Return the batches of a split in order, shared among the processes."""
         processes, rank = self._share
         if processes == 1:
             return self._loader(dataset, DataLoader)
-        sampler = EvaluationSampler(dataset, processes, rank, self._batch_size, even)
+        sampler = EvaluationSampler(dataset, processes, rank, self.batch_size, even)
         return self._loader(dataset, DataLoader, sampler=sampler)
 
     def _loader(
@@ -392,7 +461,7 @@ class RecordingDataModule(LightningDataModule):
         """Return a loader that fetches whole batches."""
         return kind(
             dataset,
-            batch_size=self._batch_size,
+            batch_size=self.batch_size,
             num_workers=self._num_workers,
             collate_fn=collate,
             persistent_workers=self._num_workers > 0,
@@ -400,16 +469,3 @@ class RecordingDataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             **options,
         )
-
-
-def _log_left_out(split: str, dataset: WindowDataset) -> None:
-    """Log the number of windows left out of a split.
-
-    Raises:
-        LipfaultError: If no window is left.
-    """
-    if dataset.left_out:
-        message = f'split {split!r}: {dataset.left_out} windows with a missing sample are left out'
-        if not len(dataset):
-            raise LipfaultError(f'{message}, and no other is there; see `<modality>_present`')
-        rank_zero_info(message)

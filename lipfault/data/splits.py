@@ -9,9 +9,12 @@ from lipfault.errors import LipfaultError
 
 SplitSpec = Mapping[str, float | list[str]]
 
+EVERY_EPISODE = '*'
+"""Name, in place of that of a split, of all episodes."""
+
 
 def split_episodes(
-    episode_ids: Sequence[str], splits: SplitSpec, seed: int = 0
+    episode_ids: Sequence[str], splits: SplitSpec, seed: int = 0, fill: bool = False
 ) -> dict[str, list[str]]:
     """Assign whole episodes to splits.
 
@@ -23,6 +26,8 @@ def split_episodes(
         episode_ids: Ids of all episodes of the recordings.
         splits: For each split its fraction of the episodes, or the list of their ids.
         seed: Seed of the shuffle.
+        fill: Whether a split whose fraction rounds to no episode gets one of the largest split, if
+            there are enough.
 
     Returns:
         For each split the sorted ids of its episodes, at least one, none in two splits.
@@ -40,6 +45,8 @@ def split_episodes(
     taken = _require_disjoint(listed, set(episode_ids))
     rest = sorted(set(episode_ids) - taken)
     divided = _divide(rest, fractions, seed)
+    if fill and len(rest) >= len(divided):
+        _fill(divided)
     assigned = {name: sorted({**listed, **divided}[name]) for name in splits}
     for name, ids in assigned.items():
         if not ids:
@@ -58,7 +65,7 @@ def _require_disjoint(listed: Mapping[str, list[str]], known: set[str]) -> set[s
             if episode_id not in known:
                 raise LipfaultError(
                     f'split {name!r}: there is no episode {episode_id!r}; the recordings hold '
-                    f'{_shortened(sorted(known))}'
+                    f'{shortened(sorted(known))}'
                 )
             if episode_id in owner:
                 raise LipfaultError(
@@ -86,6 +93,14 @@ def _divide(ids: Sequence[str], fractions: Mapping[str, float], seed: int) -> di
     }
 
 
+def _fill(divided: dict[str, list[str]]) -> None:
+    """Give each empty split the last episode of the largest one."""
+    for name, ids in divided.items():
+        if not ids:
+            largest = max(divided, key=lambda other: len(divided[other]))
+            divided[name] = [divided[largest].pop()]
+
+
 def _shuffle_key(episode_id: str, seed: int) -> bytes:
     """Return the sort key of an episode in the shuffle.
 
@@ -98,6 +113,13 @@ def _shuffle_key(episode_id: str, seed: int) -> bytes:
     return hashlib.blake2b(f'{seed}/{episode_id}'.encode(), digest_size=16).digest()
 
 
-def _shortened(ids: Sequence[str]) -> str:
-    """Return the first five ids as text."""
+def shortened(ids: Sequence[str]) -> str:
+    """Name the first five of several episodes.
+
+    Args:
+        ids: Ids of the episodes.
+
+    Returns:
+        The ids, separated by commas.
+    """
     return ', '.join(ids[:5]) + (', ...' if len(ids) > 5 else '')

@@ -1,10 +1,12 @@
 """Windows of recordings as a torch dataset that fetches whole batches."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -69,6 +71,40 @@ class WindowDataset(Dataset[Windows]):
     def end_s(self) -> npt.NDArray[np.float64]:
         """Return (window,) end of each window in seconds from the start of its episode."""
         return self.geometry.end_s(self._window)
+
+    def log_left_out(self, split: str) -> None:
+        """Log the number of windows with a missing sample that are left out.
+
+        Args:
+            split: Name of the split of these windows.
+
+        Raises:
+            LipfaultError: If no window is left.
+        """
+        if not self.left_out:
+            return
+        message = f'split {split!r}: {self.left_out} windows with a missing sample are left out'
+        if not len(self):
+            raise LipfaultError(f'{message}, and no other is there; see `<modality>_present`')
+        rank_zero_info(message)
+
+    def places(self, sample_id: Tensor) -> list[dict[str, Any]]:
+        """Return episode and time of windows.
+
+        Args:
+            sample_id: (window,) int64, ids of windows of this dataset.
+
+        Returns:
+            For each window the id of its `episode`, and `end_s`, its end in seconds from the start
+            of the episode.
+        """
+        rows = np.searchsorted(self.sample_id, sample_id.cpu().numpy())
+        infos = [self._recordings.episodes[position] for position in self.episode[rows]]
+        ends = self.geometry.end_s(self._window[rows]).round(6).tolist()
+        return [
+            {'episode': info.episode_id, 'end_s': end}
+            for info, end in zip(infos, ends, strict=True)
+        ]
 
     def __getitem__(self, index: int) -> Windows:
         """Return the window of one index as a batch of size 1."""

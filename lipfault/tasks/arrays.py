@@ -66,7 +66,7 @@ def to_signals(
             f'{sorted(n for n, alone in single.items() if not alone)}'
         )
     is_single = next(iter(single.values()))
-    given = {n: x[None] if is_single else x for n, x in given.items()}
+    given = {n: _without_infinity(n, x[None] if is_single else x) for n, x in given.items()}
     sizes = {n: len(x) for n, x in given.items()}
     if len(set(sizes.values())) > 1 or 0 in sizes.values():
         raise LipfaultError(
@@ -161,15 +161,19 @@ def _hint(modality: Modality, tensor: Tensor, shape: tuple[int, ...]) -> str:
     return ''
 
 
+def _without_infinity(name: str, signal: Tensor) -> Tensor:
+    """The signal with infinite values missing; warns of them."""
+    infinite = signal.isinf()
+    if not bool(infinite.any()):
+        return signal
+    warnings.warn(f'modality {name!r}: infinite values, treated as missing', stacklevel=4)
+    return signal.masked_fill(infinite, torch.nan)
+
+
 def _check_values(signals: Signals, modalities: Mapping[str, Modality]) -> None:
-    """Refuse infinite values and images in 0 to 255; warn of values outside the range."""
+    """Refuse images in 0 to 255; warn of values outside the range."""
     for name, signal in signals.items():
         modality = modalities[name]
-        if bool(signal.isinf().any()):
-            raise LipfaultError(
-                f'modality {name!r}: infinite values; give finite ones, or NaN where a value is '
-                'missing'
-            )
         low, high = (
             torch.tensor(end, device=signal.device).view(-1, *[1] * (signal.dim() - 2))
             for end in (modality.low, modality.high)

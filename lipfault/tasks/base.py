@@ -35,7 +35,8 @@ class OptimizerConfig:
         weight_decay: Decoupled weight decay of matrices and kernels.
         warmup: Share of the steps in which the rate rises.
         lr_scale: Factor on the rate of the parameters whose name matches a glob pattern; the first
-            pattern that matches decides.
+            pattern that matches decides. `<image>` and `<series>` stand for the name of any
+            modality of that kind, as in `*.coders.<image>.*`.
 
     Reference:
         AdamW: Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101; one cycle: Smith and
@@ -158,7 +159,9 @@ class BaseTask(lightning.LightningModule, ABC):
         wanted |= {n: found[n] for n, layout in wanted.items() if 0 in layout and n in found}
         if found != wanted:
             names = sorted(n for n in found | wanted if found.get(n) != wanted.get(n))
-            measured = ('description', 'train_split', 'train_episodes', 'calibration')
+            measured = (
+                'description', 'train_split', 'train_episodes', 'calibration', 'clean_scores'
+            )  # fmt: skip
             changed = config_diff(checkpoint[CARD], self.card(), measured)
             raise LipfaultError(
                 f'the checkpoint is of a model of another configuration: '
@@ -231,6 +234,19 @@ class BaseTask(lightning.LightningModule, ABC):
         for pattern in self.unmatched():
             raise LipfaultError(f'optimizer.lr_scale: {self.unmatched_message(pattern)}')
 
+    @property
+    def false_alarm_rate(self) -> float | None:
+        """False alarm rate to calibrate; None for a stage without alarms."""
+        return None
+
+    def sizes_in_words(self) -> list[str]:
+        """State the sizes that were derived from the data.
+
+        Returns:
+            Lines for the log; none by default.
+        """
+        return []
+
     def unmatched(self) -> list[str]:
         """Find the patterns of `lr_scale` that match no trained parameter.
 
@@ -238,8 +254,20 @@ class BaseTask(lightning.LightningModule, ABC):
             Patterns; none if the task has no trainable parameters.
         """
         names = self._trained()
-        patterns = self.optimizer_config.lr_scale if names else {}
-        return [p for p in patterns if not any(fnmatchcase(name, p) for name in names)]
+        if not names:
+            return []
+        # A part of the model that these modalities leave empty, such as the correctors of images.
+        parts = [name for name, _ in self.named_modules()]
+        absent = {'<image>', '<series>'} - {
+            f'<{m.kind}>' for m in self.description.modalities.values()
+        }
+        return [
+            pattern
+            for pattern in self.optimizer_config.lr_scale
+            if not any(self._matches(name, pattern) for name in names)
+            and not any(fnmatchcase(part, pattern.removesuffix('.*')) for part in parts if part)
+            and not any(kind in pattern for kind in absent)
+        ]
 
     def unmatched_message(self, pattern: str) -> str:
         """Word the error of a pattern that matches no trained parameter.
@@ -256,6 +284,12 @@ class BaseTask(lightning.LightningModule, ABC):
             f'there are {", ".join(f"{part}.*" for part in parts)}'
         )
 
+    def _matches(self, name: str, pattern: str) -> bool:
+        """Whether a parameter matches a pattern, by its name or by the kind of its modality."""
+        kinds = {n: f'<{m.kind}>' for n, m in self.description.modalities.items()}
+        by_kind = '.'.join(kinds.get(part, part) for part in name.split('.'))
+        return fnmatchcase(name, pattern) or fnmatchcase(by_kind, pattern)
+
     def _trained(self) -> list[str]:
         return [name for name, p in self.named_parameters() if p.requires_grad]
 
@@ -264,7 +298,7 @@ class BaseTask(lightning.LightningModule, ABC):
         config, groups = self.optimizer_config, dict[tuple[float, float], list[Tensor]]()
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
-                matching = (s for p, s in config.lr_scale.items() if fnmatchcase(name, p))
+                matching = (s for p, s in config.lr_scale.items() if self._matches(name, p))
                 decay = config.weight_decay if parameter.dim() > 1 else 0.0
                 groups.setdefault((next(matching, 1.0), decay), []).append(parameter)
         return [

@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from numpy.typing import NDArray
 
 from lipfault.batch import Batch
+from lipfault.data.splits import EVERY_EPISODE
 from lipfault.errors import LipfaultError
 from lipfault.metrics.recovery import error_per_sample, skill
 from lipfault.modality import Signals
@@ -145,6 +146,8 @@ def warn_of_training_episodes(
         stage: `fit`, `validate`, `test` or `predict`.
     """
     for split in datamodule.used_splits(stage):
+        if split == EVERY_EPISODE:  # of recordings that need not be those of the training
+            continue
         known = [e for e in datamodule.split_ids[split] if e in trained]
         if known:
             shown = ', '.join(repr(e) for e in known[:3]) + (', ...' if len(known) > 3 else '')

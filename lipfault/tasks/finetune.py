@@ -44,6 +44,7 @@ from lipfault.tasks.finetune_config import (
     modules_to_clip,
 )
 from lipfault.tasks.inputs import labels_of, observed
+from lipfault.tasks.prediction import faulty_channels, findings
 from lipfault.tasks.pretrained import load_pretrained
 from lipfault.tasks.schedule import share_done
 from lipfault.tasks.step import make_step
@@ -54,6 +55,7 @@ from lipfault.tasks.summary import (
     summarize_validation,
 )
 from lipfault.tasks.terms import objective_terms, weighted_sum
+from lipfault.tasks.warm_start import WarmStart, load_warm
 
 CALIBRATION = ('episodes', 'confidence', 'supported_rate')
 """Fields of a `Calibration` that checkpoint and metrics keep."""
@@ -72,6 +74,8 @@ class FinetuneTask(BaseTask):
         losses: Weights of the objective.
         config: Threshold, modulation, clipping.
         optimizer: Optimizer settings.
+        warm_start: Checkpoint or run folder of stage 2 on other data; parts of the block that fit
+            by name and shape start from its weights.
 
     Raises:
         LipfaultError: If there is no pretrained autoencoder, or it was trained on other modalities.
@@ -91,6 +95,7 @@ class FinetuneTask(BaseTask):
         losses: LossWeights | None = None,
         config: FinetuneConfig | None = None,
         optimizer: OptimizerConfig | None = None,
+        warm_start: str | None = None,
     ) -> None:
         """Load the autoencoder, freeze it, and build the compute block."""
         super().__init__(description, optimizer)
@@ -104,6 +109,7 @@ class FinetuneTask(BaseTask):
             ),
         )
         self.autoencoder.requires_grad_(False)
+        self._warm = WarmStart() if warm_start is None else load_warm(self, warm_start, self.stage)
         channels_last(self.autoencoder)
         channels_last(self.block)
         if self.config.modulation:
@@ -111,6 +117,7 @@ class FinetuneTask(BaseTask):
         self.register_buffer('threshold', torch.tensor(float('nan')))
         self.test_results: dict[str, Any] = {}
         self.calibration: dict[str, float] = {}
+        self._clean_scores: list[float] = []
         self._collected: dict[str, list[PerSample]] = {}
         self._maps: dict[str, dict[str, MapCounts]] = {}
         self._examples: dict[str, Any] = {}
@@ -132,8 +139,15 @@ class FinetuneTask(BaseTask):
             if self.trainer.gradient_clip_val is not None:
                 raise LipfaultError(NO_CLIP_VAL)
             rank_zero_info(self._loaded)
+            if self._warm.message:
+                rank_zero_info(self._warm.message)
             windows = clean_signals(datamodule, datamodule.train_split, FIT_LIMIT)
             self.block.fit_start(self.autoencoder.standardized(windows))
+
+    @property
+    def false_alarm_rate(self) -> float:
+        """False alarm rate to calibrate."""
+        return self.config.false_alarm_rate
 
     def check_settings(self) -> None:
         """Check that learning rates and clipping name existing modules.
@@ -151,8 +165,31 @@ class FinetuneTask(BaseTask):
         Returns:
             Stage, description and sizes, from which autoencoder and block can be rebuilt.
         """
-        own = {'block': asdict(self.block_config), 'calibration': self.calibration}
+        own: dict[str, Any] = {
+            'block': asdict(self.block_config),
+            'calibration': self.calibration,
+            'clean_scores': self._clean_scores,
+        }
         return super().card() | self.origin | own
+
+    def clean_scores(self) -> Tensor:
+        """Return the scores of the clean calibration windows.
+
+        Returns:
+            (window,) float32, ascending; empty for a run that keeps none.
+        """
+        return torch.tensor(self._clean_scores, device=self.threshold.device)
+
+    def read_calibration(self, card: Mapping[str, Any]) -> None:
+        """Read the calibration from the card of a checkpoint.
+
+        Args:
+            card: The card.
+        """
+        with readable('calibration in the card of the checkpoint'):
+            found = card.get('calibration', {})
+            self.calibration = {key: float(found[key]) for key in CALIBRATION if found}
+            self._clean_scores = [float(score) for score in card.get('clean_scores', [])]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check the card, and read what the calibration episodes support.
@@ -161,9 +198,7 @@ class FinetuneTask(BaseTask):
             checkpoint: The checkpoint.
         """
         super().on_load_checkpoint(checkpoint)
-        with readable('calibration in the card of the checkpoint'):
-            found = checkpoint[CARD].get('calibration', {})
-            self.calibration = {key: float(found[key]) for key in CALIBRATION if found}
+        self.read_calibration(checkpoint[CARD])
 
     def train(self, mode: bool = True) -> Self:
         """Set the training mode of the block; the autoencoder stays in evaluation mode.
@@ -258,6 +293,7 @@ class FinetuneTask(BaseTask):
         require_finite_loss(seen['score_clean'].abs().max(), 'the largest score of a clean window')
         calibration = calibrate(seen, self.config.false_alarm_rate)
         self.threshold.fill_(calibration.threshold)
+        self._clean_scores = seen['score_clean'].float().sort().values.tolist()
         if not self.calibration:  # the same statement at each validation
             rank_zero_info(calibration.statement())
         self.calibration = {key: float(getattr(calibration, key)) for key in CALIBRATION}
@@ -332,16 +368,22 @@ class FinetuneTask(BaseTask):
             dataloader_idx: Index of the loader.
 
         Returns:
-            Sample ids, scores, alarms and predicted modality, (batch,) each; logits (batch, M);
-            fault maps; and corrected signals in physical units.
+            Sample ids, and scores, p-values, alarms and predicted modality of `Findings`, (batch,)
+            each; share of missing values by modality; names of the faulty channels of each window;
+            logits (batch, M); fault maps; and corrected signals in physical units.
         """
         observation = observed(self.autoencoder, batch, self.description.modalities)
         detection, correction = self.block(observation)
+        modalities = self.description.modalities
+        found = findings(detection, observation, self.names, self.threshold, self.clean_scores())
         return {
             'sample_id': batch.sample_id,
-            'score': detection.score,
-            'alarm': detection.score > self.threshold,
-            'modality': detection.logits.argmax(dim=1),
+            'score': found.score,
+            'p_value': found.p_value,
+            'alarm': found.alarm,
+            'modality': found.modality,
+            'missing': found.missing,
+            'channels': faulty_channels(found, correction, observation, modalities),
             'logits': detection.logits,
             'maps': correction.maps,
             'corrected': self.autoencoder.physical(correction.signals),

@@ -13,6 +13,10 @@ from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.blocks.interface.types import Observation, SideInfo
 
+FAR_OUT = 1e6
+"""Distance from the middle of the physical range, in widths of it, beyond which a value is no
+reading: the square of a residual of such a value would leave float32."""
+
 
 def labels_of(batch: Batch) -> FaultLabels:
     """Return the labels of a batch with injected faults.
@@ -80,15 +84,29 @@ def finite(
 
     Args:
         autoencoder: Stage 1, which standardizes.
-        signals: Signals in physical units; NaN marks missing values.
+        signals: Signals in physical units; NaN marks missing values. Infinite values, and those
+            far out of any physical range, are missing, too.
         modalities: Description of each modality.
 
     Returns:
         Standardized finite signals and missing values.
     """
-    filled, present = split_missing(signals, modalities)
+    readings = {n: _readings(x, modalities[n]) for n, x in signals.items()}
+    filled, present = split_missing(readings, modalities)
     missing = {n: ~p if p.dim() == 3 else ~p.all(dim=1, keepdim=True) for n, p in present.items()}
     return Observation(autoencoder.standardized(filled), SideInfo(missing))
+
+
+def _readings(signal: Tensor, modality: Modality) -> Tensor:
+    """The signal with NaN in place of what is no reading."""
+    width, middle = (
+        torch.tensor(values, device=signal.device).view(-1, *[1] * (signal.dim() - 2))
+        for values in (
+            [high - low for low, high in zip(modality.low, modality.high, strict=True)],
+            [(high + low) / 2 for low, high in zip(modality.low, modality.high, strict=True)],
+        )
+    )
+    return signal.where((signal - middle).abs() <= FAR_OUT * width, torch.nan)
 
 
 def worst_faulty(labels: FaultLabels) -> Tensor:

@@ -9,7 +9,8 @@ from lipfault.batch import Batch
 from lipfault.faults.presence import split_missing
 from lipfault.metrics.recovery import error_per_sample, skill
 from lipfault.modality import Signals
-from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.autoencoder.sizes import CoderConfig, sizes_in_words
 from lipfault.models.relations.relations import Relations, RelationsConfig
 from lipfault.runs.checkpoints import CARD
 from lipfault.tasks.base import (
@@ -30,6 +31,7 @@ from lipfault.tasks.clean_windows import (
 from lipfault.tasks.distributed import joined
 from lipfault.tasks.divergence import require_finite_loss
 from lipfault.tasks.examples import clean_examples
+from lipfault.tasks.warm_start import WarmStart, load_warm
 
 
 class PretrainTask(BaseTask):
@@ -44,6 +46,8 @@ class PretrainTask(BaseTask):
         coder: Sizes of the autoencoder.
         relations: Sizes of the relations between channels and between modalities.
         optimizer: Optimizer settings.
+        warm_start: Checkpoint or run folder of stage 1 on other data; coders and predictors that
+            fit by name and shape start from its weights.
     """
 
     stage = 'pretrain'
@@ -54,6 +58,7 @@ class PretrainTask(BaseTask):
         coder: CoderConfig | None = None,
         relations: RelationsConfig | None = None,
         optimizer: OptimizerConfig | None = None,
+        warm_start: str | None = None,
     ) -> None:
         """Build the autoencoder and the relations."""
         super().__init__(description, optimizer)
@@ -66,6 +71,7 @@ class PretrainTask(BaseTask):
             self.autoencoder, self.description.modalities, self.relations_config
         )
         channels_last(self.autoencoder)
+        self._warm = WarmStart() if warm_start is None else load_warm(self, warm_start, self.stage)
         self.train_split = 'pretrain'
         self.train_episodes: list[str] = []
         self.test_results: dict[str, Any] = {}
@@ -78,7 +84,8 @@ class PretrainTask(BaseTask):
         Returns:
             Stage, description and sizes, from which the autoencoder can be rebuilt.
         """
-        coder = {**vars(self.coder_config), 'image_widths': list(self.coder_config.image_widths)}
+        widths = self.coder_config.image_widths
+        coder = {**vars(self.coder_config), 'image_widths': widths and list(widths)}
         relations = {**vars(self.relations_config), 'patches': list(self.relations_config.patches)}
         return super().card() | {
             'coder': coder,
@@ -99,6 +106,16 @@ class PretrainTask(BaseTask):
             self.train_split = str(checkpoint[CARD]['train_split'])
             self.train_episodes = list(map(str, checkpoint[CARD].get('train_episodes', [])))
 
+    def sizes_in_words(self) -> list[str]:
+        """State the sizes of the coders.
+
+        Returns:
+            One line for each modality.
+        """
+        return sizes_in_words(
+            self.description.modalities, self.description.steps, self.coder_config
+        )
+
     def check_settings(self) -> None:
         """Accept all settings: `setup` logs a learning rate for a modality that the data lack."""
 
@@ -112,12 +129,15 @@ class PretrainTask(BaseTask):
             return
         for pattern in self.unmatched():
             rank_zero_info(f'optimizer.lr_scale: {self.unmatched_message(pattern)}')
+        if self._warm.message:
+            rank_zero_info(self._warm.message)
         datamodule = recording_data(self.trainer)
         self.train_split = datamodule.train_split
         self.train_episodes = list(datamodule.split_ids[self.train_split])
         windows = clean_signals(datamodule, self.train_split, FIT_LIMIT)
         for name, modality in self.description.modalities.items():
-            self.autoencoder.fit_start(name, windows[name])
+            warm = f'autoencoder.coders.{name}' in self._warm.parts
+            self.autoencoder.fit_start(name, windows[name], keep_coder=warm)
             standardized = self.autoencoder.standardized({name: windows.pop(name)})[name]
             self.relations.fit_start(name, standardized, self.autoencoder.noise(name, modality))
 

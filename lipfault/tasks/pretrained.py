@@ -7,7 +7,8 @@ from typing import Any
 from torch import nn
 
 from lipfault.errors import LipfaultError
-from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.autoencoder.sizes import CoderConfig
 from lipfault.models.blocks.interface.base import ComputeBlock
 from lipfault.models.relations.relations import Relations, RelationsConfig
 from lipfault.runs.checkpoints import CARD, read_checkpoint

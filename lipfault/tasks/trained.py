@@ -22,7 +22,7 @@ from lipfault.tasks.card import sizes_from
 from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.finetune_config import FinetuneConfig
 from lipfault.tasks.inputs import finite
-from lipfault.tasks.prediction import Prediction
+from lipfault.tasks.prediction import Prediction, faulty_channels, findings
 from lipfault.tasks.pretrained import EARLIER
 
 
@@ -99,13 +99,20 @@ class TrainedModel:
             kept = value[0] if arrays.is_single else value
             return kept if arrays.is_torch else kept.cpu().numpy()
 
-        alarm, names = detection.score > self.threshold, list(self.modalities)
-        largest = detection.logits.argmax(dim=1).tolist()
-        faulty = [names[i] if a else None for i, a in zip(largest, alarm.tolist(), strict=True)]
-        single = arrays.is_single
+        names, single = list(self.modalities), arrays.is_single
+        found = findings(
+            detection,
+            observation,
+            names,
+            torch.tensor(self.threshold),
+            self.task.clean_scores(),
+        )
+        rows = zip(found.modality.tolist(), found.alarm.tolist(), strict=True)
+        faulty = [names[index] if alarm else None for index, alarm in rows]
+        channels = faulty_channels(found, correction, observation, self.modalities)
         return Prediction(
-            score=float(detection.score[0]) if single else out(detection.score),
-            alarm=bool(alarm[0]) if single else out(alarm),
+            score=float(found.score[0]) if single else out(found.score),
+            alarm=bool(found.alarm[0]) if single else out(found.alarm),
             faulty_modality=faulty[0] if single else faulty,
             modality_scores={
                 n: float(x[0]) if single else out(x)
@@ -114,6 +121,8 @@ class TrainedModel:
             fault_maps={n: out(m) for n, m in correction.maps.items()},
             corrected={n: out(x) for n, x in corrected.items()},
             missing=arrays.missing,
+            p_value=float(found.p_value[0]) if single else out(found.p_value),
+            faulty_channels=channels[0] if single else channels,
         )
 
     def _previous(
@@ -258,6 +267,7 @@ def trained_task(run: str, trust_run_code: bool = False) -> FinetuneTask:
         hint = '' if EARLIER in str(error) else EARLIER
         raise LipfaultError(f'{file}: {error}{hint}') from error
     task.load_state_dict(checkpoint['state_dict'])
+    task.read_calibration(card)
     return task.requires_grad_(False).eval()
 
 

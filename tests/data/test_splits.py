@@ -73,3 +73,15 @@ def test_unlisted_episodes_stay_out():
 def test_impossible_splits_are_refused(splits, message):
     with pytest.raises(LipfaultError, match=message):
         split_episodes(IDS, splits)
+
+
+def test_few_episodes_fill_every_split_of_the_default():
+    shares = {'pretrain': 0.4, 'finetune': 0.36, 'calibration': 0.12, 'test': 0.12}
+    for count in range(4, 30):
+        ids = [f'e{i:02d}' for i in range(count)]
+        filled = split_episodes(ids, shares, fill=True)
+        assert all(filled.values())
+        assert sorted(i for part in filled.values() for i in part) == ids
+    assert split_episodes(ids, shares, fill=True) == split_episodes(ids, shares)
+    with pytest.raises(LipfaultError, match='has no episode'):
+        split_episodes(ids[:3], shares, fill=True)

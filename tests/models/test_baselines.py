@@ -15,8 +15,9 @@ from lipfault.faults.draws import Draws
 from lipfault.lipschitz.fault_gain_matrix import Box, certify, measure
 from lipfault.lipschitz.modulation.modulation import modulate
 from lipfault.losses import detection, reconstruction
-from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
+from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.autoencoder.pca import fit_pca
+from lipfault.models.autoencoder.sizes import CoderConfig
 from lipfault.models.blocks.baselines.kalman import Smoother, smoothing_matrix
 from lipfault.models.blocks.baselines.modality_dropout import ModalityDropoutBlock
 from lipfault.models.blocks.baselines.pca import Projection

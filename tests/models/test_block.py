@@ -3,7 +3,8 @@ import torch
 
 from lipfault.errors import LipfaultError
 from lipfault.losses import attribution
-from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.autoencoder.sizes import CoderConfig
 from lipfault.models.blocks.fault_map.block import FaultMapBlock
 from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.interface.types import (

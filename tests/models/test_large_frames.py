@@ -7,7 +7,8 @@ import torch
 import yaml
 
 from lipfault.data.recording import Recording
-from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.autoencoder.sizes import CoderConfig
 from lipfault.models.blocks.fault_map.block import FaultMapBlock
 from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.interface.types import Observation

@@ -7,7 +7,8 @@ import torch
 
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.fault_gain_matrix import Box, certify
-from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.autoencoder.sizes import CoderConfig
 from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.interface.types import Observation, SideInfo
 from lipfault.models.blocks.posterior.block import PosteriorBlock

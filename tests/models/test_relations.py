@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.autoencoder.sizes import CoderConfig
 from lipfault.models.relations.relations import Relations, RelationsConfig
 
 STEPS = {'joints': 32, 'force': 64}

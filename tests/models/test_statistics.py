@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from lipfault.errors import LipfaultError
-from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
+from lipfault.models.autoencoder.autoencoder import Autoencoder
+from lipfault.models.autoencoder.sizes import CoderConfig
 from lipfault.models.blocks.baselines import statistics_blocks
 from lipfault.models.blocks.baselines.clean_features import FLOOR, ImageFeatures, SeriesFeatures
 from lipfault.models.blocks.baselines.clean_models import (

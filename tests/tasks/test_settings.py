@@ -12,10 +12,9 @@ import yaml
 from lipfault.cli.lightning import settings
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation.modulation import modulated
-from lipfault.models.autoencoder.autoencoder import Autoencoder, CoderConfig
-from lipfault.models.blocks.fault_map.block import FaultMapBlock
+from lipfault.models.autoencoder.sizes import CoderConfig
 from lipfault.models.blocks.interface.config import BlockConfig
-from lipfault.models.relations.relations import Relations, RelationsConfig
+from lipfault.models.relations.relations import RelationsConfig
 from lipfault.runs.checkpoints import CARD
 from lipfault.runs.folder import CONFIG_NAME
 from lipfault.tasks.base import Description, OptimizerConfig, check_card, log_changed_ranges
@@ -106,20 +105,28 @@ def test_a_rate_that_no_threshold_has_is_refused(rate):
         FinetuneConfig(false_alarm_rate=rate)
 
 
-def test_windows_that_do_not_fit_the_block_are_named(build):
-    steps = {'joints': 30, 'force': 60}
-    message = r"'joints'.* multiple of 4 samples, got 30.* 0\.56 s \(28 samples\) or 0\.64 s \(32"
-    with pytest.raises(LipfaultError, match=message):
-        build(steps=steps)
+def test_windows_of_any_length_fit_the_blocks(build):
+    steps = {'joints': 30, 'force': 61}
+    build(steps=steps)
     build('paper', steps=steps)
 
 
-def test_images_that_do_not_fit_the_block_are_named(tiny_modalities):
-    camera = dataclasses.replace(tiny_modalities['camera'], size=(16, 18))
-    autoencoder = Autoencoder({'camera': camera}, {}, CoderConfig(4, (4,)))  # patches of 2 x 2
-    relations = Relations(autoencoder, {'camera': camera})
-    with pytest.raises(LipfaultError, match=r"'camera'.* multiples of 4, got \(16, 18\)"):
-        FaultMapBlock(autoencoder, relations, {'camera': camera})
+@pytest.mark.parametrize('kind', ['image', 'series'])
+def test_a_rate_for_a_kind_reaches_every_modality_of_it(tiny_modalities, kind):
+    config = OptimizerConfig(lr=1.0, lr_scale={f'*.coders.<{kind}>.*': 12.0, '*.coders.*': 0.5})
+    task = stage_one(tiny_modalities, optimizer=config)
+    rates = {id(p): group['lr'] for group in task._parameter_groups() for p in group['params']}
+    for name, modality in tiny_modalities.items():
+        wanted = 12.0 if modality.kind == kind else 0.5
+        found = {rates[id(p)] for p in task.autoencoder.coders[name].parameters()}
+        assert found == {wanted}
+
+
+def test_a_rate_for_a_kind_that_the_data_lack_is_no_mistake(tiny_modalities):
+    alone = {'force': tiny_modalities['force']}
+    patterns = {'*.coders.<image>.*': 12.0, '*.coders.nose.*': 2.0, 'relations.*': 4.0}
+    task = stage_one(alone, optimizer=OptimizerConfig(lr_scale=patterns))
+    assert task.unmatched() == ['*.coders.nose.*']
 
 
 def test_a_run_with_modulated_convolutions_can_be_loaded(build, tmp_path):

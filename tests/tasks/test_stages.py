@@ -254,9 +254,14 @@ def test_predictions_stand_beside_their_faults(runs, tmp_path):
     assert all(set(line) == FAULT_KEYS for line in faults)
     assert {line['sample_id'] for line in faults} < set(told)
     first = next(iter(told.values()))
-    assert set(first) == {'sample_id', 'score', 'alarm', 'modality'}
+    assert set(first) == {
+        'sample_id', 'episode', 'end_s', 'score', 'p_value', 'alarm', 'modality', 'channels',
+        'missing',
+    }  # fmt: skip
     assert first['modality'] in ('camera', 'joints', 'force')
-    lipfault(*command)
+    assert all(0 < line['p_value'] <= 1 for line in told.values())
+    assert all(line['alarm'] or not line['channels'] for line in told.values())
+    lipfault(*command, '--data.predict_split', 'test')
     clean = {line['sample_id']: line for line in read_log(tmp_path / 'predictions.jsonl')}
     assert clean.keys() == told.keys()
     hit = {line['sample_id'] for line in faults if line['damage'] > 10}
@@ -374,8 +379,11 @@ def test_certificate_is_ordered(faults, runs, tmp_path):
         (['test', '--ckpt_path', '{empty}', '--config', '{pretrain}'], 'has no checkpoint'),
         (['test', '--ckpt_path', '{new}'], 'no checkpoint at'),
         (['predict', '--ckpt_path={empty}'], 'has no checkpoint'),
-        (['fit', '--config', '{pretrain}', '--run', '{new}', '--data.window_s', '0.62'],
-         'multiple of series_patch'),
+        (['fit', '--config', '{pretrain}', '--run', '{new}', '--data.window_s', '9'],
+         'the longest lasts 3 s'),
+        (['fit', '--config', '{finetune}', '--run', '{new}', '--model.pretrained',
+          '{runs}/pretrain', '--model.config.false_alarm_rate', '0.001'],
+         'model.config.false_alarm_rate=0.001 needs at least 999 to calibrate'),
         (['fit', '--config', '{pretrain}', '--run', '{new}', '--ckpt_path', 'last'],
          'there is no such file or run folder'),
         (['fit', '--config', '{pretrain}', '--run', '{runs}/pretrain', '--ckpt_path', 'last',
@@ -403,6 +411,7 @@ def test_bad_input_is_one_line_and_status_one(args, match, configs, runs, tmp_pa
     assert 'lipfault: error:' in printed
     assert match in ' '.join(printed.split())
     assert {p: p.read_bytes() for p in runs.rglob('*') if p.is_file()} == before
+    assert not list((tmp_path / 'new').glob('*'))  # a corrected retry may use the folder
 
 
 def test_misspelt_key_is_named(configs, tmp_path):
@@ -433,6 +442,9 @@ def test_windows_with_missing_samples_are_predicted(runs, tiny_recording, tmp_pa
     lipfault('predict', *options, '--run', tmp_path / 'predicted')
     lines = read_log(tmp_path / 'predicted' / 'predictions.jsonl')
     assert all(np.isfinite(line['score']) for line in lines)
+    assert {line['episode'] for line in lines} == {f'swing-{n:02d}' for n in range(6)}
+    assert all(line['alarm'] for line in lines if line['missing'])
+    assert {name for line in lines for name in line['missing']} == {'force', 'camera'}
     printed = lipfault('test', *options, '--run', tmp_path / 'tested')
     assert re.search(r"split 'test': \d+ windows with a missing sample are left out", printed)
     with np.load(tmp_path / 'tested' / 'results.npz') as arrays:

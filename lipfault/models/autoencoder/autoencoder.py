@@ -1,41 +1,14 @@
 """The multimodal convolutional autoencoder of stage 1."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from lipfault.domains import Width, validated
-from lipfault.errors import LipfaultError
 from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.coders import ImageCoder, SeriesCoder
+from lipfault.models.autoencoder.sizes import CoderConfig, image_sizes, series_sizes
 from lipfault.models.autoencoder.standardize import Standardize
-
-
-@validated
-@dataclass
-class CoderConfig:
-    """Sizes of the autoencoder.
-
-    Args:
-        image_latent: Latent channels of an image; the largest number at a position, with
-            `image_kept`.
-        image_widths: Channels after each halving of the image; three halvings give 8x8 patches.
-        series_latent: Latent channels of a series.
-        series_patch: Time steps per latent position, an even number; where that is the whole
-            window, as in the shipped configurations, the latent has one position.
-        series_width: Channels of the nonlinear path of a series.
-        image_kept: If given, each position has a linear basis of its own, and the latent of an
-            image keeps so many dimensions in all, those of the largest variance.
-    """
-
-    image_latent: Width = 8
-    image_widths: tuple[Width, ...] = (24, 48, 64)
-    series_latent: Width = 24
-    series_patch: Width = 8
-    series_width: Width = 128
-    image_kept: Width | None = None
 
 
 class Autoencoder(nn.Module):
@@ -45,10 +18,6 @@ class Autoencoder(nn.Module):
         modalities: Description of each modality.
         steps: Length of the window of each series, in samples.
         config: Sizes.
-
-    Raises:
-        LipfaultError: If an image or a window is not a whole number of patches, or the patch of a
-            series is odd.
 
     Reference:
         Altinses and Schwung, stage 1, https://arxiv.org/abs/2603.25103.
@@ -66,7 +35,7 @@ class Autoencoder(nn.Module):
         self.names, self.steps = tuple(modalities), dict(steps)
         self.standardize = nn.ModuleDict({n: Standardize(m) for n, m in modalities.items()})
         self.coders = nn.ModuleDict(
-            {n: _coder(m, steps.get(n), config) for n, m in modalities.items()}
+            {n: _coder(m, steps.get(n, 1), config) for n, m in modalities.items()}
         )
 
     def latent_shape(self, name: str) -> tuple[int, ...]:
@@ -81,16 +50,18 @@ class Autoencoder(nn.Module):
         shape: tuple[int, ...] = self._coder(name).latent_shape
         return shape
 
-    def fit_start(self, name: str, signals: Tensor) -> None:
+    def fit_start(self, name: str, signals: Tensor, keep_coder: bool = False) -> None:
         """Fit standardization and linear path of one modality on clean training signals.
 
         Args:
             name: The modality.
             signals: (sample, channel, time) or (sample, channel, height, width), physical units.
+            keep_coder: Whether to fit the standardization only, for a coder with trained weights.
         """
         standardize = self._standardize(name)
         standardize.fit(signals)
-        self._coder(name).start_from_pca(standardize(signals))
+        if not keep_coder:
+            self._coder(name).start_from_pca(standardize(signals))
 
     def latent_size(self, name: str) -> int:
         """Count the latent dimensions of one modality.
@@ -222,28 +193,11 @@ def _channels_last(signal: Tensor) -> Tensor:
     return signal
 
 
-def _coder(modality: Modality, steps: int | None, config: CoderConfig) -> nn.Module:
+def _coder(modality: Modality, steps: int, config: CoderConfig) -> nn.Module:
+    """Build the coder of one modality; an image has no steps."""
     channels = len(modality.channels)
     if modality.size is not None:
-        patch = 2 ** len(config.image_widths)
-        if any(side % patch for side in modality.size):
-            raise LipfaultError(
-                f'modality {modality.name!r}: height and width must be multiples of {patch} '
-                f'(image_widths has {len(config.image_widths)} halvings), got {modality.size}'
-            )
-        return ImageCoder(
-            channels, modality.size, config.image_latent, config.image_widths, config.image_kept
-        )
-    if config.series_patch < 2 or config.series_patch % 2:
-        raise LipfaultError(
-            f'series_patch must be an even number of samples, got {config.series_patch}: a coder '
-            'looks half a patch beyond each patch'
-        )
-    if not steps or steps % config.series_patch:
-        raise LipfaultError(
-            f'modality {modality.name!r}: the window must be a multiple of series_patch = '
-            f'{config.series_patch} samples, got {steps}; change window_s or series_patch'
-        )
-    return SeriesCoder(
-        channels, steps, config.series_latent, config.series_patch, config.series_width
-    )
+        image = image_sizes(modality, config)
+        return ImageCoder(channels, modality.size, image.latent, image.widths, config.image_kept)
+    series = series_sizes(modality, steps, config)
+    return SeriesCoder(channels, steps, series.latent, series.patch, config.series_width)

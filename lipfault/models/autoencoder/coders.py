@@ -19,8 +19,13 @@ from lipfault.models.autoencoder.patch_conv import (
     PatchConvTranspose1d,
     initialize_inner,
 )
-from lipfault.models.autoencoder.pca import fit_pca
+from lipfault.models.autoencoder.pca import fit_pca_padded
 from lipfault.models.autoencoder.position_coder import PositionCoder
+from lipfault.models.layers.padding import cropped, padded, whole_patches
+
+_MOST_FEATURES, _MOST_PATCHES = 4096, 2048
+"""Patches of an image with more values than the first are so many that the covariance of all of
+them takes minutes; the basis is then fitted on the second number of patches, evenly spread."""
 
 
 def _zero(layer: nn.Conv1d | nn.Conv2d) -> nn.Conv1d | nn.Conv2d:
@@ -46,7 +51,7 @@ class ImageCoder(nn.Module):
 
     Args:
         channels: Channels of the image.
-        size: (height, width) in pixels, multiples of the patch.
+        size: (height, width) in pixels; zeros are appended to a whole number of patches.
         latent_channels: Latent channels.
         widths: Channels of the nonlinear path after each halving of the resolution; the patch is
             2 to the power of their number.
@@ -64,8 +69,8 @@ class ImageCoder(nn.Module):
     ) -> None:
         """Build both paths, the nonlinear one at zero."""
         super().__init__()
-        self.patch = 2 ** len(widths)
-        grid = (size[0] // self.patch, size[1] // self.patch)
+        self.patch, self.size = 2 ** len(widths), size
+        grid = (whole_patches(size[0], self.patch), whole_patches(size[1], self.patch))
         self.latent_shape = (latent_channels, *grid)
         self.linear = (
             PatchCoder(channels, self.patch, latent_channels)
@@ -105,6 +110,7 @@ class ImageCoder(nn.Module):
         Returns:
             Latent (batch, latent channel, row, column).
         """
+        images = padded(images, self.patch, 'constant')
         latent: Tensor = self.linear.encode(images) + self.encoder(images)
         return latent * self.linear.active if isinstance(self.linear, PositionCoder) else latent
 
@@ -120,7 +126,7 @@ class ImageCoder(nn.Module):
         images: Tensor = self.linear.decode(latent) + self.decoder(
             self.decoder_start(latent) + self.position
         )
-        return images
+        return cropped(images, self.size)
 
     def synthesized(self, change: Tensor) -> Tensor:
         """Decode a change of the latent by the linear path alone.
@@ -131,7 +137,7 @@ class ImageCoder(nn.Module):
         Returns:
             The change of the signal, shaped as the signal.
         """
-        return self.linear.decode(change)
+        return cropped(self.linear.decode(change), self.size)
 
     def importance(self) -> Tensor:
         """Return the squared effect of each latent dimension on the image.
@@ -147,7 +153,7 @@ class ImageCoder(nn.Module):
         Args:
             images: (sample, channel, height, width), standardized.
         """
-        self.linear.start_from_pca(images)
+        self.linear.start_from_pca(padded(images, self.patch, 'constant'))
 
 
 class PatchCoder(nn.Module):
@@ -209,7 +215,10 @@ class PatchCoder(nn.Module):
         patches = rearrange(
             images, 'n c (h p) (w q) -> (n h w) (c p q)', p=self.patch, q=self.patch
         )
-        pca = fit_pca(patches, self.analysis.out_channels)
+        if patches.shape[1] > _MOST_FEATURES:
+            rows = torch.linspace(0, len(patches) - 1, min(len(patches), _MOST_PATCHES))
+            patches = patches[rows.long()]
+        pca = fit_pca_padded(patches, self.analysis.out_channels)
         spread = pca.encode(patches).std(dim=0).clamp_min(1e-4)
         self.analysis.weight.copy_((pca.components / spread[:, None]).view_as(self.analysis.weight))
         self.synthesis.weight.copy_(
@@ -225,7 +234,7 @@ class SeriesCoder(nn.Module):
 
     Args:
         channels: Channels of the series.
-        steps: Length of the window, a multiple of `patch`.
+        steps: Length of the window; zeros are appended to a whole number of patches.
         latent_channels: Latent channels.
         patch: Time steps per latent position, even.
         width: Channels of the nonlinear path.
@@ -236,8 +245,8 @@ class SeriesCoder(nn.Module):
     ) -> None:
         """Build both paths, the nonlinear one at zero."""
         super().__init__()
-        self.patch = patch
-        self.latent_shape = (latent_channels, steps // patch)
+        self.patch, self.steps = patch, steps
+        self.latent_shape = (latent_channels, whole_patches(steps, patch))
         self.linear_encoder = PatchConv1d(channels, latent_channels, patch)
         self.linear_decoder = PatchConvTranspose1d(latent_channels, channels, patch)
         self.encoder = nn.Sequential(
@@ -270,7 +279,7 @@ class SeriesCoder(nn.Module):
             The change of the signal, shaped as the signal.
         """
         signal: Tensor = self.linear_decoder(change) - _bias(self.linear_decoder)
-        return signal
+        return cropped(signal, (self.steps,))
 
     def importance(self) -> Tensor:
         """Return the squared effect of each latent channel on the series.
@@ -291,7 +300,7 @@ class SeriesCoder(nn.Module):
         """
         # The error of a quiet sensor is below the resolution of bfloat16.
         with torch.autocast(series.device.type, enabled=False):
-            series = series.float()
+            series = padded(series.float(), self.patch, 'constant')
             latent: Tensor = self.linear_encoder(series) + self.encoder(series)
         return latent
 
@@ -308,7 +317,7 @@ class SeriesCoder(nn.Module):
             latent = latent.float()
             detail = rearrange(self.decoder(latent), 'b (c p) t -> b c (t p)', p=self.patch)
             series: Tensor = self.linear_decoder(latent) + detail
-        return series
+        return cropped(series, (self.steps,))
 
     @torch.no_grad()
     def start_from_pca(self, series: Tensor) -> None:
@@ -317,8 +326,9 @@ class SeriesCoder(nn.Module):
         Args:
             series: (sample, channel, time), standardized.
         """
-        patches = rearrange(series, 'n c (t p) -> (n t) (c p)', p=self.patch)
-        pca = fit_pca(patches, self.latent_shape[0])
+        whole = padded(series, self.patch, 'constant')
+        patches = rearrange(whole, 'n c (t p) -> (n t) (c p)', p=self.patch)
+        pca = fit_pca_padded(patches, self.latent_shape[0])
         spread = pca.encode(patches).std(dim=0).clamp_min(1e-4)
         kernels = rearrange(pca.components, 'm (c p) -> m c p', p=self.patch)
         initialize_inner(self.linear_encoder, kernels / spread[:, None, None])

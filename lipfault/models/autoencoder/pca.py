@@ -96,6 +96,22 @@ def fit_pca(samples: Tensor, size: int) -> Pca:
     return Pca(mean, torch.linalg.qr(components.T).Q.T.contiguous())
 
 
+def fit_pca_padded(samples: Tensor, size: int) -> Pca:
+    """Fit a PCA of a given size, with components of zero where the samples have too few.
+
+    Args:
+        samples: (samples, features), float32.
+        size: Number of components.
+
+    Returns:
+        The mean and `size` components: orthonormal ones, as many as samples and features allow,
+        then rows of zeros.
+    """
+    found = fit_pca(samples, min(size, *samples.shape))
+    missing = found.components.new_zeros(size - len(found.components), samples.shape[1])
+    return Pca(found.mean, torch.cat([found.components, missing]))
+
+
 def _leading(gram: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Largest eigenvalues (size,) and eigenvectors (samples, size) of a Gram matrix."""
     # Oversampling of an eighth and 16, with 8 iterations below: gives the accuracy stated above.

@@ -1,14 +1,34 @@
 """Residual convolutions over patches of a signal."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
+from lipfault.models.layers.padding import padded
 from lipfault.models.layers.residual_layer import ResidualLayer
 
 PATCH = 4
 """Time steps, or pixels in each direction, that share a hidden position by default."""
+
+LARGEST_FRAME = 256
+"""Pixels of the longer side of a frame up to which `PATCH` is used, those of the largest shipped
+configuration; larger frames have larger patches, as many in each direction at most."""
+
+
+def patch_of(modality: Modality) -> int:
+    """Choose the patch of the local networks of one modality.
+
+    Args:
+        modality: Description of the modality.
+
+    Returns:
+        Time steps, or pixels in each direction, that share a hidden position.
+    """
+    if modality.size is None:
+        return PATCH
+    return PATCH << max(0, math.ceil(math.log2(max(modality.size) / LARGEST_FRAME)))
 
 
 class PatchNet(nn.Module):
@@ -36,6 +56,7 @@ class PatchNet(nn.Module):
         """Build the layers for the kind of the modality."""
         super().__init__()
         conv: type[nn.Conv1d] | type[nn.Conv2d] = nn.Conv1d if kind == 'series' else nn.Conv2d
+        self.patch = patch
         self.start = conv(inputs, width, patch, stride=patch)
         self.condition = nn.Linear(1, width) if conditioned else None
         self.body = nn.Sequential(*(ResidualLayer(width, conv) for _ in range(depth)))
@@ -44,13 +65,14 @@ class PatchNet(nn.Module):
         """Compute the hidden channels.
 
         Args:
-            views: (batch, inputs, time) or (batch, inputs, height, width).
+            views: (batch, inputs, time) or (batch, inputs, height, width), of any length or size;
+                the last values are repeated to a whole number of patches.
             condition: (batch, 1), the scalar of each sample; 0 if not given.
 
         Returns:
             (batch, width, patch) or (batch, width, row, column).
         """
-        start: Tensor = self.start(views)
+        start: Tensor = self.start(padded(views, self.patch))
         if self.condition is not None and condition is not None:
             # (batch, width) to (batch, width, 1 ...), which broadcasts over the patches
             shift = self.condition(condition)
@@ -70,31 +92,3 @@ def pooled(hidden: Tensor) -> Tensor:
     """
     positions = hidden.flatten(2)
     return torch.cat([positions.mean(dim=2), positions.amax(dim=2)], dim=1)
-
-
-def require_patches(modality: Modality, steps: int | None) -> None:
-    """Check that signals are a whole number of patches.
-
-    Args:
-        modality: Description of the modality.
-        steps: Length of the window of a series, in samples.
-
-    Raises:
-        LipfaultError: If they are not, with the sizes that fit.
-    """
-    if modality.size is not None:
-        if any(side % PATCH for side in modality.size):
-            raise LipfaultError(
-                f'modality {modality.name!r}: for this block height and width must be multiples of '
-                f'{PATCH}, got {modality.size}'
-            )
-    elif steps is not None and steps % PATCH:
-        lower = steps // PATCH * PATCH
-        fitting = ' or '.join(
-            f'{n / modality.rate_hz:g} s ({n} samples)' for n in (lower, lower + PATCH) if n
-        )
-        raise LipfaultError(
-            f'modality {modality.name!r}: for this block the window must be a multiple of {PATCH} '
-            f'samples, got {steps}; train stage 1 with another data.window_s, {fitting}, '
-            'or take another block.kind'
-        )

@@ -58,9 +58,6 @@ class FaultMapBlock(LocatingBlock):
         relations: Stage 1; frozen, a submodule.
         modalities: Description of each modality.
         config: Sizes.
-
-    Raises:
-        LipfaultError: If a window or an image is not a whole number of patches of the locators.
     """
 
     corrector: Corrector

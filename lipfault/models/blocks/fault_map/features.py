@@ -78,7 +78,7 @@ def peak(values: Tensor, latent: Tensor) -> Tensor:
     if values.dim() == 3:
         return values.abs().amax(dim=2)
     # 2 x 2 pixels: a single pixel of an image is as noisy as a fault of a single pixel is large.
-    spots = functional.avg_pool2d(values, 2).square().mean(1, keepdim=True)
+    spots = _spots(values).square().mean(1, keepdim=True)
     rows, columns = latent.shape[2:]
     highest = functional.adaptive_max_pool2d(spots, (rows, columns)).flatten(1)
     return highest.clamp_min(_LEAST_SQUARE).sqrt()
@@ -184,11 +184,17 @@ def map_features(logits: Tensor, latent: Tensor, count: int) -> Tensor:
     """
     logits = logits.float()
     if logits.dim() == 3:
-        positions = functional.avg_pool1d(logits, 4).amax(dim=2)
+        positions = functional.avg_pool1d(logits, min(4, logits.shape[2])).amax(dim=2)
     else:
         rows, columns = latent.shape[2:]
-        spots = functional.avg_pool2d(logits, 2)
+        spots = _spots(logits)
         positions = functional.adaptive_max_pool2d(spots, (rows, columns)).flatten(1)
     largest = functional.pad(positions, (0, count), value=NOTHING).topk(count, dim=1).values
     share = logits.sigmoid().flatten(1).mean(dim=1, keepdim=True)
     return torch.cat([largest, share.clamp_min(1e-6).log()], dim=1)
+
+
+def _spots(values: Tensor) -> Tensor:
+    """Mean over 2 x 2 pixels, over one where an image has no two in a direction."""
+    rows, columns = (min(2, side) for side in values.shape[2:])
+    return functional.avg_pool2d(values, (rows, columns))

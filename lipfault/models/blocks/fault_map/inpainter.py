@@ -4,6 +4,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from lipfault.models.layers.padding import cropped
 from lipfault.models.layers.patch_net import PATCH, PatchNet
 
 
@@ -58,9 +59,10 @@ class Inpainter(nn.Module):
         views = [kept, mask, decoded] if self.kind == 'series' else [kept, degraded, mask, decoded]
         detail = self.end(self.net(torch.cat(views, dim=1)))
         if self.kind == 'series':
-            series: Tensor = decoded + rearrange(detail, 'b (c p) t -> b c (t p)', p=self.patch)
+            steps = rearrange(detail, 'b (c p) t -> b c (t p)', p=self.patch)
+            series: Tensor = decoded + cropped(steps, decoded.shape[2:])
             return series
-        pixels = nn.functional.pixel_shuffle(detail, self.patch)
+        pixels = cropped(nn.functional.pixel_shuffle(detail, self.patch), decoded.shape[2:])
         # One half weighs the degraded pixel against the decoded one, the other is added.
         weight, change = pixels[:, : self.channels], pixels[:, self.channels :]
         refined: Tensor = decoded + weight * (degraded - decoded) + change

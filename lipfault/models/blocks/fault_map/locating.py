@@ -11,12 +11,12 @@ from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.blocks.fault_map.locator import Locator
 from lipfault.models.blocks.fault_map.modality_parts import ModalityParts, PartSizes, Residuals
+from lipfault.models.blocks.fault_map.repeats import LONG_WINDOW
 from lipfault.models.blocks.interface.base import ComputeBlock
 from lipfault.models.blocks.interface.config import BlockConfig
 from lipfault.models.blocks.interface.detector import Detector
 from lipfault.models.blocks.interface.types import Correction, Detection, Observation, StepData
 from lipfault.models.layers.chunks import CHUNK, in_chunks
-from lipfault.models.layers.patch_net import require_patches
 from lipfault.models.relations.relations import Relations
 
 CERTAIN = 16.0
@@ -48,9 +48,6 @@ class LocatingBlock(ComputeBlock):
         relations: Stage 1; frozen, a submodule.
         modalities: Description of each modality.
         config: Sizes.
-
-    Raises:
-        LipfaultError: If a window or an image is not a whole number of patches of the locators.
     """
 
     locates = True
@@ -66,13 +63,11 @@ class LocatingBlock(ComputeBlock):
     ) -> None:
         """Build the parts for the latent shapes of the autoencoder."""
         super().__init__(autoencoder, modalities)
-        for name, modality in modalities.items():
-            require_patches(modality, autoencoder.steps.get(name))
         config = config or BlockConfig()
         self.rounds = config.rounds
         self.modalities = dict(modalities)
         self.relations = relations.requires_grad_(False)
-        sizes = {n: self._sizes(n, config.local_widths or WIDTHS) for n in modalities}
+        sizes = {n: self._sizes(n, config) for n in modalities}
         # Kind of part by kind of part, not modality by modality: the order of the random numbers
         # from which the weights of version 0.1 were initialized, so that a seed gives the same run.
         locators = {n: s.locator() for n, s in sizes.items()}
@@ -80,14 +75,29 @@ class LocatingBlock(ComputeBlock):
         features = sum(s.classifier_inputs for s in sizes.values()) + len(modalities)
         self.detector = Detector(features, len(modalities), config.detector_width, config.embedding)
 
-    def _sizes(self, name: str, widths: Mapping[str, int]) -> PartSizes:
+    def _sizes(self, name: str, config: BlockConfig) -> PartSizes:
         """Sizes of the parts of one modality."""
         is_predicted = name in self.relations.predictors
         residuals = 1 + is_predicted + self.relations.residual_count(name)
         residuals += self.own_residual_count(name)
         modality, shape = self.modalities[name], self.autoencoder.latent_shape(name)
-        return PartSizes(
-            modality, shape, residuals, is_predicted, widths[modality.kind], self.evidence
+        width = (config.local_widths or WIDTHS)[modality.kind]
+        step = self._step(name) if self._counts_repeats(name, config) else None
+        return PartSizes(modality, shape, residuals, is_predicted, width, self.evidence, step)
+
+    def _counts_repeats(self, name: str, config: BlockConfig) -> bool:
+        """Whether repeated values of a modality are evidence: by default in short windows."""
+        if self.modalities[name].size is not None:
+            return False
+        short = self.autoencoder.steps[name] < LONG_WINDOW
+        return short if config.repeats is None else config.repeats
+
+    def _step(self, name: str) -> Tensor:
+        """(channel,) step of the values of a series, standardized."""
+        modality = self.modalities[name]
+        noise = self.autoencoder.noise(name, modality)
+        return (
+            noise * torch.tensor(modality.steps).to(noise) / torch.tensor(modality.noise).to(noise)
         )
 
     def own_residual_count(self, name: str) -> int:
@@ -201,7 +211,7 @@ class LocatingBlock(ComputeBlock):
             for n, r in residuals.items()
         }
         inputs |= {n: torch.cat([inputs[n], self._detached(e)], dim=1) for n, e in evidence.items()}
-        modality_logits = torch.cat([self._part(n).classifier(x) for n, x in inputs.items()], dim=1)
+        modality_logits = torch.cat([self._part(n).logit(x) for n, x in inputs.items()], dim=1)
         features = self._detached(torch.cat([*inputs.values(), modality_logits], dim=1))
         scaled = self.detector.scaled(features, observation.is_clean)
         embedding = self.detector.embed(scaled)

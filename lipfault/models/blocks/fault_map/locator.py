@@ -3,6 +3,7 @@
 from einops import rearrange
 from torch import Tensor, nn
 
+from lipfault.models.layers.padding import cropped
 from lipfault.models.layers.patch_net import PATCH, PatchNet, pooled
 
 
@@ -54,4 +55,5 @@ class Locator(nn.Module):
             pooled hidden features, (batch, 2 x width).
         """
         hidden = self.net(views, condition)
-        return rearrange(self.end(hidden), self.pattern, **self.sizes), pooled(hidden)
+        logits = rearrange(self.end(hidden), self.pattern, **self.sizes)
+        return cropped(logits, views.shape[2:]), pooled(hidden)

@@ -5,6 +5,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lipfault.models.layers.padding import cropped, padded
 from lipfault.models.layers.patch_net import PATCH
 from lipfault.models.layers.running_scale import RunningScale, symlog
 
@@ -62,14 +63,14 @@ class MapRefiner(nn.Module):
             scaled = scaled.abs().mean(dim=1, keepdim=True)
         # tanh(logits / 4) is linear up to the logits that locators reach, and bounded beyond.
         views = torch.stack([scaled, scaled.abs(), functional.tanh(logits.float() / 4), masked], 2)
-        return logits + self._update(views).view_as(logits)
+        return logits + self._update(views).reshape_as(logits)
 
     def _update(self, views: Tensor) -> Tensor:
         """The sum to each logit, from (batch, row, view, position ...)."""
-        rows = views.flatten(0, 1)
+        rows = padded(views.flatten(0, 1), self.patch)
         if not self.series:
             pixels: Tensor = self.layers(functional.pixel_unshuffle(rows, self.patch))
-            return functional.pixel_shuffle(pixels, self.patch)
+            return cropped(functional.pixel_shuffle(pixels, self.patch), views.shape[3:])
         patches = rearrange(rows, 'b v (t p) -> b (v p) t', p=self.patch)
-        steps: Tensor = rearrange(self.layers(patches), 'b p t -> b (t p)')
-        return steps
+        steps: Tensor = rearrange(self.layers(patches), 'b p t -> b 1 (t p)')
+        return cropped(steps, views.shape[3:])

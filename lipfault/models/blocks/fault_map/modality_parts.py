@@ -19,7 +19,10 @@ from lipfault.models.blocks.fault_map.latent_residual import LatentResidual
 from lipfault.models.blocks.fault_map.locator import Locator
 from lipfault.models.blocks.fault_map.map_refiner import MapRefiner
 from lipfault.models.blocks.fault_map.pixel_scale import PixelScale
+from lipfault.models.blocks.fault_map.repeats import SIZE as REPEATS
+from lipfault.models.blocks.fault_map.repeats import RepeatedValues
 from lipfault.models.blocks.interface.types import Observation
+from lipfault.models.layers.patch_net import patch_of
 from lipfault.models.layers.running_scale import RunningScale, symlog
 
 
@@ -53,6 +56,8 @@ class PartSizes:
         is_predicted: Whether other modalities predict the latent of this one.
         width: Hidden channels of locator and inpainter.
         evidence: Features of the correction that the classifier receives, too.
+        step: (channel,) step of the values of a series, standardized, if the classifier receives
+            the evidence of repeated values, too.
     """
 
     modality: Modality
@@ -61,6 +66,7 @@ class PartSizes:
     is_predicted: bool
     width: int
     evidence: int = 0
+    step: Tensor | None = None
 
     @property
     def kind(self) -> str:
@@ -88,6 +94,7 @@ class PartSizes:
         ranked = RANKED + 1 + ResidualFeatures.size(self.residuals)
         # One more for the norm of the latent residual, one more for the stillness of an image.
         beside = self.is_predicted + (self.kind == 'image') + self.evidence
+        beside += 0 if self.step is None else REPEATS
         return 2 * self.width + ranked + beside
 
     def locator(self) -> Locator:
@@ -97,7 +104,10 @@ class PartSizes:
             A new locator.
         """
         is_image = self.kind == 'image'
-        return Locator(self.kind, self.channels, self.views, self.width, conditioned=is_image)
+        patch = patch_of(self.modality)
+        return Locator(
+            self.kind, self.channels, self.views, self.width, patch, conditioned=is_image
+        )
 
     def inpainter(self) -> Inpainter:
         """Build the inpainter.
@@ -105,7 +115,7 @@ class PartSizes:
         Returns:
             A new inpainter, which returns its guess unchanged.
         """
-        return Inpainter(self.kind, self.channels, self.width)
+        return Inpainter(self.kind, self.channels, self.width, patch_of(self.modality))
 
     def map_refiner(self) -> MapRefiner:
         """Build the map refiner.
@@ -113,7 +123,7 @@ class PartSizes:
         Returns:
             A new map refiner, which returns the logits unchanged.
         """
-        return MapRefiner(self.kind, self.channels)
+        return MapRefiner(self.kind, self.channels, patch=patch_of(self.modality))
 
     def classifier(self) -> Classifier:
         """Build the classifier.
@@ -144,6 +154,9 @@ class ModalityParts(nn.Module):
         self.view_scale = RunningScale(sizes.views)
         self.features = ResidualFeatures(sizes.kind, sizes.channels, shape, sizes.residuals)
         self.locator, self.classifier = locator, sizes.classifier()
+        self.repeats = None if sizes.step is None else RepeatedValues(sizes.step)
+        end = sizes.classifier_inputs - sizes.evidence
+        self.repeats_at = slice(end - REPEATS, end)
 
     def locate(
         self, name: str, observation: Observation, residuals: Residuals
@@ -167,6 +180,20 @@ class ModalityParts(nn.Module):
         condition = observation.stillness(name) if self.is_image else None
         located: tuple[Tensor, Tensor] = self.locator(views, condition)
         return located
+
+    def logit(self, inputs: Tensor) -> Tensor:
+        """Classify the modality.
+
+        Args:
+            inputs: (batch, feature), those of `classifier_inputs` and the evidence of a correction.
+
+        Returns:
+            Logit (batch, 1), positive if faulty.
+        """
+        logit: Tensor = self.classifier(inputs)
+        if self.repeats is None:
+            return logit
+        return logit + self.repeats.logit(inputs[:, self.repeats_at])
 
     def classifier_inputs(
         self,
@@ -192,4 +219,6 @@ class ModalityParts(nn.Module):
         parts.append(self.features.scores(residuals.signals, latent, observation.is_clean))
         parts += [rms(residuals.whitened)] if residuals.whitened is not None else []
         parts += [observation.stillness(name)] if self.is_image else []
+        if self.repeats is not None:
+            parts.append(self.repeats(observation.signals[name], observation.is_clean))
         return torch.cat([p.float() for p in parts], dim=1)

@@ -24,6 +24,8 @@ class BlockConfig:
             fault map of the round before; by `posterior`, each from the evidence at the sizes of
             the round before.
         code: Dimensions of the joint code of `vae` and `pca`.
+        repeats: Whether the classifiers of series receive repeated values, means and spreads,
+            evidence of a frozen sensor; by default in windows of fewer than 64 samples.
     """
 
     kind: str = 'fault_map'
@@ -33,3 +35,4 @@ class BlockConfig:
     local_widths: Mapping[str, Width] | None = None
     rounds: Depth = 2
     code: Width = 128
+    repeats: bool | None = None

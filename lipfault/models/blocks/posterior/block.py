@@ -28,6 +28,7 @@ from lipfault.models.blocks.posterior.fine_locator import FineLocator
 from lipfault.models.blocks.posterior.image_corrector import ImageCorrector
 from lipfault.models.blocks.posterior.series_corrector import SeriesCorrector, SeriesEstimate
 from lipfault.models.blocks.posterior.terms import log_energy_left, log_size_error
+from lipfault.models.layers.patch_net import patch_of
 from lipfault.models.relations.relations import Relations
 
 _CHANGES = 8
@@ -55,9 +56,6 @@ class PosteriorBlock(LocatingBlock):
         relations: Stage 1; frozen, a submodule.
         modalities: Description of each modality.
         config: Sizes.
-
-    Raises:
-        LipfaultError: If a window or an image is not a whole number of patches of the locators.
 
     Reference:
         docs/theory.md, section 9.
@@ -97,7 +95,9 @@ class PosteriorBlock(LocatingBlock):
         for name, size in sizes.items():
             modality = size.modality
             if modality.size is not None:
-                corrector = ImageCorrector(size.channels, modality.size, size.is_predicted)
+                corrector = ImageCorrector(
+                    size.channels, modality.size, size.is_predicted, patch=patch_of(modality)
+                )
                 self.image_correctors[name] = corrector
             else:
                 noise = self.autoencoder.noise(name, modality)
@@ -382,7 +382,11 @@ def _series_features(square: Tensor, log_size: Tensor) -> Tensor:
 def _image_features(square: Tensor) -> Tensor:
     """Mean, quantiles and largest squared changes over squares of pixels, (batch, 8)."""
     square = square.mean(dim=1, keepdim=True)
-    pooled = {n: functional.avg_pool2d(square, n).flatten(1) for n in (1, 2, 4, 8)}
+    sides = [min(8, side) for side in square.shape[2:]]
+    pooled = {
+        n: functional.avg_pool2d(square, [min(n, side) for side in sides]).flatten(1)
+        for n in (1, 2, 4, 8)
+    }
     fours = pooled[4].sort(dim=1, descending=True).values
     quarter = fours.shape[1] // 4
     parts = [

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lipfault.models.layers.padding import cropped, whole_patches
 from lipfault.models.layers.patch_net import PATCH, PatchNet
 
 WIDTH = 64
@@ -28,9 +29,10 @@ class ImageCorrector(nn.Module):
 
     Args:
         channels: Channels of the image.
-        size: (height, width) in pixels, multiples of 4.
+        size: (height, width) in pixels.
         is_predicted: Whether other modalities predict the image.
         width: Hidden channels at each patch.
+        patch: Pixels of a patch in each direction.
 
     Reference:
         Kernel prediction by weights at each pixel: Mildenhall et al. 2018, Burst denoising with
@@ -42,7 +44,12 @@ class ImageCorrector(nn.Module):
     level: Tensor
 
     def __init__(
-        self, channels: int, size: tuple[int, int], is_predicted: bool, width: int = WIDTH
+        self,
+        channels: int,
+        size: tuple[int, int],
+        is_predicted: bool,
+        width: int = WIDTH,
+        patch: int = PATCH,
     ) -> None:
         """Build the layers; the output starts as the observed pixels, nearly."""
         super().__init__()
@@ -52,12 +59,13 @@ class ImageCorrector(nn.Module):
         self.register_buffer('level', torch.zeros(channels, *size))
         # Pixels, differences from their neighbours and from the other sources, their deviation.
         views = (2 + self.sources) * channels + 1
-        grid = (width, size[0] // PATCH, size[1] // PATCH)
-        self.position = nn.Parameter(torch.zeros(grid))
-        self.net = PatchNet('image', views, width, 3, conditioned=True)
+        self.patch = patch
+        grid = (whole_patches(size[0], patch), whole_patches(size[1], patch))
+        self.position = nn.Parameter(torch.zeros(width, *grid))
+        self.net = PatchNet('image', views, width, 3, patch, conditioned=True)
         self.second = PatchNet('image', width, width, 3, patch=1)
         outputs = (self.sources + 1) * channels
-        self.end = nn.Conv2d(width, outputs * PATCH**2, 1)
+        self.end = nn.Conv2d(width, outputs * patch**2, 1)
         self.fine = nn.Conv2d(outputs + views, _FINE, 3, padding=1)
         self.fine_end = nn.Conv2d(_FINE, outputs, 3, padding=1)
         for layer in (self.end, self.fine_end):
@@ -106,7 +114,7 @@ class ImageCorrector(nn.Module):
         sources += [] if predicted is None else [predicted]
         views = self._views(frame, sources)
         hidden = self.second(self.net(views, stillness) + self.position)
-        out = functional.pixel_shuffle(self.end(hidden), PATCH)
+        out = cropped(functional.pixel_shuffle(self.end(hidden), self.patch), frame.shape[2:])
         out = out + self.fine_end(functional.gelu(self.fine(torch.cat([out, views], dim=1))))
         *logits, change = out.chunk(self.sources + 1, dim=1)
         logits[0] = logits[0] + 3.0  # a weight of about 0.9 at the start
