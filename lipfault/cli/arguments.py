@@ -1,5 +1,9 @@
 """Complete the arguments of a command that runs a stage."""
 
+import itertools
+import json
+from collections.abc import Mapping
+
 from lipfault.cli.shipped import config_file
 from lipfault.cli.usage import option_values
 from lipfault.runs.folder import RunFolder, find_checkpoint
@@ -51,6 +55,27 @@ def with_config_files(args: list[str]) -> list[str]:
         follows = word in _CONFIG
         found.append(word)
     return found
+
+
+def with_names(args: list[str], unnamed: Mapping[str, str]) -> list[str]:
+    """Name the values that stand between a subcommand and its first option.
+
+    Args:
+        args: Subcommand and the words after it.
+        unnamed: Option that such words are values of, by subcommand.
+
+    Returns:
+        The same words, these in one option with a list.
+
+    Example:
+        >>> with_names(['import', 'a', 'b', '--out=c'], {'import': 'source'})
+        ['import', '--source=["a", "b"]', '--out=c']
+    """
+    option = unnamed.get(args[0]) if args else None
+    words = list(itertools.takewhile(lambda word: not word.startswith('-'), args[1:]))
+    if option is None or not words:
+        return args
+    return [args[0], f'--{option}={json.dumps(words)}', *args[1 + len(words) :]]
 
 
 def _with_config_of_run(args: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """The commands of `lipfault`: where each is implemented, and its line of the help text."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
@@ -18,12 +19,14 @@ class Command:
             whose parameters are the options, or a dictionary of such functions by subcommand.
         summary: One line for the help text.
         stage: Whether the command runs a stage with Lightning.
+        unnamed: Option that words before the first option are values of, by subcommand.
     """
 
     module: str
     attribute: str
     summary: str
     stage: bool = False
+    unnamed: Mapping[str, str] = field(default_factory=dict)
 
     def load(self) -> Any:  # noqa: ANN401
         """Import the implementation.
@@ -43,7 +46,12 @@ COMMANDS = {
     'predict': Command(_STAGES, 'run', 'write the predictions for a recording', stage=True),
     'certify': Command(_STAGES, 'run', 'test, and bound the sensitivity to faults', stage=True),
     'report': Command('lipfault.cli.report', 'report', 'draw the report of a run again'),
-    'data': Command('lipfault.cli.data', 'COMMANDS', 'simulate, inspect and check recordings'),
+    'data': Command(
+        'lipfault.cli.data',
+        'COMMANDS',
+        'simulate, import, inspect and check recordings',
+        unnamed={'import': 'source'},
+    ),
     'faults': Command('lipfault.cli.faults', 'COMMANDS', 'list and draw the kinds of faults'),
     'sweep': Command('lipfault.cli.sweep', 'sweep', 'train over a grid of settings'),
     'dashboard': Command('lipfault.cli.dashboard', 'dashboard', 'build the dashboard in W&B'),

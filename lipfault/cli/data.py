@@ -1,4 +1,4 @@
-"""`lipfault data`: simulate, inspect and check recordings; make the long sets."""
+"""`lipfault data`: simulate, import, inspect and check recordings; make the long sets."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +20,7 @@ from lipfault.cells.set_files import (
     simulate_parts,
     verified,
 )
+from lipfault.cli.data_import import import_data
 from lipfault.data.checking import missing_share, problems
 from lipfault.data.recording import Recording
 from lipfault.data.writer import Compression, write_recording
@@ -252,5 +253,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     'benchmark': benchmark,
     'inspect': inspect,
     'check': check,
+    'import': import_data,
 }
 """Subcommands by name."""

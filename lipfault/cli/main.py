@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from lipfault import __version__
-from lipfault.cli.arguments import completed
+from lipfault.cli.arguments import completed, with_names
 from lipfault.cli.commands import COMMANDS, Command, help_text
 from lipfault.cli.error_messages import user_error
 from lipfault.cli.usage import (
@@ -75,6 +75,7 @@ def _run_stage(name: str, command: Command, args: list[str]) -> None:
 def _run_function(name: str, command: Command, args: list[str]) -> None:
     """Run a function whose parameters are the options."""
     args = ['--dry_run=true' if word == '--dry-run' else word for word in args]
+    args = with_names(args, command.unnamed)
     check_function(name, command, args)
     # Not at the top: half of the time that a wrong word takes to be answered.
     import jsonargparse

@@ -58,7 +58,14 @@ def function_options(module: str, name: str, method_of: str | None = None) -> Op
         found = _find_class(module, method_of)
         body = [] if found is None else found.node.body  # an unknown class has no methods
     function = _function(body, name)
-    return None if function is None else _of_function(module, function)
+    if function is not None:
+        return _of_function(module, function)
+    for node in body:
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    return function_options(node.module, alias.name)
+    return None
 
 
 def dictionary_names(module: str, name: str) -> dict[str, str] | None:

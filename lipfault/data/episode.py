@@ -18,7 +18,7 @@ class Episode:
         episode_id: Unique id in its data set, such as `ur5-0003`.
         signals: For each modality its samples at the modality's own rate: an image stream
             (frames, height, width, channel) uint8, a series (steps, channel) float32 in physical
-            units.
+            units. For the writer also a `SignalStream`, which is written block by block.
         parameters: Values drawn for the episode (speed, load, ...), for later analysis; no model
             is trained on them.
         present: For a modality with missing samples (steps,) bool, false where a sample is
@@ -26,7 +26,7 @@ class Episode:
     """
 
     episode_id: str
-    signals: dict[str, npt.NDArray[np.uint8] | npt.NDArray[np.float32]]
+    signals: dict[str, Any]
     parameters: dict[str, float | str] = field(default_factory=dict)
     present: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
@@ -43,6 +43,7 @@ class EpisodeInfo:
         partial: Names of the modalities that have missing samples.
         unique_id: Id on which random faults depend, `<file stem>/<id>`: it is the same however many
             files are read together. `episode_id` if not given.
+        stamped: Names of the modalities whose original time stamps are kept.
     """
 
     episode_id: str
@@ -51,6 +52,7 @@ class EpisodeInfo:
     parameters: dict[str, float | str]
     partial: frozenset[str]
     unique_id: str = ''
+    stamped: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Fill in the unique id."""

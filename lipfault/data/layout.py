@@ -11,7 +11,11 @@ from lipfault.modality import Modality
 
 FORMAT = 'lipfault-recording'
 FORMAT_VERSION = 1
+STAMPED_VERSION = 2
+"""Version of a file that holds original time stamps; a file without them has version 1."""
+VERSIONS = (FORMAT_VERSION, STAMPED_VERSION)
 PRESENT_SUFFIX = '_present'
+STAMP_SUFFIX = '_stamp_s'
 
 # Attributes with one entry per channel.
 _LISTS = ('channels', 'units', 'low', 'high', 'noise')

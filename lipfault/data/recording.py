@@ -16,8 +16,9 @@ from lipfault.data.episode import EpisodeInfo
 from lipfault.data.known_cells import with_sensors
 from lipfault.data.layout import (
     FORMAT,
-    FORMAT_VERSION,
     PRESENT_SUFFIX,
+    STAMP_SUFFIX,
+    VERSIONS,
     attrs_to_modality,
     parse_parameters,
 )
@@ -26,6 +27,7 @@ from lipfault.data.validation import (
     require_layout,
     require_mask,
     require_same_duration,
+    require_stamps,
 )
 from lipfault.errors import LipfaultError
 from lipfault.modality import Modality
@@ -128,6 +130,31 @@ class Recording:
             mask = self._dataset(info.episode_id, modality + PRESENT_SUFFIX)[start:stop]
         return np.asarray(mask, dtype=np.bool_)
 
+    def stamps(
+        self, episode: int, modality: str, start: int, stop: int
+    ) -> npt.NDArray[np.float64] | None:
+        """Read the original time stamps of one modality.
+
+        Args:
+            episode: Position in `episodes`.
+            modality: Name of the modality.
+            start: First stamp.
+            stop: One past the last stamp.
+
+        Returns:
+            (stop - start,) float64 in seconds of the source's clock, NaN where a sample is missing;
+            `None` if the recording keeps none.
+
+        Raises:
+            LipfaultError: If the stamps cannot be decoded.
+        """
+        info = self.episodes[episode]
+        if modality not in info.stamped:
+            return None
+        with self._naming(f'{self.path}, episode {info.episode_id!r}, modality {modality!r}'):
+            found = self._dataset(info.episode_id, modality + STAMP_SUFFIX)[start:stop]
+        return np.asarray(found, dtype=np.float64)
+
     def close(self) -> None:
         """Close the handle of this process; the next read opens the file again."""
         if self._pid == os.getpid() and self._file is not None:
@@ -198,10 +225,10 @@ def _read_header(file: h5py.File, path: Path) -> dict[str, object]:
     if attributes.pop('format', None) != FORMAT:
         raise LipfaultError(f'{path}: is no recording: root attribute format must be {FORMAT!r}')
     version = attributes.pop('format_version', None)
-    if version != FORMAT_VERSION:
+    if version not in VERSIONS:
         raise LipfaultError(
-            f'{path}: format version {version!r} is not supported; this release reads version '
-            f'{FORMAT_VERSION}'
+            f'{path}: format version {version!r} is not supported; this release reads versions '
+            f'{" and ".join(map(str, VERSIONS))}'
         )
     for group in ('modalities', 'episodes'):
         if not isinstance(file.get(group), h5py.Group) or not len(file[group]):
@@ -245,6 +272,10 @@ def _read_episode(
     for name in partial:
         mask = group[name + PRESENT_SUFFIX]
         require_mask(mask.shape, mask.dtype, lengths[name], f'{where}: {name + PRESENT_SUFFIX}')
+    stamped = frozenset(name for name in modalities if name + STAMP_SUFFIX in group)
+    for name in stamped:
+        stamps = group[name + STAMP_SUFFIX]
+        require_stamps(stamps.shape, stamps.dtype, lengths[name], f'{where}: {name + STAMP_SUFFIX}')
     require_same_duration(modalities, lengths, where)
     return EpisodeInfo(
         episode_id=episode_id,
@@ -252,6 +283,7 @@ def _read_episode(
         duration_s=min(lengths[name] / modalities[name].rate_hz for name in modalities),
         parameters=parse_parameters(str(group.attrs.get('parameters', '{}')), where),
         partial=partial,
+        stamped=stamped,
         unique_id=f'{path.stem}/{episode_id}',
     )
 

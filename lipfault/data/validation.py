@@ -79,6 +79,22 @@ def require_mask(shape: tuple[int, ...], dtype: np.dtype, length: int, where: st
         raise LipfaultError(f'{where} must be ({length},) bool, got {shape} {dtype}')
 
 
+def require_stamps(shape: tuple[int, ...], dtype: np.dtype, length: int, where: str) -> None:
+    """Reject time stamps of the wrong element type or shape.
+
+    Args:
+        shape: Shape found.
+        dtype: Element type found.
+        length: Number of samples of the modality.
+        where: File, episode and stamps, for messages.
+
+    Raises:
+        LipfaultError: If the stamps are not (length,) float64.
+    """
+    if shape != (length,) or dtype != np.float64:
+        raise LipfaultError(f'{where} must be ({length},) float64, got {shape} {dtype}')
+
+
 def require_finite(
     modality: Modality,
     samples: npt.NDArray[np.float32],

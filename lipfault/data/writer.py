@@ -16,8 +16,10 @@ from lipfault.data.layout import (
     FORMAT,
     FORMAT_VERSION,
     PRESENT_SUFFIX,
+    STAMP_SUFFIX,
     modality_to_attrs,
 )
+from lipfault.data.streaming import SignalStream, write_stream
 from lipfault.data.validation import (
     require_finite,
     require_layout,
@@ -96,9 +98,10 @@ def _unique_names(modalities: Sequence[Modality]) -> dict[str, Modality]:
         given = [modality.name for modality in modalities]
         raise LipfaultError(f'modalities need unique names, at least one, got {given}')
     for name in names:
-        if not name or '/' in name or name.endswith(PRESENT_SUFFIX):
+        if not name or '/' in name or name.endswith((PRESENT_SUFFIX, STAMP_SUFFIX)):
             raise LipfaultError(
-                f'modality {name!r}: a name may hold no "/" nor end in {PRESENT_SUFFIX!r}'
+                f'modality {name!r}: a name may hold no "/" nor end in {PRESENT_SUFFIX!r} or '
+                f'{STAMP_SUFFIX!r}'
             )
     return names
 
@@ -123,6 +126,8 @@ def _check_episode(modalities: Mapping[str, Modality], episode: Episode, where: 
         )
     for name, modality in modalities.items():
         signal: npt.NDArray[Any] = episode.signals[name]
+        if isinstance(signal, SignalStream):  # checked block by block
+            continue
         present = episode.present.get(name)
         location = f'{where}, modality {name!r}'
         require_layout(modality, signal.shape, signal.dtype, location)
@@ -152,25 +157,27 @@ def _write_episode(
     group = parent.create_group(episode.episode_id)
     group.attrs['parameters'] = json.dumps(episode.parameters)
     for name, modality in modalities.items():
-        _write_signal(group, modality, episode.signals[name], compression)
+        signal, place = episode.signals[name], f'{where}, modality {name!r}'
+        options = _options(modality, len(signal), compression)
+        if isinstance(signal, SignalStream):
+            write_stream(group, modality, signal, options, place)
+            continue
+        if modality.kind == 'series':
+            signal = _rounded(signal, np.asarray(modality.steps))
+        group.create_dataset(name, data=signal, **options)
         if name in episode.present:
             group.create_dataset(name + PRESENT_SUFFIX, data=episode.present[name])
 
 
-def _write_signal(
-    group: h5py.Group, modality: Modality, signal: npt.NDArray[Any], compression: Compression
-) -> None:
-    """Write the samples of one modality as one dataset."""
-    is_series = modality.kind == 'series'
-    group.create_dataset(
-        modality.name,
-        data=_rounded(signal, np.asarray(modality.steps)) if is_series else signal,
-        chunks=_chunk_of(modality, len(signal), compression),
-        compression=None if compression == 'none' else compression,
-        compression_opts=9 if compression == 'gzip' else None,
+def _options(modality: Modality, length: int, compression: Compression) -> dict[str, Any]:
+    """Return chunks and filters of the dataset of a signal."""
+    return {
+        'chunks': _chunk_of(modality, length, compression),
+        'compression': None if compression == 'none' else compression,
+        'compression_opts': 9 if compression == 'gzip' else None,
         # Groups the bytes of equal significance: the zeroed mantissa bytes become long runs.
-        shuffle=is_series and compression != 'none',
-    )
+        'shuffle': modality.kind == 'series' and compression != 'none',
+    }
 
 
 def quantum_of(modality: Modality) -> npt.NDArray[np.float32]:

@@ -7,7 +7,7 @@ nor repairs: a mapping selects and names, and the alignment in time is the same 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -88,3 +88,34 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Close all files."""
+
+
+@runtime_checkable
+class StampedSource(Source, Protocol):
+    """A source that reads time stamps without decoding, such as those of frames. Optional."""
+
+    def stamps(self, episode: str, field: str) -> Iterator[npt.NDArray[np.float64]]:
+        """Read the time stamps of one field of one episode in chunks.
+
+        Args:
+            episode: An id of `episodes`.
+            field: A key of `fields`.
+
+        Yields:
+            The same `times_s` as of `read`, in the same order; chunks may be cut differently.
+        """
+
+
+@runtime_checkable
+class DescribedSource(Source, Protocol):
+    """A source that knows facts of an episode, such as its task. Optional."""
+
+    def parameters(self, episode: str) -> dict[str, float | str]:
+        """Return facts of an episode, which the recording stores with it.
+
+        Args:
+            episode: An id of `episodes`.
+
+        Returns:
+            Numbers and texts by name.
+        """

@@ -57,7 +57,7 @@ FORCE = 'episodes/swing-01/force'
 SPOILS = {
     'no format': (_attribute('/', 'format', None), "root attribute format must be 'lipfault"),
     'other format': (_attribute('/', 'format', 'mine'), 'is no recording'),
-    'other version': (_attribute('/', 'format_version', 2), 'format version 2 is not supported'),
+    'other version': (_attribute('/', 'format_version', 3), 'format version 3 is not supported'),
     'no version': (_attribute('/', 'format_version', None), 'format version None is not'),
     'no episodes': (_drop('episodes'), 'group /episodes is missing or empty'),
     'no modalities': (_drop('modalities'), 'group /modalities is missing or empty'),

@@ -1,1 +1,1 @@
-"""One reader for each source format; the table of their names is in `registry.py`."""
+"""Readers of source formats, one module each; `registry` names them."""

@@ -1,0 +1,170 @@
+"""`lipfault data import`: read data sets of other formats into a recording."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from lipfault.data.writer import Compression
+from lipfault.errors import LipfaultError
+from lipfault.importers.dataset import Limits, Prepared, opened, prepare, write
+from lipfault.importers.mapping import read_mapping, write_mapping
+from lipfault.importers.propose import remarks
+from lipfault.runs.atomic import replacing
+
+
+def import_data(
+    source: list[str] | str,
+    out: str | None = None,
+    mapping: str | None = None,
+    propose: str | None = None,
+    reader: str | None = None,
+    options: dict[str, Any] | None = None,
+    episodes: list[str] | None = None,
+    limits: Limits | None = None,
+    skip_broken: bool = False,
+    keep_stamps: bool = True,
+    compression: Compression = 'lzf',
+    overwrite: bool = False,
+) -> None:
+    """Import a data set of another format; needs the extra `importers`.
+
+    Args:
+        source: File or folder; several are merged on a common clock.
+        out: HDF5 file to write; without it, nothing but the report and the proposal is made.
+        mapping: YAML file that says which columns become which modality; every field becomes a
+            modality if not given.
+        propose: YAML file to write the mapping to, to be edited and given as `mapping`.
+        reader: Name of a reader, or class path of your own; recognized if not given.
+        options: Options of the reader, such as `{time: stamp}`.
+        episodes: Ids of the episodes to import; all if not given.
+        limits: What is refused instead of repaired.
+        skip_broken: Whether episodes that cannot be read are left out.
+        keep_stamps: Whether the recording keeps original stamps that do not lie on its grid.
+        compression: `lzf` reads fastest, `gzip` is smallest, `none` writes fastest.
+        overwrite: Whether existing files may be replaced.
+
+    Raises:
+        LipfaultError: If the source cannot be read as stated, or a file cannot be written.
+    """
+    if out is None and propose is None:
+        raise LipfaultError('data import: give --out FILE, --propose MAPPING.yaml, or both')
+    _require_free([out, propose], overwrite)
+    paths = [source] if isinstance(source, str) else source
+    entries = None if mapping is None else read_mapping(mapping)
+    console = Console()
+    with opened(paths, reader, options) as data, Progress(console=console, transient=True) as bar:
+
+        def steps(name: str, count: int) -> Any:  # noqa: ANN401
+            task = bar.add_task(name, total=count)
+            return lambda: bar.advance(task)
+
+        found = prepare(
+            data, entries, episodes=episodes or (), limits=limits or Limits(), keep_stamps=keep_stamps,
+            progress=steps,
+        )  # fmt: skip
+        _report(found, console)
+        if propose is not None:
+            _write_proposal(found, Path(propose), overwrite)
+            console.print(f'{escape(propose)}: mapping of {len(found.mapping)} modalities')
+        if out is not None:
+            count = write(
+                found, out, skip_broken=skip_broken, compression=compression, overwrite=overwrite,
+                progress=steps,
+            )  # fmt: skip
+            _report_written(found, Path(out), count, console)
+
+
+def _require_free(paths: list[str | None], overwrite: bool) -> None:
+    """Refuse files that exist before anything is read."""
+    for path in paths:
+        if path is not None and Path(path).exists() and not overwrite:
+            raise LipfaultError(
+                f'{path} exists already; choose another name or pass overwrite=true'
+            )
+
+
+def _write_proposal(found: Prepared, path: Path, overwrite: bool) -> None:
+    notes = {name: remarks(each) for name, each in found.descriptions.items()}
+    notes[''] = [
+        'Proposed by lipfault data import. Edit, then pass it as --mapping.',
+        'Keys: columns, kind, rate, channels, units, low, high, noise, quantum, missing, offset,',
+        'groups, derived.',
+    ]
+    with replacing(path, overwrite) as temporary:
+        temporary.write_text(write_mapping(found.proposal, notes), encoding='utf-8')
+
+
+def _report(found: Prepared, console: Console) -> None:
+    """Print the clocks of the modalities, and what to know about their values."""
+    for note in found.notes:
+        console.print(escape(note), soft_wrap=True)
+    console.print(_clock_table(found))
+    for name, description in found.descriptions.items():
+        for remark in remarks(description):
+            console.print(f'[bold]{escape(name)}[/bold]: {escape(remark)}', soft_wrap=True)
+    broken = found.scan.broken
+    for reason in list(broken.values())[:5]:
+        console.print(f'[yellow]refused[/yellow]: {escape(reason)}', soft_wrap=True)
+    if len(broken) > 5:
+        console.print(f'[yellow]refused[/yellow]: and {len(broken) - 5} episodes more')
+
+
+def _clock_table(found: Prepared) -> Table:
+    """Return a table with the clock of each field."""
+    table = Table(
+        'modality', 'field', 'rate', 'measured', 'jitter 50/95/100 %', 'gaps (longest)',
+        'stamps dropped', 'starts', 'ends', 'taken', title='Clocks',
+    )  # fmt: skip
+    for name, plan in found.conversion.plans.items():
+        for stream in plan:
+            clock, tally = stream.scan.clock, stream.scan.clock.tally
+            jitter = '/'.join(f'{1e3 * clock.jitter_s(q):.3g}' for q in (0.5, 0.95, 1.0))
+            starts, ends = _offsets(found, clock.spans)
+            table.add_row(
+                escape(name), escape(clock.name), f'{stream.rate_hz:g} Hz',
+                '' if clock.measured_hz is None else f'{clock.measured_hz:.6g} Hz',
+                f'{jitter} ms', f'{clock.gaps} ({clock.longest_s:.3g} s)' if clock.gaps else '0',
+                str(tally.dropped), f'{starts:+.3f} s', f'{ends:+.3f} s',
+                'resampled' if stream.resampling else 'as it is',
+            )  # fmt: skip
+    return table
+
+
+def _offsets(found: Prepared, spans: dict[str, Any]) -> tuple[float, float]:
+    """Return the median distance of first and last stamp from the common span, s."""
+    starts, ends = [], []
+    for episode, placement in found.placements.items():
+        span = spans[episode]
+        starts.append(span.first_s - placement.origin_s)
+        ends.append(span.last_s - placement.origin_s - placement.duration_s)
+    middle = len(starts) // 2
+    return (sorted(starts)[middle], sorted(ends)[middle]) if starts else (0.0, 0.0)
+
+
+def _report_written(found: Prepared, path: Path, count: int, console: Console) -> None:
+    """Print what has become of the samples."""
+    for name, counts in found.conversion.counts.items():
+        parts = [
+            f'{number} {word}'
+            for number, word in (
+                (counts.missing, 'missing'),
+                (counts.repeated, 'equal to the one before'),
+                (counts.tally.crowded, 'dropped beside a nearer one'),
+                (counts.tally.dropped, 'dropped for their stamps'),
+            )
+            if number
+        ]
+        if parts:
+            console.print(
+                f'[bold]{escape(name)}[/bold]: {counts.samples} samples, ' + ', '.join(parts)
+            )
+    seconds = sum(each.duration_s for each in found.placements.values())
+    console.print(
+        f'{escape(str(path))}: {count} episodes, {seconds:.1f} s, '
+        f'{len(found.descriptions)} modalities, {path.stat().st_size / 1e6:.1f} MB',
+        soft_wrap=True,
+    )
