@@ -24,20 +24,26 @@ from lipfault.audit.tracks import Tracks
 # p-value from which a stretch counts as explained and is not tested for less specific kinds.
 _EXPLAINED = 1e-4
 
+# p-value from which the sensor to blame is settled.
+_SETTLED = 1e-3
+
+# Power by which a p-value must be smaller for a fault to explain what is found in channels that are
+# predicted from it, among others.
+_SMEARED = 2.5
+
 # Relations of two series modalities from which their shift in time is tested.
 _FEWEST_LINKS = 3
 
 # Rounds in which faults found are taken out of the pools.
 _ROUNDS = 3
 
-# Places at which a run of repeats can begin in an episode of half a minute, and shifts of a modality
-# that differ by more than their residuals are alike.
+# Places at which a run of repeats can begin in an episode of half a minute, and shifts of a
+# modality that differ by more than their residuals are alike.
 _PLACES, _SHIFTS = 1000, 20
 
 # Least spread of logarithms of deviations, and of evidence in nats: where most scores are 0, one of
 # a few nats is no finding.
 _SPREAD, _SPREAD_NATS = 0.25, 0.5
-DEBUG = None
 
 
 @dataclass(frozen=True)
@@ -98,9 +104,31 @@ def examine(tracks: Tracks, rate: float = 0.05) -> Examination:
         Finding(candidates[index], float(p[index]), float(q[index]))
         for index in np.flatnonzero(q <= rate)
     ]
+    made = _without_smear(made)
     counts = Counter(candidate.kind for candidate in candidates)
     return Examination(
         tracks, table, tuple(relations), tuple(merged(made)), dict(counts), rate, tuple(p.tolist())
+    )
+
+
+def _without_smear(findings: Sequence[Finding]) -> list[Finding]:
+    """Leave out weak contradictions that a much stronger finding in a regressor explains.
+
+    A channel is predicted from a modality: a broken channel there shows in the others, weakly.
+    """
+    return [finding for finding in findings if not any(_smears(f, finding) for f in findings)]
+
+
+def _smears(strong: Finding, weak: Finding) -> bool:
+    """Return whether a finding explains a weaker one in another channel."""
+    cause, effect = strong.candidate, weak.candidate
+    return (
+        effect.kind in ('swapped', 'delayed', 'drifting')
+        and cause.episode == effect.episode
+        and cause.channel is not None
+        and cause.overlaps(effect)
+        and not sensors_of(cause) & sensors_of(effect)
+        and np.log(strong.p) < _SMEARED * np.log(weak.p)
     )
 
 
@@ -165,9 +193,9 @@ def _families(
         return families
     repeats = repeat_candidates(tracks, table, relations)
     families.extend([c for c in repeats if c.modality == name] for name in series)
-    families.extend(film_candidates(tracks, table, image) for image in images)
     following = followers(relations)
     families.extend(_modality_shifts(table, following))
+    families.extend(film_candidates(tracks, table, image) for image in images)
     kinds = (swap_candidates, delay_candidates, drift_candidates)
     families.extend(kind(table, following) for kind in kinds)
     return [family for family in families if family]
@@ -177,7 +205,7 @@ def _settled(tested: Tested, blame: Blame) -> tuple[Candidate, ...]:
     """Return the candidates, those of interest with the sensor to blame."""
     return tuple(
         blame.settle(candidate)
-        if p < _EXPLAINED and candidate.kind in ('drifting', 'swapped')
+        if p < _SETTLED and candidate.kind in ('drifting', 'swapped', 'delayed')
         else candidate
         for candidate, p in zip(tested.candidates, tested.p, strict=True)
     )
@@ -229,8 +257,6 @@ def calibrated(
         clean[place] = not _explained(candidate, known)
     z = robust_z(scores, clean, _SPREAD if rest[0].kind == 'drifting' else _SPREAD_NATS)
     p = p_values(z, clean)
-    if DEBUG is not None:
-        DEBUG.append((rest, places, scores, z, p, clean))
     bounds = np.array([_least_p(candidate) for candidate in rest])
     return Tested(tuple(rest), np.maximum([p[place] for place in places], bounds))
 
@@ -281,6 +307,9 @@ def _explained(candidate: Candidate, explained: Sequence[Candidate]) -> bool:
                 return True
             continue
         if sensors_of(other) & mine:
+            return True
+        # A film is compared with all series: one that is late shifts it, too.
+        if candidate.kind == other.kind == 'desynchronized':
             return True
         if other.channel is None and other.modality in modalities:
             return True

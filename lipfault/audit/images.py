@@ -51,8 +51,8 @@ def film_candidates(tracks: Tracks, table: Table, image: str) -> list[Candidate]
         image: Name of the image modality.
 
     Returns:
-        A candidate for each episode, with the gain of log-likelihood over shifts up to 0.2 s; none if the
-        series say nothing about the images.
+        A candidate for each episode, with the gain of log-likelihood over shifts up to 0.2 s; none
+        if the series say nothing about the images.
     """
     links = film_links(tracks, table, image)
     if not links:
@@ -150,7 +150,9 @@ def _postures(table: Table) -> list[Array]:
     _, vectors = np.linalg.eigh(np.sum([each.T @ each for each in scaled], axis=0))
     basis = vectors[:, ::-1][:, :_POSTURES]
     projected = [each @ basis for each in scaled]
-    return [each / np.maximum(np.std(np.concatenate(projected), axis=0), 1e-9) for each in projected]
+    return [
+        each / np.maximum(np.std(np.concatenate(projected), axis=0), 1e-9) for each in projected
+    ]
 
 
 def _quadratic(postures: Array) -> Array:
@@ -171,7 +173,9 @@ def _log_change(table: Table, change: Array, rate: float, length: int) -> Array:
     filled = np.nan_to_num(change)
     mean = moving_mean(filled, max(1, round(_SPEED_S * rate)))
     # 0.3 grey levels: below, changes are noise of the film.
-    return np.log(0.3 + np.interp(np.arange(length) / table.rate_hz, np.arange(len(mean)) / rate, mean))
+    return np.log(
+        0.3 + np.interp(np.arange(length) / table.rate_hz, np.arange(len(mean)) / rate, mean)
+    )
 
 
 def _components(moving: Sequence[Array]) -> list[list[Array]]:
@@ -186,7 +190,6 @@ def _components(moving: Sequence[Array]) -> list[list[Array]]:
 def _share(links: Sequence[Link]) -> float:
     """Return the median over episodes of the share of variance that is predicted."""
     shares = [
-        1 - float(np.var(link.residual)) / max(float(np.var(link.series)), 1e-12)
-        for link in links
+        1 - float(np.var(link.residual)) / max(float(np.var(link.series)), 1e-12) for link in links
     ]
     return float(np.median(shares))

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-# Quantiles between which the tail of a pool is fitted. The scores above the upper one may be faults:
+# Quantiles between which the tail of a pool is fitted. Scores above the upper one may be faults:
 # that they are large counts, how large does not.
 _TAIL, _TAIL_SMALL = (0.8, 0.95), (0.4, 0.75)
 
@@ -84,6 +84,8 @@ def robust_z(
     else:
         centre = np.array([_median(column) for column in known.T])
         spread = np.array([_spread(column) for column in known.T])
+        # A channel with hardly any score is judged as the typical one.
+        centre = np.fmax(centre, _median(centre))
     finite = spread[np.isfinite(spread)]
     typical = float(np.median(finite)) if finite.size else 0.0
     spread = np.maximum(_OWN * spread + (1 - _OWN) * typical, least)

@@ -185,8 +185,8 @@ def find_relations(table: Table) -> list[Relation]:
     """Choose the partner of each channel and predict it from there.
 
     The partner is the channel of another modality whose motion correlates most, at any lag up to
-    0.6 s, one of the same name first; without one the channel of the same modality. The prediction is linear in the partner
-    around the lag and in the other channels of the partner's modality.
+    0.6 s, one of the same name first; without one the channel of the same modality. The prediction
+    is linear in the partner around the lag and in the other channels of the partner's modality.
 
     Args:
         table: The channels.
@@ -404,7 +404,9 @@ def moving_links(table: Table, links: Sequence[Link]) -> tuple[Link, ...]:
     series = [shifted(link.series, -half) - shifted(link.series, half) for link in links]
     expected = [shifted(link.expected, -half) - shifted(link.expected, half) for link in links]
     sigma = _sigmas(table, series, expected)
-    hidden = [link.hidden | shifted(link.hidden, -half) | shifted(link.hidden, half) for link in links]
+    hidden = [
+        link.hidden | shifted(link.hidden, -half) | shifted(link.hidden, half) for link in links
+    ]
     return tuple(Link(*parts) for parts in zip(series, expected, sigma, hidden, strict=True))
 
 

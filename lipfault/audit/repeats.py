@@ -27,7 +27,9 @@ _REPEATED = 0.1
 _AROUND_S = 1.0
 
 
-def repeat_candidates(tracks: Tracks, table: Table, relations: Sequence[Relation]) -> list[Candidate]:
+def repeat_candidates(
+    tracks: Tracks, table: Table, relations: Sequence[Relation]
+) -> list[Candidate]:
     """Return the strongest run of repeated values of each channel and episode.
 
     Args:
@@ -44,9 +46,7 @@ def repeat_candidates(tracks: Tracks, table: Table, relations: Sequence[Relation
         rate = tracks.modalities[name].rate_hz
         values = [episode[name].values[:, number] for episode in tracks.tracks]
         relation = expected.get(column)
-        speeds = [
-            _speed_at(table, relation, index, len(v), rate) for index, v in enumerate(values)
-        ]
+        speeds = [_speed_at(table, relation, index, len(v), rate) for index, v in enumerate(values)]
         events = [np.r_[False, np.diff(v) == 0] for v in values]
         bounds = _bounds(values)
         ends = [(v >= bounds[1]) | (v <= bounds[0]) for v in values]
@@ -77,9 +77,7 @@ def frame_candidates(tracks: Tracks, table: Table | None, image: str) -> list[Ca
     finite = np.concatenate([c[np.isfinite(c)] for c in changes])
     limit = _REPEATED * float(np.quantile(finite, 0.75)) if finite.size else 0.0
     events = [np.isfinite(c) & (c <= limit) for c in changes]
-    speeds = [
-        _overall_speed(table, index, len(c), rate) for index, c in enumerate(changes)
-    ]
+    speeds = [_overall_speed(table, index, len(c), rate) for index, c in enumerate(changes)]
     evidence = _evidence(events, speeds, [np.zeros(len(c), bool) for c in changes])
     found = []
     for index, event in enumerate(events):
@@ -129,7 +127,9 @@ def _evidence(
         np.searchsorted(edges, each) + (count // 2) * end
         for each, end in zip(speeds, ends, strict=True)
     ]
-    hits = np.stack([np.bincount(c[e], minlength=count) for c, e in zip(classes, events, strict=True)])
+    hits = np.stack(
+        [np.bincount(c[e], minlength=count) for c, e in zip(classes, events, strict=True)]
+    )
     totals = np.stack([np.bincount(c, minlength=count) for c in classes])
     result = []
     for index, each in enumerate(classes):

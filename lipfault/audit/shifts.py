@@ -24,7 +24,7 @@ from lipfault.audit.relations import (
 )
 
 # A residual counts for at most so many standard deviations.
-_CAP = 5.0
+_CAP = 10.0
 
 # Window over which a residual is averaged to find a drift, s.
 _SLOW_S = 1.0
@@ -33,8 +33,8 @@ _SLOW_S = 1.0
 # the variance, that it may leave; squares are bounded, since a fault begins and ends with a jump.
 _EXPLAINED, _LEFT, _BOUND = 0.5, 2.5, 9.0
 
-# The same share for the shift of a modality.
-_SHIFT_EXPLAINED = 0.05
+# The same share for the shift of a modality, and the share of its links that do not count.
+_SHIFT_EXPLAINED, _IGNORED = 0.05, 0.15
 
 # Hypotheses that are checked for what they leave, the one with the largest gain first.
 _CHECKED = 5
@@ -75,7 +75,7 @@ def delay_candidates(table: Table, relations: Sequence[Relation]) -> list[Candid
     found = []
     delays = tried_delays(table)
     for relation in relations:
-        for episode, link in enumerate(moving_links(table, relation.links)):
+        for episode, link in enumerate(relation.links):
             best = scan(*_delay_gains([link], delays))
             delay = int(delays[best.which])
             if abs(delay) == delays.max():  # the best may lie beyond what is tried
@@ -254,7 +254,10 @@ def _delay_gains(links: Sequence[Link], delays: npt.NDArray[np.int_]) -> tuple[A
         gains.append(gain(link.residual, others, sigma))
         own = (link.residual / link.sigma) ** 2
         energies.append(np.concatenate([own[None], (others / sigma) ** 2]))
-    return np.sum(gains, axis=0), np.mean(np.minimum(energies, _BOUND), axis=0)
+    # Links with the largest gains do not count: one or two broken channels shift no modality.
+    ignored = int(np.ceil(_IGNORED * (len(gains) - 1)))
+    kept = np.sort(gains, axis=0)[: len(gains) - ignored]
+    return np.sum(kept, axis=0), np.mean(np.minimum(energies, _BOUND), axis=0)
 
 
 def _swap_gains(

@@ -62,7 +62,8 @@ def with_names(args: list[str], unnamed: Mapping[str, str]) -> list[str]:
 
     Args:
         args: Subcommand and the words after it.
-        unnamed: Option that such words are values of, by subcommand.
+        unnamed: Option that such words are values of, by subcommand; under the empty name of a
+            command without subcommands.
 
     Returns:
         The same words, these in one option with a list.
@@ -71,11 +72,13 @@ def with_names(args: list[str], unnamed: Mapping[str, str]) -> list[str]:
         >>> with_names(['import', 'a', 'b', '--out=c'], {'import': 'source'})
         ['import', '--source=["a", "b"]', '--out=c']
     """
-    option = unnamed.get(args[0]) if args else None
-    words = list(itertools.takewhile(lambda word: not word.startswith('-'), args[1:]))
+    # A command without subcommands has its option under the empty name.
+    head = args[: 0 if '' in unnamed else 1]
+    option = unnamed.get(head[0] if head else '')
+    words = list(itertools.takewhile(lambda word: not word.startswith('-'), args[len(head) :]))
     if option is None or not words:
         return args
-    return [args[0], f'--{option}={json.dumps(words)}', *args[1 + len(words) :]]
+    return [*head, f'--{option}={json.dumps(words)}', *args[len(head) + len(words) :]]
 
 
 def _with_config_of_run(args: list[str]) -> list[str]:
