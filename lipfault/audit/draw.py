@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from lipfault.audit.examine import Examination
 from lipfault.audit.findings import Candidate
-from lipfault.audit.relations import Array, Relation
+from lipfault.audit.relations import Relation
+from lipfault.audit.tracks import Array
 from lipfault.report.style import BLUE, FAINT, GREEN, INK, RC, VERMILION, new_figure
 
 # Inches.

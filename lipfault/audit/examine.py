@@ -9,9 +9,10 @@ import numpy as np
 from lipfault.audit.blame import Blame
 from lipfault.audit.findings import KINDS, Candidate, FaultKind, Finding, Tested
 from lipfault.audit.gaps import gap_candidates
+from lipfault.audit.grid import Table, common_table
 from lipfault.audit.images import film_candidates
 from lipfault.audit.pvalues import p_values, q_values, robust_z
-from lipfault.audit.relations import Relation, Table, common_table, find_relations, followers
+from lipfault.audit.relations import Relation, find_relations, followers
 from lipfault.audit.repeats import frame_candidates, repeat_candidates
 from lipfault.audit.shifts import (
     delay_candidates,

@@ -6,17 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lipfault.audit.findings import Candidate
-from lipfault.audit.relations import (
-    Array,
-    Link,
-    Table,
-    linked,
-    moving_mean,
-    resampled,
-    shifted,
-    tried_delays,
-)
-from lipfault.audit.tracks import Tracks
+from lipfault.audit.grid import T, Table, moving_mean, resampled, shifted, tried_delays
+from lipfault.audit.relations import Link, linked
+from lipfault.audit.tracks import Array, Tracks
 
 # Components of the thumbnails that are predicted, and of the series from which they are.
 _COMPONENTS, _POSTURES = 16, 12
@@ -132,7 +124,7 @@ def _shift_losses(
     return np.array(losses), np.array(fits)
 
 
-def _fit_length(values: npt.NDArray[np.generic], length: int) -> npt.NDArray[np.generic]:
+def _fit_length(values: npt.NDArray[T], length: int) -> npt.NDArray[T]:
     """Cut values to a length, or repeat the last row up to it."""
     return values[np.minimum(np.arange(length), len(values) - 1)]
 

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lipfault.audit.findings import Candidate, FaultKind
-from lipfault.audit.relations import Array, Relation, Table, shifted, speed
-from lipfault.audit.tracks import Tracks
+from lipfault.audit.grid import Table, shifted, speed
+from lipfault.audit.relations import Relation
+from lipfault.audit.tracks import Array, Tracks
 
 # Classes of expected speed.
 _CLASSES = 8

@@ -11,17 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lipfault.audit.findings import Candidate
-from lipfault.audit.relations import (
-    Array,
-    Link,
-    Relation,
-    Table,
-    moving_links,
-    moving_mean,
-    shifted,
-    tried_delays,
-    widened,
-)
+from lipfault.audit.grid import Table, moving_mean, shifted, tried_delays
+from lipfault.audit.relations import Link, Relation, moving_links, widened
+from lipfault.audit.tracks import Array
 
 # A residual counts for at most so many standard deviations.
 _CAP = 10.0

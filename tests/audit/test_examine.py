@@ -138,7 +138,8 @@ def test_missing_samples_are_named(clean: Tracks) -> None:
 
 def test_a_sensor_that_is_wholly_missing_is_named(clean: Tracks) -> None:
     track = clean.tracks[EPISODE]['joints']
-    gone = Track(np.full_like(track.values, np.nan), np.zeros(len(track.values), bool), track.change)
+    absent = np.zeros(len(track.values), bool)
+    gone = Track(np.full_like(track.values, np.nan), absent, track.change)
     result = examine(with_track(clean, 'joints', gone))
     assert [f.candidate.kind for f in result.findings] == ['dropped']
 
