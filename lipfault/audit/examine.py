@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lipfault.audit.blame import Blame
+from lipfault.audit.attribution import Attribution
 from lipfault.audit.findings import KINDS, Candidate, FaultKind, Finding, Tested
 from lipfault.audit.gaps import gap_candidates
 from lipfault.audit.grid import Table, common_table
@@ -25,7 +25,7 @@ from lipfault.audit.tracks import Tracks
 # p-value from which a stretch counts as explained and is not tested for less specific kinds.
 _EXPLAINED = 1e-4
 
-# p-value from which the sensor to blame is settled.
+# p-value from which the faulty one of two partners is settled.
 _SETTLED = 1e-3
 
 # Power by which a p-value must be smaller for a fault to explain what is found in channels that are
@@ -96,8 +96,8 @@ def examine(tracks: Tracks, rate: float = 0.05) -> Examination:
             tested.append(calibrated(family, tested, explained))
         explained = _significant(tested)
     if table:
-        blame = Blame(table, followers(relations))
-        tested = [replace(each, candidates=_settled(each, blame)) for each in tested]
+        attribution = Attribution(table, followers(relations))
+        tested = [replace(each, candidates=_settled(each, attribution)) for each in tested]
     candidates = [c for each in tested for c in each.candidates]
     p = np.concatenate([each.p for each in tested])
     q = q_values(p)
@@ -113,7 +113,7 @@ def examine(tracks: Tracks, rate: float = 0.05) -> Examination:
 
 
 def _without_smear(findings: Sequence[Finding]) -> list[Finding]:
-    """Leave out weak contradictions that a much stronger finding in a regressor explains.
+    """Leave out weak residuals that a much stronger finding in a regressor explains.
 
     A channel is predicted from a modality: a broken channel there shows in the others, weakly.
     """
@@ -202,10 +202,10 @@ def _families(
     return [family for family in families if family]
 
 
-def _settled(tested: Tested, blame: Blame) -> tuple[Candidate, ...]:
-    """Return the candidates, those of interest with the sensor to blame."""
+def _settled(tested: Tested, attribution: Attribution) -> tuple[Candidate, ...]:
+    """Return the candidates, those of interest with the faulty one of two partners."""
     return tuple(
-        blame.settle(candidate)
+        attribution.settle(candidate)
         if p < _SETTLED and candidate.kind in ('drifting', 'swapped', 'delayed')
         else candidate
         for candidate, p in zip(tested.candidates, tested.p, strict=True)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 FaultKind = Literal[
     'dropped', 'frozen', 'stuck', 'saturated', 'clipped', 'desynchronized', 'swapped', 'delayed',
-    'drifting', 'contradicted',
+    'drifting',
 ]  # fmt: skip
 KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 """Kinds, the most specific first: one that explains a stretch of time takes it from the later."""
@@ -23,7 +23,6 @@ MEANINGS: dict[FaultKind, str] = {
     'swapped': 'two channels are exchanged',
     'delayed': 'the channel is late',
     'drifting': 'the channel moves slowly away from what is expected',
-    'contradicted': 'a trained model finds the sensor in contradiction to the others',
 }
 """Meaning of each kind, as the page prints it."""
 

@@ -24,7 +24,7 @@ _SPEED_S = 0.2
 # of all of them in an episode at the best shift.
 _LEAST_SHARE, _LEAST_FIT = 0.1, 0.02
 
-# Shifts that the relation cannot tell from none, s.
+# Shifts that the relation cannot distinguish from none, s.
 _UNCERTAIN_S = 0.2
 
 # Time over which residuals are alike, s: so many samples are one piece of evidence.
@@ -57,7 +57,7 @@ def film_candidates(tracks: Tracks, table: Table, image: str) -> list[Candidate]
         losses, fits = _shift_losses([each[episode] for each in links], delays, margin)
         best = int(losses.argmin())
         valid = len(values) > 4 * margin and fits[best] >= _LEAST_FIT
-        # A shift of a few frames is within what the relation can tell.
+        # A shift of a few frames is within the error of the relation.
         near = np.abs(delays) <= _UNCERTAIN_S * table.rate_hz
         score = float(losses[near].min() - losses[best]) if valid else 0.0
         score /= max(1.0, _ALIKE_S * table.rate_hz)

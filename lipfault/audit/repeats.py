@@ -67,7 +67,7 @@ def frame_candidates(tracks: Tracks, table: Table | None, image: str) -> list[Ca
 
     Args:
         tracks: The data set.
-        table: The series on a common grid, whose motion tells when frames should change.
+        table: The series on a common grid, whose motion says when frames should change.
         image: Name of the image modality.
 
     Returns:

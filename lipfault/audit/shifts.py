@@ -1,4 +1,4 @@
-"""Hypotheses that explain a contradiction: late or exchanged channels, shifted modalities, drifts.
+"""Hypotheses that explain a residual: late or exchanged channels, shifted modalities, drifts.
 
 Each hypothesis replaces the residual of a relation by another one. Its score is the largest gain of
 log-likelihood over any stretch of time, with each sample's share bounded.

@@ -29,7 +29,6 @@ def describe(tracks: Tracks, candidate: Candidate) -> str:
         candidate: The finding.
     """
     detail, kind = candidate.detail, candidate.kind
-    seconds = candidate.stop_s - candidate.start_s
     if kind == 'dropped':
         return f'{detail["samples"]} samples missing ({detail["share"]:.1%})'
     if kind == 'frozen':
@@ -39,10 +38,8 @@ def describe(tracks: Tracks, candidate: Candidate) -> str:
     if kind in ('delayed', 'desynchronized'):
         return f'{detail["delay_s"]:.2f} s late against {_against(tracks, candidate)}'
     if kind == 'swapped':
-        return f'exchange explains {detail["explained"]:.0%} of the contradiction'
-    if kind == 'drifting':
-        return f'off by {detail["offset"]:+.3g} against {_against(tracks, candidate)}'
-    return f'in contradiction for {seconds:.1f} s'
+        return f'exchange explains {detail["explained"]:.0%} of the residual'
+    return f'off by {detail["offset"]:+.3g} against {_against(tracks, candidate)}'
 
 
 def as_json(examination: Examination) -> dict[str, Any]:

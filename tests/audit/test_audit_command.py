@@ -2,6 +2,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -112,12 +113,9 @@ def test_errors_name_what_is_wrong(
 
 
 def test_a_source_without_episodes_is_an_error() -> None:
-    class Empty:
-        modalities: dict[str, Modality] = {}
-        episodes: list[object] = []
-
+    empty = SimpleNamespace(modalities={}, episodes=[])
     with pytest.raises(LipfaultError, match='nothing to audit'):
-        read_tracks(Empty())  # type: ignore[arg-type]
+        read_tracks(empty)  # type: ignore[arg-type]
 
 
 def test_tracks_hold_what_the_recording_holds(folder: Path) -> None:

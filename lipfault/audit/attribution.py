@@ -1,4 +1,4 @@
-"""Which of two partners is to blame: the one that contradicts its own modality, too."""
+"""Attribute a fault to one of two partners: to the one that contradicts its own modality, too."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,12 +13,12 @@ from lipfault.audit.tracks import Array
 # Window over which the residual inside a modality is averaged, s.
 _SLOW_S = 0.5
 
-# Ratio of contradictions from which the partner is blamed instead of the channel that follows.
+# Ratio of residuals from which the partner is named instead of the channel that follows.
 _CLEAR = 2.0
 
 
-class Blame:
-    """Contradictions of each channel to the other channels of its modality.
+class Attribution:
+    """Residuals of each channel given the other channels of its modality.
 
     Args:
         table: The channels.
@@ -26,7 +26,7 @@ class Blame:
     """
 
     def __init__(self, table: Table, relations: Sequence[Relation]) -> None:
-        """Keep the table; contradictions are computed on demand."""
+        """Keep the table; residuals are computed on demand."""
         self._table = table
         self._partner = {relation.channel: relation.partner for relation in relations}
         self._column = {key: column for column, key in enumerate(table.keys)}
@@ -50,8 +50,8 @@ class Blame:
         if any(each not in self._partner for each in columns):
             return candidate
         partners = [self._partner[each] for each in columns]
-        own = max(self._contradiction(each, candidate) for each in columns)
-        other = max(self._contradiction(each, candidate) for each in partners)
+        own = max(self._inside_residual(each, candidate) for each in columns)
+        other = max(self._inside_residual(each, candidate) for each in partners)
         if other < _CLEAR * own or self._table.keys[partners[0]][0] == candidate.modality:
             return candidate
         modality, channel = self._table.keys[partners[0]]
@@ -62,16 +62,16 @@ class Blame:
             detail['offset'] = -detail['offset']
         return replace(candidate, modality=modality, channel=channel, detail=detail)
 
-    def _contradiction(self, column: int, candidate: Candidate) -> float:
-        """Return the slow residual inside the modality over its usual size, in the stretch."""
+    def _inside_residual(self, column: int, candidate: Candidate) -> float:
+        """Return the slow residual inside the modality over its typical size, in the stretch."""
         if column not in self._inside:
             self._inside[column] = self._residuals(column)
         residuals = self._inside[column]
         rate = self._table.rate_hz
         start = int(candidate.start_s * rate)
         stretch = residuals[candidate.episode][start : max(start + 1, int(candidate.stop_s * rate))]
-        usual = np.median([np.sqrt(np.mean(each**2)) for each in residuals])
-        return float(np.sqrt(np.mean(stretch**2)) / max(usual, 1e-12)) if stretch.size else 0.0
+        typical = np.median([np.sqrt(np.mean(each**2)) for each in residuals])
+        return float(np.sqrt(np.mean(stretch**2)) / max(typical, 1e-12)) if stretch.size else 0.0
 
     def _residuals(self, column: int) -> tuple[Array, ...]:
         """Return the slow residual of a channel given the other channels of its modality."""
