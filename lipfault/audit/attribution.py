@@ -28,7 +28,8 @@ class Attribution:
     def __init__(self, table: Table, relations: Sequence[Relation]) -> None:
         """Keep the table; residuals are computed on demand."""
         self._table = table
-        self._partner = {relation.channel: relation.partner for relation in relations}
+        back = {relation.partner: relation.channel for relation in relations}
+        self._partner = back | {relation.channel: relation.partner for relation in relations}
         self._column = {key: column for column, key in enumerate(table.keys)}
         self._inside: dict[int, tuple[Array, ...]] = {}
 
@@ -36,7 +37,7 @@ class Attribution:
         """Name the partner instead of the channel if it contradicts its own modality more.
 
         Args:
-            candidate: A drifting or swapped channel.
+            candidate: A drifting, delayed or swapped channel.
 
         Returns:
             The candidate, with the partners exchanged where the evidence is clear.

@@ -25,6 +25,9 @@ _SLOW_S = 1.0
 # the variance, that it may leave; squares are bounded, since a fault begins and ends with a jump.
 _EXPLAINED, _LEFT, _BOUND = 0.5, 2.5, 9.0
 
+# Shortest stretch of a shift of a modality, s.
+_SHORTEST_S = 1.0
+
 # The same share for the shift of a modality, and the share of its links that do not count.
 _SHIFT_EXPLAINED, _IGNORED = 0.05, 0.15
 
@@ -105,6 +108,9 @@ def shift_candidates(
         gains, energies = _delay_gains([each[episode] for each in moving], delays)
         # Many weak relations: what a shift leaves says little, how much it gains says all.
         best = scan(gains, energies, explained=_SHIFT_EXPLAINED, left=np.inf)
+        # The jump of an exchanged channel shows in all that are predicted from it, for a moment.
+        if best.stop - best.start < table.steps(_SHORTEST_S):
+            best = replace(best, score=0.0)
         delay = int(delays[best.which])
         late, other = (first, second) if delay > 0 else (second, first)
         detail = {
