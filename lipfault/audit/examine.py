@@ -10,7 +10,7 @@ from lipfault.audit.attribution import Attribution
 from lipfault.audit.findings import KINDS, Candidate, FaultKind, Finding, Tested
 from lipfault.audit.gaps import gap_candidates
 from lipfault.audit.grid import Table, common_table
-from lipfault.audit.images import film_candidates
+from lipfault.audit.images import ALL_SERIES, film_candidates
 from lipfault.audit.pvalues import p_values, q_values, robust_z
 from lipfault.audit.relations import Relation, find_relations, followers
 from lipfault.audit.repeats import frame_candidates, repeat_candidates
@@ -27,6 +27,9 @@ _EXPLAINED = 1e-4
 
 # p-value from which the faulty one of two partners is settled.
 _SETTLED = 1e-3
+
+# p-value from which a late series is the reason of a film that is shifted against all series.
+_SUSPECT = 0.05
 
 # Power by which a p-value must be smaller for a fault to explain what is found in channels that are
 # predicted from it, among others.
@@ -95,6 +98,7 @@ def examine(tracks: Tracks, rate: float = 0.05) -> Examination:
         for family in families:
             tested.append(calibrated(family, tested, explained))
         explained = _significant(tested)
+    tested = [replace(each, candidates=_series_first(each, tested)) for each in tested]
     if table:
         attribution = Attribution(table, followers(relations))
         tested = [replace(each, candidates=_settled(each, attribution)) for each in tested]
@@ -202,6 +206,29 @@ def _families(
     return [family for family in families if family]
 
 
+def _series_first(tested: Tested, others: Sequence[Tested]) -> tuple[Candidate, ...]:
+    """Return the candidates; a film against all series yields to a series that is late itself."""
+    late = [
+        candidate
+        for each in others
+        for candidate, p in zip(each.candidates, each.p, strict=True)
+        if candidate.kind == 'desynchronized' and p < _SUSPECT
+    ]
+    return tuple(_late_series(candidate, late) or candidate for candidate in tested.candidates)
+
+
+def _late_series(candidate: Candidate, late: Sequence[Candidate]) -> Candidate | None:
+    """Return the shift of a series that explains the shift of a film, if there is one."""
+    if candidate.kind != 'desynchronized' or candidate.detail['against'][0] != ALL_SERIES:
+        return None
+    same = [
+        other
+        for other in late
+        if other.episode == candidate.episode and other.detail['against'][0] != ALL_SERIES
+    ]
+    return max(same, key=lambda other: other.score, default=None)
+
+
 def _settled(tested: Tested, attribution: Attribution) -> tuple[Candidate, ...]:
     """Return the candidates, those of interest with the faulty one of two partners."""
     return tuple(
@@ -271,7 +298,8 @@ def _least_p(candidate: Candidate) -> float:
     if candidate.kind == 'drifting':
         return 0.0
     places = _SHIFTS if candidate.kind == 'desynchronized' else _PLACES
-    return float(min(1.0, places * np.exp(-candidate.score)))
+    evidence = float(candidate.detail.get('evidence', candidate.score))
+    return float(min(1.0, places * np.exp(-evidence)))
 
 
 def _significant(tested: Sequence[Tested]) -> list[Candidate]:

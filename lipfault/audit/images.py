@@ -10,6 +10,9 @@ from lipfault.audit.grid import T, Table, moving_mean, resampled, shifted, tried
 from lipfault.audit.relations import Link, linked
 from lipfault.audit.tracks import Array, Tracks
 
+ALL_SERIES = 'all series'
+"""What a film is compared with, in the place of a modality."""
+
 # Components of the thumbnails that are predicted, and of the series from which they are.
 _COMPONENTS, _POSTURES = 16, 12
 
@@ -64,7 +67,7 @@ def film_candidates(tracks: Tracks, table: Table, image: str) -> list[Candidate]
         detail = {
             'delay_s': float(delays[best]) / table.rate_hz,
             'explained': float(fits[best]),
-            'against': ['all series', None],
+            'against': [ALL_SERIES, None],
         }
         stop = len(values) / table.rate_hz
         found.append(

@@ -28,6 +28,9 @@ _EXPLAINED, _LEFT, _BOUND = 0.5, 2.5, 9.0
 # Shortest stretch of a shift of a modality, s.
 _SHORTEST_S = 1.0
 
+# Time over which residuals are alike, s: so many samples count once as evidence.
+_ALIKE_S = 0.2
+
 # The same share for the shift of a modality, and the share of its links that do not count.
 _SHIFT_EXPLAINED, _IGNORED = 0.05, 0.15
 
@@ -290,6 +293,8 @@ def _candidate(
 ) -> Candidate:
     """Return a candidate for (episode, modality, channel)."""
     start, stop = best.start / table.rate_hz, best.stop / table.rate_hz
+    if kind != 'drifting':
+        detail = {**detail, 'evidence': best.score / table.steps(_ALIKE_S)}
     return Candidate(kind, *where, best.score, start, stop, detail)  # type: ignore[arg-type]
 
 

@@ -26,10 +26,10 @@ def camera() -> Modality:
 def smooth(rng: np.random.Generator, steps: int) -> np.ndarray:
     """Motions with rests, as of a robot: sums of slow steps."""
     motion = np.zeros((steps, CHANNELS))
-    for _ in range(12):
+    for _ in range(40):
         centre, width = rng.uniform(0, steps), rng.uniform(6, 15)
         step = 1 / (1 + np.exp(-(np.arange(steps) - centre) / width * 4))
-        motion += step[:, None] * rng.normal(0, 0.5, CHANNELS)
+        motion += step[:, None] * rng.normal(0, 0.3, CHANNELS)
     return motion
 
 
