@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from lipfault.audit.findings import Candidate
-from lipfault.audit.grid import Table, moving_mean
-from lipfault.audit.relations import Relation, cross_fit
-from lipfault.audit.tracks import Array
+from lipfault.audit.grid import moving_mean
+from lipfault.audit.relations import cross_fit
+from lipfault.audit.types import Array, Relation, Table
 
 # Window over which the residual inside a modality is averaged, s.
 _SLOW_S = 0.5

@@ -9,10 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lipfault.audit.examine import Examination
 from lipfault.audit.findings import Candidate
-from lipfault.audit.relations import Relation
-from lipfault.audit.tracks import Array
+from lipfault.audit.types import Array, Examination, Relation
 from lipfault.report.style import BLUE, FAINT, GREEN, INK, RC, VERMILION, new_figure
 
 # Inches.

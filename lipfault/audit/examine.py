@@ -2,17 +2,17 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from lipfault.audit.attribution import Attribution
-from lipfault.audit.findings import KINDS, Candidate, FaultKind, Finding, Tested
+from lipfault.audit.findings import KINDS, Candidate, Finding, Tested
 from lipfault.audit.gaps import gap_candidates
-from lipfault.audit.grid import Table, common_table
+from lipfault.audit.grid import common_table
 from lipfault.audit.images import ALL_SERIES, film_candidates
 from lipfault.audit.pvalues import p_values, q_values, robust_z
-from lipfault.audit.relations import Relation, find_relations, followers
+from lipfault.audit.relations import find_relations, followers
 from lipfault.audit.repeats import frame_candidates, repeat_candidates
 from lipfault.audit.shifts import (
     delay_candidates,
@@ -20,7 +20,7 @@ from lipfault.audit.shifts import (
     shift_candidates,
     swap_candidates,
 )
-from lipfault.audit.tracks import Tracks
+from lipfault.audit.types import Examination, Relation, Table, Tracks
 
 # p-value from which a stretch counts as explained and is not tested for less specific kinds.
 _EXPLAINED = 1e-4
@@ -48,29 +48,6 @@ _PLACES, _SHIFTS = 1000, 20
 # Least spread of logarithms of deviations, and of evidence in nats: where most scores are 0, one of
 # a few nats is no finding.
 _SPREAD, _SPREAD_NATS = 0.25, 0.5
-
-
-@dataclass(frozen=True)
-class Examination:
-    """Result of an audit.
-
-    Args:
-        tracks: The data set.
-        table: The series on a common grid, `None` without a series.
-        relations: What each channel is expected to be.
-        findings: Findings at the false-discovery rate, smallest p-value first.
-        tests: Number of tests of each kind.
-        rate: The false-discovery rate.
-        p: (tests,) p-values of all tests.
-    """
-
-    tracks: Tracks
-    table: Table | None
-    relations: tuple[Relation, ...]
-    findings: tuple[Finding, ...]
-    tests: dict[FaultKind, int]
-    rate: float
-    p: tuple[float, ...]
 
 
 def examine(tracks: Tracks, rate: float = 0.05) -> Examination:

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lipfault.audit.findings import Candidate
-from lipfault.audit.tracks import Array, Tracks
+from lipfault.audit.types import Array, Tracks
 
 # Missing samples that every recording is given credit for: a data set without a gap has a small
 # probability of one, not none.

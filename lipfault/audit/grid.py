@@ -1,13 +1,11 @@
 """Bring all series of a data set to one time grid."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from lipfault.audit.tracks import Array, Track, Tracks
+from lipfault.audit.types import Array, Table, Track, Tracks
 
 T = TypeVar('T', bound=np.generic)
 
@@ -16,33 +14,6 @@ _HIGHEST_RATE = 50.0
 
 # Smallest and largest delay that is tried, s.
 _LEAST_S, _DELAY_S = 0.08, 1.2
-
-
-@dataclass(frozen=True)
-class Table:
-    """All series channels of each episode on one time grid.
-
-    Args:
-        rate_hz: Samples per second of the grid.
-        keys: (modality, channel number) of each column.
-        values: For each episode (steps, column), gaps interpolated.
-        missing: For each episode (steps, column) bool, true where interpolated over a gap.
-        names: Name of the channel of each key.
-    """
-
-    rate_hz: float
-    keys: tuple[tuple[str, int], ...]
-    values: tuple[Array, ...]
-    missing: tuple[npt.NDArray[np.bool_], ...]
-    names: Mapping[tuple[str, int], str]
-
-    def steps(self, seconds: float) -> int:
-        """Return a duration as a number of steps, at least 1.
-
-        Args:
-            seconds: Duration, s.
-        """
-        return max(1, round(seconds * self.rate_hz))
 
 
 def common_table(tracks: Tracks) -> Table | None:

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lipfault.audit.findings import Candidate
-from lipfault.audit.grid import T, Table, moving_mean, resampled, shifted, tried_delays
-from lipfault.audit.relations import Link, linked
-from lipfault.audit.tracks import Array, Tracks
+from lipfault.audit.grid import T, moving_mean, resampled, shifted, tried_delays
+from lipfault.audit.relations import linked
+from lipfault.audit.types import Array, Link, Table, Tracks
 
 ALL_SERIES = 'all series'
 """What a film is compared with, in the place of a modality."""

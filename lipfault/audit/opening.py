@@ -7,7 +7,8 @@ from pathlib import Path
 
 import h5py
 
-from lipfault.audit.tracks import Tracks, read_tracks
+from lipfault.audit.tracks import read_tracks
+from lipfault.audit.types import Tracks
 from lipfault.data.layout import FORMAT
 from lipfault.data.recording import Recording
 from lipfault.errors import LipfaultError

@@ -6,8 +6,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lipfault.audit.draw import draw
-from lipfault.audit.examine import Examination
 from lipfault.audit.findings import MEANINGS
+from lipfault.audit.types import Examination
 from lipfault.audit.wording import describe, sensor_name
 from lipfault.errors import LipfaultError
 from lipfault.runs.atomic import replacing

@@ -1,13 +1,12 @@
 """What each channel is expected to be: predictions from its partner in another sensor."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from lipfault.audit.grid import Table, shifted, speed
-from lipfault.audit.tracks import Array
+from lipfault.audit.grid import shifted, speed
+from lipfault.audit.types import Array, Link, Relation, Table
 
 # Lags over which a partner is looked for, s.
 _LAG_S = 0.6
@@ -29,47 +28,6 @@ _FOLDS = 5
 
 _RIDGE = 1e-4
 """Penalty of weights in units of the variance of each regressor."""
-
-
-@dataclass(frozen=True)
-class Link:
-    """A channel and its expectation in one episode, on the common grid.
-
-    Args:
-        series: (steps,) values of the channel.
-        expected: (steps,) cross-fitted prediction.
-        sigma: (steps,) robust standard deviation of the residual at such a speed.
-        hidden: (steps,) bool, true where the channel or its partner is missing.
-    """
-
-    series: Array
-    expected: Array
-    sigma: Array
-    hidden: npt.NDArray[np.bool_]
-
-    @property
-    def residual(self) -> Array:
-        """Return series minus expectation, 0 where hidden."""
-        return np.where(self.hidden, 0.0, self.series - self.expected)
-
-
-@dataclass(frozen=True)
-class Relation:
-    """A channel and the partner from which it is predicted.
-
-    Args:
-        channel: Column of the channel.
-        partner: Column of the partner.
-        lag: Steps by which the channel follows the partner; negative if it leads.
-        correlation: Correlation of the two motions at this lag.
-        links: The link of each episode.
-    """
-
-    channel: int
-    partner: int
-    lag: int
-    correlation: float
-    links: tuple[Link, ...]
 
 
 def find_relations(table: Table) -> list[Relation]:

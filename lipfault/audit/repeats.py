@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lipfault.audit.findings import Candidate, FaultKind
-from lipfault.audit.grid import Table, shifted, speed
-from lipfault.audit.relations import Relation
-from lipfault.audit.tracks import Array, Tracks
+from lipfault.audit.grid import shifted, speed
+from lipfault.audit.types import Array, Relation, Table, Tracks
 
 # Classes of expected speed.
 _CLASSES = 8

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lipfault.audit.findings import Candidate
-from lipfault.audit.grid import Table, moving_mean, shifted, tried_delays
-from lipfault.audit.relations import Link, Relation, moving_links, widened
-from lipfault.audit.tracks import Array
+from lipfault.audit.grid import moving_mean, shifted, tried_delays
+from lipfault.audit.relations import moving_links, widened
+from lipfault.audit.types import Array, Link, Relation, Table
 
 # A residual counts for at most so many standard deviations.
 _CAP = 10.0

@@ -1,62 +1,19 @@
 """Read the tracks of a data set: series in full, of images a few numbers for each frame."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from lipfault.audit.types import Array, Track, Tracks
 from lipfault.data.episode import EpisodeSource
 from lipfault.errors import LipfaultError
-from lipfault.modality import Modality
-
-Array = npt.NDArray[np.float64]
 
 # Frames that are read together: 64 frames of 640 x 480 pixels are 59 MB.
 _FRAMES = 64
 
 # Blocks of a thumbnail along each side of an image.
 _BLOCKS = 12
-
-
-@dataclass(frozen=True)
-class Track:
-    """Samples of one modality in one episode.
-
-    Args:
-        values: Series (samples, channel); of an image the thumbnail (frames, blocks), the mean grey
-            level of each block, 0 to 255. NaN where missing.
-        present: (samples,) bool, false where a sample is missing.
-        change: Of an image (frames,), mean absolute difference to the frame before in grey levels,
-            NaN for the first and after a missing frame; empty for a series.
-    """
-
-    values: Array
-    present: npt.NDArray[np.bool_]
-    change: Array
-
-
-@dataclass(frozen=True)
-class Tracks:
-    """Tracks of all modalities and episodes.
-
-    Args:
-        modalities: Description of each modality by name.
-        episodes: Id of each episode.
-        tracks: For each episode its tracks by modality.
-    """
-
-    modalities: Mapping[str, Modality]
-    episodes: tuple[str, ...]
-    tracks: tuple[Mapping[str, Track], ...]
-
-    def of_kind(self, kind: str) -> list[str]:
-        """Return the names of the modalities of a kind.
-
-        Args:
-            kind: `series` or `image`.
-        """
-        return [name for name, modality in self.modalities.items() if modality.kind == kind]
 
 
 def read_tracks(source: EpisodeSource, episodes: Sequence[int] | None = None) -> Tracks:

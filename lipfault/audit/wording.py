@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from lipfault.audit.examine import Examination
 from lipfault.audit.findings import MEANINGS, Candidate, Finding
-from lipfault.audit.tracks import Tracks
+from lipfault.audit.types import Examination, Tracks
 
 
 def sensor_name(tracks: Tracks, candidate: Candidate) -> str:

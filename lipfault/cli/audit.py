@@ -7,10 +7,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lipfault.audit.examine import Examination, examine
+from lipfault.audit.examine import examine
 from lipfault.audit.findings import Finding
 from lipfault.audit.opening import load_tracks
 from lipfault.audit.page import write_page
+from lipfault.audit.types import Examination
 from lipfault.audit.wording import as_json, describe, sensor_name
 from lipfault.errors import LipfaultError
 from lipfault.runs.atomic import replacing

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lipfault.audit.tracks import Track, Tracks
+from lipfault.audit.types import Track, Tracks
 from lipfault.modality import Modality
 
 RATE = 30.0

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from lipfault.audit.draw import draw
-from lipfault.audit.examine import Examination, examine, sensors_of
-from lipfault.audit.tracks import Track, Tracks
+from lipfault.audit.examine import examine, sensors_of
+from lipfault.audit.types import Examination, Track, Tracks
 from lipfault.audit.wording import as_json, describe, sensor_name
 from tests.audit.conftest import make_tracks
 
