@@ -261,7 +261,7 @@ def calibrated(
         scores[place] = candidate.score
         clean[place] = not _explained(candidate, known)
     z = robust_z(scores, clean, _SPREAD if rest[0].kind == 'drifting' else _SPREAD_NATS)
-    p = p_values(z, clean)
+    p = p_values(z, clean, scores > 0)
     bounds = np.array([_least_p(candidate) for candidate in rest])
     return Tested(tuple(rest), np.maximum([p[place] for place in places], bounds))
 

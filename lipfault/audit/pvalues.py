@@ -9,7 +9,7 @@ Array = npt.NDArray[np.float64]
 
 # Quantiles between which the tail of a pool is fitted. Scores above the upper one may be faults:
 # that they are large counts, how large does not.
-_TAIL, _TAIL_SMALL = (0.8, 0.95), (0.4, 0.75)
+_TAIL, _TAIL_SMALL = (0.8, 0.95), (0.5, 0.8)
 
 # Scores of a pool from which the first pair of quantiles is taken.
 _LARGE = 400
@@ -92,7 +92,11 @@ def robust_z(
     return np.asarray((logs - centre) / spread)
 
 
-def p_values(values: Array, clean: npt.NDArray[np.bool_] | None = None) -> Array:
+def p_values(
+    values: Array,
+    clean: npt.NDArray[np.bool_] | None = None,
+    positive: npt.NDArray[np.bool_] | None = None,
+) -> Array:
     """Return one-sided p-values of a pool of exchangeable values of `robust_z`.
 
     Below the start of the tail a p-value is the share of values at least as large, above it the
@@ -101,41 +105,50 @@ def p_values(values: Array, clean: npt.NDArray[np.bool_] | None = None) -> Array
     Args:
         values: Standardized logarithms of scores, any shape; NaN where one is not defined.
         clean: Which of them make the pool, of the same shape; all if not given.
+        positive: Which of them have a score above 0, of the same shape; all if not given.
 
     Returns:
         p-values of the same shape, 1 where the value is NaN.
     """
     finite = np.isfinite(values)
-    pool = np.sort(values[finite if clean is None else finite & clean])
+    chosen = finite if clean is None else finite & clean
+    pool = np.sort(values[chosen])
     if pool.size == 0:
         return np.ones_like(values)
     at_least = pool.size - np.searchsorted(pool, values, side='left')
     result = np.where(finite, (at_least + 1.0) / (pool.size + 1.0), 1.0)
-    tail = fit_tail(pool)
+    tail = fit_tail(values[chosen], None if positive is None else positive[chosen])
     if tail is not None:
         above = finite & (values > tail.threshold)
         result[above] = tail.survival(values[above])
     return np.clip(result, 1e-300, 1.0)
 
 
-def fit_tail(values: Array) -> Tail | None:
+def fit_tail(values: Array, positive: npt.NDArray[np.bool_] | None = None) -> Tail | None:
     """Fit the tail of a pool, with the largest values censored so that faults do not hide.
 
     Args:
         values: (values,) finite.
+        positive: (values,) bool, false for those of a score of 0; all if not given.
 
     Returns:
         The tail, `None` for fewer than 8 values.
     """
     if values.size < _FEWEST:
         return None
-    start, end = _TAIL if values.size >= _LARGE else _TAIL_SMALL
-    threshold, cap = np.quantile(values, [start, end])
+    (start, end), many = (_TAIL, 0.05) if values.size >= _LARGE else (_TAIL_SMALL, 0.2)
+    threshold = float(np.quantile(values, start))
+    # Where many scores are 0, the rest is the body of the distribution, and half of it the tail.
+    if positive is not None and many * values.size <= positive.sum() < values.size:
+        threshold = max(threshold, float(np.median(values[positive])))
     excess = values[values > threshold] - threshold
-    inside = int((excess <= cap - threshold).sum())
+    if not excess.size:
+        return Tail(threshold, 1 / values.size, 1.0)
+    cap = float(np.quantile(excess, 1 - (1 - end) / (1 - start)))
+    inside = int((excess <= cap).sum())
     # Most likely scale of exponential excesses with those above the cap censored there.
-    scale = float(np.minimum(excess, cap - threshold).sum()) / max(inside, 1)
-    return Tail(float(threshold), max(excess.size, 1) / values.size, max(scale, _LEAST_SCALE))
+    scale = float(np.minimum(excess, cap).sum()) / max(inside, 1)
+    return Tail(float(threshold), excess.size / values.size, max(scale, _LEAST_SCALE))
 
 
 def benjamini_hochberg(p: Array, rate: float) -> npt.NDArray[np.bool_]:

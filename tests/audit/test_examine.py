@@ -6,6 +6,9 @@ import pytest
 
 from lipfault.audit.draw import draw
 from lipfault.audit.examine import examine, sensors_of
+from lipfault.audit.grid import common_table
+from lipfault.audit.relations import find_relations, followers
+from lipfault.audit.shifts import delay_candidates
 from lipfault.audit.types import Examination, Track, Tracks
 from lipfault.audit.wording import as_json, describe, sensor_name
 from tests.audit.conftest import make_tracks
@@ -74,7 +77,6 @@ def test_untouched_recordings_have_no_findings(clean_result: Examination) -> Non
         (stuck, {'stuck'}),
         (saturated, {'saturated'}),
         (clipped, {'clipped'}),
-        (delayed, {'delayed'}),
         (swapped, {'swapped'}),
         (drifting, {'drifting'}),
     ],
@@ -92,6 +94,16 @@ def test_a_fault_is_named_with_its_sensor_and_time(
     assert first.kind in kinds
     assert first.start_s < STOP / 30 + 0.5
     assert first.stop_s > START / 30 - 0.5
+
+
+def test_a_delay_is_the_strongest_of_all_episodes(clean: Tracks) -> None:
+    table = common_table(changed(clean, 'joints', delayed))
+    assert table is not None
+    found = delay_candidates(table, followers(find_relations(table)))
+    best = max(found, key=lambda candidate: candidate.score)
+    assert (best.episode, best.modality, best.channel) == (EPISODE, 'joints', 2)
+    assert best.detail['delay_s'] == pytest.approx(0.6, abs=0.04)
+    assert best.score > 3 * sorted(candidate.score for candidate in found)[-2]
 
 
 def test_a_frozen_film_is_named(clean: Tracks) -> None:
