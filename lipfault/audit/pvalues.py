@@ -138,13 +138,19 @@ def fit_tail(values: Array, positive: npt.NDArray[np.bool_] | None = None) -> Ta
         return None
     (start, end), many = (_TAIL, 0.05) if values.size >= _LARGE else (_TAIL_SMALL, 0.2)
     threshold = float(np.quantile(values, start))
+    cap = float(np.quantile(values, end)) - threshold
     # Where many scores are 0, the rest is the body of the distribution, and half of it the tail.
     if positive is not None and many * values.size <= positive.sum() < values.size:
-        threshold = max(threshold, float(np.median(values[positive])))
+        body = values[positive]
+        raised = float(np.median(body))
+        if raised > threshold:
+            threshold, cap = (
+                raised,
+                float(np.quantile(body, 1 - 0.5 * (1 - end) / (1 - start))) - raised,
+            )
     excess = values[values > threshold] - threshold
     if not excess.size:
         return Tail(threshold, 1 / values.size, 1.0)
-    cap = float(np.quantile(excess, 1 - (1 - end) / (1 - start)))
     inside = int((excess <= cap).sum())
     # Most likely scale of exponential excesses with those above the cap censored there.
     scale = float(np.minimum(excess, cap).sum()) / max(inside, 1)
