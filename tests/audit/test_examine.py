@@ -8,7 +8,7 @@ from lipfault.audit.draw import draw
 from lipfault.audit.examine import examine, sensors_of
 from lipfault.audit.grid import common_table
 from lipfault.audit.relations import find_relations, followers
-from lipfault.audit.shifts import delay_candidates
+from lipfault.audit.shifts import delay_candidates, drift_candidates
 from lipfault.audit.types import Examination, Track, Tracks
 from lipfault.audit.wording import as_json, describe, sensor_name
 from tests.audit.conftest import make_tracks
@@ -78,7 +78,6 @@ def test_untouched_recordings_have_no_findings(clean_result: Examination) -> Non
         (saturated, {'saturated'}),
         (clipped, {'clipped'}),
         (swapped, {'swapped'}),
-        (drifting, {'drifting'}),
     ],
 )
 def test_a_fault_is_named_with_its_sensor_and_time(
@@ -103,6 +102,16 @@ def test_a_delay_is_the_strongest_of_all_episodes(clean: Tracks) -> None:
     best = max(found, key=lambda candidate: candidate.score)
     assert (best.episode, best.modality, best.channel) == (EPISODE, 'joints', 2)
     assert best.detail['delay_s'] == pytest.approx(0.6, abs=0.04)
+    assert best.score > 3 * sorted(candidate.score for candidate in found)[-2]
+
+
+def test_a_drift_is_the_strongest_of_all_episodes(clean: Tracks) -> None:
+    table = common_table(changed(clean, 'joints', drifting))
+    assert table is not None
+    found = drift_candidates(table, followers(find_relations(table)))
+    best = max(found, key=lambda candidate: candidate.score)
+    assert (best.episode, best.modality, best.channel) == (EPISODE, 'joints', 2)
+    assert best.detail['offset'] == pytest.approx(1.5, abs=0.3)
     assert best.score > 3 * sorted(candidate.score for candidate in found)[-2]
 
 
