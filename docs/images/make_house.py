@@ -8,7 +8,7 @@ from pathlib import Path
 OUT = Path(__file__).with_name('house.svg')
 FLOORS = (
     (('cli', 'the command line'),),
-    (('cells', 'simulated robots'), ('importers', 'other formats'), ('callbacks', 'observers'), ('sweeps', 'offline sweeps')),
+    (('cells', 'simulated robots'), ('importers', 'other formats'), ('audit', 'broken sensors'), ('callbacks', 'observers'), ('sweeps', 'offline sweeps')),
     (('tasks', 'two stages, trained models'), ('report', 'figures, HTML')),
     (('models', 'networks, compute blocks'), ('data', 'recordings, windows'),
      ('metrics', 'detection, recovery'), ('tracking', 'W&amp;B')),

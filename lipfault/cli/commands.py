@@ -52,6 +52,9 @@ COMMANDS = {
         'import recordings of other formats',
         unnamed='source',
     ),
+    'audit': Command(
+        'lipfault.cli.audit', 'audit', 'name broken sensors of a data set', unnamed='dataset'
+    ),
     'faults': Command('lipfault.cli.faults', 'COMMANDS', 'list and draw the kinds of faults'),
     'sweep': Command('lipfault.cli.sweep', 'sweep', 'train over a grid of settings'),
     'dashboard': Command('lipfault.cli.dashboard', 'dashboard', 'build the dashboard in W&B'),

@@ -1,6 +1,7 @@
 """Run a stage: LightningCLI with one folder for each run."""
 
 import signal
+import sys
 import warnings
 from pathlib import Path
 from typing import Any

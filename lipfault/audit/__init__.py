@@ -1,0 +1,1 @@
+"""Audit of a data set: name broken sensors by episode and channel."""
