@@ -118,14 +118,13 @@ class UnseenOperations(TorchDispatchMode):
     ) -> Any:  # noqa: ANN401
         """Run an operator on plain tensors; rules run with this mode switched off."""
         del types
-        try:
+        with torch._C.DisableTorchFunctionSubclass():
             for value in leaves((args, kwargs or {})):
                 reason = _reason(value) if isinstance(value, Tensor) else None
                 if reason:
-                    raise LipfaultError(f'{location()} operator {func}: {reason}')
-        except LipfaultError as error:
-            self.error = self.error or error
-            raise
+                    error = LipfaultError(f'{location()} operator {func}: {reason}')
+                    self.error = self.error or error
+                    raise error
         return func(*args, **(kwargs or {}))
 
 

@@ -34,7 +34,7 @@ _IDENTITIES = (
 _METADATA = (
     'shape', 'size', 'dim', 'ndim', 'numel', 'device', 'dtype', '__len__', 'is_floating_point',
     'is_cuda', 'requires_grad', 'is_contiguous', 'stride', 'layout', 'is_sparse', 'is_complex',
-    'is_nested', 'is_quantized', 'is_meta', 'names', 'grad_fn', 'is_leaf', 'element_size',
+    'is_nested', 'is_quantized', 'is_meta', 'grad_fn', 'is_leaf', 'element_size',
     'nelement', 'ndimension', 'get_device', 'new_zeros', 'new_ones', 'new_empty', 'new_full',
     'zeros_like', 'ones_like', 'is_mps', 'is_xpu', 'itemsize', 'is_cpu',
 )  # fmt: skip
@@ -114,6 +114,9 @@ def rearrange(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any)
         Result or results; the gain grows with the root of how often an entry is repeated.
     """
     args = tuple(a.as_subclass(Tensor) if isinstance(a, BoundedTensor) else a for a in args)
+    if not isinstance(operand, BoundedTensor):
+        # A constant takes the shape of a bounded tensor (`expand_as`).
+        return func(operand, *args, **kwargs)
     moved = func(flat_indices(operand), *args, **kwargs)
     if isinstance(moved, Tensor):
         return _view(operand, moved.long() - 1)
