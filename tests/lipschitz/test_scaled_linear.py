@@ -137,14 +137,6 @@ def test_no_sample_gives_no_sample_and_a_gradient_of_zero():
     assert not layer.bias.grad.any()
 
 
-def test_second_derivative_is_refused():
-    layer = layer_of('pin', 1.0)
-    x = torch.randn(4, 6, requires_grad=True)
-    (slope,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match='once_differentiable'):
-        slope.sum().backward()
-
-
 def test_exchanged_parameters_get_their_own_norm():
     layer = layer_of('pin', 1.0)
     x = torch.randn(4, 6)

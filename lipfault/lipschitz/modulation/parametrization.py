@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import count
 from typing import Any, NamedTuple, Self, cast
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lipfault.errors import LipfaultError
+from lipfault.lipschitz.modulation.content import copy_content, is_replaced, same_content
 from lipfault.lipschitz.modulation.isometry import isometry
 from lipfault.lipschitz.modulation.scaled_linear import DenseNorm, dense_norm, scaled_linear
 from lipfault.lipschitz.modulation.scaling import (
@@ -16,6 +19,7 @@ from lipfault.lipschitz.modulation.scaling import (
     scale_by_norm,
     scaling_factor_float,
 )
+from lipfault.lipschitz.modulation.singular import norm_at
 from lipfault.lipschitz.modulation.targets import (
     SCALING,
     LearnedTarget,
@@ -35,9 +39,11 @@ from lipfault.lipschitz.norms.operators import LinearOperator, linear_operator, 
 START_STEPS, START_TOLERANCE = 60, 1e-3
 """Lanczos steps and relative growth of the start; the power iteration refines it in training."""
 
-WeightVersion = tuple[int, int]
-NEVER: WeightVersion = (0, -1)
-"""Equal to no version of a weight, so the first forward pass takes a power iteration."""
+ALIGNED = 0.9
+"""Cosine between a singular vector and its next iterate below which the iteration starts anew."""
+
+_HELD: 'WeakValueDictionary[int, Modulation]' = WeakValueDictionary()
+"""Parametrizations by number, for the operator that computes exact norms."""
 
 
 class NormWithGradient(NamedTuple):
@@ -58,9 +64,9 @@ class Modulation(nn.Module):
     """Parametrization of one weight: unscaled weight in, modulated weight out.
 
     In training the norm is an estimate from below by a warm-started power iteration, updated by
-    the layer's forward pass only, once per change of the weight; in evaluation it is exact, a pure
-    function of the weight. Norms are computed in float32 (float64 for a float64 weight) with
-    autocast off.
+    the layer's forward pass only, once per change of the weight's content; in evaluation and inside
+    `torch.func` transforms it is exact, a pure function of the weight. Norms are computed in
+    float32 (float64 for a float64 weight) with autocast off.
 
     Args:
         layer: Layer on whose weight the parametrization will be registered.
@@ -94,11 +100,16 @@ class Modulation(nn.Module):
         self.rule, self.name = rule, name
         # In a tuple, which nn.Module does not register as a submodule.
         self._geometry = (_without_parameters(layer),)
-        self._trained: tuple[WeightVersion, NormWithGradient | DenseNorm] | None = None
-        self._exact: tuple[WeightVersion, NormWithGradient] | None = None
+        # Copies of the weights to which the norms belong, and the norms.
+        self._trained: tuple[Tensor | None, NormWithGradient | DenseNorm] | None = None
+        self._exact: tuple[Tensor, NormWithGradient] | None = None
+        self._started: Tensor | None = None
+        self._handle = next(_HANDLES)
+        _HELD[self._handle] = self
         weight: Tensor = layer.weight  # type: ignore[assignment]
         empty = _norm_precision(weight.detach()).new_empty(0)
-        self.register_buffer('right', empty)
+        # Saved with the state, but no buffer: averages of modules copy buffers of equal shape.
+        self.right = empty
         self._set_first_target(empty.new_zeros(()))
         if isinstance(layer, nn.Linear) or rule.size is not None:
             self.initialize(weight, rule.size)
@@ -158,7 +169,44 @@ class Modulation(nn.Module):
                     'initialize it or use cap'
                 )
             self.right = triplet.right.clone()
-            self._trained = (NEVER, _norm_with_gradient(operator, triplet))
+            # Kept apart from the norm: the first forward pass takes a power iteration.
+            self._started = copy_content(weight, None)
+            self._trained = (None, _norm_with_gradient(operator, triplet))
+
+    def adapt(self, weight: Tensor, size: Sequence[int]) -> None:
+        """Let the norm cover an input size: the largest of all so far.
+
+        With zero padding a smaller input is a larger one with zeros, so its norm is at most that at
+        the larger size.
+
+        Args:
+            weight: Unscaled weight of a convolution.
+            size: Spatial size of an input.
+
+        Raises:
+            LipfaultError: If another padding meets a second size, or the first size comes inside a
+                transform.
+        """
+        known = tuple(self.right.shape[2:]) if self.initialized else None
+        if known == tuple(size):
+            return
+        if torch.compiler.is_compiling() or _in_transform():
+            if known is None or any(n > k for n, k in zip(size, known, strict=True)):
+                raise LipfaultError(
+                    f'layer {self.name!r}: the input size {tuple(size)} is new; run one plain '
+                    'forward pass of that size before torch.compile or torch.func'
+                )
+        mode = getattr(self._geometry[0], 'padding_mode', 'zeros')
+        if known is not None and mode != 'zeros':
+            raise LipfaultError(
+                f'layer {self.name!r}: its norm is modulated at input size {known}, got '
+                f'{tuple(size)}; with padding_mode {mode!r} the norms of two sizes are not '
+                'comparable: use one size, or zero padding'
+            )
+        largest = tuple(size) if known is None else tuple(map(max, size, known))
+        if largest != known:
+            self._exact = None
+            self.initialize(weight, largest)
 
     def update_norm(self, weight: Tensor) -> None:
         """Take one power iteration if the weight has changed since the last one.
@@ -170,14 +218,45 @@ class Modulation(nn.Module):
             One iteration per update of the weight: Miyato et al. 2018,
             https://arxiv.org/abs/1802.05957
         """
-        if self._trained is not None and self._trained[0] == _weight_version(weight):
+        if _in_transform():
+            return
+        if not _can_branch(weight):
+            self._update_without_branch(weight.detach())
+            return
+        seen = None if self._trained is None else self._trained[0]
+        if same_content(weight, seen):
             return
         with torch.no_grad(), _full_precision(weight):
             operator = self._operator(_norm_precision(weight.detach()))
             start = self.right.to(operator.weight.dtype)
             triplet = power_step(operator.apply, operator.adjoint, start)
+            replaced = is_replaced(weight, self._started if seen is None else seen)
+            if replaced or not _is_aligned(start, triplet.right):
+                triplet = _restarted(operator, triplet)
             self.right.copy_(triplet.right)
-            self._trained = (_weight_version(weight), _norm_with_gradient(operator, triplet))
+            self._trained = (copy_content(weight, seen), _norm_with_gradient(operator, triplet))
+            self._started = None
+
+    def _update_without_branch(self, weight: Tensor) -> None:
+        """Take a power iteration, and keep the last one where the content is the same.
+
+        Without control flow on values: for compiled code, and devices that it would synchronize.
+        """
+        with torch.no_grad(), _full_precision(weight):
+            operator = self._operator(_norm_precision(weight))
+            start = self.right.to(operator.weight.dtype)
+            triplet = power_step(operator.apply, operator.adjoint, start)
+            found = _norm_with_gradient(operator, triplet)
+            if self._trained is None or self._trained[0] is None:
+                right, self._trained = triplet.right, (weight.clone(), found)
+            else:
+                seen, kept = self._trained
+                kept = _from_dense_norm(kept) if isinstance(kept, DenseNorm) else kept
+                changed = (weight != seen).any()
+                right = torch.where(changed, triplet.right, start)
+                parts = (torch.where(changed, a, b) for a, b in zip(found, kept, strict=True))
+                self._trained = (weight.clone(), NormWithGradient(*parts))
+            self.right = right.to(self.right.dtype)
 
     def norm(self, weight: Tensor) -> NormWithGradient:
         """Return the norm of the unscaled weight and its gradient.
@@ -188,10 +267,10 @@ class Modulation(nn.Module):
         Returns:
             In evaluation the exact norm, in training the last estimate from below.
         """
-        if not self.training:
+        if not self.training or _in_transform():
             return self.exact_norm(weight)
         if self._trained is None:
-            self._trained = (NEVER, self._estimate(weight))
+            self._trained = (None, self._estimate(weight))
         found = self._trained[1]
         return _from_dense_norm(found) if isinstance(found, DenseNorm) else found
 
@@ -207,16 +286,14 @@ class Modulation(nn.Module):
         Raises:
             LipfaultError: If the weight is NaN or Inf, or a convolution's input size is unknown.
         """
-        if self._exact is None or self._exact[0] != _weight_version(weight):
+        if torch.compiler.is_compiling() or _in_transform():
+            return NormWithGradient(*_exact_norm(weight.detach(), self._handle))
+        if self._exact is None or not same_content(weight, self._exact[0]):
             with torch.inference_mode(False), torch.no_grad(), _full_precision(weight):
                 operator = self._finite_operator(weight.double(), self._input_size())
                 found = _norm_with_gradient(operator, exact_triplet(operator))
                 narrow = (part.to(_norm_precision(weight).dtype) for part in found)
-                # Inside a torch.func transform these are wrapped, and must not outlive it.
-                self._exact = (
-                    _weight_version(weight),
-                    NormWithGradient(*map(torch.func.debug_unwrap, narrow)),
-                )
+                self._exact = (weight.detach().clone(), NormWithGradient(*narrow))
         return self._exact[1]
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -235,9 +312,32 @@ class Modulation(nn.Module):
                 return (self.kappa * isometry(_norm_precision(weight))).to(weight.dtype)
             if self.training and self._is_unscaled(weight):
                 return weight.view_as(weight)
+            if torch.compiler.is_exporting():
+                raise LipfaultError(
+                    f'layer {self.name!r}: a modulated weight cannot be exported; fold() a copy of '
+                    'the module and export that'
+                )
             # In evaluation the weight may be read inside a torch.func transform.
-            scale = scale_by_norm if self.training else scale_by_autograd
-            return scale(weight, self.kappa, self.rule.mode, *self.norm(weight))
+            scale = scale_by_norm if self.training and _can_branch(weight) else scale_by_autograd
+            wide = _norm_precision(weight)
+            scaled = scale(wide, self.kappa, self.rule.mode, *self.norm(weight))
+            if not self.training and weight.dtype != wide.dtype:
+                scaled = scaled * self._shrinkage(scaled.detach(), weight.dtype)
+            return scaled.to(weight.dtype)
+
+    def _shrinkage(self, scaled: Tensor, dtype: torch.dtype) -> float:
+        """Return the factor at most 1 by which a cap still holds after rounding to half precision."""
+        factor = 1.0
+        if self.rule.mode != 'cap' or not self.initialized:
+            return factor
+        for _ in range(8):
+            rounded = (scaled * factor).to(dtype).double()
+            norm = float(exact_triplet(self._operator(rounded)).sigma)
+            if norm <= float(self.kappa):
+                break
+            # 1e-4: a step that rounding cannot undo again and again.
+            factor *= float(self.kappa) / norm * (1 - 1e-4)
+        return factor
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
         """Apply a dense layer in training by scaling its output; includes `update_norm`.
@@ -267,22 +367,26 @@ class Modulation(nn.Module):
     def _is_unscaled(self, weight: Tensor) -> bool:
         """Whether the scale is the constant 1, if that is known without synchronizing a device."""
         mode, kappa = self.rule.mode, self.kappa
-        if mode == 'pin' or weight.device.type != 'cpu' or kappa.requires_grad:
+        if mode == 'pin' or not _can_branch(weight) or kappa.requires_grad:
             return False
         return scaling_factor_float(mode, self.norm(weight).sigma.item(), kappa.item()) == 1
 
     def _dense_norm(self, weight: Tensor) -> DenseNorm:
         """Return the norm of a matrix as of `update_norm`, with fewer operations."""
-        key = _weight_version(weight)
-        if self._trained is None or self._trained[0] != key:
-            found = dense_norm(weight.detach(), self.right.to(weight.dtype))
-            if found is None:
+        seen = None if self._trained is None else self._trained[0]
+        if not same_content(weight, seen):
+            start = self.right.to(weight.dtype)
+            replaced = is_replaced(weight, self._started if seen is None else seen)
+            found = None if replaced else dense_norm(weight.detach(), start)
+            if found is None or not _is_aligned(start, found.right):
                 self.update_norm(weight)
             else:
                 # Past nn.Module.__setattr__, which costs as much as an operation.
-                self._buffers['right'], self._trained = found.right, (key, found)
+                self.__dict__['right'] = found.right
+                self.__dict__['_trained'] = (copy_content(weight, seen), found)
+                self.__dict__['_started'] = None
                 return found
-        trained = cast(tuple[WeightVersion, NormWithGradient | DenseNorm], self._trained)[1]
+        trained = cast(tuple[Tensor, NormWithGradient | DenseNorm], self._trained)[1]
         if isinstance(trained, DenseNorm):
             return trained
         return DenseNorm(trained.sigma.item(), trained.left[None], trained.right[None], 1.0)
@@ -312,16 +416,13 @@ class Modulation(nn.Module):
         side = 1.0 if self.rule.side == 'above' else -1.0
         with _full_precision(weight):
             norm = self.norm(weight)
-            flat = _norm_precision(weight).reshape(len(norm.left), len(norm.right))
+            flat = _norm_precision(weight)
             # σ as a function of the weight, for its gradient.
-            sigma = norm.left @ flat @ norm.right
+            sigma = norm_at(flat, norm.left, norm.right)
             return torch.relu(side * (sigma - self.kappa))
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode and drop the cached exact norm.
-
-        Weights that were replaced through `.data` have no new version; `eval()` then recomputes
-        their norm.
+        """Set the mode and drop the cached exact norm, which holds a copy of the weight.
 
         Args:
             mode: Whether to set training mode.
@@ -359,24 +460,88 @@ class Modulation(nn.Module):
             left, sigma = normalize(operator.apply(right))
             return _norm_with_gradient(operator, SingularTriplet(sigma, left, right))
 
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:  # noqa: ANN401
+        super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[no-untyped-call]
+        destination[prefix + 'right'] = self.right
+
     def _load_from_state_dict(
         self,
         state_dict: dict[str, Any],
         prefix: str,
-        *args: Any,  # noqa: ANN401
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
     ) -> None:
-        """Adopt the shape of the saved singular vector, which depends on the input size."""
-        saved = state_dict.get(prefix + 'right')
-        if saved is not None and saved.shape != self.right.shape:
-            self.right = self.right.new_empty(saved.shape)
-        super()._load_from_state_dict(state_dict, prefix, *args)
-        self._trained = self._exact = None
+        """Adopt the saved singular vector, whose shape depends on the input size."""
+        key, unknown = prefix + 'right', list(unexpected_keys)
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        unexpected_keys[:] = [k for k in unexpected_keys if k != key or k in unknown]
+        if key in state_dict:
+            self.right = state_dict[key].detach().to(self.right, copy=True)
+        elif strict:
+            missing_keys.append(key)
+        self._trained = self._exact = self._started = None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a copy, with a number of its own."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._handle = next(_HANDLES)
+        _HELD[self._handle] = self
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move to the layer's device, but keep full precision: `half()` converts the layer only."""
-        self._trained = self._exact = None
+        self._trained = self._exact = self._started = None
+        self.right = self.right.to(fn(self.right).device)
         moved = super()._apply(lambda t: t.to(fn(t).device), recurse)  # type: ignore[no-untyped-call]
         return cast(Self, moved)
+
+
+_HANDLES = count()
+
+
+@torch.library.custom_op('lipfault::exact_norm', mutates_args=())
+def _exact_norm(weight: Tensor, handle: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute σ and its gradient as one operator, which transforms do not look into."""
+    sigma, left, right = _HELD[handle].exact_norm(weight)
+    return sigma.clone(), left.clone(), right.clone()
+
+
+@_exact_norm.register_fake
+def _(weight: Tensor, handle: int) -> tuple[Tensor, Tensor, Tensor]:
+    wide = _norm_precision(weight)
+    dense = weight.ndim == 2
+    left = wide.new_empty(weight.shape[0] if dense else weight.numel())
+    return wide.new_empty(()), left, wide.new_empty(weight.shape[1] if dense else 1)
+
+
+@_exact_norm.register_vmap  # type: ignore[no-untyped-call,untyped-decorator]
+def _(info: Any, in_dims: Any, weight: Tensor, handle: int) -> Any:  # noqa: ANN401
+    del info
+    parts = weight.unbind(in_dims[0])
+    found = [torch.stack(p) for p in zip(*(_exact_norm(w, handle) for w in parts), strict=True)]
+    return tuple(found), (0, 0, 0)
+
+
+def _in_transform() -> bool:
+    """Whether a `torch.func` transform is running, in which no state may be changed."""
+    return torch._C._are_functorch_transforms_active()
+
+
+def _can_branch(weight: Tensor) -> bool:
+    """Whether control flow may depend on values: outside of transforms and compiled code, and
+    without synchronizing a device."""
+    plain = not torch.compiler.is_compiling() and not _in_transform()
+    return plain and weight.device.type == 'cpu'
+
+
+def _is_aligned(start: Tensor, iterated: Tensor) -> bool:
+    """Whether a power iteration hardly turned its vector, as it does not for a trained weight."""
+    cosine = functional.cosine_similarity(start.reshape(1, -1), iterated.reshape(1, -1))
+    return bool(cosine > ALIGNED)
 
 
 def _norm_precision(weight: Tensor) -> Tensor:
@@ -408,6 +573,15 @@ def _norm_with_gradient(operator: LinearOperator, triplet: SingularTriplet) -> N
     return NormWithGradient(sigma.clamp_min(torch.finfo(sigma.dtype).tiny ** 0.5), left, right)
 
 
+def _restarted(operator: LinearOperator, found: SingularTriplet) -> SingularTriplet:
+    """Start anew by Lanczos for a weight that is no trained version of the last one."""
+    start = start_vector(operator.in_shape, operator.weight)
+    triplet = lanczos(operator.apply, operator.adjoint, start, START_STEPS, START_TOLERANCE)
+    # Near the ends of float32 the products can overflow, and the power iteration is kept.
+    finite = bool(triplet.right.isfinite().all() & triplet.left.isfinite().all())
+    return triplet if finite and bool(triplet.sigma > found.sigma) else found
+
+
 def _from_dense_norm(norm: DenseNorm) -> NormWithGradient:
     left = norm.left[0] * norm.factor
     return NormWithGradient(left.new_tensor(norm.sigma), left, norm.right[0])
@@ -416,9 +590,4 @@ def _from_dense_norm(norm: DenseNorm) -> NormWithGradient:
 def _can_scale_output(x: Tensor, weight: Tensor) -> bool:
     """Whether input and weight are in CPU memory and of the same full precision."""
     wide = weight.dtype in (torch.float32, torch.float64) and x.dtype == weight.dtype
-    return wide and weight.device.type == 'cpu' and not torch.is_autocast_enabled('cpu')
-
-
-def _weight_version(weight: Tensor) -> WeightVersion:
-    """Return a key that changes whenever the weight is replaced or changed in place."""
-    return weight.data_ptr(), 0 if weight.is_inference() else weight._version
+    return wide and _can_branch(weight) and not torch.is_autocast_enabled('cpu')
