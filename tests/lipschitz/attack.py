@@ -1,4 +1,4 @@
-"""Attack on certified bounds: pairs of inputs, found by gradient ascent in float64, that exceed them.
+"""Attack on certified bounds: pairs of inputs, found by gradient ascent in float64, above them.
 
 A case is a function with its own parameters and a box of inputs. Whatever the toolkit certifies for
 it must hold for every pair that the ascent visits; a refusal (`LipfaultError`) certifies nothing.

@@ -235,8 +235,10 @@ SHAPES: dict[str, Callable] = {
     'transpose': lambda x: x.transpose(1, 2), 'swapaxes': lambda x: x.swapaxes(1, 2),
     'swapdims': lambda x: x.swapdims(1, 2), 'movedim': lambda x: x.movedim(1, 2),
     'unsqueeze': lambda x: x.unsqueeze(1), 'squeeze': lambda x: x.squeeze(0),
-    'expand': lambda x: x.expand(3, -1, -1), 'expand_as': lambda x: x.expand_as(torch.zeros(2, 4, 6)),
-    'broadcast_to': lambda x: x.broadcast_to(3, 4, 6), 'view_as': lambda x: x.view_as(torch.zeros(24)),
+    'expand': lambda x: x.expand(3, -1, -1),
+    'expand_as': lambda x: x.expand_as(torch.zeros(2, 4, 6)),
+    'broadcast_to': lambda x: x.broadcast_to(3, 4, 6),
+    'view_as': lambda x: x.view_as(torch.zeros(24)),
     'reshape_as': lambda x: x.reshape_as(torch.zeros(24)), 'repeat': lambda x: x.repeat(1, 2, 3),
     'repeat_interleave': lambda x: x.repeat_interleave(2, 1), 'tile': lambda x: x.tile(2),
     'narrow': lambda x: x.narrow(1, 1, 2), 'select': lambda x: x.select(1, 1),
@@ -279,10 +281,13 @@ def joined(draw: Draw, name: str) -> Case:
     if kind == 'constant':
         return unary(draw, lambda x: join([x, torch.ones_like(x)], 1))
     w = draw.tensor(3, 4, dtype=torch.float32)
-    return unary(
-        draw, lambda x, w: F.linear(join([x.relu(), F.linear(x, w.T)], 1).flatten(1), w.repeat(1, 2)[:, :7]),
-        (1, 3), w=w,
-    ) if name != 'stack' else unary(draw, lambda x, w: join([x, x @ w[:, :3]], 1), (1, 3), w=w)  # fmt: skip
+    if name == 'stack':
+        return unary(draw, lambda x, w: join([x, x @ w[:, :3]], 1), (1, 3), w=w)
+
+    def function(x, w):
+        return F.linear(join([x.relu(), F.linear(x, w.T)], 1), w.repeat(1, 2)[:, :7])
+
+    return unary(draw, function, (1, 3), w=w)
 
 
 @entry('where', 'masked_fill', 'masked_fill_')
@@ -420,7 +425,9 @@ def adapted(draw: Draw, name: str) -> Case:
 @entry('interpolate')
 def interpolated(draw: Draw, name: str) -> Case:
     axes = draw.size(1, 3)
-    mode = draw.choice(['nearest', 'nearest-exact', 'area', {1: 'linear', 2: 'bilinear', 3: 'trilinear'}[axes]])
+    mode = draw.choice(
+        ['nearest', 'nearest-exact', 'area', {1: 'linear', 2: 'bilinear', 3: 'trilinear'}[axes]]
+    )
     shape = (1, 2, *[draw.size(2, 4) for _ in range(axes)])
     options = {'align_corners': draw.random() < 0.5} if 'linear' in mode else {}
     if draw.random() < 0.5:
@@ -458,8 +465,7 @@ def dense(draw: Draw, name: str) -> Case:
     activation = draw.choice([torch.tanh, torch.abs, torch.sin, F.gelu, torch.relu, None])
     w, v = draw.tensor(m, n, dtype=kind or torch.float32), draw.tensor(3, m, dtype=torch.float32)
     if kind == torch.complex64:
-        return unary(draw, lambda x, w: F.linear(x.to(w.dtype), w).real if not hasattr(x, 'gains') else F.linear(x, w), (1, n), w=w)  # fmt: skip
-    if kind == torch.bfloat16:
+        return unary(draw, lambda x, w: F.linear(x, w), (1, n), w=w)
         return unary(draw, lambda x, w: F.linear(x, w), (1, n), w=w)
 
     def function(x, w, v):

@@ -1,14 +1,14 @@
 """Attack entries of everything that certifies and is no propagation rule.
 
-Operations that escape `__torch_function__`, random networks, norms of layers at any size, LipSDP and
-modulated weights. Each entry is a function from the draw to a verdict.
+Operations that escape `__torch_function__`, random networks, norms of layers at any size, LipSDP
+and modulated weights. Each entry is a function from the draw to a verdict.
 """
 
 import math
 from collections.abc import Callable
 
 import torch
-from attack import Call, Case, Draw, Verdict, attack_case
+from attack import Case, Draw, Verdict, attack_case
 from attack_entries import unary
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -122,9 +122,11 @@ TARGETS.update({f'escape: {name}': _escape(name) for name in ESCAPES})
 
 
 ACTIVATIONS = [
-    nn.ReLU(), nn.GELU(), nn.SiLU(), nn.Mish(), nn.Hardswish(), nn.Tanh(), nn.ELU(3.0), nn.ELU(-2.0),
-    nn.CELU(0.5), nn.Softplus(), nn.Softplus(1.0, 2.0), nn.LeakyReLU(-0.5), nn.Hardtanh(), nn.SELU(),
-    nn.Sigmoid(), nn.GELU('tanh'), nn.Softsign(), nn.LogSigmoid(), nn.Hardsigmoid(), nn.ReLU6(),
+    nn.ReLU(), nn.GELU(), nn.SiLU(), nn.Mish(), nn.Hardswish(), nn.Tanh(), nn.ELU(3.0),
+    nn.ELU(-2.0),
+        nn.CELU(0.5), nn.Softplus(), nn.Softplus(1.0, 2.0), nn.LeakyReLU(-0.5), nn.Hardtanh(),
+    nn.SELU(),
+        nn.Sigmoid(), nn.GELU('tanh'), nn.Softsign(), nn.LogSigmoid(), nn.Hardsigmoid(), nn.ReLU6(),
 ]  # fmt: skip
 
 
@@ -244,9 +246,7 @@ def sizeless(draw: Draw) -> Verdict:
         layer.weight.data.fill_(1.0)
     axes = layer.weight.ndim - 2
     sizes = [(n,) * axes for n in range(1, 9 if axes == 1 else 6)]
-    return _compare(
-        lambda: certified_norm(layer).value, lambda: _largest_over_sizes(layer, sizes)
-    )
+    return _compare(lambda: certified_norm(layer).value, lambda: _largest_over_sizes(layer, sizes))
 
 
 @target('norm of a layer at one size')
@@ -255,9 +255,7 @@ def sized(draw: Draw) -> Verdict:
     layer.weight.data = draw.tensor(*layer.weight.shape, dtype=torch.float32)
     size = tuple(draw.size(2, 7) for _ in range(layer.weight.ndim - 2))
     certify = draw.choice([certified_norm, exact_norm])
-    return _compare(
-        lambda: certify(layer, size).value, lambda: _largest_over_sizes(layer, [size])
-    )
+    return _compare(lambda: certify(layer, size).value, lambda: _largest_over_sizes(layer, [size]))
 
 
 @target('norm of a dense layer')

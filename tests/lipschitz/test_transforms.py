@@ -105,7 +105,7 @@ def test_gradient_penalty_of_a_convolution_works_and_its_hessian_is_refused():
     raw = next(modulated(net)).raw
     assert raw.grad.abs().sum() > 0
     (slope,) = torch.autograd.grad(net(x).square().sum(), raw, create_graph=True)
-    with pytest.raises(LipfaultError, match='second derivative.*convolution.*fold'):
+    with pytest.raises(LipfaultError, match=r'second derivative.*convolution.*fold'):
         slope.square().sum().backward()
 
 
@@ -178,7 +178,7 @@ def test_compiled_as_one_graph(build, training):
 @pytest.mark.filterwarnings('ignore')
 def test_export_says_what_to_do():
     net, x = mlp().eval(), torch.randn(6, 4, dtype=torch.float64)
-    with pytest.raises(Exception, match="layer '0'.*fold"):
+    with pytest.raises(Exception, match=r"layer '0'.*fold"):
         torch.export.export(net, (x,))
     exported = torch.export.export(fold(copy.deepcopy(net)), (x,))
     torch.testing.assert_close(exported.module()(x), net(x))
@@ -208,7 +208,9 @@ class Task(lightning.LightningModule):
 
     def validation_step(self, x: Tensor) -> None:
         y = self.net(x)
-        norms = [norm_of(m.layer.weight, m.layer, m.modulation.right.shape[2:]) for m in modulated(self)]
+        norms = [
+            norm_of(m.layer.weight, m.layer, m.modulation.right.shape[2:]) for m in modulated(self)
+        ]
         assert norms == pytest.approx([0.5, 0.5], rel=1e-6), y.shape
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -190,12 +190,12 @@ class Modulation(nn.Module):
         known = tuple(self.right.shape[2:]) if self.initialized else None
         if known == tuple(size):
             return
-        if torch.compiler.is_compiling() or _in_transform():
-            if known is None or any(n > k for n, k in zip(size, known, strict=True)):
-                raise LipfaultError(
-                    f'layer {self.name!r}: the input size {tuple(size)} is new; run one plain '
-                    'forward pass of that size before torch.compile or torch.func'
-                )
+        new = known is None or any(n > k for n, k in zip(size, known, strict=True))
+        if new and (torch.compiler.is_compiling() or _in_transform()):
+            raise LipfaultError(
+                f'layer {self.name!r}: the input size {tuple(size)} is new; run one plain forward '
+                'pass of that size before torch.compile or torch.func'
+            )
         mode = getattr(self._geometry[0], 'padding_mode', 'zeros')
         if known is not None and mode != 'zeros':
             raise LipfaultError(
@@ -252,7 +252,7 @@ class Modulation(nn.Module):
             else:
                 seen, kept = self._trained
                 kept = _from_dense_norm(kept) if isinstance(kept, DenseNorm) else kept
-                changed = (weight != seen).any()
+                changed = torch.ne(weight, seen).any()
                 right = torch.where(changed, triplet.right, start)
                 parts = (torch.where(changed, a, b) for a, b in zip(found, kept, strict=True))
                 self._trained = (weight.clone(), NormWithGradient(*parts))
@@ -326,7 +326,7 @@ class Modulation(nn.Module):
             return scaled.to(weight.dtype)
 
     def _shrinkage(self, scaled: Tensor, dtype: torch.dtype) -> float:
-        """Return the factor at most 1 by which a cap still holds after rounding to half precision."""
+        """Return the factor at most 1 by which a cap holds after rounding to half precision."""
         factor = 1.0
         if self.rule.mode != 'cap' or not self.initialized:
             return factor
@@ -461,7 +461,7 @@ class Modulation(nn.Module):
             return _norm_with_gradient(operator, SingularTriplet(sigma, left, right))
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:  # noqa: ANN401
-        super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[no-untyped-call]
+        super()._save_to_state_dict(destination, prefix, keep_vars)
         destination[prefix + 'right'] = self.right
 
     def _load_from_state_dict(
@@ -518,7 +518,7 @@ def _(weight: Tensor, handle: int) -> tuple[Tensor, Tensor, Tensor]:
     return wide.new_empty(()), left, wide.new_empty(weight.shape[1] if dense else 1)
 
 
-@_exact_norm.register_vmap  # type: ignore[no-untyped-call,untyped-decorator]
+@_exact_norm.register_vmap
 def _(info: Any, in_dims: Any, weight: Tensor, handle: int) -> Any:  # noqa: ANN401
     del info
     parts = weight.unbind(in_dims[0])
@@ -532,8 +532,7 @@ def _in_transform() -> bool:
 
 
 def _can_branch(weight: Tensor) -> bool:
-    """Whether control flow may depend on values: outside of transforms and compiled code, and
-    without synchronizing a device."""
+    """Whether control flow may depend on values: plain code on a CPU, which nothing waits for."""
     plain = not torch.compiler.is_compiling() and not _in_transform()
     return plain and weight.device.type == 'cpu'
 

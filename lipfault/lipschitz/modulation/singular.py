@@ -96,7 +96,10 @@ def hessian_product(weight: Tensor, direction: Tensor) -> Tensor:
     outputs, inputs = (torch.cat([s, s.new_zeros(m)]) for m in missing)
     pushed, pulled = u.T @ (along @ right), vh @ (along.T @ left)
     short = s.shape[0]
-    across = [torch.cat([p[:short], p.new_zeros(m)]) for p, m in ((pulled, missing[0]), (pushed, missing[1]))]
+    across = [
+        torch.cat([p[:short], p.new_zeros(m)])
+        for p, m in ((pulled, missing[0]), (pushed, missing[1]))
+    ]
     turn_left = (top * pushed + outputs * across[0])[1:] / (top**2 - outputs[1:] ** 2)
     turn_right = (top * pulled + inputs * across[1])[1:] / (top**2 - inputs[1:] ** 2)
     moved = torch.outer(u[:, 1:] @ turn_left, right) + torch.outer(left, turn_right @ vh[1:])

@@ -102,7 +102,7 @@ def _largest_eigenvalue(gram: Tensor) -> float:
     """Bound the largest eigenvalue over positive semidefinite matrices (..., n, n) from above."""
     try:
         return float(torch.linalg.eigvalsh(gram)[..., -1].max()) * (1 + 1e-9)
-    except torch.linalg.LinAlgError:
+    except RuntimeError:
         # Where the eigenvalues do not converge: the largest sum of magnitudes of a row.
         return float(gram.abs().sum(dim=-1).max())
 

@@ -181,7 +181,9 @@ class BoundedTensor(Tensor):
         name, kwargs = _function_name(func), dict(kwargs or {})
         rule = RULES.get(name)
         if rule is None or not _is_of_torch(func, rule):
-            raise LipfaultError(f'{location()} operation {name!r} has no rule for a certified bound')
+            raise LipfaultError(
+                f'{location()} operation {name!r} has no rule for a certified bound'
+            )
         operands = list(bounded_tensors((args, kwargs)))
         result = _apply_rule(rule, func, args, kwargs, operands)
         # Queries such as `shape` give no bounded tensor and are allowed on stale ones.
@@ -238,8 +240,8 @@ def _require_full_precision(values: Any, name: str) -> None:  # noqa: ANN401
             )
         if isinstance(value, torch.dtype) and name not in QUERIES and value not in FULL_PRECISION:
             raise LipfaultError(
-                f'{location()} operation {name!r}: a cast to {value} jumps or rounds in steps that no '
-                'bound covers; stay in float32 or float64'
+                f'{location()} operation {name!r}: a cast to {value} jumps or rounds in steps that '
+                'no bound covers; stay in float32 or float64'
             )
 
 
@@ -397,7 +399,7 @@ def largest_semiaxis(ellipsoid: Tensor) -> float:
     """
     try:
         top = float(torch.linalg.eigvalsh(ellipsoid)[-1])
-    except torch.linalg.LinAlgError:
+    except RuntimeError:
         # The Frobenius norm is at least the largest eigenvalue.
         top = float(torch.linalg.matrix_norm(ellipsoid))
     if math.isnan(top):

@@ -94,7 +94,7 @@ class UnseenOperations(TorchDispatchMode):
 
     def __init__(self) -> None:
         """Start without a refusal."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.error: LipfaultError | None = None
         self.changed: dict[int, Tensor] = {}
 
@@ -106,7 +106,7 @@ class UnseenOperations(TorchDispatchMode):
 
     def __exit__(self, *failure: Any) -> None:  # noqa: ANN401
         """Stop to watch."""
-        super().__exit__(*failure)
+        super().__exit__(*failure)  # type: ignore[no-untyped-call]
         _WATCHES.remove(self)
 
     def __torch_dispatch__(
@@ -147,7 +147,7 @@ def leaves(values: Any) -> Iterator[Any]:  # noqa: ANN401
 def _storage(tensor: Tensor) -> int:
     if tensor.layout != torch.strided:
         return 0
-    return tensor.untyped_storage()._cdata
+    return int(tensor.untyped_storage()._cdata)
 
 
 def _reason(tensor: Tensor) -> str | None:

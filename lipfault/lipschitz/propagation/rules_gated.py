@@ -1,4 +1,4 @@
-"""Propagation rules of gated units and recurrent cells, written with the operations they consist of."""
+"""Propagation rules of gated units and recurrent cells, composed of simpler operations."""
 
 from typing import Any
 

@@ -132,6 +132,7 @@ def _convolution(
 ) -> BoundedTensor:
     """Bound by the certified norm of the operator at this input size."""
     names = ('stride', 'padding', 'dilation', 'groups')
+    _require_batch(operand, weight)
     given = _Arguments.parse(weight, names, args, kwargs)
     inner, geometry = operand, given.geometry()
     # Padding before a convolution without any belongs to its operator, whose norm is smaller
@@ -237,16 +238,18 @@ def _matmul(func: Function, a: Any, b: Any) -> BoundedTensor:  # noqa: ANN401
 
 @rule('bilinear')
 def _bilinear(
-    func: Function, a: Any, b: Any, weight: Tensor, bias: Tensor | None = None  # noqa: ANN401
+    func: Function,
+    a: Any,  # noqa: ANN401
+    b: Any,  # noqa: ANN401
+    weight: Tensor,
+    bias: Tensor | None = None,
 ) -> BoundedTensor:
     """Bound Σ W_kij a_i b_j by ‖W‖ (sup|b| |δa| + sup|a| |δb|), W flattened to (k, ij)."""
     del func
     some = a if isinstance(a, BoundedTensor) else b
     weight = _constant_weight(weight)
     a, b = (p if isinstance(p, BoundedTensor) else constant(p, some.sensitivity) for p in (a, b))
-    tops = [
-        torch.maximum(*(e.abs() for e in require_range(p, 'a bilinear map'))) for p in (a, b)
-    ]
+    tops = [torch.maximum(*(e.abs() for e in require_range(p, 'a bilinear map'))) for p in (a, b)]
     norm = certify_matrix(weight.flatten(1))
     reach = [float(top.reshape(-1, top.shape[-1]).norm(dim=1).max()) for top in tops]
     one, two = a.sensitivity.gains, b.sensitivity.gains

@@ -154,7 +154,7 @@ def _ellipsoid_after_sector(ellipsoid: Tensor, low: float, high: float) -> Tenso
     """
     try:
         values, vectors = torch.linalg.eigh(ellipsoid)
-    except torch.linalg.LinAlgError:
+    except RuntimeError:
         return None
     # Eigenvalues that rounding made negative are zero; the others are raised by it.
     values = values.clamp_min(0) * (1 + 1e-12)

@@ -60,8 +60,8 @@ def _require_batch(func: Function, operand: BoundedTensor) -> None:
     axes = int(func.__name__[-2])
     if operand.ndim != axes + 2:
         raise LipfaultError(
-            f'{func.__name__} has a rule for operands of {axes + 2} axes (batch, channel, ...), got '
-            f'{operand.ndim}'
+            f'{func.__name__} has a rule for operands of {axes + 2} axes (batch, channel, ...), '
+            f'got {operand.ndim}'
         )
 
 
@@ -178,7 +178,9 @@ def _sort(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any) -> 
     ends = [None if e is None else func(e, *args, **kwargs) for e in (operand.low, operand.high)]
     shapes = func(torch.zeros(operand.shape, dtype=torch.float64), *args, **kwargs)
     if isinstance(shapes, Tensor):
-        return BoundedTensor.build(shapes.shape, *ends, operand.sensitivity.scaled_gains())
+        return BoundedTensor.build(
+            shapes.shape, ends[0], ends[1], operand.sensitivity.scaled_gains()
+        )
     low, high = (None if e is None else e[0] for e in ends)
     jump = Sensitivity({s: math.inf if g else 0.0 for s, g in operand.gains.items()})
     values = BoundedTensor.build(shapes[0].shape, low, high, operand.sensitivity.scaled_gains())

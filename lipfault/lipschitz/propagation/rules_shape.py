@@ -86,10 +86,11 @@ def _where(func: Function, condition: Tensor, a: Any, b: Any) -> BoundedTensor: 
     shape = common_shape(condition.shape, *(p.shape for p in parts))
     one, two = (broadcast_to(p, shape) for p in parts)
     known = all(end is not None for p in (one, two) for end in (p.low, p.high))
-    ends = [func(condition, one.low, two.low), func(condition, one.high, two.high)] if known else []
+    low = func(condition, one.low, two.low) if known else None
+    high = func(condition, one.high, two.high) if known else None
     selected = [p for p, used in ((one, condition.any()), (two, ~condition.all())) if bool(used)]
     gains = {s: math.hypot(*(p.sensitivity.gains[s] for p in selected)) for s in some.gains}
-    return BoundedTensor.build(shape, *(ends or (None, None)), Sensitivity(gains))
+    return BoundedTensor.build(shape, low, high, Sensitivity(gains))
 
 
 @rule('masked_fill', 'masked_fill_')
@@ -101,7 +102,7 @@ def _masked_fill(func: Function, operand: BoundedTensor, mask: Tensor, value: An
 
 
 @rule(*_REARRANGEMENTS)
-def rearrange(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+def rearrange(func: Function, operand: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
     """Propagate through an operation that moves, repeats or drops entries.
 
     Args:
