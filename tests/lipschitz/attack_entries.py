@@ -534,7 +534,7 @@ NORMALIZATIONS = {
 def normalized(draw: Draw, name: str) -> Case:
     channels = draw.size(1, 4)
     layer = NORMALIZATIONS[name](channels).eval()
-    layer.eps = draw.choice([1e-5, 1e-2, 1.0, None if name == 'rms_norm' else 1e-3])
+    layer.eps = draw.choice([1e-5, 1e-2, 1.0, 1e-3])
     for parameter in layer.parameters():
         parameter.data = draw.tensor(*parameter.shape, dtype=torch.float32)
     if name == 'batch_norm':

@@ -312,7 +312,7 @@ def _update_norms(layer: nn.Module, x: Tensor | None = None) -> None:
     for part in chain:  # type: ignore[union-attr]
         if isinstance(part, Modulation):
             # Spatial axes of (batch, channel, *size); a kernel has two axes more than the size.
-            if x is not None and part.rule.mode != 'isometry':
+            if x is not None and weight.ndim > 2 and part.rule.mode != 'isometry':
                 part.adapt(weight, x.shape[2 - weight.ndim :])
             if layer.training and part.rule.mode != 'isometry':
                 part.update_norm(weight)

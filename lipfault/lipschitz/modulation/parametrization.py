@@ -1,10 +1,7 @@
 """Parametrization that keeps the spectral norm of one weight at, below or above a target."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from itertools import count
-from typing import Any, NamedTuple, Self, cast
-from weakref import WeakValueDictionary
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +9,21 @@ from torch.nn import functional
 
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation.content import copy_content, is_replaced, same_content
+from lipfault.lipschitz.modulation.estimates import (
+    START_STEPS,
+    START_TOLERANCE,
+    NormWithGradient,
+    can_branch,
+    from_dense_norm,
+    full_precision,
+    in_transform,
+    is_aligned,
+    norm_precision,
+    norm_with_gradient,
+    restarted,
+    without_parameters,
+)
+from lipfault.lipschitz.modulation.exact_operator import exact_norm_operator, held
 from lipfault.lipschitz.modulation.isometry import isometry
 from lipfault.lipschitz.modulation.scaled_linear import DenseNorm, dense_norm, scaled_linear
 from lipfault.lipschitz.modulation.scaling import (
@@ -35,29 +47,6 @@ from lipfault.lipschitz.norms.krylov import (
     start_vector,
 )
 from lipfault.lipschitz.norms.operators import LinearOperator, linear_operator, require_finite
-
-START_STEPS, START_TOLERANCE = 60, 1e-3
-"""Lanczos steps and relative growth of the start; the power iteration refines it in training."""
-
-ALIGNED = 0.9
-"""Cosine between a singular vector and its next iterate below which the iteration starts anew."""
-
-_HELD: 'WeakValueDictionary[int, Modulation]' = WeakValueDictionary()
-"""Parametrizations by number, for the operator that computes exact norms."""
-
-
-class NormWithGradient(NamedTuple):
-    """Norm σ of a weight and its gradient.
-
-    Args:
-        sigma: Norm, positive scalar.
-        left: Vector; its outer product with `right`, reshaped, is ∂σ/∂weight.
-        right: Vector, see `LinearOperator.weight_gradient`.
-    """
-
-    sigma: Tensor
-    left: Tensor
-    right: Tensor
 
 
 class Modulation(nn.Module):
@@ -99,15 +88,14 @@ class Modulation(nn.Module):
         super().__init__()
         self.rule, self.name = rule, name
         # In a tuple, which nn.Module does not register as a submodule.
-        self._geometry = (_without_parameters(layer),)
+        self._geometry = (without_parameters(layer),)
         # Copies of the weights to which the norms belong, and the norms.
         self._trained: tuple[Tensor | None, NormWithGradient | DenseNorm] | None = None
         self._exact: tuple[Tensor, NormWithGradient] | None = None
         self._started: Tensor | None = None
-        self._handle = next(_HANDLES)
-        _HELD[self._handle] = self
+        self._handle = held(self)
         weight: Tensor = layer.weight  # type: ignore[assignment]
-        empty = _norm_precision(weight.detach()).new_empty(0)
+        empty = norm_precision(weight.detach()).new_empty(0)
         # Saved with the state, but no buffer: averages of modules copy buffers of equal shape.
         self.right = empty
         self._set_first_target(empty.new_zeros(()))
@@ -159,7 +147,7 @@ class Modulation(nn.Module):
             LipfaultError: If the weight is NaN or Inf, or zero where a scaling must raise its norm.
         """
         # Buffers made in inference mode could not be updated in training.
-        with torch.inference_mode(False), torch.no_grad(), _full_precision(weight):
+        with torch.inference_mode(False), torch.no_grad(), full_precision(weight):
             operator = self._finite_operator(weight, size)
             start = start_vector(operator.in_shape, operator.weight)
             triplet = lanczos(operator.apply, operator.adjoint, start, START_STEPS, START_TOLERANCE)
@@ -171,7 +159,7 @@ class Modulation(nn.Module):
             self.right = triplet.right.clone()
             # Kept apart from the norm: the first forward pass takes a power iteration.
             self._started = copy_content(weight, None)
-            self._trained = (None, _norm_with_gradient(operator, triplet))
+            self._trained = (None, norm_with_gradient(operator, triplet))
 
     def adapt(self, weight: Tensor, size: Sequence[int]) -> None:
         """Let the norm cover an input size: the largest of all so far.
@@ -191,7 +179,7 @@ class Modulation(nn.Module):
         if known == tuple(size):
             return
         new = known is None or any(n > k for n, k in zip(size, known, strict=True))
-        if new and (torch.compiler.is_compiling() or _in_transform()):
+        if new and (torch.compiler.is_compiling() or in_transform()):
             raise LipfaultError(
                 f'layer {self.name!r}: the input size {tuple(size)} is new; run one plain forward '
                 'pass of that size before torch.compile or torch.func'
@@ -218,23 +206,23 @@ class Modulation(nn.Module):
             One iteration per update of the weight: Miyato et al. 2018,
             https://arxiv.org/abs/1802.05957
         """
-        if _in_transform():
+        if in_transform():
             return
-        if not _can_branch(weight):
+        if not can_branch(weight):
             self._update_without_branch(weight.detach())
             return
         seen = None if self._trained is None else self._trained[0]
         if same_content(weight, seen):
             return
-        with torch.no_grad(), _full_precision(weight):
-            operator = self._operator(_norm_precision(weight.detach()))
+        with torch.no_grad(), full_precision(weight):
+            operator = self._operator(norm_precision(weight.detach()))
             start = self.right.to(operator.weight.dtype)
             triplet = power_step(operator.apply, operator.adjoint, start)
             replaced = is_replaced(weight, self._started if seen is None else seen)
-            if replaced or not _is_aligned(start, triplet.right):
-                triplet = _restarted(operator, triplet)
+            if replaced or not is_aligned(start, triplet.right):
+                triplet = restarted(operator, triplet)
             self.right.copy_(triplet.right)
-            self._trained = (copy_content(weight, seen), _norm_with_gradient(operator, triplet))
+            self._trained = (copy_content(weight, seen), norm_with_gradient(operator, triplet))
             self._started = None
 
     def _update_without_branch(self, weight: Tensor) -> None:
@@ -242,17 +230,17 @@ class Modulation(nn.Module):
 
         Without control flow on values: for compiled code, and devices that it would synchronize.
         """
-        with torch.no_grad(), _full_precision(weight):
-            operator = self._operator(_norm_precision(weight))
+        with torch.no_grad(), full_precision(weight):
+            operator = self._operator(norm_precision(weight))
             start = self.right.to(operator.weight.dtype)
             triplet = power_step(operator.apply, operator.adjoint, start)
-            found = _norm_with_gradient(operator, triplet)
+            found = norm_with_gradient(operator, triplet)
             if self._trained is None or self._trained[0] is None:
                 right, self._trained = triplet.right, (weight.clone(), found)
             else:
                 seen, kept = self._trained
-                kept = _from_dense_norm(kept) if isinstance(kept, DenseNorm) else kept
-                changed = torch.ne(weight, seen).any()
+                kept = from_dense_norm(kept) if isinstance(kept, DenseNorm) else kept
+                changed = torch.ne(weight, cast(Tensor, seen)).any()
                 right = torch.where(changed, triplet.right, start)
                 parts = (torch.where(changed, a, b) for a, b in zip(found, kept, strict=True))
                 self._trained = (weight.clone(), NormWithGradient(*parts))
@@ -267,12 +255,12 @@ class Modulation(nn.Module):
         Returns:
             In evaluation the exact norm, in training the last estimate from below.
         """
-        if not self.training or _in_transform():
+        if not self.training or in_transform():
             return self.exact_norm(weight)
         if self._trained is None:
             self._trained = (None, self._estimate(weight))
         found = self._trained[1]
-        return _from_dense_norm(found) if isinstance(found, DenseNorm) else found
+        return from_dense_norm(found) if isinstance(found, DenseNorm) else found
 
     def exact_norm(self, weight: Tensor) -> NormWithGradient:
         """Compute the exact norm of the unscaled weight; the training's estimate is kept.
@@ -286,13 +274,13 @@ class Modulation(nn.Module):
         Raises:
             LipfaultError: If the weight is NaN or Inf, or a convolution's input size is unknown.
         """
-        if torch.compiler.is_compiling() or _in_transform():
-            return NormWithGradient(*_exact_norm(weight.detach(), self._handle))
+        if torch.compiler.is_compiling() or in_transform():
+            return NormWithGradient(*exact_norm_operator(weight.detach(), self._handle))
         if self._exact is None or not same_content(weight, self._exact[0]):
-            with torch.inference_mode(False), torch.no_grad(), _full_precision(weight):
+            with torch.inference_mode(False), torch.no_grad(), full_precision(weight):
                 operator = self._finite_operator(weight.double(), self._input_size())
-                found = _norm_with_gradient(operator, exact_triplet(operator))
-                narrow = (part.to(_norm_precision(weight).dtype) for part in found)
+                found = norm_with_gradient(operator, exact_triplet(operator))
+                narrow = (part.to(norm_precision(weight).dtype) for part in found)
                 self._exact = (weight.detach().clone(), NormWithGradient(*narrow))
         return self._exact[1]
 
@@ -307,9 +295,9 @@ class Modulation(nn.Module):
         """
         if self.rule.mode == 'penalty':
             return weight
-        with _full_precision(weight):
+        with full_precision(weight):
             if self.rule.mode == 'isometry':
-                return (self.kappa * isometry(_norm_precision(weight))).to(weight.dtype)
+                return (self.kappa * isometry(norm_precision(weight))).to(weight.dtype)
             if self.training and self._is_unscaled(weight):
                 return weight.view_as(weight)
             if torch.compiler.is_exporting():
@@ -318,8 +306,8 @@ class Modulation(nn.Module):
                     'the module and export that'
                 )
             # In evaluation the weight may be read inside a torch.func transform.
-            scale = scale_by_norm if self.training and _can_branch(weight) else scale_by_autograd
-            wide = _norm_precision(weight)
+            scale = scale_by_norm if self.training and can_branch(weight) else scale_by_autograd
+            wide = norm_precision(weight)
             scaled = scale(wide, self.kappa, self.rule.mode, *self.norm(weight))
             if not self.training and weight.dtype != wide.dtype:
                 scaled = scaled * self._shrinkage(scaled.detach(), weight.dtype)
@@ -367,7 +355,7 @@ class Modulation(nn.Module):
     def _is_unscaled(self, weight: Tensor) -> bool:
         """Whether the scale is the constant 1, if that is known without synchronizing a device."""
         mode, kappa = self.rule.mode, self.kappa
-        if mode == 'pin' or not _can_branch(weight) or kappa.requires_grad:
+        if mode == 'pin' or not can_branch(weight) or kappa.requires_grad:
             return False
         return scaling_factor_float(mode, self.norm(weight).sigma.item(), kappa.item()) == 1
 
@@ -378,7 +366,7 @@ class Modulation(nn.Module):
             start = self.right.to(weight.dtype)
             replaced = is_replaced(weight, self._started if seen is None else seen)
             found = None if replaced else dense_norm(weight.detach(), start)
-            if found is None or not _is_aligned(start, found.right):
+            if found is None or not is_aligned(start, found.right):
                 self.update_norm(weight)
             else:
                 # Past nn.Module.__setattr__, which costs as much as an operation.
@@ -401,7 +389,7 @@ class Modulation(nn.Module):
             Weight to store, of the same shape.
         """
         if self.rule.mode == 'isometry':
-            return isometry(_norm_precision(weight.detach())).to(weight.dtype)
+            return isometry(norm_precision(weight.detach())).to(weight.dtype)
         return weight
 
     def excess(self, weight: Tensor) -> Tensor:
@@ -414,9 +402,9 @@ class Modulation(nn.Module):
             relu(σ − κ), or relu(κ − σ) for side `below`; scalar, differentiable.
         """
         side = 1.0 if self.rule.side == 'above' else -1.0
-        with _full_precision(weight):
+        with full_precision(weight):
             norm = self.norm(weight)
-            flat = _norm_precision(weight)
+            flat = norm_precision(weight)
             # σ as a function of the weight, for its gradient.
             sigma = norm_at(flat, norm.left, norm.right)
             return torch.relu(side * (sigma - self.kappa))
@@ -448,17 +436,17 @@ class Modulation(nn.Module):
         """Return the operator of a finite weight; errors name the layer."""
         try:
             require_finite(weight)
-            return linear_operator(self._geometry[0], size, _norm_precision(weight.detach()))
+            return linear_operator(self._geometry[0], size, norm_precision(weight.detach()))
         except LipfaultError as error:
             raise LipfaultError(f'layer {self.name!r}: {error}') from error
 
     def _estimate(self, weight: Tensor) -> NormWithGradient:
         """Estimate the norm by the stored singular vector, which is not changed."""
         with torch.no_grad():
-            operator = self._operator(_norm_precision(weight.detach()))
+            operator = self._operator(norm_precision(weight.detach()))
             right, _ = normalize(self.right.to(operator.weight.dtype))
             left, sigma = normalize(operator.apply(right))
-            return _norm_with_gradient(operator, SingularTriplet(sigma, left, right))
+            return norm_with_gradient(operator, SingularTriplet(sigma, left, right))
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:  # noqa: ANN401
         super()._save_to_state_dict(destination, prefix, keep_vars)
@@ -489,8 +477,7 @@ class Modulation(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a copy, with a number of its own."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._handle = next(_HANDLES)
-        _HELD[self._handle] = self
+        self._handle = held(self)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move to the layer's device, but keep full precision: `half()` converts the layer only."""
@@ -500,93 +487,7 @@ class Modulation(nn.Module):
         return cast(Self, moved)
 
 
-_HANDLES = count()
-
-
-@torch.library.custom_op('lipfault::exact_norm', mutates_args=())
-def _exact_norm(weight: Tensor, handle: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute σ and its gradient as one operator, which transforms do not look into."""
-    sigma, left, right = _HELD[handle].exact_norm(weight)
-    return sigma.clone(), left.clone(), right.clone()
-
-
-@_exact_norm.register_fake
-def _(weight: Tensor, handle: int) -> tuple[Tensor, Tensor, Tensor]:
-    wide = _norm_precision(weight)
-    dense = weight.ndim == 2
-    left = wide.new_empty(weight.shape[0] if dense else weight.numel())
-    return wide.new_empty(()), left, wide.new_empty(weight.shape[1] if dense else 1)
-
-
-@_exact_norm.register_vmap
-def _(info: Any, in_dims: Any, weight: Tensor, handle: int) -> Any:  # noqa: ANN401
-    del info
-    parts = weight.unbind(in_dims[0])
-    found = [torch.stack(p) for p in zip(*(_exact_norm(w, handle) for w in parts), strict=True)]
-    return tuple(found), (0, 0, 0)
-
-
-def _in_transform() -> bool:
-    """Whether a `torch.func` transform is running, in which no state may be changed."""
-    return torch._C._are_functorch_transforms_active()
-
-
-def _can_branch(weight: Tensor) -> bool:
-    """Whether control flow may depend on values: plain code on a CPU, which nothing waits for."""
-    plain = not torch.compiler.is_compiling() and not _in_transform()
-    return plain and weight.device.type == 'cpu'
-
-
-def _is_aligned(start: Tensor, iterated: Tensor) -> bool:
-    """Whether a power iteration hardly turned its vector, as it does not for a trained weight."""
-    cosine = functional.cosine_similarity(start.reshape(1, -1), iterated.reshape(1, -1))
-    return bool(cosine > ALIGNED)
-
-
-def _norm_precision(weight: Tensor) -> Tensor:
-    """Return the weight in the precision in which norms are computed."""
-    return weight if weight.dtype == torch.float64 else weight.float()
-
-
-def _full_precision(weight: Tensor) -> AbstractContextManager[object]:
-    kind = weight.device.type
-    if torch.is_autocast_enabled(kind):
-        return torch.autocast(kind, enabled=False)
-    return nullcontext()
-
-
-def _without_parameters(layer: nn.Module) -> nn.Module:
-    """Return a layer of the same geometry without parameters, buffers and hooks."""
-    bare = nn.Module.__new__(type(layer))
-    bare.__dict__.update(layer.__dict__)
-    for name, value in layer.__dict__.items():
-        if isinstance(value, dict):
-            bare.__dict__[name] = type(value)()
-    return bare
-
-
-def _norm_with_gradient(operator: LinearOperator, triplet: SingularTriplet) -> NormWithGradient:
-    left, right = operator.weight_gradient(triplet.left, triplet.right)
-    sigma = triplet.sigma[0]
-    # κ/σ stays finite for a weight of zero.
-    return NormWithGradient(sigma.clamp_min(torch.finfo(sigma.dtype).tiny ** 0.5), left, right)
-
-
-def _restarted(operator: LinearOperator, found: SingularTriplet) -> SingularTriplet:
-    """Start anew by Lanczos for a weight that is no trained version of the last one."""
-    start = start_vector(operator.in_shape, operator.weight)
-    triplet = lanczos(operator.apply, operator.adjoint, start, START_STEPS, START_TOLERANCE)
-    # Near the ends of float32 the products can overflow, and the power iteration is kept.
-    finite = bool(triplet.right.isfinite().all() & triplet.left.isfinite().all())
-    return triplet if finite and bool(triplet.sigma > found.sigma) else found
-
-
-def _from_dense_norm(norm: DenseNorm) -> NormWithGradient:
-    left = norm.left[0] * norm.factor
-    return NormWithGradient(left.new_tensor(norm.sigma), left, norm.right[0])
-
-
 def _can_scale_output(x: Tensor, weight: Tensor) -> bool:
     """Whether input and weight are in CPU memory and of the same full precision."""
     wide = weight.dtype in (torch.float32, torch.float64) and x.dtype == weight.dtype
-    return wide and _can_branch(weight) and not torch.is_autocast_enabled('cpu')
+    return wide and can_branch(weight) and not torch.is_autocast_enabled('cpu')

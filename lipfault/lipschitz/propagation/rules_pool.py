@@ -10,11 +10,9 @@ from lipfault.errors import LipfaultError
 from lipfault.lipschitz.propagation.bounded_tensor import (
     BoundedTensor,
     Function,
-    Sensitivity,
     rule,
 )
 from lipfault.lipschitz.propagation.intervals import monotone_interval
-from lipfault.lipschitz.propagation.rules_arithmetic import elementwise_extreme
 from lipfault.lipschitz.propagation.rules_shape import flat_indices, gather
 
 
@@ -165,23 +163,3 @@ def _extreme(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any) 
     low, high = monotone_interval(func, operand, *args, **kwargs)
     shape = func(torch.zeros(operand.shape, dtype=torch.float64), *args, **kwargs).shape
     return BoundedTensor.build(shape, low, high, operand.sensitivity.scaled_gains())
-
-
-@rule('sort', 'msort', 'topk', 'max', 'min')
-def _sort(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-    """Bound sorted values: order statistics are monotone, and together 1-Lipschitz.
-
-    Indices jump: their gain is infinite.
-    """
-    if any(isinstance(a, Tensor) for a in (*args, *kwargs.values())):
-        return elementwise_extreme(func, operand, *args, **kwargs)
-    ends = [None if e is None else func(e, *args, **kwargs) for e in (operand.low, operand.high)]
-    shapes = func(torch.zeros(operand.shape, dtype=torch.float64), *args, **kwargs)
-    if isinstance(shapes, Tensor):
-        return BoundedTensor.build(
-            shapes.shape, ends[0], ends[1], operand.sensitivity.scaled_gains()
-        )
-    low, high = (None if e is None else e[0] for e in ends)
-    jump = Sensitivity({s: math.inf if g else 0.0 for s, g in operand.gains.items()})
-    values = BoundedTensor.build(shapes[0].shape, low, high, operand.sensitivity.scaled_gains())
-    return type(shapes)((values, BoundedTensor.build(shapes[1].shape, None, None, jump)))
