@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lipfault.lipschitz.modulation.scaled_linear import DenseNorm
 from lipfault.lipschitz.norms.krylov import SingularTriplet, lanczos, start_vector
 from lipfault.lipschitz.norms.operators import LinearOperator
 
@@ -16,6 +15,22 @@ START_STEPS, START_TOLERANCE = 60, 1e-3
 
 ALIGNED = 0.9
 """Cosine between a singular vector and its next iterate below which the iteration starts anew."""
+
+
+class DenseNorm(NamedTuple):
+    """Norm σ of a matrix, and ∂σ/∂matrix as `factor` times the outer product of two vectors.
+
+    Args:
+        sigma: Norm.
+        left: Vector of any length, (1, outputs).
+        right: Vector of any length, (1, inputs).
+        factor: Inverse of the product of both lengths.
+    """
+
+    sigma: float
+    left: Tensor
+    right: Tensor
+    factor: float
 
 
 class NormWithGradient(NamedTuple):
@@ -128,7 +143,7 @@ def in_transform() -> bool:
 
 
 def can_branch(weight: Tensor) -> bool:
-    """Return whether control flow may depend on values: plain code on a CPU, which nothing waits for.
+    """Return whether control flow may depend on values: plain code on a CPU.
 
     Args:
         weight: Weight.
@@ -141,7 +156,7 @@ def can_branch(weight: Tensor) -> bool:
 
 
 def is_aligned(start: Tensor, iterated: Tensor) -> bool:
-    """Return whether a power iteration hardly turned its vector, as it does not for a trained weight.
+    """Return whether a power iteration hardly turned its vector, as for a trained weight.
 
     Args:
         start: Vector before the iteration.

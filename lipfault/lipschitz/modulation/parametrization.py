@@ -1,6 +1,6 @@
 """Parametrization that keeps the spectral norm of one weight at, below or above a target."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self, cast
 
 import torch
@@ -12,6 +12,7 @@ from lipfault.lipschitz.modulation.content import copy_content, is_replaced, sam
 from lipfault.lipschitz.modulation.estimates import (
     START_STEPS,
     START_TOLERANCE,
+    DenseNorm,
     NormWithGradient,
     can_branch,
     from_dense_norm,
@@ -21,22 +22,20 @@ from lipfault.lipschitz.modulation.estimates import (
     norm_precision,
     norm_with_gradient,
     restarted,
-    without_parameters,
 )
 from lipfault.lipschitz.modulation.exact_operator import exact_norm_operator, held
 from lipfault.lipschitz.modulation.isometry import isometry
-from lipfault.lipschitz.modulation.scaled_linear import DenseNorm, dense_norm, scaled_linear
+from lipfault.lipschitz.modulation.scaled_linear import dense_norm, scaled_linear
 from lipfault.lipschitz.modulation.scaling import (
     scale_by_autograd,
     scale_by_norm,
     scaling_factor_float,
 )
 from lipfault.lipschitz.modulation.singular import norm_at
+from lipfault.lipschitz.modulation.state import ModulationState
 from lipfault.lipschitz.modulation.targets import (
     SCALING,
-    LearnedTarget,
     ModulationRule,
-    ScheduledTarget,
 )
 from lipfault.lipschitz.norms.exact import exact_triplet
 from lipfault.lipschitz.norms.krylov import (
@@ -46,10 +45,9 @@ from lipfault.lipschitz.norms.krylov import (
     power_step,
     start_vector,
 )
-from lipfault.lipschitz.norms.operators import LinearOperator, linear_operator, require_finite
 
 
-class Modulation(nn.Module):
+class Modulation(ModulationState):
     """Parametrization of one weight: unscaled weight in, modulated weight out.
 
     In training the norm is an estimate from below by a warm-started power iteration, updated by
@@ -71,8 +69,6 @@ class Modulation(nn.Module):
         Altinses & Schwung 2026, https://arxiv.org/abs/2603.25103
     """
 
-    right: Tensor
-
     def __init__(self, layer: nn.Module, rule: ModulationRule, name: str) -> None:
         """Set the initial target and, where the input size is known, the singular vectors.
 
@@ -85,56 +81,11 @@ class Modulation(nn.Module):
             LipfaultError: If the weight is empty, NaN or Inf, or zero where a scaling must raise
                 its norm.
         """
-        super().__init__()
-        self.rule, self.name = rule, name
-        # In a tuple, which nn.Module does not register as a submodule.
-        self._geometry = (without_parameters(layer),)
-        # Copies of the weights to which the norms belong, and the norms.
-        self._trained: tuple[Tensor | None, NormWithGradient | DenseNorm] | None = None
-        self._exact: tuple[Tensor, NormWithGradient] | None = None
-        self._started: Tensor | None = None
+        super().__init__(layer, rule, name)
         self._handle = held(self)
         weight: Tensor = layer.weight  # type: ignore[assignment]
-        empty = norm_precision(weight.detach()).new_empty(0)
-        # Saved with the state, but no buffer: averages of modules copy buffers of equal shape.
-        self.right = empty
-        self._set_first_target(empty.new_zeros(()))
         if isinstance(layer, nn.Linear) or rule.size is not None:
             self.initialize(weight, rule.size)
-
-    def _set_first_target(self, zero: Tensor) -> None:
-        target = self.rule.target
-        if isinstance(target, LearnedTarget):
-            # κ = low + (high − low) · sigmoid(logit)
-            fraction = (target.first - target.low) / (target.high - target.low)
-            self.logit = nn.Parameter(torch.logit(zero + fraction))
-        elif isinstance(target, ScheduledTarget):
-            self.register_buffer('fixed', zero + target.at(0.0))
-        else:
-            self.register_buffer('fixed', zero + float(target))
-
-    @property
-    def kappa(self) -> Tensor:
-        """Current target κ, a scalar; differentiable if it is learned."""
-        if isinstance(self.rule.target, LearnedTarget):
-            low, high = self.rule.target.low, self.rule.target.high
-            return low + (high - low) * torch.sigmoid(self.logit)
-        fixed: Tensor = self.fixed  # type: ignore[assignment]
-        return fixed
-
-    def set_progress(self, progress: float) -> None:
-        """Set a scheduled target to its value at a given progress of the training.
-
-        Args:
-            progress: Fraction of the training that is done, in [0, 1].
-        """
-        if isinstance(self.rule.target, ScheduledTarget):
-            self.kappa.fill_(self.rule.target.at(progress))
-
-    @property
-    def initialized(self) -> bool:
-        """Whether the input size is known and singular vectors are computed."""
-        return self.right.numel() > 0
 
     def initialize(self, weight: Tensor, size: Sequence[int] | None) -> None:
         """Compute the singular vectors to start from, by Lanczos.
@@ -421,25 +372,6 @@ class Modulation(nn.Module):
         self._exact = None
         return super().train(mode)
 
-    def _input_size(self) -> tuple[int, ...] | None:
-        if not self.initialized:
-            raise LipfaultError(
-                f'layer {self.name!r}: the norm of a convolution needs the input size; run one '
-                'forward pass first or give the rule a size'
-            )
-        return tuple(self.right.shape[2:])
-
-    def _operator(self, weight: Tensor) -> LinearOperator:
-        return linear_operator(self._geometry[0], self._input_size(), weight)
-
-    def _finite_operator(self, weight: Tensor, size: Sequence[int] | None) -> LinearOperator:
-        """Return the operator of a finite weight; errors name the layer."""
-        try:
-            require_finite(weight)
-            return linear_operator(self._geometry[0], size, norm_precision(weight.detach()))
-        except LipfaultError as error:
-            raise LipfaultError(f'layer {self.name!r}: {error}') from error
-
     def _estimate(self, weight: Tensor) -> NormWithGradient:
         """Estimate the norm by the stored singular vector, which is not changed."""
         with torch.no_grad():
@@ -448,43 +380,10 @@ class Modulation(nn.Module):
             left, sigma = normalize(operator.apply(right))
             return norm_with_gradient(operator, SingularTriplet(sigma, left, right))
 
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:  # noqa: ANN401
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination[prefix + 'right'] = self.right
-
-    def _load_from_state_dict(
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        local_metadata: dict[str, Any],
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
-        """Adopt the saved singular vector, whose shape depends on the input size."""
-        key, unknown = prefix + 'right', list(unexpected_keys)
-        super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-        )
-        unexpected_keys[:] = [k for k in unexpected_keys if k != key or k in unknown]
-        if key in state_dict:
-            self.right = state_dict[key].detach().to(self.right, copy=True)
-        elif strict:
-            missing_keys.append(key)
-        self._trained = self._exact = self._started = None
-
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a copy, with a number of its own."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._handle = held(self)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Move to the layer's device, but keep full precision: `half()` converts the layer only."""
-        self._trained = self._exact = self._started = None
-        self.right = self.right.to(fn(self.right).device)
-        moved = super()._apply(lambda t: t.to(fn(t).device), recurse)  # type: ignore[no-untyped-call]
-        return cast(Self, moved)
 
 
 def _can_scale_output(x: Tensor, weight: Tensor) -> bool:

@@ -4,32 +4,17 @@ On a CPU the time of a small layer is the number of its operations. Scalars are 
 floats, vectors are not normalized, and factors are folded into products that are needed anyway.
 """
 
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lipfault.lipschitz.modulation.estimates import DenseNorm
 from lipfault.lipschitz.modulation.scaling import gradients_where, scale_by_autograd
 
 SAFE_RANGE = (1e-15, 1e15)
 """Norms whose square, and its inverse, are normal numbers in float32 (1.2e-38 to 3.4e38)."""
-
-
-class DenseNorm(NamedTuple):
-    """Norm σ of a matrix, and ∂σ/∂matrix as `factor` times the outer product of two vectors.
-
-    Args:
-        sigma: Norm.
-        left: Vector of any length, (1, outputs).
-        right: Vector of any length, (1, inputs).
-        factor: Inverse of the product of both lengths.
-    """
-
-    sigma: float
-    left: Tensor
-    right: Tensor
-    factor: float
 
 
 def dense_norm(weight: Tensor, right: Tensor) -> DenseNorm | None:
