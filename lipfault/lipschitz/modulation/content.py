@@ -41,7 +41,7 @@ def copy_content(weight: Tensor, seen: Tensor | None) -> Tensor:
         seen: Earlier copy, or None.
 
     Returns:
-        Detached copy.
+        Detached copy, of the shape of the weight.
     """
     fits = seen is not None and seen.shape == weight.shape and seen.dtype == weight.dtype
     if seen is None or not fits or seen.device != weight.device:

@@ -54,7 +54,7 @@ def norm_precision(weight: Tensor) -> Tensor:
         weight: Any dtype.
 
     Returns:
-        The weight itself in float64, else in float32.
+        The weight, of the same shape, in float64 if it was, else in float32.
     """
     return weight if weight.dtype == torch.float64 else weight.float()
 

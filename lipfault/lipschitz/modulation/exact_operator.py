@@ -37,7 +37,16 @@ def held(modulation: _ExactNorm) -> int:
 
 @torch.library.custom_op('lipfault::exact_norm', mutates_args=())
 def exact_norm_operator(weight: Tensor, handle: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute σ and its gradient as one operator, which transforms do not look into."""
+    """Compute σ and its gradient as one operator, which transforms do not look into.
+
+    Args:
+        weight: Unscaled weight.
+        handle: Number of its parametrization, see `held`.
+
+    Returns:
+        Norm, scalar, and the two vectors of its gradient, (outputs,) and (inputs,) of a dense
+        layer, (weight.numel(),) and (1,) of a convolution.
+    """
     sigma, left, right = _HELD[handle].exact_norm(weight)
     return sigma.clone(), left.clone(), right.clone()
 

@@ -39,7 +39,8 @@ def carrier(shape: torch.Size, device: torch.device | None) -> Tensor:
         device: Device; `None` is the current default device.
 
     Returns:
-        Contiguous float32 tensor that shares its memory with all others of its device.
+        Contiguous float32 tensor of that shape; it shares its memory with all others of its
+        device.
     """
     place = torch.empty(0, device=device).device
     count = max(1, math.prod(shape))

@@ -313,6 +313,6 @@ def wide(value: Any) -> Tensor:  # noqa: ANN401
         value: Tensor or number.
 
     Returns:
-        Tensor in float64, detached.
+        Detached tensor of the same shape, float64; a scalar for a number.
     """
     return torch.as_tensor(value, dtype=torch.float64).detach()
