@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lipfault.lipschitz.norms.krylov import SingularTriplet, lanczos, start_vector
 from lipfault.lipschitz.norms.operators import LinearOperator
@@ -165,5 +164,6 @@ def is_aligned(start: Tensor, iterated: Tensor) -> bool:
     Returns:
         Whether the cosine between both is above `ALIGNED`.
     """
-    cosine = functional.cosine_similarity(start.reshape(1, -1), iterated.reshape(1, -1))
-    return bool(cosine > ALIGNED)
+    a, b = start.reshape(-1), iterated.reshape(-1)
+    lengths = torch.linalg.vector_norm(a) * torch.linalg.vector_norm(b)
+    return bool(torch.dot(a, b) > ALIGNED * lengths)
