@@ -26,12 +26,12 @@ def only(layer: nn.Module) -> ModulatedLayer:
 
 
 def converge(layer: nn.Linear) -> None:
-    """Let the power iteration come to rest: each change of the weight takes a step."""
-    raw = only(layer).raw
+    """Let the power iteration come to rest: a weight that counts as new takes a step."""
+    modulation = only(layer).modulation
     for _ in range(200):
-        with torch.no_grad():
-            raw.mul_(1.0)
-        layer(torch.zeros(1, 6, dtype=raw.dtype))
+        if modulation._trained is not None:
+            modulation._trained = (None, modulation._trained[1])
+        layer(torch.zeros(1, 6, dtype=only(layer).raw.dtype))
 
 
 def gradients(y: Tensor, inputs: list[Tensor]) -> list[Tensor]:
