@@ -119,9 +119,9 @@ def step_of(net: nn.Module, x: Tensor) -> Run:
             parameter.grad = None
         net(x).square().mean().backward()
         with torch.no_grad():
-            # Raises the version of the weight, so the power iteration runs at every step.
+            # Changes the content of the weight, so the power iteration runs at every step.
             for parameter in parameters:
-                parameter.view(-1)[:1].mul_(1.0)
+                parameter.view(-1)[:1].neg_()
 
     return step
 

@@ -11,23 +11,19 @@ Reference: Altinses & Schwung 2026, https://arxiv.org/abs/2603.25103
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import increment_version
 from torch.nn import functional
 from torch.nn.utils import parametrize
-from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.modulation.isometry import require_isometry
 from lipfault.lipschitz.modulation.parametrization import Modulation
 from lipfault.lipschitz.modulation.scaling import scaling_factor
 from lipfault.lipschitz.modulation.targets import Mode, ModulationRule
-from lipfault.lipschitz.norms.operators import LINEAR_LAYERS
+from lipfault.lipschitz.norms.operators import LINEAR_LAYERS, PLAIN_FORWARDS
 
 
 @dataclass(frozen=True)
@@ -79,30 +75,11 @@ def modulate(
         >>> [m.name for m in modulate(net, {'2': {'mode': 'cap', 'target': 1.0}})]
         ['2']
     """
-    _count_fused_steps()
     parsed = {pattern: ModulationRule.parse(rule) for pattern, rule in rules.items()}
     chosen = _select(module, parsed)
     for name, layer, _ in chosen:
         _refuse_tied(module, name, layer)
     return [_modulate_layer(name, layer, parsed[pattern]) for name, layer, pattern in chosen]
-
-
-@cache
-def _count_fused_steps() -> None:
-    """Raise the version of weights after steps of fused optimizers, in this process.
-
-    Fused kernels change a weight without raising its version (torch 2.13), by which changes of a
-    weight are recognized.
-    """
-    register_optimizer_step_post_hook(_raise_versions)
-
-
-def _raise_versions(optimizer: Optimizer, *_: object) -> None:
-    for group in optimizer.param_groups:
-        if group.get('fused'):
-            for weight in group['params']:
-                if weight.grad is not None:
-                    increment_version(weight)
 
 
 def modulated(module: nn.Module) -> Iterator[ModulatedLayer]:
@@ -293,14 +270,18 @@ def _modulate_layer(name: str, layer: nn.Module, rule: ModulationRule) -> Modula
 def _dense_forward(layer: nn.Linear, input: Tensor) -> Tensor:
     """Forward pass of a modulated `nn.Linear`, by scaling the output where that is possible."""
     # Not through the accessors of nn.Module, which cost as much as an operation on a small tensor.
+    # FSDP1 keeps the weight as an attribute that is no parameter.
     chain = layer._modules['parametrizations']._modules['weight']  # type: ignore[union-attr]
-    parts, original = chain._modules, chain._parameters['original']  # type: ignore[union-attr]
+    parts, original = chain._modules, chain._parameters.get('original')  # type: ignore[union-attr]
     if layer.training and len(parts) == 1 and original is not None:
         y = cast(Modulation, parts['0']).linear(input, original, layer.bias)
         if y is not None:
             return y
     _update_norms(layer)
     return functional.linear(input, layer.weight, layer.bias)
+
+
+PLAIN_FORWARDS.add(_dense_forward)
 
 
 def _own_class(layer: nn.Module) -> None:
@@ -321,7 +302,7 @@ def _remove_hook(layer: nn.Module) -> None:
 
 
 def _before_forward(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Record the input size of a convolution once; update the norm in training."""
+    """Record the largest input size of a convolution; update the norm in training."""
     _update_norms(layer, args[0] if args else kwargs['input'])
 
 
@@ -331,7 +312,7 @@ def _update_norms(layer: nn.Module, x: Tensor | None = None) -> None:
     for part in chain:  # type: ignore[union-attr]
         if isinstance(part, Modulation):
             # Spatial axes of (batch, channel, *size); a kernel has two axes more than the size.
-            if not part.initialized and x is not None:
-                part.initialize(weight, x.shape[2 - weight.ndim :])
+            if x is not None and weight.ndim > 2 and part.rule.mode != 'isometry':
+                part.adapt(weight, x.shape[2 - weight.ndim :])
             if layer.training and part.rule.mode != 'isometry':
                 part.update_norm(weight)

@@ -1,26 +1,41 @@
 """Parametrization that keeps the spectral norm of one weight at, below or above a target."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple, Self, cast
+from collections.abc import Sequence
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lipfault.errors import LipfaultError
+from lipfault.lipschitz.modulation.content import copy_content, is_replaced, same_content
+from lipfault.lipschitz.modulation.estimates import (
+    START_STEPS,
+    START_TOLERANCE,
+    DenseNorm,
+    NormWithGradient,
+    can_branch,
+    from_dense_norm,
+    full_precision,
+    in_transform,
+    is_aligned,
+    norm_precision,
+    norm_with_gradient,
+    restarted,
+)
+from lipfault.lipschitz.modulation.exact_operator import exact_norm_operator, held
 from lipfault.lipschitz.modulation.isometry import isometry
-from lipfault.lipschitz.modulation.scaled_linear import DenseNorm, dense_norm, scaled_linear
+from lipfault.lipschitz.modulation.scaled_linear import dense_norm, scaled_linear
 from lipfault.lipschitz.modulation.scaling import (
     scale_by_autograd,
     scale_by_norm,
     scaling_factor_float,
 )
+from lipfault.lipschitz.modulation.singular import norm_at
+from lipfault.lipschitz.modulation.state import ModulationState
 from lipfault.lipschitz.modulation.targets import (
     SCALING,
-    LearnedTarget,
     ModulationRule,
-    ScheduledTarget,
 )
 from lipfault.lipschitz.norms.exact import exact_triplet
 from lipfault.lipschitz.norms.krylov import (
@@ -30,37 +45,15 @@ from lipfault.lipschitz.norms.krylov import (
     power_step,
     start_vector,
 )
-from lipfault.lipschitz.norms.operators import LinearOperator, linear_operator, require_finite
-
-START_STEPS, START_TOLERANCE = 60, 1e-3
-"""Lanczos steps and relative growth of the start; the power iteration refines it in training."""
-
-WeightVersion = tuple[int, int]
-NEVER: WeightVersion = (0, -1)
-"""Equal to no version of a weight, so the first forward pass takes a power iteration."""
 
 
-class NormWithGradient(NamedTuple):
-    """Norm σ of a weight and its gradient.
-
-    Args:
-        sigma: Norm, positive scalar.
-        left: Vector; its outer product with `right`, reshaped, is ∂σ/∂weight.
-        right: Vector, see `LinearOperator.weight_gradient`.
-    """
-
-    sigma: Tensor
-    left: Tensor
-    right: Tensor
-
-
-class Modulation(nn.Module):
+class Modulation(ModulationState):
     """Parametrization of one weight: unscaled weight in, modulated weight out.
 
     In training the norm is an estimate from below by a warm-started power iteration, updated by
-    the layer's forward pass only, once per change of the weight; in evaluation it is exact, a pure
-    function of the weight. Norms are computed in float32 (float64 for a float64 weight) with
-    autocast off.
+    the layer's forward pass only, once per change of the weight's content; in evaluation and inside
+    `torch.func` transforms it is exact, a pure function of the weight. Norms are computed in
+    float32 (float64 for a float64 weight) with autocast off.
 
     Args:
         layer: Layer on whose weight the parametrization will be registered.
@@ -76,8 +69,6 @@ class Modulation(nn.Module):
         Altinses & Schwung 2026, https://arxiv.org/abs/2603.25103
     """
 
-    right: Tensor
-
     def __init__(self, layer: nn.Module, rule: ModulationRule, name: str) -> None:
         """Set the initial target and, where the input size is known, the singular vectors.
 
@@ -90,52 +81,11 @@ class Modulation(nn.Module):
             LipfaultError: If the weight is empty, NaN or Inf, or zero where a scaling must raise
                 its norm.
         """
-        super().__init__()
-        self.rule, self.name = rule, name
-        # In a tuple, which nn.Module does not register as a submodule.
-        self._geometry = (_without_parameters(layer),)
-        self._trained: tuple[WeightVersion, NormWithGradient | DenseNorm] | None = None
-        self._exact: tuple[WeightVersion, NormWithGradient] | None = None
+        super().__init__(layer, rule, name)
+        self._handle = held(self)
         weight: Tensor = layer.weight  # type: ignore[assignment]
-        empty = _norm_precision(weight.detach()).new_empty(0)
-        self.register_buffer('right', empty)
-        self._set_first_target(empty.new_zeros(()))
         if isinstance(layer, nn.Linear) or rule.size is not None:
             self.initialize(weight, rule.size)
-
-    def _set_first_target(self, zero: Tensor) -> None:
-        target = self.rule.target
-        if isinstance(target, LearnedTarget):
-            # κ = low + (high − low) · sigmoid(logit)
-            fraction = (target.first - target.low) / (target.high - target.low)
-            self.logit = nn.Parameter(torch.logit(zero + fraction))
-        elif isinstance(target, ScheduledTarget):
-            self.register_buffer('fixed', zero + target.at(0.0))
-        else:
-            self.register_buffer('fixed', zero + float(target))
-
-    @property
-    def kappa(self) -> Tensor:
-        """Current target κ, a scalar; differentiable if it is learned."""
-        if isinstance(self.rule.target, LearnedTarget):
-            low, high = self.rule.target.low, self.rule.target.high
-            return low + (high - low) * torch.sigmoid(self.logit)
-        fixed: Tensor = self.fixed  # type: ignore[assignment]
-        return fixed
-
-    def set_progress(self, progress: float) -> None:
-        """Set a scheduled target to its value at a given progress of the training.
-
-        Args:
-            progress: Fraction of the training that is done, in [0, 1].
-        """
-        if isinstance(self.rule.target, ScheduledTarget):
-            self.kappa.fill_(self.rule.target.at(progress))
-
-    @property
-    def initialized(self) -> bool:
-        """Whether the input size is known and singular vectors are computed."""
-        return self.right.numel() > 0
 
     def initialize(self, weight: Tensor, size: Sequence[int] | None) -> None:
         """Compute the singular vectors to start from, by Lanczos.
@@ -148,7 +98,7 @@ class Modulation(nn.Module):
             LipfaultError: If the weight is NaN or Inf, or zero where a scaling must raise its norm.
         """
         # Buffers made in inference mode could not be updated in training.
-        with torch.inference_mode(False), torch.no_grad(), _full_precision(weight):
+        with torch.inference_mode(False), torch.no_grad(), full_precision(weight):
             operator = self._finite_operator(weight, size)
             start = start_vector(operator.in_shape, operator.weight)
             triplet = lanczos(operator.apply, operator.adjoint, start, START_STEPS, START_TOLERANCE)
@@ -158,7 +108,44 @@ class Modulation(nn.Module):
                     'initialize it or use cap'
                 )
             self.right = triplet.right.clone()
-            self._trained = (NEVER, _norm_with_gradient(operator, triplet))
+            # Kept apart from the norm: the first forward pass takes a power iteration.
+            self._started = copy_content(weight, None)
+            self._trained = (None, norm_with_gradient(operator, triplet))
+
+    def adapt(self, weight: Tensor, size: Sequence[int]) -> None:
+        """Let the norm cover an input size: the largest of all so far.
+
+        With zero padding a smaller input is a larger one with zeros, so its norm is at most that at
+        the larger size.
+
+        Args:
+            weight: Unscaled weight of a convolution.
+            size: Spatial size of an input.
+
+        Raises:
+            LipfaultError: If another padding meets a second size, or the first size comes inside a
+                transform.
+        """
+        known = tuple(self.right.shape[2:]) if self.initialized else None
+        if known == tuple(size):
+            return
+        new = known is None or any(n > k for n, k in zip(size, known, strict=True))
+        if new and (torch.compiler.is_compiling() or in_transform()):
+            raise LipfaultError(
+                f'layer {self.name!r}: the input size {tuple(size)} is new; run one plain forward '
+                'pass of that size before torch.compile or torch.func'
+            )
+        mode = getattr(self._geometry[0], 'padding_mode', 'zeros')
+        if known is not None and mode != 'zeros':
+            raise LipfaultError(
+                f'layer {self.name!r}: its norm is modulated at input size {known}, got '
+                f'{tuple(size)}; with padding_mode {mode!r} the norms of two sizes are not '
+                'comparable: use one size, or zero padding'
+            )
+        largest = tuple(size) if known is None else tuple(map(max, size, known))
+        if largest != known:
+            self._exact = None
+            self.initialize(weight, largest)
 
     def update_norm(self, weight: Tensor) -> None:
         """Take one power iteration if the weight has changed since the last one.
@@ -170,14 +157,45 @@ class Modulation(nn.Module):
             One iteration per update of the weight: Miyato et al. 2018,
             https://arxiv.org/abs/1802.05957
         """
-        if self._trained is not None and self._trained[0] == _weight_version(weight):
+        if in_transform():
             return
-        with torch.no_grad(), _full_precision(weight):
-            operator = self._operator(_norm_precision(weight.detach()))
+        if not can_branch(weight):
+            self._update_without_branch(weight.detach())
+            return
+        seen = None if self._trained is None else self._trained[0]
+        if same_content(weight, seen):
+            return
+        with torch.no_grad(), full_precision(weight):
+            operator = self._operator(norm_precision(weight.detach()))
             start = self.right.to(operator.weight.dtype)
             triplet = power_step(operator.apply, operator.adjoint, start)
+            replaced = is_replaced(weight, self._started if seen is None else seen)
+            if replaced or not is_aligned(start, triplet.right):
+                triplet = restarted(operator, triplet)
             self.right.copy_(triplet.right)
-            self._trained = (_weight_version(weight), _norm_with_gradient(operator, triplet))
+            self._trained = (copy_content(weight, seen), norm_with_gradient(operator, triplet))
+            self._started = None
+
+    def _update_without_branch(self, weight: Tensor) -> None:
+        """Take a power iteration, and keep the last one where the content is the same.
+
+        Without control flow on values: for compiled code, and devices that it would synchronize.
+        """
+        with torch.no_grad(), full_precision(weight):
+            operator = self._operator(norm_precision(weight))
+            start = self.right.to(operator.weight.dtype)
+            triplet = power_step(operator.apply, operator.adjoint, start)
+            found = norm_with_gradient(operator, triplet)
+            if self._trained is None or self._trained[0] is None:
+                right, self._trained = triplet.right, (weight.clone(), found)
+            else:
+                seen, kept = self._trained
+                kept = from_dense_norm(kept) if isinstance(kept, DenseNorm) else kept
+                changed = torch.ne(weight, cast(Tensor, seen)).any()
+                right = torch.where(changed, triplet.right, start)
+                parts = (torch.where(changed, a, b) for a, b in zip(found, kept, strict=True))
+                self._trained = (weight.clone(), NormWithGradient(*parts))
+            self.right = right.to(self.right.dtype)
 
     def norm(self, weight: Tensor) -> NormWithGradient:
         """Return the norm of the unscaled weight and its gradient.
@@ -188,12 +206,12 @@ class Modulation(nn.Module):
         Returns:
             In evaluation the exact norm, in training the last estimate from below.
         """
-        if not self.training:
+        if not self.training or in_transform():
             return self.exact_norm(weight)
         if self._trained is None:
-            self._trained = (NEVER, self._estimate(weight))
+            self._trained = (None, self._estimate(weight))
         found = self._trained[1]
-        return _from_dense_norm(found) if isinstance(found, DenseNorm) else found
+        return from_dense_norm(found) if isinstance(found, DenseNorm) else found
 
     def exact_norm(self, weight: Tensor) -> NormWithGradient:
         """Compute the exact norm of the unscaled weight; the training's estimate is kept.
@@ -207,16 +225,14 @@ class Modulation(nn.Module):
         Raises:
             LipfaultError: If the weight is NaN or Inf, or a convolution's input size is unknown.
         """
-        if self._exact is None or self._exact[0] != _weight_version(weight):
-            with torch.inference_mode(False), torch.no_grad(), _full_precision(weight):
+        if torch.compiler.is_compiling() or in_transform():
+            return NormWithGradient(*exact_norm_operator(weight.detach(), self._handle))
+        if self._exact is None or not same_content(weight, self._exact[0]):
+            with torch.inference_mode(False), torch.no_grad(), full_precision(weight):
                 operator = self._finite_operator(weight.double(), self._input_size())
-                found = _norm_with_gradient(operator, exact_triplet(operator))
-                narrow = (part.to(_norm_precision(weight).dtype) for part in found)
-                # Inside a torch.func transform these are wrapped, and must not outlive it.
-                self._exact = (
-                    _weight_version(weight),
-                    NormWithGradient(*map(torch.func.debug_unwrap, narrow)),
-                )
+                found = norm_with_gradient(operator, exact_triplet(operator))
+                narrow = (part.to(norm_precision(weight).dtype) for part in found)
+                self._exact = (weight.detach().clone(), NormWithGradient(*narrow))
         return self._exact[1]
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -230,14 +246,37 @@ class Modulation(nn.Module):
         """
         if self.rule.mode == 'penalty':
             return weight
-        with _full_precision(weight):
+        with full_precision(weight):
             if self.rule.mode == 'isometry':
-                return (self.kappa * isometry(_norm_precision(weight))).to(weight.dtype)
+                return (self.kappa * isometry(norm_precision(weight))).to(weight.dtype)
             if self.training and self._is_unscaled(weight):
                 return weight.view_as(weight)
+            if torch.compiler.is_exporting():
+                raise LipfaultError(
+                    f'layer {self.name!r}: a modulated weight cannot be exported; fold() a copy of '
+                    'the module and export that'
+                )
             # In evaluation the weight may be read inside a torch.func transform.
-            scale = scale_by_norm if self.training else scale_by_autograd
-            return scale(weight, self.kappa, self.rule.mode, *self.norm(weight))
+            scale = scale_by_norm if self.training and can_branch(weight) else scale_by_autograd
+            wide = norm_precision(weight)
+            scaled = scale(wide, self.kappa, self.rule.mode, *self.norm(weight))
+            if not self.training and weight.dtype != wide.dtype:
+                scaled = scaled * self._shrinkage(scaled.detach(), weight.dtype)
+            return scaled.to(weight.dtype)
+
+    def _shrinkage(self, scaled: Tensor, dtype: torch.dtype) -> float:
+        """Return the factor at most 1 by which a cap holds after rounding to half precision."""
+        factor = 1.0
+        if self.rule.mode != 'cap' or not self.initialized:
+            return factor
+        for _ in range(8):
+            rounded = (scaled * factor).to(dtype).double()
+            norm = float(exact_triplet(self._operator(rounded)).sigma)
+            if norm <= float(self.kappa):
+                break
+            # 1e-4: a step that rounding cannot undo again and again.
+            factor *= float(self.kappa) / norm * (1 - 1e-4)
+        return factor
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
         """Apply a dense layer in training by scaling its output; includes `update_norm`.
@@ -267,22 +306,26 @@ class Modulation(nn.Module):
     def _is_unscaled(self, weight: Tensor) -> bool:
         """Whether the scale is the constant 1, if that is known without synchronizing a device."""
         mode, kappa = self.rule.mode, self.kappa
-        if mode == 'pin' or weight.device.type != 'cpu' or kappa.requires_grad:
+        if mode == 'pin' or not can_branch(weight) or kappa.requires_grad:
             return False
         return scaling_factor_float(mode, self.norm(weight).sigma.item(), kappa.item()) == 1
 
     def _dense_norm(self, weight: Tensor) -> DenseNorm:
         """Return the norm of a matrix as of `update_norm`, with fewer operations."""
-        key = _weight_version(weight)
-        if self._trained is None or self._trained[0] != key:
-            found = dense_norm(weight.detach(), self.right.to(weight.dtype))
-            if found is None:
+        seen = None if self._trained is None else self._trained[0]
+        if not same_content(weight, seen):
+            start = self.right.to(weight.dtype)
+            replaced = is_replaced(weight, self._started if seen is None else seen)
+            found = None if replaced else dense_norm(weight.detach(), start)
+            if found is None or not is_aligned(start, found.right):
                 self.update_norm(weight)
             else:
                 # Past nn.Module.__setattr__, which costs as much as an operation.
-                self._buffers['right'], self._trained = found.right, (key, found)
+                self.__dict__['right'] = found.right
+                self.__dict__['_trained'] = (copy_content(weight, seen), found)
+                self.__dict__['_started'] = None
                 return found
-        trained = cast(tuple[WeightVersion, NormWithGradient | DenseNorm], self._trained)[1]
+        trained = cast(tuple[Tensor, NormWithGradient | DenseNorm], self._trained)[1]
         if isinstance(trained, DenseNorm):
             return trained
         return DenseNorm(trained.sigma.item(), trained.left[None], trained.right[None], 1.0)
@@ -297,7 +340,7 @@ class Modulation(nn.Module):
             Weight to store, of the same shape.
         """
         if self.rule.mode == 'isometry':
-            return isometry(_norm_precision(weight.detach())).to(weight.dtype)
+            return isometry(norm_precision(weight.detach())).to(weight.dtype)
         return weight
 
     def excess(self, weight: Tensor) -> Tensor:
@@ -310,18 +353,15 @@ class Modulation(nn.Module):
             relu(σ − κ), or relu(κ − σ) for side `below`; scalar, differentiable.
         """
         side = 1.0 if self.rule.side == 'above' else -1.0
-        with _full_precision(weight):
+        with full_precision(weight):
             norm = self.norm(weight)
-            flat = _norm_precision(weight).reshape(len(norm.left), len(norm.right))
+            flat = norm_precision(weight)
             # σ as a function of the weight, for its gradient.
-            sigma = norm.left @ flat @ norm.right
+            sigma = norm_at(flat, norm.left, norm.right)
             return torch.relu(side * (sigma - self.kappa))
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode and drop the cached exact norm.
-
-        Weights that were replaced through `.data` have no new version; `eval()` then recomputes
-        their norm.
+        """Set the mode and drop the cached exact norm, which holds a copy of the weight.
 
         Args:
             mode: Whether to set training mode.
@@ -332,93 +372,21 @@ class Modulation(nn.Module):
         self._exact = None
         return super().train(mode)
 
-    def _input_size(self) -> tuple[int, ...] | None:
-        if not self.initialized:
-            raise LipfaultError(
-                f'layer {self.name!r}: the norm of a convolution needs the input size; run one '
-                'forward pass first or give the rule a size'
-            )
-        return tuple(self.right.shape[2:])
-
-    def _operator(self, weight: Tensor) -> LinearOperator:
-        return linear_operator(self._geometry[0], self._input_size(), weight)
-
-    def _finite_operator(self, weight: Tensor, size: Sequence[int] | None) -> LinearOperator:
-        """Return the operator of a finite weight; errors name the layer."""
-        try:
-            require_finite(weight)
-            return linear_operator(self._geometry[0], size, _norm_precision(weight.detach()))
-        except LipfaultError as error:
-            raise LipfaultError(f'layer {self.name!r}: {error}') from error
-
     def _estimate(self, weight: Tensor) -> NormWithGradient:
         """Estimate the norm by the stored singular vector, which is not changed."""
         with torch.no_grad():
-            operator = self._operator(_norm_precision(weight.detach()))
+            operator = self._operator(norm_precision(weight.detach()))
             right, _ = normalize(self.right.to(operator.weight.dtype))
             left, sigma = normalize(operator.apply(right))
-            return _norm_with_gradient(operator, SingularTriplet(sigma, left, right))
+            return norm_with_gradient(operator, SingularTriplet(sigma, left, right))
 
-    def _load_from_state_dict(
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        *args: Any,  # noqa: ANN401
-    ) -> None:
-        """Adopt the shape of the saved singular vector, which depends on the input size."""
-        saved = state_dict.get(prefix + 'right')
-        if saved is not None and saved.shape != self.right.shape:
-            self.right = self.right.new_empty(saved.shape)
-        super()._load_from_state_dict(state_dict, prefix, *args)
-        self._trained = self._exact = None
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Move to the layer's device, but keep full precision: `half()` converts the layer only."""
-        self._trained = self._exact = None
-        moved = super()._apply(lambda t: t.to(fn(t).device), recurse)  # type: ignore[no-untyped-call]
-        return cast(Self, moved)
-
-
-def _norm_precision(weight: Tensor) -> Tensor:
-    """Return the weight in the precision in which norms are computed."""
-    return weight if weight.dtype == torch.float64 else weight.float()
-
-
-def _full_precision(weight: Tensor) -> AbstractContextManager[object]:
-    kind = weight.device.type
-    if torch.is_autocast_enabled(kind):
-        return torch.autocast(kind, enabled=False)
-    return nullcontext()
-
-
-def _without_parameters(layer: nn.Module) -> nn.Module:
-    """Return a layer of the same geometry without parameters, buffers and hooks."""
-    bare = nn.Module.__new__(type(layer))
-    bare.__dict__.update(layer.__dict__)
-    for name, value in layer.__dict__.items():
-        if isinstance(value, dict):
-            bare.__dict__[name] = type(value)()
-    return bare
-
-
-def _norm_with_gradient(operator: LinearOperator, triplet: SingularTriplet) -> NormWithGradient:
-    left, right = operator.weight_gradient(triplet.left, triplet.right)
-    sigma = triplet.sigma[0]
-    # κ/σ stays finite for a weight of zero.
-    return NormWithGradient(sigma.clamp_min(torch.finfo(sigma.dtype).tiny ** 0.5), left, right)
-
-
-def _from_dense_norm(norm: DenseNorm) -> NormWithGradient:
-    left = norm.left[0] * norm.factor
-    return NormWithGradient(left.new_tensor(norm.sigma), left, norm.right[0])
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a copy, with a number of its own."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._handle = held(self)
 
 
 def _can_scale_output(x: Tensor, weight: Tensor) -> bool:
     """Whether input and weight are in CPU memory and of the same full precision."""
     wide = weight.dtype in (torch.float32, torch.float64) and x.dtype == weight.dtype
-    return wide and weight.device.type == 'cpu' and not torch.is_autocast_enabled('cpu')
-
-
-def _weight_version(weight: Tensor) -> WeightVersion:
-    """Return a key that changes whenever the weight is replaced or changed in place."""
-    return weight.data_ptr(), 0 if weight.is_inference() else weight._version
+    return wide and can_branch(weight) and not torch.is_autocast_enabled('cpu')

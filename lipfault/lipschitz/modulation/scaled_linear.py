@@ -4,31 +4,17 @@ On a CPU the time of a small layer is the number of its operations. Scalars are 
 floats, vectors are not normalized, and factors are folded into products that are needed anyway.
 """
 
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
+
+from lipfault.lipschitz.modulation.estimates import DenseNorm
+from lipfault.lipschitz.modulation.scaling import gradients_where, scale_by_autograd
 
 SAFE_RANGE = (1e-15, 1e15)
 """Norms whose square, and its inverse, are normal numbers in float32 (1.2e-38 to 3.4e38)."""
-
-
-class DenseNorm(NamedTuple):
-    """Norm σ of a matrix, and ∂σ/∂matrix as `factor` times the outer product of two vectors.
-
-    Args:
-        sigma: Norm.
-        left: Vector of any length, (1, outputs).
-        right: Vector of any length, (1, inputs).
-        factor: Inverse of the product of both lengths.
-    """
-
-    sigma: float
-    left: Tensor
-    right: Tensor
-    factor: float
 
 
 def dense_norm(weight: Tensor, right: Tensor) -> DenseNorm | None:
@@ -65,7 +51,7 @@ def scaled_linear(
     scale: float,
     norm: DenseNorm,
 ) -> Tensor:
-    """Compute s W x + b for s = κ/σ(W), differentiable once in every argument.
+    """Compute s W x + b for s = κ/σ(W), differentiable twice in every argument.
 
     σ is a function of W: the gradient is s times that of a plain layer and a rank-one update. No
     saved tensor is changed in place.
@@ -101,7 +87,7 @@ class _ScaledLinear(torch.autograd.Function):
         scaling: tuple[float, DenseNorm],
     ) -> Tensor:
         ctx.scaling = scaling
-        ctx.save_for_backward(x, weight)
+        ctx.save_for_backward(x, weight, bias, target)
         # Without bias addmm still needs a summand that broadcasts: with beta=0 it is not read.
         summand, beta = (scaling[1].left, 0) if bias is None else (bias, 1)
         if x.ndim == 2:
@@ -112,14 +98,13 @@ class _ScaledLinear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        # The wrapper costs as much as a product; it is needed under create_graph only.
         if torch.is_grad_enabled():
-            return once_differentiable(_backward)(ctx, gradient)
+            return _differentiable_backward(ctx, gradient)
         return _backward(ctx, gradient)
 
 
 def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-    x, weight = ctx.saved_tensors
+    x, weight, _, _ = ctx.saved_tensors
     scale, (sigma, left, right, factor) = ctx.scaling
     needs_x, needs_weight, needs_bias, needs_target, _ = ctx.needs_input_grad
     flat, g = x, gradient
@@ -139,6 +124,19 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa:
     if to_x is not None and x.ndim != 2:
         to_x = to_x.view(x.shape)
     return to_x, to_weight, g.sum(0) if needs_bias else None, to_target, None
+
+
+def _differentiable_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    """Compute the gradient by operations that can be differentiated again (create_graph)."""
+    x, weight, bias, target = ctx.saved_tensors
+    scale, (sigma, left, right, factor) = ctx.scaling
+    norm, unit = weight.new_tensor(sigma), left[0] * factor
+    # An idle cap or floor does not come here: s is κ/σ.
+    kappa = norm * scale if target is None else target
+    scaled = scale_by_autograd(weight, kappa, 'pin', norm, unit, right[0])
+    y = functional.linear(x, scaled, bias)
+    found = gradients_where(y, (x, weight, bias, target), ctx.needs_input_grad[:4], gradient)
+    return (*found, None)
 
 
 def _inner(a: Tensor, b: Tensor) -> float:

@@ -1,11 +1,12 @@
 """Scaling of a weight by a function of its spectral norm, with the exact gradient."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from lipfault.lipschitz.modulation.singular import norm_at
 from lipfault.lipschitz.modulation.targets import Mode
 
 
@@ -61,7 +62,7 @@ def scaling_factor_float(mode: Mode, sigma: float, target: float) -> float:
 def scale_by_norm(
     weight: Tensor, target: Tensor, mode: Mode, sigma: Tensor, left: Tensor, right: Tensor
 ) -> Tensor:
-    """Scale a weight to its mode and target, differentiable once in weight and target.
+    """Scale a weight to its mode and target, differentiable twice in weight and target.
 
     The backward pass is one rank-one update, where autograd through ⟨left, W right⟩ would pass
     five times over the weight. No saved tensor is changed in place, so two forward passes in one
@@ -102,10 +103,9 @@ def scale_by_autograd(
         s W, shaped as the weight, differentiable any number of times and inside `torch.func`
         transforms.
     """
-    if torch.is_grad_enabled() and weight.requires_grad:
-        flat = weight.to(sigma.dtype).reshape(len(left), len(right))
-        # Adds exactly 0 to the value, and ∂⟨left, W right⟩ = ∂σ to the gradient.
-        product = left @ flat @ right
+    if torch.is_grad_enabled():
+        # Adds exactly 0 to the value, and the derivatives of the norm.
+        product = norm_at(weight.to(sigma.dtype), left, right)
         sigma = sigma + (product - product.detach())
     return weight * scaling_factor(mode, sigma, target).to(weight.dtype)
 
@@ -123,20 +123,59 @@ class _ScaleByNorm(torch.autograd.Function):
     ) -> Tensor:
         scale = scaling_factor(mode, sigma, target)
         ctx.mode = mode
-        ctx.save_for_backward(weight, scale, sigma, left, right)
+        ctx.save_for_backward(weight, scale, sigma, left, right, target)
         return weight * scale.to(weight.dtype)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        weight, scale, sigma, left, right = ctx.saved_tensors
-        # With s = κ/σ: ∂κ = ⟨G, W⟩/σ, and ∂W = s G − s ⟨G, W⟩/σ · ∂σ/∂W.
-        full = gradient.to(scale.dtype)
-        to_target = torch.dot(full.reshape(-1), weight.to(scale.dtype).reshape(-1)) / sigma
-        if ctx.mode != 'pin':
-            # An inactive cap or floor is the constant 1.
-            to_target = torch.where(scale == 1, 0.0, to_target)
-        to_weight = (full * scale).reshape(len(left), len(right))
-        to_weight.addcmul_((left * (-to_target * scale)).unsqueeze(1), right)
-        to_weight = to_weight.reshape(weight.shape).to(weight.dtype)
-        return to_weight, to_target, None, None, None, None
+        if torch.is_grad_enabled():
+            return _scale_differentiably(ctx, gradient)
+        return _scale_backward(ctx, gradient)
+
+
+def _scale_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    weight, scale, sigma, left, right, _ = ctx.saved_tensors
+    # With s = κ/σ: ∂κ = ⟨G, W⟩/σ, and ∂W = s G − s ⟨G, W⟩/σ · ∂σ/∂W.
+    full = gradient.to(scale.dtype)
+    to_target = torch.dot(full.reshape(-1), weight.to(scale.dtype).reshape(-1)) / sigma
+    if ctx.mode != 'pin':
+        # An inactive cap or floor is the constant 1.
+        to_target = torch.where(scale == 1, 0.0, to_target)
+    to_weight = (full * scale).reshape(len(left), len(right))
+    to_weight.addcmul_((left * (-to_target * scale)).unsqueeze(1), right)
+    to_weight = to_weight.reshape(weight.shape).to(weight.dtype)
+    return to_weight, to_target, None, None, None, None
+
+
+def _scale_differentiably(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    """Compute the gradient by operations that can be differentiated again (create_graph)."""
+    weight, _, sigma, left, right, target = ctx.saved_tensors
+    needs = ctx.needs_input_grad[:2]
+    scaled = scale_by_autograd(weight, target, ctx.mode, sigma, left, right)
+    return (*gradients_where(scaled, (weight, target), needs, gradient), None, None, None, None)
+
+
+def gradients_where(
+    output: Tensor, inputs: Sequence[Tensor | None], needs: Sequence[bool], gradient: Tensor
+) -> list[Tensor | None]:
+    """Compute the gradients of an output with a graph of their own.
+
+    Args:
+        output: Function of the inputs.
+        inputs: Tensors; `None` for those that are missing.
+        needs: Whether the gradient of each input is needed.
+        gradient: Gradient with respect to the output.
+
+    Returns:
+        Gradient by input, `None` where none is needed.
+    """
+    wanted = [x for x, needed in zip(inputs, needs, strict=True) if needed and x is not None]
+    found = iter(
+        torch.autograd.grad(
+            output, wanted, gradient, create_graph=True, allow_unused=True, materialize_grads=True
+        )
+    )
+    return [
+        next(found) if needed and x is not None else None
+        for x, needed in zip(inputs, needs, strict=True)
+    ]

@@ -24,6 +24,7 @@ from lipfault.lipschitz.norms.operators import (
     convolution_geometry,
     linear_operator,
     require_finite,
+    require_own_norm,
 )
 
 EXPLICIT_LIMIT = 2048
@@ -94,7 +95,16 @@ def _verified_eigenvalue(gram: Tensor, candidate: float) -> float:
         shifted.diagonal().add_(candidate * (1 + excess))
         if int(torch.linalg.cholesky_ex(shifted).info) == 0:
             return candidate * (1 + excess)
-    return float(torch.linalg.eigvalsh(gram)[-1]) * (1 + 1e-9)
+    return _largest_eigenvalue(gram)
+
+
+def _largest_eigenvalue(gram: Tensor) -> float:
+    """Bound the largest eigenvalue over positive semidefinite matrices (..., n, n) from above."""
+    try:
+        return float(torch.linalg.eigvalsh(gram)[..., -1].max()) * (1 + 1e-9)
+    except RuntimeError:
+        # Where the eigenvalues do not converge: the largest sum of magnitudes of a row.
+        return float(gram.abs().sum(dim=-1).max())
 
 
 def certify_layer(layer: nn.Module, size: Sequence[int] | None = None) -> float:
@@ -114,12 +124,16 @@ def certify_layer(layer: nn.Module, size: Sequence[int] | None = None) -> float:
     Reference:
         Gouk et al. 2021, https://arxiv.org/abs/1804.04368
     """
+    require_own_norm(layer)
     if size is not None or isinstance(layer, nn.Linear):
         return certify_operator(linear_operator(layer, size))
     geometry = convolution_geometry(layer)
     weight: Tensor = layer.weight  # type: ignore[assignment]
     require_finite(weight)
-    return certify_convolution(weight, geometry) * _padding_factor(geometry, None, weight.shape)
+    factor = _padding_factor(geometry, None, weight.shape)
+    if geometry.mode == 'circular':
+        geometry = _unstrided(geometry)
+    return certify_convolution(weight, geometry) * factor
 
 
 def certify_operator(operator: LinearOperator) -> float:
@@ -146,11 +160,18 @@ def certify_operator(operator: LinearOperator) -> float:
     geometry, size = inner.geometry, inner.in_shape[1:]
     uneven = any(n % s for n, s in zip(size, geometry.stride, strict=True))
     if geometry.mode == 'circular' and uneven:
-        # Phases of unequal length do not wrap around. The convolution of stride 1 has all outputs
-        # of the strided one and more, so its norm is a bound, if a looser one.
-        geometry = replace(geometry, stride=(1,) * len(geometry.stride))
+        geometry = _unstrided(geometry)
     bound = certify_convolution(inner.weight, geometry)
     return bound * _padding_factor(geometry, size, inner.weight.shape)
+
+
+def _unstrided(geometry: Geometry) -> Geometry:
+    """Return the geometry with stride 1, whose norm is a bound for circular padding of any size.
+
+    Where the stride does not divide the size, phases of unequal length do not wrap around. The
+    convolution of stride 1 has all outputs of the strided one and more.
+    """
+    return replace(geometry, stride=(1,) * len(geometry.stride))
 
 
 def certify_convolution(weight: Tensor, geometry: Geometry) -> float:
@@ -231,7 +252,7 @@ def _largest_norm(matrices: Tensor) -> float:
     eye = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
     failed = torch.linalg.cholesky_ex(top * eye - gram).info != 0
     if failed.any():
-        top = max(top, float(torch.linalg.eigvalsh(gram[failed])[:, -1].max()))
+        top = max(top, _largest_eigenvalue(gram[failed]))
     slack = 8 * sum(matrices.shape[1:]) * torch.finfo(torch.float64).eps
     return math.sqrt(top + slack * float(gram.diagonal(dim1=1, dim2=2).real.sum(dim=1).max()))
 

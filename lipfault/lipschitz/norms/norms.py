@@ -12,7 +12,7 @@ from lipfault.errors import LipfaultError
 from lipfault.lipschitz.norms.certificates import certify_layer
 from lipfault.lipschitz.norms.exact import exact_triplet
 from lipfault.lipschitz.norms.krylov import lanczos, start_vector
-from lipfault.lipschitz.norms.operators import linear_operator, require_finite
+from lipfault.lipschitz.norms.operators import linear_operator, require_finite, require_own_norm
 
 Kind = Literal['estimate', 'exact', 'certificate']
 
@@ -51,7 +51,8 @@ def estimate_norm(
         Norm of kind `estimate`.
 
     Raises:
-        LipfaultError: If the weight is empty, NaN or Inf, or the layer is of another type.
+        LipfaultError: If the weight is empty, NaN or Inf, or the layer is of another type
+            or has a forward pass of its own.
 
     Reference:
         Golub & Kahan 1965, https://doi.org/10.1137/0702016
@@ -62,6 +63,7 @@ def estimate_norm(
         >>> round(estimate_norm(layer).value, 3)
         4.0
     """
+    require_own_norm(layer)
     with torch.no_grad():
         operator = linear_operator(layer, size)
         weight = operator.weight
@@ -88,8 +90,10 @@ def exact_norm(layer: nn.Module, size: Sequence[int] | None = None) -> Norm:
         Norm of kind `exact`, relative error about 1e-7, see `exact_triplet`.
 
     Raises:
-        LipfaultError: If the weight is empty, NaN or Inf, or the layer is of another type.
+        LipfaultError: If the weight is empty, NaN or Inf, or the layer is of another type
+            or has a forward pass of its own.
     """
+    require_own_norm(layer)
     with torch.no_grad():
         return Norm(float(exact_triplet(linear_operator(layer, size).double()).sigma), 'exact')
 

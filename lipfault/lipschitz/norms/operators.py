@@ -445,15 +445,42 @@ def convolution_geometry(layer: nn.Module) -> Geometry:
     return Geometry(layer.stride, layer.dilation, layer.groups, pairs[::-1], layer.padding_mode)
 
 
+PLAIN_FORWARDS: set[object] = {layer.forward for layer in LINEAR_LAYERS} | {
+    layer._conv_forward for layer in CONVOLUTIONS
+}
+"""Forward passes that compute the layer's linear map with its weight as it is."""
+
+
+def require_own_norm(layer: nn.Module) -> None:
+    """Check that a layer computes what its class promises, so that its weight has its norm.
+
+    Args:
+        layer: Dense or convolutional layer.
+
+    Raises:
+        LipfaultError: If its class or the layer has a forward pass of its own (weight
+            standardization, say).
+    """
+    names = [n for n in ('forward', '_conv_forward') if hasattr(layer, n)]
+    own = [n for n in names if getattr(type(layer), n) not in PLAIN_FORWARDS or n in vars(layer)]
+    if isinstance(layer, LINEAR_LAYERS) and own:
+        raise LipfaultError(
+            f'{type(layer).__name__} has a {own[0]} of its own, so its norm is not that of its '
+            'weight; certify it by module_gain, which follows the forward pass'
+        )
+
+
 def require_finite(weight: Tensor) -> None:
-    """Check that a weight holds neither NaN nor Inf.
+    """Check that a weight is real and holds neither NaN nor Inf.
 
     Args:
         weight: Any shape.
 
     Raises:
-        LipfaultError: If it does, with the number of such entries.
+        LipfaultError: If it is complex, or with the number of such entries.
     """
+    if weight.is_complex():
+        raise LipfaultError(f'weight of shape {tuple(weight.shape)} is complex; norms are for real')
     broken = int((~weight.isfinite()).sum())
     if broken:
         raise LipfaultError(

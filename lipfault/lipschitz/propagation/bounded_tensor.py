@@ -10,7 +10,6 @@ Bounds hold for exact arithmetic of the network; they are computed in float64.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -20,15 +19,24 @@ import torch
 from torch import Tensor, nn
 
 from lipfault.errors import LipfaultError
+from lipfault.lipschitz.propagation.carriers import (
+    UnseenOperations,
+    carrier,
+    changed_in_place,
+    leaves,
+    require_bounded,
+)
+from lipfault.lipschitz.propagation.location import location, tracked_modules
+
+FULL_PRECISION = (torch.float32, torch.float64)
+QUERIES: set[str] = set()
+"""Operations that return shapes, types and constants, with no bounded tensor in the result."""
 
 Function = Callable[..., Any]
 PropagationRule = Callable[..., Any]
 RULES: dict[str, PropagationRule] = {}
 SINGLE_OPERAND: set[str] = set()
 """Operations whose rule holds only if a single operand changes with the inputs."""
-
-_MODULE_STACK: list[str] = []
-"""Labels of the modules whose forward pass is running, the innermost last; for error messages."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,19 @@ class Sensitivity:
     gains: dict[str, float]
     ellipsoids: dict[str, Tensor] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Refuse gains that are no bound.
+
+        Raises:
+            LipfaultError: If a gain is NaN.
+        """
+        for source, gain in self.gains.items():
+            if math.isnan(gain):
+                raise LipfaultError(
+                    f'the gain of source {source!r} is NaN: a constant of the operation is NaN, or '
+                    'infinite bounds cancel'
+                )
+
     def scaled_gains(self, factor: float = 1.0) -> 'Sensitivity':
         """Multiply the gains and drop the ellipsoids.
 
@@ -78,13 +99,15 @@ class Sensitivity:
         Returns:
             Sensitivity with gains only.
         """
-        return Sensitivity({s: g * factor for s, g in self.gains.items()})
+        # A constant function does not change, however steep its argument: 0 · inf is 0 here.
+        return Sensitivity({s: g * factor if factor else 0.0 for s, g in self.gains.items()})
 
 
 class BoundedTensor(Tensor):
     """Tensor with an interval for its values and certified bounds of its change.
 
-    Its own values are zeros; they only carry the shape and the device.
+    Its own values are NaN; they only carry the shape and the device. See
+    `lipfault.lipschitz.propagation.carriers`.
 
     Attributes:
         low: Lower ends of the values, float64; `None` if unknown.
@@ -129,8 +152,7 @@ class BoundedTensor(Tensor):
         known = low is not None and high is not None
         if known and not bool((low.isfinite() & high.isfinite()).all()):  # type: ignore[union-attr]
             low = high = None
-        zeros = torch.zeros(shape, device=device)
-        bounded: BoundedTensor = zeros.as_subclass(BoundedTensor)
+        bounded: BoundedTensor = carrier(shape, device).as_subclass(BoundedTensor)
         bounded.low, bounded.high, bounded.sensitivity, bounded.tags = low, high, sensitivity, {}
         bounded.base, bounded.stale = None, False
         return bounded
@@ -138,7 +160,8 @@ class BoundedTensor(Tensor):
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]  # noqa: ANN401
         """Show shape and gains."""
         del tensor_contents
-        return f'BoundedTensor(shape={tuple(self.as_subclass(Tensor).shape)}, gains={self.gains})'
+        with torch._C.DisableTorchFunctionSubclass(), torch._C._DisableTorchDispatch():
+            return f'BoundedTensor(shape={tuple(self.shape)}, gains={self.gains})'
 
     @property
     def gains(self) -> dict[str, float]:
@@ -155,29 +178,71 @@ class BoundedTensor(Tensor):
     ) -> Any:  # noqa: ANN401
         """Apply the rule of an operation; tensors it allocates are on the operand's device."""
         del types
-        name = _function_name(func)
+        name, kwargs = _function_name(func), dict(kwargs or {})
         rule = RULES.get(name)
-        if rule is None:
+        if rule is None or not _is_of_torch(func, rule):
             raise LipfaultError(
-                f'{_location()} operation {name!r} has no rule for a certified bound'
+                f'{location()} operation {name!r} has no rule for a certified bound'
             )
-        kwargs = dict(kwargs or {})
-        # Inside a rule tensor functions act on the plain tensors, else it would call itself.
-        with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
-            operands = list(bounded_tensors((args, kwargs)))
-            if name in SINGLE_OPERAND and len(operands) > 1:
-                raise LipfaultError(
-                    f'{_location()} operation {name!r} has a rule for one operand that changes '
-                    f'with the input, got {len(operands)}'
-                )
-            with operands[0].device:
-                result = rule(func, *args, **kwargs)
+        operands = list(bounded_tensors((args, kwargs)))
+        result = _apply_rule(rule, func, args, kwargs, operands)
         # Queries such as `shape` give no bounded tensor and are allowed on stale ones.
         if list(bounded_tensors(result)):
             _require_current(operands)
             if _in_place(name, kwargs):
                 _mark_stale(args[0], result)
         return result
+
+
+def _apply_rule(
+    rule: PropagationRule,
+    func: Function,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    operands: list[BoundedTensor],
+) -> Any:  # noqa: ANN401
+    """Call a rule; whatever goes wrong inside names the module and the operation."""
+    name = _function_name(func)
+    # Inside a rule tensor functions act on the plain tensors, else it would call itself.
+    with (
+        torch._C.DisableTorchFunctionSubclass(),
+        torch._C._DisableTorchDispatch(),
+        torch.no_grad(),
+    ):
+        require_bounded((args, kwargs), f'{location()} operation {name!r}:')
+        _require_full_precision((args, kwargs), name)
+        if name in SINGLE_OPERAND and len(operands) > 1:
+            raise LipfaultError(
+                f'{location()} operation {name!r} has a rule for one operand that changes '
+                f'with the input, got {len(operands)}'
+            )
+        try:
+            with operands[0].device:
+                return rule(func, *args, **kwargs)
+        except LipfaultError as error:
+            raise LipfaultError(f'{location()} {error}') from error
+        except Exception as error:
+            raise LipfaultError(
+                f'{location()} operation {name!r} has no rule for these arguments: {error}'
+            ) from error
+
+
+def _require_full_precision(values: Any, name: str) -> None:  # noqa: ANN401
+    """Refuse complex constants, and computations in half precision, which round in steps."""
+    for value in leaves(values):
+        if isinstance(value, complex) or (isinstance(value, Tensor) and value.is_complex()):
+            raise LipfaultError(f'{location()} operation {name!r} has no rule for complex numbers')
+        half = isinstance(value, Tensor) and value.dtype.is_floating_point and value.itemsize < 4
+        if half:
+            raise LipfaultError(
+                f'{location()} operation {name!r} computes in {value.dtype}, which rounds in steps '
+                'that no bound covers; certify a copy in full precision (module.float())'
+            )
+        if isinstance(value, torch.dtype) and name not in QUERIES and value not in FULL_PRECISION:
+            raise LipfaultError(
+                f'{location()} operation {name!r}: a cast to {value} jumps or rounds in steps that '
+                'no bound covers; stay in float32 or float64'
+            )
 
 
 def rule(*names: str, single_operand: bool = False) -> Callable[[PropagationRule], PropagationRule]:
@@ -241,9 +306,19 @@ def propagate(
     inputs: dict[str, Tensor] = {
         n: _source_tensor(n, s, list(sources), device) for n, s in sources.items()
     }
-    with _tracked_modules(module):
-        outputs = function(inputs)
-    _require_current(bounded_tensors(outputs))
+    watch = UnseenOperations()
+    try:
+        with tracked_modules(module), watch:
+            outputs = function(inputs)
+            _require_current(bounded_tensors(outputs))
+            require_bounded(outputs, 'an output:')
+    except Exception as error:
+        if watch.error is None or watch.error is error:
+            raise
+        # The TorchScript interpreter replaces an error by one of its own.
+        raise watch.error from error
+    if watch.error is not None:
+        raise watch.error
     return outputs
 
 
@@ -268,12 +343,14 @@ def module_gain(module: nn.Module, shape: tuple[int, ...]) -> float:
         >>> round(module_gain(nn.AvgPool2d(2), (1, 3, 4, 4)), 3)
         0.5
     """
-    training = module.training
+    # Part by part: a module in training mode may hold parts frozen in evaluation mode.
+    training = {part: part.training for part in module.modules()}
     module.eval()
     try:
         out = propagate(lambda x: module(x['input']), {'input': Source(shape=shape)}, module)
     finally:
-        module.train(training)
+        for part, mode in training.items():
+            part.training = mode
     if not isinstance(out, BoundedTensor):
         raise LipfaultError(f'{type(module).__name__}: must return one tensor, got {type(out)}')
     return out.gains['input']
@@ -288,11 +365,7 @@ def bounded_tensors(value: Any) -> Iterator[BoundedTensor]:  # noqa: ANN401
     Yields:
         Tensors in the order of the structure.
     """
-    if isinstance(value, BoundedTensor):
-        yield value
-    elif isinstance(value, list | tuple | dict):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from bounded_tensors(part)
+    yield from (part for part in leaves(value) if isinstance(part, BoundedTensor))
 
 
 def require_range(operand: BoundedTensor, operation: str) -> tuple[Tensor, Tensor]:
@@ -310,8 +383,7 @@ def require_range(operand: BoundedTensor, operation: str) -> tuple[Tensor, Tenso
     """
     if operand.low is None or operand.high is None:
         raise LipfaultError(
-            f'{_location()} {operation} needs the range of its operand; '
-            'give every source a finite range'
+            f'{operation} needs the range of its operand; give every source a finite range'
         )
     return operand.low, operand.high
 
@@ -325,7 +397,13 @@ def largest_semiaxis(ellipsoid: Tensor) -> float:
     Returns:
         Gain that the ellipsoid implies, raised by 1e-9 relative for rounding.
     """
-    top = float(torch.linalg.eigvalsh(ellipsoid)[-1])
+    try:
+        top = float(torch.linalg.eigvalsh(ellipsoid)[-1])
+    except RuntimeError:
+        # The Frobenius norm is at least the largest eigenvalue.
+        top = float(torch.linalg.matrix_norm(ellipsoid))
+    if math.isnan(top):
+        return math.inf
     return math.sqrt(max(0.0, top)) * (1 + 1e-9)
 
 
@@ -356,7 +434,12 @@ def _source_tensor(
     # Norms of changes are over all axes, so a batch of several samples would mix them.
     if len(shape) == 0 or shape[0] != 1:
         raise LipfaultError(f'source {name!r}: the batch axis must be 1, got {tuple(shape)}')
-    low, high = (None if end is None else end.double().expand(shape) for end in ends)
+    low, high = (None if end is None else end.detach().double().expand(shape) for end in ends)
+    if low is not None and high is not None and not bool((low <= high).all()):
+        raise LipfaultError(
+            f'source {name!r}: low must not be above high, and neither may be NaN; '
+            f'{int((~(low <= high)).sum())} of {low.numel()} entries are'
+        )
     sensitivity = Sensitivity({n: float(n == name) for n in names})
     return BoundedTensor.build(shape, low, high, sensitivity, device)
 
@@ -375,6 +458,8 @@ def _in_place(name: str, kwargs: Mapping[str, Any]) -> bool:
 
 def _mark_stale(changed: Any, result: Any) -> None:  # noqa: ANN401
     """Mark an operand and the tensors of which it is a view: their bounds no longer hold."""
+    if isinstance(changed, Tensor) and not isinstance(changed, BoundedTensor):
+        changed_in_place(changed)
     while isinstance(changed, BoundedTensor) and changed is not result:
         changed.stale, changed = True, changed.base
 
@@ -385,10 +470,16 @@ def _require_current(operands: Iterable[BoundedTensor]) -> None:
         while part is not None:
             if part.stale:
                 raise LipfaultError(
-                    f'{_location()} a tensor is used that was changed in place, itself or through '
+                    f'{location()} a tensor is used that was changed in place, itself or through '
                     'a view; a bound needs the operation that returns a new one (relu, not relu_)'
                 )
             part = part.base
+
+
+def _is_of_torch(func: Function, rule: PropagationRule) -> bool:
+    """Whether a rule of this package may be applied: it holds for torch's function of its name."""
+    of = getattr(func, '__module__', None) or 'torch'
+    return of.split('.')[0] == 'torch' or not rule.__module__.startswith('lipfault.lipschitz.')
 
 
 def _function_name(func: Function) -> str:
@@ -397,28 +488,3 @@ def _function_name(func: Function) -> str:
     if name == '__get__':
         name = func.__self__.__name__  # type: ignore[attr-defined]
     return name
-
-
-def _location() -> str:
-    return f'module {_MODULE_STACK[-1]}:' if _MODULE_STACK else 'outside of any module:'
-
-
-@contextmanager
-def _tracked_modules(module: nn.Module | None) -> Iterator[None]:
-    """Keep the label of the running submodule on `_MODULE_STACK`, by forward hooks."""
-    handles = []
-    for name, part in [] if module is None else module.named_modules():
-        label = f'{name!r} ({type(part).__name__})'
-        handles.append(part.register_forward_pre_hook(lambda *_, n=label: _MODULE_STACK.append(n)))
-        handles.append(part.register_forward_hook(lambda *_: _pop_module(), always_call=True))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-        _MODULE_STACK.clear()
-
-
-def _pop_module() -> None:
-    if _MODULE_STACK:
-        _MODULE_STACK.pop()

@@ -7,6 +7,7 @@ Import `propagate` and `module_gain` from here: importing a module of rules regi
 # Imported for the registration of their rules.
 from lipfault.lipschitz.propagation import (  # noqa: F401
     rules_arithmetic,
+    rules_gated,
     rules_linear,
     rules_locally_lipschitz,
     rules_normalize,

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.norms.certificates import certify_matrix
+from lipfault.lipschitz.norms.operators import require_finite, require_own_norm
 from lipfault.lipschitz.propagation.rules_pointwise import MULTIPLIER_FACTOR, optimal_multiplier
-from lipfault.lipschitz.propagation.sectors import Sector, activation_sector
+from lipfault.lipschitz.propagation.sectors import Sector, module_sector
 
 
 class LipSDPBound(NamedTuple):
@@ -81,10 +82,11 @@ def _layers(net: nn.Sequential) -> tuple[list[Tensor], list[Sector]]:
     weights, sectors = [], []
     for index, layer in enumerate(net):
         if index % 2 == 0 and isinstance(layer, nn.Linear):
+            require_own_norm(layer)
+            require_finite(layer.weight)
             weights.append(layer.weight.detach().double())
             continue
-        settings = {'approximate': layer.approximate} if isinstance(layer, nn.GELU) else {}
-        sector = activation_sector(type(layer).__name__.lower(), settings)
+        sector = module_sector(layer)
         if index % 2 == 0 or sector is None:
             raise LipfaultError(
                 f'lipsdp_bound: layer {index} is {layer}; '

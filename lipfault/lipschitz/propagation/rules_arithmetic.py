@@ -1,5 +1,6 @@
 """Propagation rules of sums, products, gates, quotients and elementwise extremes."""
 
+import math
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from lipfault.lipschitz.propagation.bounded_tensor import (
 )
 from lipfault.lipschitz.propagation.intervals import affine_interval
 from lipfault.lipschitz.propagation.rules_pointwise import elementwise
-from lipfault.lipschitz.propagation.rules_shape import broadcast_to, constant
+from lipfault.lipschitz.propagation.rules_shape import broadcast_to, constant, wide
 from lipfault.lipschitz.propagation.sectors import Sector
 
 
@@ -47,11 +48,11 @@ def _subtract_from(func: Function, a: Any, b: Any) -> BoundedTensor:  # noqa: AN
 
 def _sum(a: Any, b: Any, sign: float) -> BoundedTensor:  # noqa: ANN401
     """Bound a + sign b: the gain of a sum is at most the sum of the gains (section 4)."""
-    one, two = torch.tensor(1.0), torch.tensor(sign)
+    one, two = torch.tensor(1.0), wide(sign)
     if not isinstance(b, BoundedTensor):
-        return _affine(a, one, sign * torch.as_tensor(b))
+        return _affine(a, one, sign * wide(b))
     if not isinstance(a, BoundedTensor):
-        return _affine(b, two, torch.as_tensor(a))
+        return _affine(b, two, wide(a))
     # old + coefficient (new − old): the general rules would count `old` twice.
     for kept, mixed in ((a, b), (b, a)):
         parts = mixed.tags.get('convex combination')
@@ -89,9 +90,9 @@ def _multiply(func: Function, a: Any, b: Any) -> BoundedTensor:  # noqa: ANN401
     """Multiply by a constant, or bound sign(x) f(|x|), a convex combination or a gate."""
     del func
     if not isinstance(b, BoundedTensor):
-        return _affine(a, torch.as_tensor(b), torch.tensor(0.0))
+        return _affine(a, wide(b), torch.tensor(0.0))
     if not isinstance(a, BoundedTensor):
-        return _affine(b, torch.as_tensor(a), torch.tensor(0.0))
+        return _affine(b, wide(a), torch.tensor(0.0))
     for sign, magnitude in ((a, b), (b, a)):
         if 'sign of' in sign.tags and sign.tags['sign of'] is magnitude.tags.get('magnitude of'):
             return _odd_function(magnitude)
@@ -166,7 +167,7 @@ def _divide(func: Function, a: Any, b: Any) -> BoundedTensor:  # noqa: ANN401
     if isinstance(b, BoundedTensor):
         b = elementwise(b, torch.reciprocal, _reciprocal_sector(b))
         return _multiply(torch.mul, a, b)  # type: ignore[no-any-return]
-    return _affine(a, 1 / torch.as_tensor(b).double(), torch.tensor(0.0))
+    return _affine(a, 1 / wide(b), torch.tensor(0.0))
 
 
 def _reciprocal_sector(operand: BoundedTensor) -> Sector:
@@ -175,12 +176,21 @@ def _reciprocal_sector(operand: BoundedTensor) -> Sector:
     nearest = float(torch.minimum(low.abs(), high.abs()).min())
     if bool(((low <= 0) & (high >= 0)).any()):
         raise LipfaultError('a division by a signal that can be zero has no bound')
-    return Sector(-1 / nearest**2, 0.0)
+    return Sector(-1 / nearest**2, 0.0, 'turning')
 
 
 @rule('maximum', 'minimum')
-def _elementwise_extreme(func: Function, a: Any, b: Any) -> BoundedTensor:  # noqa: ANN401
-    """Bound max(a, b) or min(a, b): |δ| ≤ max(|δa|, |δb|) per entry, so √(gain² + gain²)."""
+def elementwise_extreme(func: Function, a: Any, b: Any) -> BoundedTensor:  # noqa: ANN401
+    """Bound max(a, b) or min(a, b): |δ| ≤ max(|δa|, |δb|) per entry, so √(gain² + gain²).
+
+    Args:
+        func: `torch.maximum`, `torch.minimum`, or `torch.max`, `torch.min` of two tensors.
+        a: Bounded or constant tensor.
+        b: Bounded or constant tensor.
+
+    Returns:
+        Elementwise extreme, tagged for `concatenate`.
+    """
     some = a if isinstance(a, BoundedTensor) else b
     parts = [p if isinstance(p, BoundedTensor) else constant(p, some.sensitivity) for p in (a, b)]
     a, b = _broadcast_all(*parts)
@@ -188,7 +198,45 @@ def _elementwise_extreme(func: Function, a: Any, b: Any) -> BoundedTensor:  # no
     ends = [func(a.low, b.low), func(a.high, b.high)] if known else [None, None]
     one, two = a.sensitivity.gains, b.sensitivity.gains
     gains = {s: (g * g + two[s] ** 2) ** 0.5 for s, g in one.items()}
-    return BoundedTensor.build(a.shape, ends[0], ends[1], Sensitivity(gains))
+    extreme = BoundedTensor.build(a.shape, ends[0], ends[1], Sensitivity(gains))
+    extreme.tags = {'extreme of': (func.__name__[:3], a, b)}
+    return extreme
+
+
+@rule('sort', 'msort', 'topk', 'max', 'min')
+def _sort(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    """Bound sorted values: order statistics are monotone, and together 1-Lipschitz.
+
+    Indices jump: their gain is infinite.
+    """
+    if any(isinstance(a, Tensor) for a in (*args, *kwargs.values())):
+        return elementwise_extreme(func, operand, *args, **kwargs)
+    ends = [None if e is None else func(e, *args, **kwargs) for e in (operand.low, operand.high)]
+    shapes = func(torch.zeros(operand.shape, dtype=torch.float64), *args, **kwargs)
+    if isinstance(shapes, Tensor):
+        return BoundedTensor.build(
+            shapes.shape, ends[0], ends[1], operand.sensitivity.scaled_gains()
+        )
+    low, high = (None if e is None else e[0] for e in ends)
+    jump = Sensitivity({s: math.inf if g else 0.0 for s, g in operand.gains.items()})
+    values = BoundedTensor.build(shapes[0].shape, low, high, operand.sensitivity.scaled_gains())
+    return type(shapes)((values, BoundedTensor.build(shapes[1].shape, None, None, jump)))
+
+
+@rule('lerp')
+def _interpolate_linearly(func: Function, old: Any, new: Any, weight: Any) -> BoundedTensor:  # noqa: ANN401
+    """Bound old + weight (new − old) by constant weights, or as a convex combination."""
+    del func
+    some = next(p for p in (old, new, weight) if isinstance(p, BoundedTensor))
+    old, new = (
+        p if isinstance(p, BoundedTensor) else constant(p, some.sensitivity) for p in (old, new)
+    )
+    if not isinstance(weight, BoundedTensor):
+        share, none = wide(weight), torch.tensor(0.0)
+        return _sum(_affine(old, 1 - share, none), _affine(new, share, none), 1.0)
+    if not _is_coefficient(weight):
+        raise LipfaultError('lerp has a rule for weights in [0, 1]')
+    return _convex_combination(*_broadcast_all(weight, new, old))
 
 
 def _affine(operand: BoundedTensor, slope: Tensor, shift: Tensor) -> BoundedTensor:

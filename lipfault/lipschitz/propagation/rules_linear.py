@@ -20,10 +20,11 @@ from lipfault.lipschitz.propagation.bounded_tensor import (
     Function,
     Sensitivity,
     largest_semiaxis,
+    require_range,
     rule,
 )
 from lipfault.lipschitz.propagation.intervals import WeightMap, linear_interval
-from lipfault.lipschitz.propagation.rules_shape import flat_indices, gather
+from lipfault.lipschitz.propagation.rules_shape import constant, flat_indices, gather
 
 ELLIPSOID_LIMIT = 2048
 """Up to this many outputs a dense layer keeps shape matrices: 32 MiB each in float64."""
@@ -35,6 +36,9 @@ def _linear(
 ) -> BoundedTensor:
     """Bound W x + b: exact on ellipsoids, P ↦ W P Wᵀ."""
     weight = _constant_weight(weight)
+    if weight.ndim == 1:
+        # torch takes a vector as one row and drops the axis of the output.
+        raise LipfaultError('a linear map with a vector as weight has no rule; give it two axes')
     norm = certify_matrix(weight)
     sensitivity = operand.sensitivity.scaled_gains(norm)
     if operand.ndim == 2 and len(operand) == 1 and len(weight) <= ELLIPSOID_LIMIT:
@@ -53,6 +57,10 @@ def _ellipsoids_through(before: Sensitivity, weight: Tensor, after: Sensitivity)
         ellipsoid = before.ellipsoids.get(source)
         # A gain alone is the ball gain² I.
         mapped = gain**2 * weight @ weight.T if ellipsoid is None else weight @ ellipsoid @ weight.T
+        # Rounding of the two products, at most n ε ‖W‖² ‖P‖ each (Frobenius norms).
+        rounding = 4 * sum(weight.shape) * torch.finfo(mapped.dtype).eps * float(weight.norm()) ** 2
+        size = gain**2 if ellipsoid is None else float(ellipsoid.norm())
+        mapped.diagonal().add_(rounding * size)
         after.ellipsoids[source] = mapped
         after.gains[source] = min(after.gains[source], largest_semiaxis(mapped))
     return after
@@ -64,7 +72,8 @@ class _Arguments(NamedTuple):
     Args:
         weight: Weight in float64.
         stride: Step.
-        padding: Zeros on either side.
+        padding: (before, after), zeros on either side.
+        raw_padding: Padding as torch takes it.
         dilation: Spacing of the taps.
         output_padding: Entries added to one side of the output of a transposed convolution.
         groups: Number of channel groups.
@@ -72,7 +81,8 @@ class _Arguments(NamedTuple):
 
     weight: Tensor
     stride: tuple[int, ...]
-    padding: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    raw_padding: str | tuple[int, ...]
     dilation: tuple[int, ...]
     output_padding: tuple[int, ...]
     groups: int
@@ -84,18 +94,31 @@ class _Arguments(NamedTuple):
         """Parse the arguments that follow weight and bias, positional ones by their names."""
         weight = _constant_weight(weight)
         given = dict(zip(names, args, strict=False)) | kwargs
-        if isinstance(given.get('padding'), str):
-            raise LipfaultError(
-                f'convolution with padding={given["padding"]!r} has no rule; give numbers'
-            )
         axes = weight.ndim - 2
         stride, dilation = (_per_axis(given.get(n, 1), axes) for n in ('stride', 'dilation'))
-        padding, extra = (_per_axis(given.get(n, 0), axes) for n in ('padding', 'output_padding'))
-        return cls(weight, stride, padding, dilation, extra, given.get('groups', 1))
+        extra, raw = _per_axis(given.get('output_padding', 0), axes), given.get('padding', 0)
+        if raw == 'valid':
+            raw = 0
+        if raw == 'same':
+            # As torch: of an odd total the larger half is after.
+            totals = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+            pads = tuple((total // 2, total - total // 2) for total in totals)
+        else:
+            raw = _per_axis(raw, axes)
+            pads = tuple((p, p) for p in raw)
+        return cls(weight, stride, pads, raw, dilation, extra, given.get('groups', 1))
 
     def geometry(self) -> Geometry:
-        pads = tuple((p, p) for p in self.padding)
-        return Geometry(self.stride, self.dilation, self.groups, pads, 'zeros')
+        return Geometry(self.stride, self.dilation, self.groups, self.padding, 'zeros')
+
+
+def _require_batch(operand: BoundedTensor, weight: Tensor) -> None:
+    """Refuse unbatched operands, whose spatial axes are others."""
+    if operand.ndim != weight.ndim:
+        raise LipfaultError(
+            f'a convolution has a rule for operands of {weight.ndim} axes (batch, channel, ...), '
+            f'got {operand.ndim}'
+        )
 
 
 @rule('conv1d', 'conv2d', 'conv3d', single_operand=True)
@@ -109,17 +132,18 @@ def _convolution(
 ) -> BoundedTensor:
     """Bound by the certified norm of the operator at this input size."""
     names = ('stride', 'padding', 'dilation', 'groups')
+    _require_batch(operand, weight)
     given = _Arguments.parse(weight, names, args, kwargs)
     inner, geometry = operand, given.geometry()
     # Padding before a convolution without any belongs to its operator, whose norm is smaller
     # than the product of both (torch computes padding modes other than zeros this way).
-    if 'unpadded' in operand.tags and not any(given.padding):
+    if 'unpadded' in operand.tags and not any(p for pads in given.padding for p in pads):
         inner, pads, mode = operand.tags['unpadded']
         geometry = Geometry(given.stride, given.dilation, given.groups, pads, mode)
     operator = ConvolutionOperator(given.weight, geometry, inner.shape[2:])
 
     def apply(x: Tensor, of: WeightMap) -> Tensor:
-        call = (given.stride, given.padding, given.dilation, given.groups)
+        call = (given.stride, given.raw_padding, given.dilation, given.groups)
         convolved: Tensor = func(x, of(given.weight), None, *call)
         return convolved
 
@@ -138,10 +162,13 @@ def _transposed_convolution(
 ) -> BoundedTensor:
     """Bound by the certified norm of the convolution whose adjoint the layer is."""
     names = ('stride', 'padding', 'output_padding', 'groups', 'dilation')
+    _require_batch(operand, weight)
     given = _Arguments.parse(weight, names, args, kwargs)
 
     def apply(x: Tensor, of: WeightMap) -> Tensor:
-        call = (given.stride, given.padding, given.output_padding, given.groups, given.dilation)
+        call = (
+            given.stride, given.raw_padding, given.output_padding, given.groups, given.dilation,
+        )  # fmt: skip
         convolved: Tensor = func(x, of(given.weight), None, *call)
         return convolved
 
@@ -183,7 +210,7 @@ def _pad(
     padded = gather(operand, func(flat_indices(operand), pad, mode).long() - 1)
     pairs = tuple((int(pad[i]), int(pad[i + 1])) for i in range(0, len(pad), 2))[::-1]
     # All spatial axes are padded: a convolution that follows can take the padding over.
-    if len(pairs) == operand.ndim - 2:
+    if len(pairs) == operand.ndim - 2 and min(map(min, pairs)) >= 0:
         mode = 'zeros' if mode == 'constant' else mode
         padded.tags = {'unpadded': (operand, pairs, mode)}
     return padded
@@ -207,6 +234,33 @@ def _matmul(func: Function, a: Any, b: Any) -> BoundedTensor:  # noqa: ANN401
         shape = torch.Size((*b.shape[:-2], len(a), b.shape[-1]))
         return BoundedTensor.build(shape, low, high, b.sensitivity.scaled_gains(factor))
     raise LipfaultError('matmul has a rule for one matrix that does not change with the input')
+
+
+@rule('bilinear')
+def _bilinear(
+    func: Function,
+    a: Any,  # noqa: ANN401
+    b: Any,  # noqa: ANN401
+    weight: Tensor,
+    bias: Tensor | None = None,
+) -> BoundedTensor:
+    """Bound Σ W_kij a_i b_j by ‖W‖ (sup|b| |δa| + sup|a| |δb|), W flattened to (k, ij)."""
+    del func
+    some = a if isinstance(a, BoundedTensor) else b
+    weight = _constant_weight(weight)
+    a, b = (p if isinstance(p, BoundedTensor) else constant(p, some.sensitivity) for p in (a, b))
+    tops = [torch.maximum(*(e.abs() for e in require_range(p, 'a bilinear map'))) for p in (a, b)]
+    norm = certify_matrix(weight.flatten(1))
+    reach = [float(top.reshape(-1, top.shape[-1]).norm(dim=1).max()) for top in tops]
+    one, two = a.sensitivity.gains, b.sensitivity.gains
+    gains = {
+        s: norm * ((reach[1] * g if g else 0.0) + (reach[0] * two[s] if two[s] else 0.0))
+        for s, g in one.items()
+    }
+    # |Σ W a b| ≤ Σ |W| sup|a| sup|b|
+    most = functional.bilinear(tops[0], tops[1], weight.abs())
+    shift = torch.zeros(()).double() if bias is None else bias.double()
+    return BoundedTensor.build(most.shape, shift - most, shift + most, Sensitivity(gains))
 
 
 def _constant_weight(weight: Tensor) -> Tensor:

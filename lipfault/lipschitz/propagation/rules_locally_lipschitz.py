@@ -28,7 +28,7 @@ def _square(func: Function, operand: BoundedTensor, exponent: float = 2) -> Boun
     low, high = require_range(operand, 'a square')
     # The slope 2x is largest at the end farthest from zero.
     top = 2 * float(torch.maximum(low.abs(), high.abs()).max())
-    squared = elementwise(operand, torch.square, Sector(-top, top, 'convex', (0.0, 0.0)))
+    squared = elementwise(operand, torch.square, Sector(-top, top, 'turning', (0.0, 0.0)))
     # √x² = |x|: the root of a square, or of a mean of squares, changes no more than x.
     squared.tags = {'root sensitivity': operand.sensitivity.scaled_gains()}
     return squared
@@ -46,13 +46,13 @@ def _root(func: Function, operand: BoundedTensor) -> BoundedTensor:
     if nearest <= 0:
         raise LipfaultError(f'{func.__name__} of a signal that can reach {nearest:g} has no bound')
     steepest = 1 / (2 * nearest**0.5) if func.__name__ == 'sqrt' else 1 / nearest
-    return elementwise(operand, func, Sector(0.0, steepest))
+    return elementwise(operand, func, Sector(0.0, steepest, 'turning'))
 
 
 @rule('exp')
 def _exponential(func: Function, operand: BoundedTensor) -> BoundedTensor:
     _, high = require_range(operand, 'exp')
-    return elementwise(operand, func, Sector(0.0, float(high.max().exp()), 'convex'))
+    return elementwise(operand, func, Sector(0.0, float(high.max().exp()), 'turning'))
 
 
 @rule('log1p')
@@ -61,7 +61,7 @@ def _log1p(func: Function, operand: BoundedTensor) -> BoundedTensor:
         low, _ = require_range(operand, 'log1p')
         if float(low.min()) <= -1:
             raise LipfaultError(f'log1p of a signal that can reach {float(low.min()):g}')
-        return elementwise(operand, func, Sector(0.0, 1 / (1 + float(low.min()))))
+        return elementwise(operand, func, Sector(0.0, 1 / (1 + float(low.min())), 'turning'))
     # Of an absolute value: slopes 1 / (1 + |x|) of at most 1, and log1p(0) = 0.
     applied = elementwise(operand, func, Sector(0.0, 1.0))
     applied.tags = dict(operand.tags)

@@ -90,6 +90,37 @@ def _instance_norm(
     return _group_norm(func, operand, operand.shape[1], weight, bias, eps)  # type: ignore[no-any-return]
 
 
+@rule('rms_norm', single_operand=True)
+def _rms_norm(
+    func: Function,
+    operand: BoundedTensor,
+    normalized_shape: Any,  # noqa: ANN401
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> BoundedTensor:
+    """Bound x / r with r² = mean x² + ε by max|γ| / r: its Jacobian is γ/r times a contraction.
+
+    Reference:
+        Zhang & Sennrich 2019, https://arxiv.org/abs/1910.07467
+    """
+    del func
+    if eps is None:
+        # torch takes the resolution of the dtype; without a weight the finest is assumed.
+        eps = torch.finfo(torch.float64 if weight is None else weight.dtype).eps
+    if not eps > 0:
+        raise LipfaultError(f'a normalization with eps={eps} has no bound; eps must be positive')
+    count = math.prod(normalized_shape)
+    scale = torch.ones((), dtype=torch.float64) if weight is None else weight.double().abs()
+    least = eps
+    if operand.low is not None and operand.high is not None:
+        # Smallest square of each entry, then of each row of statistics.
+        nearest = torch.zeros_like(operand.low).clamp(operand.low, operand.high).square()
+        least += float(nearest.reshape(-1, count).mean(dim=1).min())
+    top = math.sqrt(count) * scale + torch.zeros(operand.shape, dtype=torch.float64)
+    sensitivity = operand.sensitivity.scaled_gains(float(scale.max()) / math.sqrt(least))
+    return BoundedTensor.build(operand.shape, -top, top, sensitivity)
+
+
 def _column(values: Tensor | None, operand: BoundedTensor) -> Tensor | None:
     """Shape (channel,) to (channel, 1, ...), to broadcast over the spatial axes."""
     return None if values is None else values.reshape(-1, *[1] * (operand.ndim - 2))
@@ -99,6 +130,8 @@ def _normalized(
     operand: BoundedTensor, count: int, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> BoundedTensor:
     """Bound values and gain of a normalization over `count` entries that share their statistics."""
+    if not eps > 0:
+        raise LipfaultError(f'a normalization with eps={eps} has no bound; eps must be positive')
     scale = torch.ones((), dtype=torch.float64) if weight is None else weight.double().abs()
     shift = torch.zeros((), dtype=torch.float64) if bias is None else bias.double()
     zeros = torch.zeros(operand.shape, dtype=torch.float64)

@@ -15,6 +15,7 @@ from lipfault.lipschitz.propagation.bounded_tensor import (
     rule,
 )
 from lipfault.lipschitz.propagation.sectors import (
+    PARAMETERS,
     SECTORS,
     Sector,
     activation_sector,
@@ -30,26 +31,19 @@ and slopes to below 0.7.
 """
 
 _ALIASES = {'arcsinh': 'asinh', 'absolute': 'abs', 'relu_': 'relu', 'clip': 'clamp'}
-_PARAMETERS = {'leaky_relu': 'negative_slope', 'elu': 'alpha', 'celu': 'alpha'}
-"""Keyword under which the first positional argument of an activation changes its slopes."""
 
 
-@rule(*SECTORS, *_ALIASES, 'elu', 'celu', single_operand=True)
+@rule(*SECTORS, *PARAMETERS, *_ALIASES, single_operand=True)
 def _activation(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any) -> BoundedTensor:  # noqa: ANN401
     """Bound by the slopes of the activation's sector, or on the interval where one is known."""
     name = _ALIASES.get(func.__name__, func.__name__)
-    settings = {k: v for k, v in kwargs.items() if k != 'inplace'}
-    parameter = _PARAMETERS.get(name)
-    if parameter and args:
-        settings[parameter] = args[0]
-    # The only positional argument of these is `inplace`.
-    args = () if name in ('relu', 'silu', 'mish', 'hardswish', 'relu6', 'selu') else args
+    settings = _settings(name, args, kwargs)
     sector = activation_sector(name, settings)
     if sector is None:
         raise LipfaultError(f'activation {name!r} has no rule')
     if func.__name__ == 'relu_':
         func = torch.relu
-    applied = elementwise(operand, lambda x: func(x, *args, **settings), sector)
+    applied = elementwise(operand, lambda x: func(x, **settings), sector)
     if name == 'abs':
         applied.tags = {'magnitude of': operand}
     # Functions of |x| that vanish at 0, for sign(x) f(|x|).
@@ -59,6 +53,29 @@ def _activation(func: Function, operand: BoundedTensor, *args: Any, **kwargs: An
     elif name in ('clamp_min', 'relu') and 'root sensitivity' in operand.tags:
         applied.tags = {'root sensitivity': operand.tags['root sensitivity']}
     return applied
+
+
+def _settings(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Name the parameters of an activation, and refuse those that its sector does not know."""
+    names = (*PARAMETERS.get(name, ()), 'inplace')
+    if len(args) > len(names):
+        raise LipfaultError(f'{name} with {len(args)} positional parameters has no rule')
+    settings = dict(zip(names, args, strict=False)) | kwargs
+    settings.pop('inplace', None)
+    unknown = sorted(set(settings) - set(names))
+    if unknown:
+        raise LipfaultError(f'{name} with the parameter {unknown[0]!r} has no rule')
+    return settings
+
+
+@rule('prelu', single_operand=True)
+def _prelu(func: Function, operand: BoundedTensor, weight: Tensor) -> BoundedTensor:
+    """Bound as LeakyReLU, by the extremes of the slopes over the channels."""
+    weight = weight.detach().double()
+    slopes = [float(weight.min()), float(weight.max())]
+    turns = tuple((0.0, slope) for slope in (*slopes, 1.0))
+    sector = Sector(min(slopes[0], 1.0), max(slopes[1], 1.0), 'turning', None, turns)
+    return elementwise(operand, lambda x: func(x, weight), sector)
 
 
 def elementwise(
@@ -78,6 +95,12 @@ def elementwise(
         Slopes on intervals of pre-activations: Zhang et al. 2019 (RecurJac),
         https://arxiv.org/abs/1810.11783
     """
+    shape = function(torch.zeros(operand.shape, dtype=torch.float64)).shape
+    if shape != operand.shape:
+        raise LipfaultError(
+            f'a parameter broadcasts an elementwise function from {tuple(operand.shape)} to '
+            f'{tuple(shape)}; expand the operand first'
+        )
     low, high = operand.low, operand.high
     if low is None or high is None:
         slopes = torch.tensor(sector.low).double(), torch.tensor(sector.high).double()
@@ -103,6 +126,8 @@ def _after_activation(before: Sensitivity, low: Tensor, high: Tensor) -> Sensiti
     least, most = float((low / unit).min()), float((high / unit).max())
     for source, ellipsoid in before.ellipsoids.items():
         mapped = _ellipsoid_after_sector(ellipsoid, least, most)
+        if mapped is None:
+            continue
         if steepest.ndim:
             row = unit.reshape(-1)
             mapped = mapped * row[:, None] * row
@@ -113,20 +138,24 @@ def _after_activation(before: Sensitivity, low: Tensor, high: Tensor) -> Sensiti
     return after
 
 
-def _ellipsoid_after_sector(ellipsoid: Tensor, low: float, high: float) -> Tensor:
+def _ellipsoid_after_sector(ellipsoid: Tensor, low: float, high: float) -> Tensor | None:
     """Bound the ellipsoid after slopes in [low, high] with max(|low|, |high|) = 1.
 
     The S-procedure with a multiplier λI gives P' = (λI − m²λ² (P⁻¹ + pλI)⁻¹)⁻¹ with
     m = (low + high)/2, p = low·high: a function of P's eigenvalues, valid for every λ that leaves
     it positive definite. The λ of ECLipsE-Fast, there for low = 0, minimizes the largest
     eigenvalue of P'. `MULTIPLIER_FACTOR` times that λ shrinks all other eigenvalues and raises
-    the largest one slightly.
+    the largest one slightly. `None`, which leaves the gain alone, where no multiplier is feasible
+    (slopes in [−1, 1], say, where the ellipsoid is a ball) or the eigenvalues do not converge.
 
     Reference:
         Fazlyab et al. 2019, https://arxiv.org/abs/1906.04893;
         Xu & Sivaranjani 2024 (ECLipsE-Fast), https://arxiv.org/abs/2404.04375
     """
-    values, vectors = torch.linalg.eigh(ellipsoid)
+    try:
+        values, vectors = torch.linalg.eigh(ellipsoid)
+    except RuntimeError:
+        return None
     # Eigenvalues that rounding made negative are zero; the others are raised by it.
     values = values.clamp_min(0) * (1 + 1e-12)
     top = float(values[-1])
@@ -139,9 +168,9 @@ def _ellipsoid_after_sector(ellipsoid: Tensor, low: float, high: float) -> Tenso
         inner = 1 + p * weight * values
         inverse = weight - m2 * weight**2 * values / inner
         if bool((inverse > 0).all() & (inner > 0).all()):
-            break
-    mapped: Tensor = (vectors / inverse) @ vectors.T
-    return mapped
+            mapped: Tensor = (vectors / inverse) @ vectors.T
+            return mapped if bool(mapped.isfinite().all()) else None
+    return None
 
 
 def optimal_multiplier(m2: float, p: float) -> float:

@@ -4,9 +4,14 @@ import math
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lipfault.errors import LipfaultError
-from lipfault.lipschitz.propagation.bounded_tensor import BoundedTensor, Function, rule
+from lipfault.lipschitz.propagation.bounded_tensor import (
+    BoundedTensor,
+    Function,
+    rule,
+)
 from lipfault.lipschitz.propagation.intervals import monotone_interval
 from lipfault.lipschitz.propagation.rules_shape import flat_indices, gather
 
@@ -42,6 +47,24 @@ def _average_pool(
     **kwargs: Any,  # noqa: ANN401
 ) -> BoundedTensor:
     """Bound by √(largest row sum x largest column sum) of the nonnegative pooling matrix."""
+    _require_batch(func, operand)
+    if kwargs.get('divisor_override') is not None:
+        raise LipfaultError('average pooling with divisor_override has no rule')
+    return _average(func, operand, *args, **kwargs)
+
+
+def _require_batch(func: Function, operand: BoundedTensor) -> None:
+    """Refuse unbatched operands, whose spatial axes are others."""
+    axes = int(func.__name__[-2])
+    if operand.ndim != axes + 2:
+        raise LipfaultError(
+            f'{func.__name__} has a rule for operands of {axes + 2} axes (batch, channel, ...), '
+            f'got {operand.ndim}'
+        )
+
+
+def _average(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any) -> BoundedTensor:  # noqa: ANN401
+    """Bound a linear map of nonnegative weights that acts on each channel alone."""
     low, high = monotone_interval(func, operand, *args, **kwargs)
     # Row sums are the output for ones, column sums its gradient.
     ones = torch.ones(1, 1, *operand.shape[2:], dtype=torch.float64, requires_grad=True)
@@ -55,13 +78,13 @@ def _average_pool(
     return _keep_root(operand, result, float(columns.max()))
 
 
-# torch dispatches max pooling through helpers of the names `boolean_dispatch` and `fn`.
 @rule(
-    'max_pool1d', 'max_pool2d', 'max_pool3d', 'adaptive_max_pool1d', 'adaptive_max_pool2d',
-    'boolean_dispatch', 'fn',
+    'max_pool1d', 'max_pool2d', 'max_pool3d',
+    'adaptive_max_pool1d', 'adaptive_max_pool2d', 'adaptive_max_pool3d',
 )  # fmt: skip
 def _max_pool(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any) -> BoundedTensor:  # noqa: ANN401
     """Bound by the root of how many windows share an entry: 1 where they do not overlap."""
+    _require_batch(func, operand)
     low, high = monotone_interval(func, operand, *args, **kwargs)
     shape = func(torch.zeros(operand.shape, dtype=torch.float64), *args, **kwargs).shape
     factor = 1.0
@@ -88,7 +111,9 @@ def _interpolate(
     *args: Any,  # noqa: ANN401
     **kwargs: Any,  # noqa: ANN401
 ) -> BoundedTensor:
-    """Bound nearest-neighbor interpolation by the root of how often an entry is repeated."""
+    """Bound interpolation by how often nearest entries repeat, or as an average."""
+    if mode in ('linear', 'bilinear', 'trilinear', 'area'):
+        return _average(func, operand, size, scale_factor, mode, *args, **kwargs)
     if mode not in ('nearest', 'nearest-exact'):
         raise LipfaultError(f'interpolation with mode={mode!r} has no rule; "nearest" has')
     indices = func(flat_indices(operand), size, scale_factor, mode, *args, **kwargs)
@@ -106,6 +131,30 @@ def _softmax(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any) 
     zeros = torch.zeros(operand.shape, dtype=torch.float64)
     sensitivity = operand.sensitivity.scaled_gains(0.5)
     return BoundedTensor.build(operand.shape, zeros, zeros + 1, sensitivity)
+
+
+@rule('log_softmax')
+def _log_softmax(
+    func: Function,
+    operand: BoundedTensor,
+    dim: int,
+    *args: Any,  # noqa: ANN401
+    **kwargs: Any,  # noqa: ANN401
+) -> BoundedTensor:
+    """Bound log-softmax over n entries by √n: its Jacobian I − 1pᵀ is a projection.
+
+    A projection has the norm of its complement 1pᵀ, √n ‖p‖ ≤ √n (Szyld 2006,
+    https://doi.org/10.1007/s11075-006-9046-2).
+    """
+    del args, kwargs
+    count = operand.shape[dim]
+    ends: list[Tensor | None] = [None, None]
+    if operand.low is not None and operand.high is not None:
+        # Entry i rises with x_i and falls with all others.
+        spread = [torch.logsumexp(e, dim, keepdim=True) for e in (operand.high, operand.low)]
+        ends = [operand.low - spread[0], (operand.high - spread[1]).clamp_max(0)]
+    sensitivity = operand.sensitivity.scaled_gains(math.sqrt(count) if count > 1 else 0.0)
+    return BoundedTensor.build(operand.shape, ends[0], ends[1], sensitivity)
 
 
 @rule('logsumexp', 'amax', 'amin')

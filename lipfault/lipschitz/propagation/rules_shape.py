@@ -1,5 +1,6 @@
 """Propagation rules of operations that only move, repeat or drop entries."""
 
+import math
 from typing import Any
 
 import torch
@@ -7,9 +8,12 @@ from torch import Tensor
 
 from lipfault.errors import LipfaultError
 from lipfault.lipschitz.propagation.bounded_tensor import (
+    FULL_PRECISION,
+    QUERIES,
     BoundedTensor,
     Function,
     Sensitivity,
+    common_shape,
     rule,
 )
 
@@ -30,10 +34,13 @@ _IDENTITIES = (
 _METADATA = (
     'shape', 'size', 'dim', 'ndim', 'numel', 'device', 'dtype', '__len__', 'is_floating_point',
     'is_cuda', 'requires_grad', 'is_contiguous', 'stride', 'layout', 'is_sparse', 'is_complex',
-    'is_nested', 'is_quantized', 'is_meta', 'names', 'grad_fn', 'is_leaf', 'element_size',
+    'is_nested', 'is_quantized', 'is_meta', 'grad_fn', 'is_leaf', 'element_size',
     'nelement', 'ndimension', 'get_device', 'new_zeros', 'new_ones', 'new_empty', 'new_full',
     'zeros_like', 'ones_like', 'is_mps', 'is_xpu', 'itemsize', 'is_cpu',
 )  # fmt: skip
+
+
+QUERIES.update(_METADATA)
 
 
 @rule(*_METADATA)
@@ -45,12 +52,14 @@ def _metadata(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any)
 @rule(*_IDENTITIES)
 def _identity(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any) -> BoundedTensor:  # noqa: ANN401
     """Pass copies, casts between floating types, moves to devices and idle dropout through."""
-    training = kwargs.get('training', args[1] if len(args) > 1 else False)
-    if 'dropout' in func.__name__ and training is True:
+    if 'dropout' in func.__name__ and _is_training(func.__name__, args, kwargs):
         raise LipfaultError('dropout has no certified bound in training mode; call eval() first')
     kind = func(operand.as_subclass(Tensor), *args, **kwargs).dtype
-    if not kind.is_floating_point:
-        raise LipfaultError(f'a cast to {kind} jumps: no finite gain; stay in floating point')
+    if kind not in FULL_PRECISION:
+        raise LipfaultError(
+            f'a cast to {kind} jumps or rounds in steps that no bound covers; stay in float32 or '
+            'float64'
+        )
     if func.__name__ != 'clone':
         return operand
     # A clone survives changes in place of its original, so it needs its own state.
@@ -59,8 +68,41 @@ def _identity(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any)
     return copy
 
 
+def _is_training(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a dropout is active, by its arguments (input, p, training) or its default."""
+    for key in ('training', 'train'):
+        if key in kwargs:
+            return bool(kwargs[key])
+    return bool(args[1]) if len(args) > 1 else name != 'alpha_dropout'
+
+
+@rule('where')
+def _where(func: Function, condition: Tensor, a: Any, b: Any) -> BoundedTensor:  # noqa: ANN401
+    """Select by a constant mask: the parts have disjoint supports, so √(gain² + gain²)."""
+    if isinstance(condition, BoundedTensor):
+        raise LipfaultError('where by a condition that changes with the input jumps')
+    some = a if isinstance(a, BoundedTensor) else b
+    parts = [p if isinstance(p, BoundedTensor) else constant(p, some.sensitivity) for p in (a, b)]
+    shape = common_shape(condition.shape, *(p.shape for p in parts))
+    one, two = (broadcast_to(p, shape) for p in parts)
+    known = all(end is not None for p in (one, two) for end in (p.low, p.high))
+    low = func(condition, one.low, two.low) if known else None
+    high = func(condition, one.high, two.high) if known else None
+    selected = [p for p, used in ((one, condition.any()), (two, ~condition.all())) if bool(used)]
+    gains = {s: math.hypot(*(p.sensitivity.gains[s] for p in selected)) for s in some.gains}
+    return BoundedTensor.build(shape, low, high, Sensitivity(gains))
+
+
+@rule('masked_fill', 'masked_fill_')
+def _masked_fill(func: Function, operand: BoundedTensor, mask: Tensor, value: Any) -> BoundedTensor:  # noqa: ANN401
+    del func
+    if isinstance(mask, BoundedTensor):
+        raise LipfaultError('a mask that changes with the input jumps')
+    return _where(torch.where, mask, value, operand)  # type: ignore[no-any-return]
+
+
 @rule(*_REARRANGEMENTS)
-def rearrange(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+def rearrange(func: Function, operand: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
     """Propagate through an operation that moves, repeats or drops entries.
 
     Args:
@@ -73,6 +115,9 @@ def rearrange(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any)
         Result or results; the gain grows with the root of how often an entry is repeated.
     """
     args = tuple(a.as_subclass(Tensor) if isinstance(a, BoundedTensor) else a for a in args)
+    if not isinstance(operand, BoundedTensor):
+        # A constant takes the shape of a bounded tensor (`expand_as`).
+        return func(operand, *args, **kwargs)
     moved = func(flat_indices(operand), *args, **kwargs)
     if isinstance(moved, Tensor):
         return _view(operand, moved.long() - 1)
@@ -82,6 +127,10 @@ def rearrange(func: Function, operand: BoundedTensor, *args: Any, **kwargs: Any)
 def _view(operand: BoundedTensor, indices: Tensor) -> BoundedTensor:
     moved = gather(operand, indices)
     moved.base = operand
+    root, places = operand.tags.get('entries of', (operand, None))
+    if places is not None:
+        indices = places.reshape(-1)[indices.reshape(-1)].reshape(indices.shape)
+    moved.tags['entries of'] = (root, indices)
     return moved
 
 
@@ -169,13 +218,53 @@ def concatenate(func: Function, parts: Any, *args: Any, **kwargs: Any) -> Bounde
         values = [getattr(operand, end) for operand in operands]
         known = all(v is not None for v in values)
         ends.append(func(values, *args, **kwargs) if known else None)
-    sources = some.sensitivity.gains
-    gains = {s: sum(p.sensitivity.gains[s] ** 2 for p in operands) ** 0.5 for s in sources}
+    gains = _joint_gains(operands)
     shape = func(plain, *args, **kwargs).shape
     sensitivity = Sensitivity(gains)
     if len(shape) == 2 and shape[0] == 1 and func.__name__ != 'stack':
         sensitivity.ellipsoids = _concatenated_ellipsoids(operands, gains)
     return BoundedTensor.build(shape, ends[0], ends[1], sensitivity)
+
+
+def _joint_gains(operands: list[BoundedTensor]) -> dict[str, float]:
+    """Bound the change of several tensors together, by source.
+
+    Entries of one tensor change together as that tensor does, times the root of how often the most
+    repeated one occurs; groups of different tensors by the root of the sum of squares.
+    """
+    groups: dict[int, tuple[BoundedTensor, list[Tensor]]] = {}
+    for operand in _sorted_pairs(operands):
+        root, places = operand.tags.get('entries of', (operand, None))
+        if places is None:
+            places = torch.arange(operand.numel())
+        groups.setdefault(id(root), (root, []))[1].append(places.reshape(-1))
+    total = dict.fromkeys(operands[0].sensitivity.gains, 0.0)
+    for root, places in groups.values():
+        joined = torch.cat(places)
+        repeats = int(torch.bincount(joined).max()) if joined.numel() else 0
+        for source, gain in root.sensitivity.gains.items():
+            total[source] += repeats * gain**2 if repeats else 0.0
+    apart = {s: sum(p.sensitivity.gains[s] ** 2 for p in operands) for s in total}
+    return {s: min(total[s], apart[s]) ** 0.5 for s in total}
+
+
+def _sorted_pairs(operands: list[BoundedTensor]) -> list[BoundedTensor]:
+    """Replace max(a, b) and min(a, b) of one pair by a and b: sorting a pair is 1-Lipschitz.
+
+    Reference:
+        MaxMin: Anil et al. 2019, https://arxiv.org/abs/1811.05381
+    """
+    pairs = [operand.tags.get('extreme of') for operand in operands]
+    replaced = list(operands)
+    for i, one in enumerate(pairs):
+        for j, two in enumerate(pairs[:i]):
+            if one is None or two is None or pairs[i] is None or pairs[j] is None:
+                continue
+            same = {id(one[1]), id(one[2])} == {id(two[1]), id(two[2])}
+            if same and one[0] != two[0]:
+                replaced[i], replaced[j] = one[1], one[2]
+                pairs[i] = pairs[j] = None
+    return replaced
 
 
 def _concatenated_ellipsoids(
@@ -211,5 +300,19 @@ def constant(value: Any, like: Sensitivity) -> BoundedTensor:  # noqa: ANN401
     Returns:
         Tensor whose interval is a point and whose gains are 0.
     """
-    wide = torch.as_tensor(value).double()
-    return BoundedTensor.build(wide.shape, wide, wide, Sensitivity(dict.fromkeys(like.gains, 0.0)))
+    point = wide(value)
+    return BoundedTensor.build(
+        point.shape, point, point, Sensitivity(dict.fromkeys(like.gains, 0.0))
+    )
+
+
+def wide(value: Any) -> Tensor:  # noqa: ANN401
+    """Convert a constant to float64; a Python number keeps all its digits.
+
+    Args:
+        value: Tensor or number.
+
+    Returns:
+        Detached tensor of the same shape, float64; a scalar for a number.
+    """
+    return torch.as_tensor(value, dtype=torch.float64).detach()
