@@ -8,16 +8,19 @@ from pathlib import Path
 OUT = Path(__file__).with_name('house.svg')
 FLOORS = (
     (('cli', 'the command line'),),
-    (('cells', 'simulated robots'), ('importers', 'other formats'), ('audit', 'broken sensors'), ('callbacks', 'observers'), ('sweeps', 'offline sweeps')),
-    (('tasks', 'two stages, trained models'), ('report', 'figures, HTML')),
+    (('cells', 'simulated robots'), ('callbacks', 'observers'), ('sweeps', 'offline sweeps'),
+     ('importers', 'other formats')),
+    (('tasks', 'two stages, trained models'), ('report', 'figures, HTML'),
+     ('audit', 'broken sensors')),
     (('models', 'networks, compute blocks'), ('data', 'recordings, windows'),
      ('metrics', 'detection, recovery'), ('tracking', 'W&amp;B')),
     (('lipschitz', 'norms, bounds, gains'), ('faults', 'catalogue, engine')),
     (('modality', 'vocabulary: modality, errors'), ('runs', 'run folders, checkpoints')),
 )  # fmt: skip
 ARROWS = (
-    ('cli', 'callbacks'), ('cli', 'sweeps'), ('cli', 'cells'), ('cli', 'importers'), ('callbacks', 'tasks'),
-    ('callbacks', 'report'), ('sweeps', 'report'), ('cells', 'data'), ('importers', 'data'), ('tasks', 'models'),
+    ('cli', 'callbacks'), ('cli', 'sweeps'), ('cli', 'cells'), ('cli', 'importers'),
+    ('audit', 'data'), ('importers', 'data'), ('callbacks', 'tasks'),
+    ('callbacks', 'report'), ('sweeps', 'report'), ('cells', 'data'), ('tasks', 'models'),
     ('tasks', 'data'), ('tasks', 'metrics'), ('report', 'tracking'), ('tasks', 'lipschitz'),
     ('data', 'faults'), ('data', 'runs'), ('faults', 'modality'),
     ('models', 'modality'),

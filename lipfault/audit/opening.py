@@ -1,7 +1,7 @@
 """Open a data set: a recording, or any source that can be imported."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,12 +13,16 @@ from lipfault.data.layout import FORMAT
 from lipfault.data.recording import Recording
 from lipfault.errors import LipfaultError
 
+Import = Callable[[Sequence[str | Path], Path], None]
+"""Imports sources of other formats into a new recording."""
 
-def load_tracks(paths: Sequence[str | Path]) -> Tracks:
+
+def load_tracks(paths: Sequence[str | Path], imported: Import | None = None) -> Tracks:
     """Read the tracks of a data set.
 
     Args:
-        paths: One recording, or sources that the import reads; several sources are merged.
+        paths: One recording, or sources that `imported` reads; several sources are merged.
+        imported: Import of sources of other formats; without it only a recording is read.
 
     Returns:
         The tracks.
@@ -26,16 +30,19 @@ def load_tracks(paths: Sequence[str | Path]) -> Tracks:
     Raises:
         LipfaultError: If nothing is there, or it is neither a recording nor a source.
     """
-    with recording_of(paths) as recording:
+    with recording_of(paths, imported) as recording:
         return read_tracks(recording)
 
 
 @contextmanager
-def recording_of(paths: Sequence[str | Path]) -> Iterator[Recording]:
+def recording_of(
+    paths: Sequence[str | Path], imported: Import | None = None
+) -> Iterator[Recording]:
     """Provide a recording; a source is imported into a temporary one.
 
     Args:
         paths: As of `load_tracks`.
+        imported: As of `load_tracks`.
 
     Yields:
         The recording.
@@ -46,7 +53,7 @@ def recording_of(paths: Sequence[str | Path]) -> Iterator[Recording]:
     for path in paths:
         if not Path(path).exists():
             raise LipfaultError(f'{path} does not exist; give a recording or a data set')
-    if len(paths) == 1 and is_recording(Path(paths[0])):
+    if imported is None or (len(paths) == 1 and is_recording(Path(paths[0]))):
         recording = Recording(paths[0])
         try:
             yield recording
@@ -54,7 +61,9 @@ def recording_of(paths: Sequence[str | Path]) -> Iterator[Recording]:
             recording.close()
         return
     with tempfile.TemporaryDirectory(prefix='lipfault-audit-') as folder:
-        recording = Recording(_imported(paths, Path(folder) / 'imported.h5'))
+        target = Path(folder) / 'imported.h5'
+        imported(paths, target)
+        recording = Recording(target)
         try:
             yield recording
         finally:
@@ -71,16 +80,6 @@ def is_recording(path: Path) -> bool:
         return False
     try:
         with h5py.File(path, 'r') as file:
-            return bool(file.attrs.get('format') == FORMAT)
+            return file.attrs.get('format') in (FORMAT, FORMAT.encode())
     except OSError:
         return False
-
-
-def _imported(paths: Sequence[str | Path], target: Path) -> Path:
-    """Import sources into a recording; broken episodes are an error, as they are for the import."""
-    # Not at the top: a recording needs no reader of other formats.
-    from lipfault.importers.dataset import opened, prepare, write
-
-    with opened(paths) as source:
-        write(prepare(source), target, compression='none')
-    return target

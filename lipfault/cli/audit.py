@@ -1,6 +1,7 @@
 """`lipfault audit`: name the broken sensors of a data set."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from lipfault.audit.opening import load_tracks
 from lipfault.audit.page import write_page
 from lipfault.audit.types import Examination
 from lipfault.audit.wording import as_json, describe, sensor_name
+from lipfault.domains import Count, OpenShare
 from lipfault.errors import LipfaultError
 from lipfault.runs.atomic import replacing
 
@@ -22,10 +24,10 @@ FOUND = 3
 
 def audit(
     dataset: list[str] | str,
-    rate: float = 0.05,
+    rate: OpenShare = 0.05,
     out: str | None = None,
     json_out: str | None = None,
-    rows: int = 30,
+    rows: Count = 30,
     overwrite: bool = False,
 ) -> None:
     """Name stuck, frozen, late, exchanged, saturated, clipped, drifting and dropped sensors.
@@ -44,13 +46,9 @@ def audit(
         LipfaultError: If the data set cannot be read, the rate is not between 0 and 1, or a file
             cannot be written.
     """
-    if not 0 < rate < 1:
-        raise LipfaultError(f'audit: rate must be between 0 and 1, got {rate}')
-    if rows < 1:
-        raise LipfaultError(f'audit: rows must be at least 1, got {rows}')
     _require_free([out, json_out], overwrite)
     paths = [dataset] if isinstance(dataset, str) else list(dataset)
-    examination = examine(load_tracks(paths), rate)
+    examination = examine(load_tracks(paths, _imported), rate)
     title = ', '.join(Path(path).resolve().name for path in paths)
     if json_out is not None:
         _write_json(examination, Path(json_out), overwrite)
@@ -77,6 +75,15 @@ def _write_json(examination: Examination, path: Path, overwrite: bool) -> None:
             temporary.write_text(json.dumps(as_json(examination), indent=2), encoding='utf-8')
         except OSError as error:
             raise LipfaultError(f'cannot write {path}: {error.strerror}') from error
+
+
+def _imported(paths: Sequence[str | Path], target: Path) -> None:
+    """Import sources into a recording; broken episodes are an error, as they are for the import."""
+    # Not at the top: a recording needs no reader of other formats.
+    from lipfault.importers.dataset import opened, prepare, write
+
+    with opened(paths) as source:
+        write(prepare(source), target, compression='none')
 
 
 def _print(examination: Examination, title: str, rows: int, files: list[str]) -> None:

@@ -117,7 +117,9 @@ def _of_parser(error: BaseException) -> UsageError | None:
     else:
         return UsageError(' '.join(text.split())[:300])
     value = re.search(r"Given value: (?:NestedArg\(.*val='(.*)'\)|(.*))$", text)
-    if value is not None and reason.startswith('expected') and ', got ' not in reason:
+    # In the message of a union type the parser cuts the value out of the reason of a member.
+    reason = reason.removesuffix(', got')
+    if value is not None and reason.startswith(('expected', 'must be')) and ', got ' not in reason:
         reason += f', got {value[1] or value[2]}'
     return UsageError(f'{".".join(keys)}: {reason}' if keys else reason)
 

@@ -1,6 +1,5 @@
 """Run a stage: LightningCLI with one folder for each run."""
 
-import signal
 import sys
 import warnings
 from pathlib import Path
@@ -24,26 +23,34 @@ from lipfault.cli.derived import (
     lengths_of_stage_one,
     settings_of_run,
 )
-from lipfault.cli.figures import metrics_text
 from lipfault.cli.quiet import ignore_messages, outlive_output
 from lipfault.cli.run_config import with_reduced_configs
-from lipfault.cli.run_folders import evaluated, require_own, resumed, resumed_autoencoder
+from lipfault.cli.run_folders import (
+    compare,
+    evaluated,
+    require_own,
+    resumed,
+    resumed_autoencoder,
+)
 from lipfault.cli.run_options import RUN_OPTIONS
 from lipfault.cli.run_parts import (
     SavedConfig,
+    as_list,
     checkpointing,
     discard_start,
+    end_processes,
     ended_by_signal,
     local_loggers,
     needs_lines,
+    print_metrics,
+    stage_of,
+    wandb_logger,
 )
 from lipfault.cli.trainer_settings import check_trainer, trainer_errors
 from lipfault.data.datamodule import RecordingDataModule
 from lipfault.runs.checkpoints import WholeFileIO, read_checkpoint, remove_leftovers
-from lipfault.runs.environment import environment_changes
 from lipfault.runs.folder import (
     RunFolder,
-    changes_since,
     keep_metrics,
     require_writable,
     restore_metrics,
@@ -52,7 +59,6 @@ from lipfault.runs.group import group_of
 from lipfault.runs.launch import first_process, new_folder
 from lipfault.runs.lock import RunLock, release_locks
 from lipfault.runs.reading import escaped
-from lipfault.runs.resume import refuse_ineffective
 from lipfault.tasks.base import BaseTask
 
 
@@ -106,7 +112,7 @@ class LipfaultCLI(LightningCLI):
         )
         # Profiler and loggers without a folder of their own write there.
         config.trainer.default_root_dir = str(self.run_folder)
-        config.trainer.callbacks = _as_list(config.trainer.callbacks)
+        config.trainer.callbacks = as_list(config.trainer.callbacks)
 
     def instantiate_classes(self) -> None:
         """Build data, model and trainer; the model needs the description of the recording."""
@@ -152,7 +158,7 @@ class LipfaultCLI(LightningCLI):
         fit = self.subcommand == 'fit'
         trainer_config = self._get(self.config_init, 'trainer', default={})
         callbacks = [
-            *_as_list(trainer_config.get('callbacks')),
+            *as_list(trainer_config.get('callbacks')),
             RunRecorder(self.run_folder, config.seed_everything, config.data.path),
             SampleLog(self.run_folder),
             SetupMessages(),
@@ -164,7 +170,7 @@ class LipfaultCLI(LightningCLI):
         if trainer_config.get('enable_progress_bar') is not False and needs_lines(callbacks):
             callbacks.append(ProgressLines())
         trainer_config['callbacks'] = callbacks
-        trainer_config['plugins'] = [*_as_list(trainer_config.get('plugins')), WholeFileIO()]
+        trainer_config['plugins'] = [*as_list(trainer_config.get('plugins')), WholeFileIO()]
         trainer_config['logger'] = self._loggers(config)
         if not fit:  # an evaluation must not replace the configuration of the run
             self.save_config_callback = None
@@ -178,20 +184,14 @@ class LipfaultCLI(LightningCLI):
         except Exception:
             if subcommand == 'fit' and not self._resumes and self.trainer.global_step == 0:
                 discard_start(self.run_folder)
-            self._end_processes()
+            end_processes(self.trainer)
             raise
         except SystemExit as end:
             if end.code == TERMINATED and self.trainer.is_global_zero:
                 sys.stderr.write(f'lipfault: {ended_by_signal(subcommand)}\n')
             if subcommand != 'fit':  # a fit ends in all processes after a common save
-                self._end_processes()
+                end_processes(self.trainer)
             raise
-
-    def _end_processes(self) -> None:
-        """End the processes that Lightning has started from this one."""
-        launcher: Any = self.trainer.strategy.launcher
-        if hasattr(launcher, 'kill'):
-            launcher.kill(signal.SIGKILL)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Switch off Lightning's tables, one for each loader; `after_test` prints one for all."""
@@ -201,35 +201,29 @@ class LipfaultCLI(LightningCLI):
     def after_test(self) -> None:
         """Print the metrics unless `verbose` is false."""
         if self.trainer.is_global_zero and self.config[str(self.subcommand)].verbose:
-            # Lightning adds the loader to the name of a metric logged in one of several.
-            logged = self.trainer.callback_metrics.items()
-            metrics = {key.split('/dataloader_idx_')[0]: float(value) for key, value in logged}
-            title = f'{str(self.subcommand).capitalize()} metrics'
-            text = escaped(metrics_text(title, metrics))
-            Console().print(text, highlight=False, markup=False, soft_wrap=True)
+            print_metrics(str(self.subcommand), self.trainer.callback_metrics)
 
     after_validate = after_test
 
     def _loggers(self, config: Any) -> list[Logger] | bool:  # noqa: ANN401
         """Return the loggers of a fit, or of a test W&B only, as a run of its own."""
-        name = str(self.subcommand)
-        loggers: list[Logger] = []
-        if name == 'fit':
-            loggers += local_loggers(self.run_folder, config.loggers)
-        if 'wandb' in config.loggers and name in ('fit', 'test'):
-            nested = yaml.safe_load(self._parser(name).dump(config, skip_none=False))
-            stage = _stage(config) if name == 'fit' else name
-            # wandb takes a second to import: only for those who log to it.
-            from lipfault.tracking.stage_logger import StageLogger
-
-            loggers.append(StageLogger(self.run_folder, stage, config.group, nested))
+        name, run, extra = str(self.subcommand), self.run_folder, config.loggers
+        loggers = local_loggers(run, extra) if name == 'fit' else []
+        if 'wandb' in extra and name in ('fit', 'test'):
+            stage = stage_of(config) if name == 'fit' else name
+            loggers.append(wandb_logger(run, stage, config.group, self._plain(config)))
         return loggers or False
+
+    def _plain(self, config: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Return the configuration of the subcommand in plain types."""
+        parser = self._parser(str(self.subcommand))
+        return dict(yaml.safe_load(parser.dump(config, skip_none=False)))
 
     def _prepare_fit(self, config: Any) -> None:  # noqa: ANN401
         """Choose the run folder and the checkpoint to go on from."""
         for key, length in lengths_of_stage_one(config).items():
             config.data[key] = length
-        self.run_folder = Path(config.run or new_folder(_stage(config)))
+        self.run_folder = Path(config.run or new_folder(stage_of(config)))
         if first_process():
             require_writable(self.run_folder)
         self._resumes = config.ckpt_path is not None
@@ -249,15 +243,7 @@ class LipfaultCLI(LightningCLI):
         if 'pretrained' in settings:
             self._autoencoder = config.ckpt_path
             settings.pretrained = resumed_autoencoder(config.ckpt_path, settings.pretrained)
-        now = yaml.safe_load(self._parser(str(self.subcommand)).dump(config, skip_none=False))
-        changed = changes_since(Path(config.ckpt_path), now)
-        refuse_ineffective(changed)
-        if changed:
-            rank_zero_info(f'going on with another configuration: {"; ".join(changed)}')
-        owner = RunFolder.of(config.ckpt_path).path
-        changed = environment_changes(owner, config.data.path) if first_process() else []
-        if changed:
-            rank_zero_info(f'going on with another environment or data: {"; ".join(changed)}')
+        compare(config.ckpt_path, self._plain(config), config.data.path)
 
     def _prepare_evaluation(self, config: Any, name: str) -> None:  # noqa: ANN401
         """Choose the checkpoint to evaluate and the folder for what is measured."""
@@ -270,18 +256,6 @@ class LipfaultCLI(LightningCLI):
         # Its weights are those of the checkpoint: the run from which it started may be gone, too.
         if config.model.init_args.get('warm_start') is not None:
             config.model.init_args.warm_start = None
-
-
-def _stage(config: Any) -> str:  # noqa: ANN401
-    """Return the name of the stage that a configuration trains."""
-    return str(config.model.class_path.rsplit('.', 1)[-1].removesuffix('Task').lower())
-
-
-def _as_list(given: Any) -> list[Any]:  # noqa: ANN401
-    """Return None, one or several values as a list."""
-    if given is None:
-        return []
-    return list(given) if isinstance(given, list | tuple) else [given]
 
 
 def run(args: list[str]) -> None:

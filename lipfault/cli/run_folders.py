@@ -1,12 +1,18 @@
 """Choose the run folder and the checkpoint of a command, and guard the folders of other runs."""
 
 from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_info
 
 from lipfault.errors import LipfaultError
 from lipfault.runs.checkpoints import read_checkpoint, resumable_checkpoint
 from lipfault.runs.config import read_config
-from lipfault.runs.folder import RunFolder, find_checkpoint, require_writable
+from lipfault.runs.environment import environment_changes
+from lipfault.runs.folder import RunFolder, changes_since, find_checkpoint, require_writable
+from lipfault.runs.launch import first_process
 from lipfault.runs.lock import LOCK_NAME
+from lipfault.runs.resume import refuse_ineffective
 
 
 def evaluated(wanted: str | None, run: str | None, name: str) -> tuple[Path, Path]:
@@ -123,3 +129,24 @@ def resumed_autoencoder(checkpoint: str, given: str | None) -> str | None:
             'checkpoint holds the autoencoder; leave it out, or train a new run'
         )
     return before
+
+
+def compare(checkpoint: str, settings: dict[str, Any], paths: str | list[str]) -> None:
+    """Refuse or log what differs from the part of a run that is resumed.
+
+    Args:
+        checkpoint: Checkpoint to go on from.
+        settings: Complete configuration in plain types.
+        paths: The recordings.
+
+    Raises:
+        LipfaultError: If a setting is changed that a resumed run cannot change.
+    """
+    changed = changes_since(Path(checkpoint), settings)
+    refuse_ineffective(changed)
+    if changed:
+        rank_zero_info(f'going on with another configuration: {"; ".join(changed)}')
+    owner = RunFolder.of(checkpoint).path
+    changed = environment_changes(owner, paths) if first_process() else []
+    if changed:
+        rank_zero_info(f'going on with another environment or data: {"; ".join(changed)}')

@@ -1,22 +1,27 @@
 """Callbacks and loggers of a run, and the files of one that failed to start."""
 
 import shutil
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from rich.console import Console
 
 from lipfault.callbacks.early_end import EarlyEnd
 from lipfault.callbacks.last_checkpoint import LastCheckpoint
+from lipfault.cli.figures import metrics_text
 from lipfault.cli.run_options import ExtraLogger
 from lipfault.runs.atomic import replacing
 from lipfault.runs.launch import first_process
 from lipfault.runs.layout import RunFolder
 from lipfault.runs.metrics_logger import MetricsLogger
+from lipfault.runs.reading import escaped
 
 
 class SavedConfig(SaveConfigCallback):
@@ -85,6 +90,24 @@ def local_loggers(run: Path, extra: list[ExtraLogger]) -> list[Logger]:
     return loggers
 
 
+def wandb_logger(run: Path, stage: str, group: str, settings: dict[str, Any]) -> Logger:
+    """Make the logger of a stage in W&B.
+
+    Args:
+        run: The run folder.
+        stage: Name of the stage.
+        group: Group of the run.
+        settings: Complete configuration in plain types.
+
+    Returns:
+        The logger.
+    """
+    # wandb takes a second to import: only for those who log to it.
+    from lipfault.tracking.stage_logger import StageLogger
+
+    return StageLogger(run, stage, group, settings)
+
+
 def needs_lines(callbacks: Sequence[Callback]) -> bool:
     """Return whether progress is to be printed as lines: no terminal, and no bar configured.
 
@@ -103,3 +126,53 @@ def ended_by_signal(subcommand: str) -> str:
     if subcommand == 'fit':
         return 'ended by SIGTERM after a save; resume with --ckpt_path last'
     return f'{subcommand} was ended by SIGTERM: its results are missing or those of an earlier one'
+
+
+def as_list(given: Any) -> list[Any]:  # noqa: ANN401
+    """Return None, one or several values as a list.
+
+    Args:
+        given: A setting of the trainer.
+
+    Returns:
+        The values.
+    """
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list | tuple) else [given]
+
+
+def print_metrics(subcommand: str, logged: Mapping[str, Any]) -> None:
+    """Print the metrics of an evaluation as a table.
+
+    Args:
+        subcommand: `validate` or `test`.
+        logged: Values by name, as the trainer holds them.
+    """
+    # Lightning adds the loader to the name of a metric logged in one of several.
+    metrics = {key.split('/dataloader_idx_')[0]: float(value) for key, value in logged.items()}
+    text = escaped(metrics_text(f'{subcommand.capitalize()} metrics', metrics))
+    Console().print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def stage_of(config: Any) -> str:  # noqa: ANN401
+    """Return the name of the stage that a configuration trains.
+
+    Args:
+        config: Configuration of a subcommand.
+
+    Returns:
+        `pretrain`, `finetune`, or the name of a task of the user's own.
+    """
+    return str(config.model.class_path.rsplit('.', 1)[-1].removesuffix('Task').lower())
+
+
+def end_processes(trainer: Trainer) -> None:
+    """End the processes that Lightning has started from this one.
+
+    Args:
+        trainer: The trainer.
+    """
+    launcher: Any = trainer.strategy.launcher
+    if hasattr(launcher, 'kill'):
+        launcher.kill(signal.SIGKILL)

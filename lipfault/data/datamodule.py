@@ -155,13 +155,7 @@ class RecordingDataModule(LightningDataModule):
         `modalities` by name as of `Modality.to_dict`, and `steps`, the number of samples in a
         window of each series.
         """
-        steps = {
-            name: self.geometry.span(name).window
-            for name, modality in self.modalities.items()
-            if modality.kind == 'series'
-        }
-        fields = {name: modality.to_dict() for name, modality in self.modalities.items()}
-        return {'modalities': fields, 'steps': steps}
+        return self.geometry.description()
 
     @cached_property
     def split_ids(self) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -90,6 +91,17 @@ class Geometry:
         if modality.kind == 'image':
             return Span(history, 1)
         return Span(history, math.floor(self.window_s * modality.rate_hz + _TOLERANCE))
+
+    def description(self) -> dict[str, Any]:
+        """Describe modalities and windows in plain types, for tasks and checkpoints.
+
+        Returns:
+            `modalities` by name as of `Modality.to_dict`, and `steps`, the number of samples in a
+            window of each series.
+        """
+        series = [name for name, modality in self.modalities.items() if modality.kind == 'series']
+        fields = {name: modality.to_dict() for name, modality in self.modalities.items()}
+        return {'modalities': fields, 'steps': {n: self.span(n).window for n in series}}
 
     def count(self, lengths: Mapping[str, int]) -> int:
         """Count the windows of an episode.

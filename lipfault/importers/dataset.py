@@ -9,6 +9,7 @@ from typing import Any
 
 from lipfault import __version__
 from lipfault.data.writer import Compression
+from lipfault.domains import NonNegative, Share, validated
 from lipfault.errors import LipfaultError
 from lipfault.importers.align import Placement
 from lipfault.importers.convert import BrokenEpisode, Conversion
@@ -27,6 +28,7 @@ Progress = Callable[[str, int], Callable[[], None]]
 """Called with the name and the number of steps of a pass; returns what is called at each step."""
 
 
+@validated
 @dataclass(frozen=True)
 class Limits:
     """Limits beyond which an episode is refused instead of repaired.
@@ -38,10 +40,10 @@ class Limits:
         missing: Largest share of missing samples of a modality, by the gaps of its stamps.
     """
 
-    dropped: float = 0.05
-    back_s: float = 1.0
-    cut: float = 0.2
-    missing: float = 0.5
+    dropped: Share = 0.05
+    back_s: NonNegative = 1.0
+    cut: Share = 0.2
+    missing: Share = 0.5
 
 
 @dataclass

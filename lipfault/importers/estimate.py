@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from lipfault.data.grid import series_quantum
+from lipfault.data.quantum import series_quantum
 
 Values = npt.NDArray[np.float64]
 
@@ -91,8 +91,8 @@ def steps(blocks: Sequence[Values], whole: npt.NDArray[np.bool_]) -> list[float 
 
     Returns:
         The step of the coarsest grid through zero that holds all values, see
-        `lipfault.data.grid.series_quantum`; 1 for integers on no coarser grid; None for a channel
-        on no grid or with too few values.
+        `lipfault.data.quantum.series_quantum`; 1 for integers on no coarser grid; None for a
+        channel on no grid or with too few values.
     """
     values = np.concatenate(blocks).astype(np.float32)
     found = [series_quantum(values[:, channel]) for channel in range(values.shape[1])]

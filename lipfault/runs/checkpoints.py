@@ -189,8 +189,12 @@ def _require_whole(checkpoint: dict[str, Any], path: Path) -> None:
     for key in ('modalities', 'steps'):
         if not isinstance(description.get(key), dict):
             raise LipfaultError(f'{path}: its description of the data is damaged: no {key!r}')
-    if not isinstance(weights, dict) or not all(
-        isinstance(value, torch.Tensor) for value in weights.values()
-    ):
+    if not isinstance(weights, dict):
         raise LipfaultError(f'{path}: its weights are damaged: state_dict must hold tensors')
+    for name, value in weights.items():
+        if not isinstance(value, torch.Tensor):
+            raise LipfaultError(
+                f'{path}: its weights are damaged: state_dict must hold tensors, {name} is '
+                f'{type(value).__name__}'
+            )
     require_printable(card, str(path))

@@ -10,7 +10,7 @@ from lipfault.faults.labels import FaultLabels
 from lipfault.lipschitz.gains.pairwise import pairwise_gains
 from lipfault.metrics.localization import MapCounts
 from lipfault.metrics.recovery import error_per_sample
-from lipfault.modality import Signals
+from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.blocks.interface.base import ComputeBlock
 from lipfault.models.blocks.interface.types import (
@@ -21,7 +21,38 @@ from lipfault.models.blocks.interface.types import (
     SideInfo,
 )
 from lipfault.tasks.distributed import PerSample
-from lipfault.tasks.inputs import fault_masks, labels_of, worst_faulty
+from lipfault.tasks.inputs import fault_masks, labels_of, observed, worst_faulty
+
+
+def measure(
+    block: ComputeBlock,
+    batch: Batch,
+    modalities: Mapping[str, Modality],
+    with_clean: bool = True,
+    maps: Mapping[str, MapCounts] | None = None,
+) -> PerSample:
+    """Measure detection and correction of a batch.
+
+    Args:
+        block: The compute block.
+        batch: A batch with labels.
+        modalities: Description of each modality.
+        with_clean: Whether to measure the clean signals as well.
+        maps: Counts of the fault maps by modality, changed in place.
+
+    Returns:
+        (batch,) tensors, among them `sample_id`.
+    """
+    observation, labels = observed(block.autoencoder, batch, modalities), labels_of(batch)
+    faulty = block(observation)
+    values = measure_detection(faulty[0], labels)
+    values |= measure_correction(block, batch, observation, faulty)
+    if maps is not None:
+        count_maps(maps, labels, observation, faulty[1])
+    if with_clean:
+        of_clean, clean = measure_clean(block, batch)
+        values |= of_clean | measure_gains(block.autoencoder, faulty, clean)
+    return values | {'sample_id': batch.sample_id}
 
 
 @torch.no_grad()

@@ -29,13 +29,7 @@ from lipfault.tasks.clean_windows import (
 )
 from lipfault.tasks.distributed import PerSample, joined
 from lipfault.tasks.divergence import require_finite_loss
-from lipfault.tasks.evaluation import (
-    count_maps,
-    measure_clean,
-    measure_correction,
-    measure_detection,
-    measure_gains,
-)
+from lipfault.tasks.evaluation import measure
 from lipfault.tasks.examples import fault_examples
 from lipfault.tasks.finetune_config import (
     NO_CLIP_VAL,
@@ -43,7 +37,7 @@ from lipfault.tasks.finetune_config import (
     LossWeights,
     modules_to_clip,
 )
-from lipfault.tasks.inputs import labels_of, observed
+from lipfault.tasks.inputs import observed
 from lipfault.tasks.prediction import faulty_channels, findings
 from lipfault.tasks.pretrained import load_pretrained
 from lipfault.tasks.schedule import share_done
@@ -395,16 +389,6 @@ class FinetuneTask(BaseTask):
         with_clean: bool = True,
         maps: Mapping[str, MapCounts] | None = None,
     ) -> PerSample:
-        """All quantities of each window and of the clean one beside it; counts fault maps."""
-        block = self.block
-        observation = observed(self.autoencoder, batch, self.description.modalities)
-        faulty = block(observation)
-        values = measure_detection(faulty[0], labels_of(batch))
-        values |= measure_correction(block, batch, observation, faulty)
-        if maps is not None:
-            count_maps(maps, labels_of(batch), observation, faulty[1])
-        if with_clean:
-            of_clean, clean = measure_clean(block, batch)
-            values |= of_clean | measure_gains(self.autoencoder, faulty, clean)
-        values['sample_id'] = batch.sample_id
+        """Measure detection and correction of a batch, see `evaluation.measure`."""
+        values = measure(self.block, batch, self.description.modalities, with_clean, maps)
         return {k: v.detach().cpu() for k, v in values.items()}

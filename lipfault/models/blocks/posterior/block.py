@@ -6,7 +6,6 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
@@ -24,15 +23,17 @@ from lipfault.models.blocks.interface.types import (
     StepData,
 )
 from lipfault.models.blocks.posterior import scene
+from lipfault.models.blocks.posterior.change_features import (
+    CHANGES,
+    image_features,
+    series_features,
+)
 from lipfault.models.blocks.posterior.fine_locator import FineLocator
 from lipfault.models.blocks.posterior.image_corrector import ImageCorrector
 from lipfault.models.blocks.posterior.series_corrector import SeriesCorrector, SeriesEstimate
 from lipfault.models.blocks.posterior.terms import log_energy_left, log_size_error
 from lipfault.models.layers.patch_net import patch_of
 from lipfault.models.relations.relations import Relations
-
-_CHANGES = 8
-"""Features of the change by a correction that a classifier receives."""
 
 _EARLIER, _SIZES = 0.3, 0.1
 """Weights, beside the last correction, of each earlier round and of the sizes. Chosen: the earlier
@@ -61,7 +62,7 @@ class PosteriorBlock(LocatingBlock):
         docs/theory.md, section 9.
     """
 
-    evidence = _CHANGES + RANKED + 1  # and the refined fault map
+    evidence = CHANGES + RANKED + 1  # and the refined fault map
 
     def __init__(
         self,
@@ -303,8 +304,7 @@ class PosteriorBlock(LocatingBlock):
         size = torch.zeros_like(logits)
         if name in sizes:
             # Divided to the range of the other inputs: sizes reach e^24 noise variances.
-            chunks = sizes[name][-1] / 8
-            size = chunks.repeat_interleave(logits.shape[2] // chunks.shape[2], dim=2)
+            size = self.relations.window_model(name).spread(sizes[name][-1] / 8)
         if self.training:
             change, size = change.detach(), size.detach()
         refined: Tensor = self.map_refiners[name](logits, size, change, observation.is_clean)
@@ -317,8 +317,8 @@ class PosteriorBlock(LocatingBlock):
         change = (observation.signals[name] - correction.signals[name]).float() / noise
         square = change.detach().square() if self.training else change.square()
         if name in correction.log_sizes:
-            return _series_features(square, correction.log_sizes[name][-1])
-        return _image_features(square)
+            return series_features(square, correction.log_sizes[name][-1])
+        return image_features(square)
 
     def _noise(self, name: str) -> Tensor:
         return self.get_buffer(f'noise_{name}')
@@ -361,39 +361,3 @@ def _in_parts(
         x.new_empty(count, *x.shape[1:]).index_copy(0, others, y).index_copy(0, rows, x)
         for x, y in zip(outputs, clean, strict=True)
     ]
-
-
-def _series_features(square: Tensor, log_size: Tensor) -> Tensor:
-    """Mean and largest squared change, and largest sizes, as logarithms, (batch, 8)."""
-    channels = square.mean(dim=2)
-    second = channels.topk(min(3, channels.shape[1]), dim=1).values[:, -1]
-    short = functional.avg_pool1d(square, min(8, square.shape[2])).flatten(1).amax(dim=1)
-    change = torch.stack([channels.mean(dim=1), channels.amax(dim=1), second, short], dim=1)
-    of_channel = log_size.mean(dim=2)
-    sizes = [
-        log_size.flatten(1).amax(dim=1),
-        log_size.flatten(1).logsumexp(dim=1),
-        of_channel.amax(dim=1),
-        of_channel.mean(dim=1),
-    ]
-    return torch.cat([change.clamp_min(1e-3).log(), torch.stack(sizes, dim=1)], dim=1)
-
-
-def _image_features(square: Tensor) -> Tensor:
-    """Mean, quantiles and largest squared changes over squares of pixels, (batch, 8)."""
-    square = square.mean(dim=1, keepdim=True)
-    sides = [min(8, side) for side in square.shape[2:]]
-    pooled = {
-        n: functional.avg_pool2d(square, [min(n, side) for side in sides]).flatten(1)
-        for n in (1, 2, 4, 8)
-    }
-    fours = pooled[4].sort(dim=1, descending=True).values
-    quarter = fours.shape[1] // 4
-    parts = [
-        square.flatten(1).mean(dim=1),
-        *(x.amax(dim=1) for x in pooled.values()),
-        fours[:, min(8, fours.shape[1] - 1)],
-        fours[:, quarter],
-        fours[:, 2 * quarter],
-    ]
-    return torch.stack(parts, dim=1).clamp_min(1e-3).log()
