@@ -4,9 +4,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-import yaml
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
+from lipfault.runs.config import read_config
 from lipfault.runs.folder import RunFolder, find_checkpoint
 from lipfault.tasks.base import BaseTask
 from lipfault.tasks.preflight import FitData, require_calibration, small_splits
@@ -34,7 +34,7 @@ def lengths_of_stage_one(config: Any) -> dict[str, float]:  # noqa: ANN401
     saved = RunFolder.of(find_checkpoint(pretrained)).config
     if not Path(saved).is_file():
         return {}
-    data = (yaml.safe_load(saved.read_text()) or {}).get('data') or {}
+    data = read_config(saved).get('data') or {}
     return {key: float(data[key]) for key in wanted if isinstance(data.get(key), int | float)}
 
 
@@ -48,7 +48,7 @@ def settings_of_run(config: Any, run: Path) -> None:  # noqa: ANN401
     saved = RunFolder(run).config
     if not saved.is_file():
         return
-    found = yaml.safe_load(saved.read_text()) or {}
+    found = read_config(saved)
     for part, keys in (('data', (*LENGTHS, 'batch_size')), ('trainer', ('max_epochs',))):
         for key in keys:
             value = (found.get(part) or {}).get(key)
