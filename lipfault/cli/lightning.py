@@ -70,7 +70,6 @@ class LipfaultCLI(LightningCLI):
     kept_part: Path | None = None  # metrics of the interrupted part, renamed
     lock: RunLock | None = None  # of the run folder, in the process that writes it
     _resumes = False  # whether a fit goes on from a checkpoint
-    _starts = False  # whether a fit has found its folder empty
     _autoencoder: str | None = None  # checkpoint that a resumed stage 2 is built from
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:  # noqa: ANN401
@@ -140,7 +139,6 @@ class LipfaultCLI(LightningCLI):
         # The process that writes, whatever number the environment gives it.
         self.lock = self.lock or RunLock(self.run_folder)
         require_own(self.run_folder, config.ckpt_path, self._resumes)
-        self._starts = not self._resumes
         self.lock.sign()
         # Only now: a run that is refused above keeps its files as they were.
         if self._resumes:
@@ -184,7 +182,8 @@ class LipfaultCLI(LightningCLI):
         try:
             super()._run_subcommand(subcommand)
         except Exception:
-            if self._starts and self.trainer.global_step == 0:
+            # Signed: the folder was found empty, and this process writes it.
+            if self.lock and self.lock.signed and not (self._resumes or self.trainer.global_step):
                 discard_start(self.run_folder)
             end_processes(self.trainer)
             raise
@@ -234,7 +233,6 @@ class LipfaultCLI(LightningCLI):
             settings_of_run(config, self.run_folder)
         if first_process():
             require_own(self.run_folder, config.ckpt_path, self._resumes)
-            self._starts = not self._resumes
             # Before anything costs time; a folder that does not exist is made by `before_fit`.
             self.lock = RunLock(self.run_folder) if self.run_folder.exists() else None
         if config.ckpt_path is not None:
