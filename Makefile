@@ -29,7 +29,7 @@ endef
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo main-path lambda-sweep experiments experiments-quick test check lint types unit smoke test-oldest wheel test-wheel docs docs-serve format bench clean
+.PHONY: help install mutants demo main-path lambda-sweep experiments experiments-quick test check lint types unit smoke test-oldest wheel test-wheel docs docs-serve format bench clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -81,6 +81,9 @@ test: install lint ## All checks: lint, types, tests, doctests, tiny runs of all
 	  wait $$beside || { cat $(BESIDE_LOG); exit 1; }
 	@tail -n 1 $(BESIDE_LOG)
 	@cat .pytest_cache/d/lipfault/skipped.txt
+
+mutants: install ## Change the logic in some sixty places, and see that a test catches each
+	$(BIN)/python tests/mutation/run.py
 
 check: lint types ## The checks that run nothing: lint and types
 
