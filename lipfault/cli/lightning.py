@@ -70,7 +70,7 @@ class LipfaultCLI(LightningCLI):
     kept_part: Path | None = None  # metrics of the interrupted part, renamed
     lock: RunLock | None = None  # of the run folder, in the process that writes it
     _resumes = False  # whether a fit goes on from a checkpoint
-    _starts = False  # whether a fit has found its folder empty
+    _starts = False  # whether a fit holds the lock of a folder that was empty
     _autoencoder: str | None = None  # checkpoint that a resumed stage 2 is built from
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:  # noqa: ANN401
@@ -140,6 +140,7 @@ class LipfaultCLI(LightningCLI):
         # The process that writes, whatever number the environment gives it.
         self.lock = self.lock or RunLock(self.run_folder)
         require_own(self.run_folder, config.ckpt_path, self._resumes)
+        # Only with the lock: what is in the folder from here on is of this process.
         self._starts = not self._resumes
         self.lock.sign()
         # Only now: a run that is refused above keeps its files as they were.
@@ -184,9 +185,9 @@ class LipfaultCLI(LightningCLI):
         try:
             super()._run_subcommand(subcommand)
         except Exception:
+            end_processes(self.trainer)
             if self._starts and self.trainer.global_step == 0:
                 discard_start(self.run_folder)
-            end_processes(self.trainer)
             raise
         except SystemExit as end:
             if end.code == TERMINATED and self.trainer.is_global_zero:
@@ -234,7 +235,6 @@ class LipfaultCLI(LightningCLI):
             settings_of_run(config, self.run_folder)
         if first_process():
             require_own(self.run_folder, config.ckpt_path, self._resumes)
-            self._starts = not self._resumes
             # Before anything costs time; a folder that does not exist is made by `before_fit`.
             self.lock = RunLock(self.run_folder) if self.run_folder.exists() else None
         if config.ckpt_path is not None:
