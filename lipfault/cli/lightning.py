@@ -224,15 +224,16 @@ class LipfaultCLI(LightningCLI):
 
     def _prepare_fit(self, config: Any) -> None:  # noqa: ANN401
         """Choose the run folder and the checkpoint to go on from."""
-        for key, length in lengths_of_stage_one(config).items():
-            config.data[key] = length
         self.run_folder = Path(config.run or new_folder(stage_of(config)))
         if first_process():
             require_writable(self.run_folder)
         self._resumes = config.ckpt_path is not None
         if self._resumes:
             config.ckpt_path = resumed(self.run_folder, config.ckpt_path)
-            settings_of_run(config, self.run_folder)
+            settings_of_run(config, RunFolder.of(config.ckpt_path or self.run_folder).path)
+        # After those of the run itself, whose stage 1 may be gone.
+        for key, length in lengths_of_stage_one(config).items():
+            config.data[key] = length
         if first_process():
             require_own(self.run_folder, config.ckpt_path, self._resumes)
             # Before anything costs time; a folder that does not exist is made by `before_fit`.
