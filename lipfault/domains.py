@@ -143,7 +143,8 @@ def _fault(value: Any, hint: Any, where: str) -> str | None:  # noqa: ANN401
         faults = [_fault_of_member(value, member, where) for member in members]
         return None if None in faults else faults[0]
     if origin is Literal:
-        return None if value in members else f'{where}: unexpected {_short(value)}'
+        known = f'{", ".join(map(str, members[:-1]))} or {members[-1]}'
+        return None if value in members else f'{where}: must be {known}, got {_short(value)}'
     if origin is not None and isinstance(origin, type):
         return _fault_inside(value, origin, members, where)
     return None

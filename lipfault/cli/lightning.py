@@ -70,7 +70,6 @@ class LipfaultCLI(LightningCLI):
     kept_part: Path | None = None  # metrics of the interrupted part, renamed
     lock: RunLock | None = None  # of the run folder, in the process that writes it
     _resumes = False  # whether a fit goes on from a checkpoint
-    _starts = False  # whether a fit holds the lock of a folder that was empty
     _autoencoder: str | None = None  # checkpoint that a resumed stage 2 is built from
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:  # noqa: ANN401
@@ -140,8 +139,6 @@ class LipfaultCLI(LightningCLI):
         # The process that writes, whatever number the environment gives it.
         self.lock = self.lock or RunLock(self.run_folder)
         require_own(self.run_folder, config.ckpt_path, self._resumes)
-        # Only with the lock: what is in the folder from here on is of this process.
-        self._starts = not self._resumes
         self.lock.sign()
         # Only now: a run that is refused above keeps its files as they were.
         if self._resumes:
@@ -186,7 +183,8 @@ class LipfaultCLI(LightningCLI):
             super()._run_subcommand(subcommand)
         except Exception:
             end_processes(self.trainer)
-            if self._starts and self.trainer.global_step == 0:
+            # Signed: the folder was found empty, and this process writes it.
+            if self.lock and self.lock.signed and not (self._resumes or self.trainer.global_step):
                 discard_start(self.run_folder)
             raise
         except SystemExit as end:

@@ -20,9 +20,14 @@ class RunLock:
     Args:
         run: The run folder; made if it does not exist.
 
+    Attributes:
+        signed: Whether the process has begun to write the run.
+
     Raises:
         LipfaultError: If another process trains in the folder, or the folder cannot be written.
     """
+
+    signed = False
 
     def __init__(self, run: Path) -> None:
         """Take the lock."""
@@ -54,6 +59,7 @@ class RunLock:
         """
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f'{os.getpid()}\n'.encode(), 0)
+        self.signed = True
 
     def release(self) -> None:
         """Give the lock back; a second call has no effect."""

@@ -165,6 +165,7 @@ class Modulation(ModulationState):
         seen = None if self._trained is None else self._trained[0]
         if same_content(weight, seen):
             return
+        self._start_anew(weight, seen)
         with torch.no_grad(), full_precision(weight):
             operator = self._operator(norm_precision(weight.detach()))
             start = self.right.to(operator.weight.dtype)
@@ -175,6 +176,17 @@ class Modulation(ModulationState):
             self.right.copy_(triplet.right)
             self._trained = (copy_content(weight, seen), norm_with_gradient(operator, triplet))
             self._started = None
+
+    def _start_anew(self, weight: Tensor, seen: Tensor | None) -> None:
+        """Start by a weight that was exchanged before the first forward pass, as on all ranks."""
+        if seen is not None or not is_replaced(weight, self._started):
+            return
+        with torch.inference_mode(False), torch.no_grad(), full_precision(weight):
+            operator = self._operator(norm_precision(weight.detach()))
+            start = start_vector(operator.in_shape, operator.weight)
+            triplet = lanczos(operator.apply, operator.adjoint, start, START_STEPS, START_TOLERANCE)
+            if bool(triplet.sigma > 0):  # else it is below the range of its precision
+                self.right, self._started = triplet.right.clone(), copy_content(weight, None)
 
     def _update_without_branch(self, weight: Tensor) -> None:
         """Take a power iteration, and keep the last one where the content is the same.
@@ -314,6 +326,7 @@ class Modulation(ModulationState):
         """Return the norm of a matrix as of `update_norm`, with fewer operations."""
         seen = None if self._trained is None else self._trained[0]
         if not same_content(weight, seen):
+            self._start_anew(weight, seen)
             start = self.right.to(weight.dtype)
             replaced = is_replaced(weight, self._started if seen is None else seen)
             found = None if replaced else dense_norm(weight.detach(), start)

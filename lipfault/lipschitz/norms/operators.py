@@ -446,7 +446,7 @@ def convolution_geometry(layer: nn.Module) -> Geometry:
 
 
 PLAIN_FORWARDS: set[object] = {layer.forward for layer in LINEAR_LAYERS} | {
-    layer._conv_forward for layer in CONVOLUTIONS
+    layer._conv_forward for layer in LINEAR_LAYERS if hasattr(layer, '_conv_forward')
 }
 """Forward passes that compute the layer's linear map with its weight as it is."""
 
