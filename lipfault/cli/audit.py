@@ -16,7 +16,7 @@ from lipfault.audit.types import Examination
 from lipfault.audit.wording import as_json, describe, sensor_name
 from lipfault.domains import Count, OpenShare
 from lipfault.errors import LipfaultError
-from lipfault.runs.atomic import replacing
+from lipfault.runs.atomic import replacing, require_free
 
 FOUND = 3
 """Exit status if there are findings; 1 and 2 are errors of all commands."""
@@ -46,7 +46,7 @@ def audit(
         LipfaultError: If the data set cannot be read, the rate is not between 0 and 1, or a file
             cannot be written.
     """
-    _require_free([out, json_out], overwrite)
+    require_free([out, json_out], overwrite)
     paths = [dataset] if isinstance(dataset, str) else list(dataset)
     examination = examine(load_tracks(paths, _imported), rate)
     title = ', '.join(Path(path).resolve().name for path in paths)
@@ -57,15 +57,6 @@ def audit(
     _print(examination, title, rows, [path for path in (out, json_out) if path])
     if examination.findings:
         raise SystemExit(FOUND)
-
-
-def _require_free(paths: list[str | None], overwrite: bool) -> None:
-    """Refuse files that exist before anything is read."""
-    for path in paths:
-        if path is not None and Path(path).exists() and not overwrite:
-            raise LipfaultError(
-                f'{path} exists already; choose another name or pass overwrite=true'
-            )
 
 
 def _write_json(examination: Examination, path: Path, overwrite: bool) -> None:

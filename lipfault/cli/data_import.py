@@ -15,7 +15,7 @@ from lipfault.importers.dataset import Limits, Prepared, opened, prepare, write
 from lipfault.importers.mapping import read_mapping, write_mapping
 from lipfault.importers.propose import remarks
 from lipfault.importers.report import stream_report
-from lipfault.runs.atomic import replacing
+from lipfault.runs.atomic import replacing, require_free
 
 
 def import_data(
@@ -54,7 +54,7 @@ def import_data(
     """
     if out is None and propose is None:
         raise LipfaultError('data import: give --out FILE, --propose MAPPING.yaml, or both')
-    _require_free([out, propose], overwrite)
+    require_free([out, propose], overwrite)
     paths = [source] if isinstance(source, str) else source
     entries = None if mapping is None else read_mapping(mapping)
     console = Console()
@@ -78,15 +78,6 @@ def import_data(
                 progress=steps,
             )  # fmt: skip
             _report_written(found, Path(out), count, console)
-
-
-def _require_free(paths: list[str | None], overwrite: bool) -> None:
-    """Refuse files that exist before anything is read."""
-    for path in paths:
-        if path is not None and Path(path).exists() and not overwrite:
-            raise LipfaultError(
-                f'{path} exists already; choose another name or pass overwrite=true'
-            )
 
 
 def _write_proposal(found: Prepared, path: Path, overwrite: bool) -> None:

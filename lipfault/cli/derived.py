@@ -1,11 +1,15 @@
 """Settings of a fit that are derived from the recordings, and its checks before the training."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Interval
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
+from lipfault.domains import MOST, Count, NonNegative, Positive, require
+from lipfault.errors import LipfaultError
 from lipfault.runs.config import read_config
 from lipfault.runs.folder import RunFolder, find_checkpoint
 from lipfault.tasks.base import BaseTask
@@ -17,6 +21,14 @@ more epochs. The smallest shipped set has 600 steps in 20 epochs of stage 1."""
 
 LENGTHS = ('window_s', 'stride_s', 'history_s')
 
+_DOMAINS = {
+    'window_s': Positive,
+    'stride_s': Positive,
+    'history_s': NonNegative,
+    'batch_size': Count,
+    'max_epochs': Annotated[int, Interval(ge=-1, le=MOST)],
+}
+
 
 def lengths_of_stage_one(config: Any) -> dict[str, float]:  # noqa: ANN401
     """Read the window lengths of the run of stage 1 that a fit of stage 2 builds on.
@@ -26,16 +38,17 @@ def lengths_of_stage_one(config: Any) -> dict[str, float]:  # noqa: ANN401
 
     Returns:
         Those lengths that the configuration leaves open and the run states.
+
+    Raises:
+        LipfaultError: If there is no such run, or its configuration is damaged.
     """
     pretrained = config.model.init_args.get('pretrained')
     wanted = [key for key in LENGTHS if config.data.get(key) is None]
     if pretrained is None or not wanted:
         return {}
     saved = RunFolder.of(find_checkpoint(pretrained)).config
-    if not Path(saved).is_file():
-        return {}
-    data = read_config(saved).get('data') or {}
-    return {key: float(data[key]) for key in wanted if isinstance(data.get(key), int | float)}
+    found = _numbers(saved, 'data', wanted) if saved.is_file() else {}
+    return {key: float(value) for key, value in found.items()}
 
 
 def settings_of_run(config: Any, run: Path) -> None:  # noqa: ANN401
@@ -44,16 +57,28 @@ def settings_of_run(config: Any, run: Path) -> None:  # noqa: ANN401
     Args:
         config: Configuration of the fit, modified in place.
         run: The run folder.
+
+    Raises:
+        LipfaultError: If the configuration of the run is damaged.
     """
     saved = RunFolder(run).config
     if not saved.is_file():
         return
-    found = read_config(saved)
     for part, keys in (('data', (*LENGTHS, 'batch_size')), ('trainer', ('max_epochs',))):
-        for key in keys:
-            value = (found.get(part) or {}).get(key)
-            if config[part].get(key) is None and value is not None:
-                config[part][key] = value
+        wanted = [key for key in keys if config[part].get(key) is None]
+        for key, value in _numbers(saved, part, wanted).items():
+            config[part][key] = value
+
+
+def _numbers(file: Path, part: str, keys: Sequence[str]) -> dict[str, float]:
+    """Return those numbers that a section of the configuration of a run states."""
+    section = read_config(file).get(part) or {}
+    if not isinstance(section, dict):
+        raise LipfaultError(f'{file}: {part} must hold settings by name, holds {section!r}')
+    found = {key: section[key] for key in keys if section.get(key) is not None}
+    for key, value in found.items():
+        require(value, _DOMAINS[key], f'{file}: {part}.{key}')
+    return found
 
 
 def keep_derived(config: Any, trainer: dict[str, Any], data: FitData) -> None:  # noqa: ANN401

@@ -182,10 +182,10 @@ class LipfaultCLI(LightningCLI):
         try:
             super()._run_subcommand(subcommand)
         except Exception:
+            end_processes(self.trainer)
             # Signed: the folder was found empty, and this process writes it.
             if self.lock and self.lock.signed and not (self._resumes or self.trainer.global_step):
                 discard_start(self.run_folder)
-            end_processes(self.trainer)
             raise
         except SystemExit as end:
             if end.code == TERMINATED and self.trainer.is_global_zero:
@@ -222,15 +222,16 @@ class LipfaultCLI(LightningCLI):
 
     def _prepare_fit(self, config: Any) -> None:  # noqa: ANN401
         """Choose the run folder and the checkpoint to go on from."""
-        for key, length in lengths_of_stage_one(config).items():
-            config.data[key] = length
         self.run_folder = Path(config.run or new_folder(stage_of(config)))
         if first_process():
             require_writable(self.run_folder)
         self._resumes = config.ckpt_path is not None
         if self._resumes:
             config.ckpt_path = resumed(self.run_folder, config.ckpt_path)
-            settings_of_run(config, self.run_folder)
+            settings_of_run(config, RunFolder.of(config.ckpt_path or self.run_folder).path)
+        # After those of the run itself, whose stage 1 may be gone.
+        for key, length in lengths_of_stage_one(config).items():
+            config.data[key] = length
         if first_process():
             require_own(self.run_folder, config.ckpt_path, self._resumes)
             # Before anything costs time; a folder that does not exist is made by `before_fit`.

@@ -147,15 +147,19 @@ class BatchBuilder:
         self, windows: Windows, clean: _View, observed: _View, labels: FaultLabels | None
     ) -> Batch:
         """Assemble the batch of clean and observed signals with the frames before."""
-        modalities = self.geometry.modalities
-        still = stillness(clean.signals, clean.before, modalities)
-        same = observed is clean
+        modalities, present = self.geometry.modalities, windows.present_before
+        before = mask_missing_frames(clean.before, present)
+        still = stillness(clean.signals, before, modalities)
+        observed_before, observed_still = before, still
+        if observed is not clean:
+            observed_before = mask_missing_frames(observed.before, present)
+            observed_still = stillness(observed.signals, observed_before, modalities)
         return replace(
             _batch(windows, clean.signals, observed.signals, labels),
-            stillness=still if same else stillness(observed.signals, observed.before, modalities),
+            stillness=observed_still,
             clean_stillness=still,
-            previous=dict(observed.before),
-            clean_previous=dict(clean.before),
+            previous=observed_before,
+            clean_previous=before,
         )
 
 

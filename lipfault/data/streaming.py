@@ -114,17 +114,26 @@ def _write_entries(group: h5py.Group, name: str, block: Block, start: int, lengt
     mask = name + PRESENT_SUFFIX
     if block.present is not None and not block.present.all():
         if mask not in group:
-            # What has been written before was present.
-            group.create_dataset(
-                mask, (length,), np.bool_, chunks=chunks, fillvalue=True, fletcher32=True
+            _fill(
+                group.create_dataset(
+                    mask, (length,), np.bool_, chunks=chunks, fillvalue=True, fletcher32=True
+                )
             )
         group[mask][start:stop] = block.present
     if block.stamp_s is not None:
         stamps = name + STAMP_SUFFIX
         if stamps not in group:
-            group.create_dataset(
-                stamps, (length,), np.float64, chunks=chunks, fillvalue=np.nan,
-                compression='lzf', shuffle=True, fletcher32=True,
+            _fill(
+                group.create_dataset(
+                    stamps, (length,), np.float64, chunks=chunks, fillvalue=np.nan,
+                    compression='lzf', shuffle=True, fletcher32=True,
+                )
             )  # fmt: skip
             group.file.attrs['format_version'] = STAMPED_VERSION
         group[stamps][start:stop] = block.stamp_s
+
+
+def _fill(entries: h5py.Dataset) -> None:
+    """Store the fill value in all chunks: a reader refuses an array with a chunk not stored."""
+    for start in range(0, len(entries), _CHUNK_ENTRIES):
+        entries[start : start + _CHUNK_ENTRIES] = entries.fillvalue

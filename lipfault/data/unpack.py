@@ -41,19 +41,20 @@ def unpack(windows: Windows, geometry: Geometry) -> tuple[Signals, dict[str, Ten
     return signals, history
 
 
-def mask_missing_frames(signals: Signals, present: Mapping[str, Tensor]) -> Signals:
+def mask_missing_frames(signals: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Signals:
     """Replace missing images by NaN.
 
     Args:
         signals: Signals from `unpack`.
-        present: For each modality (batch,) bool, false where the window is missing.
+        present: For some modalities (batch,) bool, false where the window is missing; in the
+            others none is.
 
     Returns:
         The signals; series are the same tensors.
     """
     return {
         name: x.where(present[name].to(x.device)[:, None, None, None], torch.nan)
-        if x.dim() == 4  # (batch, channel, height, width)
+        if x.dim() == 4 and name in present  # (batch, channel, height, width)
         else x
         for name, x in signals.items()
     }

@@ -1,7 +1,7 @@
 """Batches of windows in their layout on disk, which the loader copies to the device."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import torch
@@ -24,6 +24,8 @@ class Windows:
             end; random faults depend on it, so that they stay if other recordings are added.
         episode: (batch,) int64, position of the episode in the recordings.
         end_s: (batch,) float64, end of the window in seconds from the start of its episode.
+        present_before: For each image whose recording lacks frames (batch,) bool, false where the
+            frame before the window is missing.
     """
 
     blocks: dict[str, Tensor]
@@ -32,6 +34,7 @@ class Windows:
     draw_key: Tensor
     episode: Tensor
     end_s: Tensor
+    present_before: dict[str, Tensor] = field(default_factory=dict)
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> Self:
         """Copy blocks and presence to a device; the trainer calls this method.
@@ -48,6 +51,9 @@ class Windows:
             self,
             blocks={n: b.to(device, non_blocking=non_blocking) for n, b in self.blocks.items()},
             present={n: p.to(device, non_blocking=non_blocking) for n, p in self.present.items()},
+            present_before={
+                n: p.to(device, non_blocking=non_blocking) for n, p in self.present_before.items()
+            },
         )
 
     def pin_memory(self) -> Self:
@@ -59,6 +65,7 @@ class Windows:
             draw_key=self.draw_key.pin_memory(),
             episode=self.episode.pin_memory(),
             end_s=self.end_s.pin_memory(),
+            present_before={n: p.pin_memory() for n, p in self.present_before.items()},
         )
 
 
@@ -81,4 +88,8 @@ def collate(parts: Sequence[Windows]) -> Windows:
         draw_key=torch.cat([part.draw_key for part in parts]),
         episode=torch.cat([part.episode for part in parts]),
         end_s=torch.cat([part.end_s for part in parts]),
+        present_before={
+            n: torch.cat([part.present_before[n] for part in parts])
+            for n in parts[0].present_before
+        },
     )

@@ -58,6 +58,7 @@ class WindowDataset(Dataset[Windows]):
         self._recordings = recordings
         self._index_windows(positions)
         self._present = {name: self._presence(name) for name in recordings.modalities}
+        self._present_before = {name: self._presence(name, 1) for name in self._with_gaps()}
         self.left_out = self._leave_out() if complete else 0
         self._samples = SampleCache(recordings, positions, cache, cache_limit_gb)
         # An open HDF5 handle must not reach a forked worker.
@@ -135,6 +136,7 @@ class WindowDataset(Dataset[Windows]):
             draw_key=instant_keys(torch.from_numpy(self._episode_keys[episode]), end_s),
             episode=torch.from_numpy(episode),
             end_s=end_s,
+            present_before={name: p[chosen] for name, p in self._present_before.items()},
         )
 
     def _index_windows(self, positions: Sequence[int]) -> None:
@@ -158,8 +160,22 @@ class WindowDataset(Dataset[Windows]):
         self.sample_id: npt.NDArray[np.int64] = first[self.episode] + self._window
         self._episode_keys = np.array([text_key(info.unique_id) for info in infos], dtype=np.int64)
 
-    def _presence(self, name: str) -> Tensor:
-        """Return (window,) bool, false where a sample of the window is missing."""
+    def _with_gaps(self) -> list[str]:
+        """Return the images with a frame before the window, of recordings that lack frames."""
+        infos, geometry = self._recordings.episodes, self.geometry
+        return [
+            name
+            for name, modality in self._recordings.modalities.items()
+            if modality.size is not None
+            and geometry.span(name).history
+            and any(name in infos[position].partial for position in np.unique(self.episode))
+        ]
+
+    def _presence(self, name: str, before: int = 0) -> Tensor:
+        """Return (window,) bool, false where a sample of the window is missing.
+
+        Given `before`, of the window that lies as many samples earlier.
+        """
         whole = np.ones(len(self), dtype=np.bool_)
         for position in np.unique(self.episode).tolist():
             length = self._recordings.episodes[position].lengths[name]
@@ -169,7 +185,7 @@ class WindowDataset(Dataset[Windows]):
             # (length + 1,) cumulative count: a window is whole where it does not grow.
             missing_before = np.concatenate([[0], np.cumsum(~mask)])
             own = self.episode == position
-            stop = self.geometry.stop(name, self._window[own])
+            stop = self.geometry.stop(name, self._window[own]) - before
             # A gap in the history does not count: the window itself is the ground truth.
             start = stop - self.geometry.span(name).window
             whole[own] = missing_before[stop] == missing_before[start]
@@ -182,6 +198,7 @@ class WindowDataset(Dataset[Windows]):
         self.episode, self._window = self.episode[rows], self._window[rows]
         self.sample_id = self.sample_id[rows]
         self._present = {name: present[whole] for name, present in self._present.items()}
+        self._present_before = {n: present[whole] for n, present in self._present_before.items()}
         return int((~whole).sum())
 
     def _fetch(

@@ -61,7 +61,9 @@ def read_lines(text: str, where: str) -> Lines:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise LipfaultError(f'{where}, line {line}: no YAML: {error.problem}') from error
-    except yaml.YAMLError as error:
+    except RecursionError as error:
+        raise LipfaultError(f'{where}: no YAML: nested too deeply') from error
+    except (yaml.YAMLError, ValueError) as error:  # a date or a tagged number that is none
         raise LipfaultError(f'{where}: no YAML: {error}') from error
 
 

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,8 +33,7 @@ def replacing(path: Path, overwrite: bool = False) -> Iterator[Path]:
         >>> [(file.name, file.read_text()) for file in folder.iterdir()]
         [('a.txt', 'whole')]
     """
-    if path.exists() and not overwrite:
-        raise LipfaultError(f'{path} exists already; choose another name or pass overwrite=true')
+    require_free([path], overwrite)
     if path.is_dir():
         raise LipfaultError(f'{path} is a folder; name a file')
     temporary = _beside(path)
@@ -48,6 +47,23 @@ def replacing(path: Path, overwrite: bool = False) -> Iterator[Path]:
         raise LipfaultError(f'cannot write {path}: {error.strerror or error}') from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_free(paths: Iterable[str | Path | None], overwrite: bool) -> None:
+    """Refuse files that exist, before anything is read or computed.
+
+    Args:
+        paths: Files to write; None is left out.
+        overwrite: Whether existing files may be replaced.
+
+    Raises:
+        LipfaultError: Names the first file that exists and may not be replaced.
+    """
+    for path in paths:
+        if path is not None and Path(path).exists() and not overwrite:
+            raise LipfaultError(
+                f'{path} exists already; choose another name or pass overwrite=true'
+            )
 
 
 class Sink:

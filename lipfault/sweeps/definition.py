@@ -138,7 +138,7 @@ def read_sweep(path: Path) -> Sweep:
         raise LipfaultError(f'no sweep file at {path}')
     try:
         found = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise LipfaultError(f'{path} is no YAML: {str(error).splitlines()[0]}') from error
     try:
         return _sweep(found if isinstance(found, dict) else {})

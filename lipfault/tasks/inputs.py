@@ -91,10 +91,22 @@ def finite(
     Returns:
         Standardized finite signals and missing values.
     """
-    readings = {n: _readings(x, modalities[n]) for n, x in signals.items()}
-    filled, present = split_missing(readings, modalities)
+    filled, present = split_missing(readings(signals, modalities), modalities)
     missing = {n: ~p if p.dim() == 3 else ~p.all(dim=1, keepdim=True) for n, p in present.items()}
     return Observation(autoencoder.standardized(filled), SideInfo(missing))
+
+
+def readings(signals: Signals, modalities: Mapping[str, Modality]) -> Signals:
+    """Replace what is no reading by NaN: infinite values, and those far out of any physical range.
+
+    Args:
+        signals: Signals in physical units.
+        modalities: Description of each modality.
+
+    Returns:
+        Signals of the same shapes.
+    """
+    return {n: _readings(x, modalities[n]) for n, x in signals.items()}
 
 
 def _readings(signal: Tensor, modality: Modality) -> Tensor:

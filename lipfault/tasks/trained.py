@@ -21,7 +21,7 @@ from lipfault.tasks.arrays import to_signals
 from lipfault.tasks.card import sizes_from
 from lipfault.tasks.finetune import FinetuneTask
 from lipfault.tasks.finetune_config import FinetuneConfig
-from lipfault.tasks.inputs import finite
+from lipfault.tasks.inputs import finite, readings
 from lipfault.tasks.prediction import Prediction, faulty_channels, findings
 from lipfault.tasks.pretrained import EARLIER
 
@@ -141,7 +141,7 @@ class TrainedModel:
             raise LipfaultError(
                 f'previous: must hold as many frames as there are windows; got {sorted(counts)}'
             )
-        return {n: before.signals[n] for n in images}
+        return readings({n: before.signals[n] for n in images}, images)
 
     def read_window(self, path: str | Path, episode: int | str = 0, end_s: float = 1.0) -> Window:
         """Read one window of a recording.

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lipfault.errors import LipfaultError
+from lipfault.models.layers.running_scale import RunningScale
 from lipfault.runs.checkpoints import CARD, read_checkpoint
 from lipfault.runs.folder import find_checkpoint
 
@@ -58,6 +59,8 @@ def load_warm(task: nn.Module, path: str, stage: str) -> WarmStart:
             f'stage {stage!r}'
         )
     own, found = _by_part(task.state_dict(), stage), _by_part(checkpoint['state_dict'], stage)
+    learned = _learned(task, stage)
+    own = {part: tensors for part, tensors in own.items() if not learned.isdisjoint(tensors)}
     fitting = [part for part, tensors in own.items() if _fits(tensors, found.get(part, {}))]
     if not fitting:
         raise LipfaultError(
@@ -66,14 +69,32 @@ def load_warm(task: nn.Module, path: str, stage: str) -> WarmStart:
         )
     with torch.no_grad():
         for part in fitting:
-            for name, tensor in own[part].items():
-                tensor.copy_(found[part][name])
+            for name in learned.intersection(own[part]):
+                own[part][name].copy_(found[part][name])
     left, unused = [p for p in own if p not in fitting], [p for p in found if p not in fitting]
     return WarmStart(
         frozenset(fitting),
         f'warm start from {file}: loaded {_listed(fitting)}; starting afresh: {_listed(left)}; '
         f'not loaded from there: {_listed(unused)}',
     )
+
+
+def _learned(task: nn.Module, stage: str) -> set[str]:
+    """Names of the tensors that a warm start loads.
+
+    Buffers of a compute block are constants of its own data, such as the sensor noise, or are
+    fitted in closed form; only running scales go on from another run. Those of a coder belong to
+    its basis.
+    """
+    if stage != 'finetune':
+        return set(task.state_dict())
+    scales = {
+        f'{name}.{buffer}'
+        for name, module in task.named_modules()
+        if isinstance(module, RunningScale)
+        for buffer, _ in module.named_buffers()
+    }
+    return scales | {name for name, _ in task.named_parameters()}
 
 
 def _by_part(tensors: Mapping[str, Tensor], stage: str) -> dict[str, dict[str, Tensor]]:

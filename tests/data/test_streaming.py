@@ -11,6 +11,7 @@ from lipfault.data.stored_array import ChunkChecksums, chunk_checksums
 from lipfault.data.streaming import Block, SignalStream
 from lipfault.data.writer import write_recording
 from lipfault.errors import LipfaultError
+from lipfault.modality import Modality
 
 
 @given(st.lists(st.integers(0, 9), max_size=8), st.integers(1, 7))
@@ -47,6 +48,31 @@ def test_a_stream_is_read_back_with_mask_and_stamps(tmp_path, tiny_modalities, t
         assert np.flatnonzero(~present).tolist() == [11]
         stamps = recording.stamps(0, name, 2, 5)
         np.testing.assert_array_equal(stamps, np.arange(2, 5) / 3 + 7)
+
+
+@pytest.mark.parametrize('gap', [0, 5000, 9999])
+def test_a_gap_in_one_chunk_of_a_long_stream_leaves_the_others_readable(tmp_path, gap):
+    sensor = Modality('s', 'series', 100.0, ('a',), ('m',), (-1.0,), (1.0,), (0.01,))
+    length, values = 10000, np.zeros((10000, 1), np.float32)
+    values[gap] = np.nan
+    stamps = np.arange(length) / 100
+
+    def blocks():
+        for start in range(0, length, 1000):
+            part = values[start : start + 1000]
+            stamp_s = stamps[start : start + 1000] if start // 1000 == gap // 1000 else None
+            yield Block(part, ~np.isnan(part[:, 0]), stamp_s)
+
+    path = tmp_path / 'a.h5'
+    write_recording(path, [sensor], [Episode('e', {'s': SignalStream(length, blocks())})])
+    recording = Recording(path)
+    present = recording.present(0, 's', 0, length)
+    assert np.flatnonzero(~present).tolist() == [gap]
+    np.testing.assert_array_equal(recording.read(0, 's', 0, length), values)
+    found, first = recording.stamps(0, 's', 0, length), gap // 1000 * 1000
+    expected = np.full(length, np.nan)
+    expected[first : first + 1000] = stamps[first : first + 1000]
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize('count', [1, 3])

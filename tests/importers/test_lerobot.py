@@ -246,6 +246,10 @@ def uneven_column(folder):
 BAD = {
     'no metadata': (lambda f: (f / 'meta/info.json').unlink(), 'info.json is missing'),
     'no JSON': (lambda f: (f / 'meta/info.json').write_text('{'), 'info.json: cannot be read'),
+    'deep JSON': (
+        lambda f: (f / 'meta/info.json').write_text(100_000 * '['),
+        'info.json: cannot be read',
+    ),
     'old version': (
         lambda f: change_info(f, lambda i: i.update(codebase_version='v1.6')),
         "codebase_version 'v1.6' is not supported",

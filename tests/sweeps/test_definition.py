@@ -74,6 +74,8 @@ def test_grid_holds_every_combination_once(tmp_path: Path) -> None:
         ('min: 0.01', 'min: 0.0', 'must begin above 0'),
         ("'${args}'", 'args', r'command: must be given and hold \$\{args\}'),
         ('method: random', 'method: [', 'is no YAML'),
+        ('method: random', 'method: 2024-13-45', 'is no YAML'),
+        ('method: random', 'method: ' + 5000 * '[', 'is no YAML'),
     ],
 )
 def test_invalid_files_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -147,6 +147,7 @@ def test_only_a_start_that_fails_leaves_no_file(tmp_path, monkeypatch, steps, re
     monkeypatch.setattr(LightningCLI, '_run_subcommand', fail)
     cli = LipfaultCLI.__new__(LipfaultCLI)
     cli.run_folder, cli._resumes = run_folder, resumes
+    cli.lock = SimpleNamespace(signed=True)
     strategy = SimpleNamespace(launcher=None)
     cli.trainer = SimpleNamespace(global_step=steps, strategy=strategy)
     with pytest.raises(LipfaultError, match='the disk is full'):

@@ -133,6 +133,15 @@ def test_stillness_comes_from_the_frame_before(model, arrays):
     assert frozen.score == wanted != moving.score
 
 
+@pytest.mark.parametrize('value', [np.nan, np.inf, -1e30])
+def test_a_frame_before_without_readings_is_unknown(model, arrays, value):
+    before = {'camera': np.full_like(arrays['camera'], value)}
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        found = model.predict(arrays, previous=before)
+    assert found.score == pytest.approx(model.predict(arrays).score, rel=1e-5)
+
+
 def test_a_window_of_a_recording_is_predicted(model, tiny_recording, tiny_episodes):
     window = model.read_window(tiny_recording, episode='swing-02', end_s=2.0)
     joints = Recording(tiny_recording).read(2, 'joints', 68, 100)

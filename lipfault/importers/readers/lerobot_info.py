@@ -160,7 +160,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
         content = json.loads(path.read_text(encoding='utf-8-sig'))
     except FileNotFoundError as error:
         raise LipfaultError(f'{path} is missing; a LeRobot data set needs it') from error
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise LipfaultError(f'{path}: cannot be read as JSON: {error}') from error
     if not isinstance(content, dict):
         raise LipfaultError(f'{path}: must hold a JSON object, got {type(content).__name__}')
