@@ -170,6 +170,17 @@ def test_a_mapping_that_does_not_fit_the_source(name):
         select(parse_mapping(text), FIELDS)
 
 
+def test_a_mapping_that_does_not_fit_is_named_by_file_and_line(tmp_path):
+    path = tmp_path / 'map.yaml'
+    for line, keys in enumerate(('columns: nope', 'kind: image', 'units: [m]', 'noise: {q: 1}')):
+        columns = '' if 'columns' in keys else '  columns: imu\n'
+        path.write_text(f'# remark\narm:\n{columns}  {keys}\n')
+        where = f'{path}, line {4 if line else 3}: arm'
+        with pytest.raises(LipfaultError) as caught:
+            select(read_mapping(path), FIELDS)[0].each('noise')
+        assert str(caught.value).startswith(where)
+
+
 def test_equal_names_of_two_fields_get_their_field():
     (arm,) = select(parse_mapping('arm: {columns: [observation.state, imu]}'), FIELDS)
     assert arm.channels[0] == 'observation.state.a'
