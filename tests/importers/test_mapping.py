@@ -157,7 +157,7 @@ UNFIT = {
     'kinds': ('arm: {columns: [imu, observation.images.top]}', 'of kind image and series'),
     'kind': ('arm: {columns: imu, kind: image}', 'of kind series, stated is image'),
     'part of an image': ('eye: {columns: "observation.images.top[red]"}', 'takes one field with'),
-    'channels': ('arm: {columns: imu, channels: [x]}', 'arm.channels: needs 2 names'),
+    'channels': ('arm: {columns: imu, channels: [x]}', 'arm.channels: needs 2 different names'),
     'units': ('arm: {columns: imu, units: [x, y, z]}', 'arm.units: needs one value, or one'),
     'unknown': ('arm: {columns: imu, units: {q: m}}', "arm.units: there is no channel 'q'; there"),
 }  # fmt: skip
