@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from lipfault.audit.examine import examine
 from lipfault.audit.findings import Finding
@@ -73,8 +73,15 @@ def _imported(paths: Sequence[str | Path], target: Path) -> None:
     # Not at the top: a recording needs no reader of other formats.
     from lipfault.importers.dataset import opened, prepare, write
 
-    with opened(paths) as source:
-        write(prepare(source), target, compression='none')
+    try:
+        with opened(paths) as source:
+            write(prepare(source), target, compression='none')
+    except LipfaultError as error:
+        if ' --' not in str(error):
+            raise
+        raise LipfaultError(
+            f'{error} (options of `lipfault data import`: import first, then audit the recording)'
+        ) from error
 
 
 def _print(examination: Examination, title: str, rows: int, files: list[str]) -> None:
@@ -98,7 +105,10 @@ def _print(examination: Examination, title: str, rows: int, files: list[str]) ->
 
 def _table(examination: Examination, findings: tuple[Finding, ...], title: str) -> Table:
     """Return a table with a row for each finding, the smallest p-value first."""
-    table = Table('episode', 'sensor', 'kind', 'seconds', 'what', 'p', title=escape(title))
+    # Names are folded where the terminal is narrow: cut off, they would name no sensor.
+    columns = [Column(each, overflow='fold') for each in ('episode', 'sensor', 'kind')]
+    what = Column('what', overflow='fold')
+    table = Table(*columns, 'seconds', what, 'p', title=escape(title))
     for finding in findings:
         candidate = finding.candidate
         table.add_row(

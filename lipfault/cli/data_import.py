@@ -17,6 +17,9 @@ from lipfault.importers.propose import remarks
 from lipfault.importers.report import stream_report
 from lipfault.runs.atomic import replacing, require_free
 
+_CLOCK = ('rate Hz', 'ppm', 'jitter ms', 'gaps', 'dropped', 'start s', 'end s')
+"""Columns of the table of clocks after the name."""
+
 
 def import_data(
     source: list[str] | str,
@@ -55,6 +58,8 @@ def import_data(
     if out is None and propose is None:
         raise LipfaultError('data import: give --out FILE, --propose MAPPING.yaml, or both')
     require_free([out, propose], overwrite)
+    if episodes == []:
+        raise LipfaultError('episodes: names none; leave the option out to import all')
     paths = [source] if isinstance(source, str) else source
     entries = None if mapping is None else read_mapping(mapping)
     console = Console()
@@ -112,8 +117,8 @@ def _report(found: Prepared, console: Console) -> None:
 def _clock_table(found: Prepared) -> Table:
     """Return a table with the clock of each field."""
     table = Table(
-        Column('modality', no_wrap=True), 'rate Hz', 'ppm', Column('jitter ms', no_wrap=True),
-        'gaps', 'dropped', 'start s', 'end s', title='Clocks', box=box.SIMPLE_HEAD,
+        Column('modality', overflow='fold'), *(Column(each, no_wrap=True) for each in _CLOCK),
+        title='Clocks', box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         caption='ppm: off the stated rate; jitter: 50, 95 and 100 % quantiles; start and end: '
         'relative to the common span',
@@ -151,7 +156,8 @@ def _report_written(found: Prepared, path: Path, count: int, console: Console) -
         ]
         if parts:
             console.print(
-                f'[bold]{escape(name)}[/bold]: {counts.samples} samples, ' + ', '.join(parts)
+                f'[bold]{escape(name)}[/bold]: {counts.samples} samples, ' + ', '.join(parts),
+                soft_wrap=True,
             )
     seconds = sum(each.duration_s for each in found.placements.values())
     console.print(

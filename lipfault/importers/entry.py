@@ -30,6 +30,7 @@ class Entry:
         offset: Seconds added to the time stamps, for a sensor with another clock or a known delay.
         groups: Channels of each physical sensor by its name.
         derived: Channels that are computed from others.
+        places: File and line of each key, for messages.
     """
 
     name: str
@@ -46,7 +47,16 @@ class Entry:
     offset: float = 0.0
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     derived: tuple[str, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def place(self, key: str) -> str:
+        """Return file and line of a key; `mapping` where they are not known.
+
+        Args:
+            key: One of `KEYS`.
+        """
+        return self.places.get(key, 'mapping')
 
 
-KEYS = tuple(each.name for each in fields(Entry) if each.name != 'name')
+KEYS = tuple(each.name for each in fields(Entry) if each.name not in ('name', 'places'))
 """Keys of an entry in the order in which they are written."""

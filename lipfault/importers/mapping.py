@@ -28,7 +28,8 @@ def read_mapping(path: str | Path) -> dict[str, Entry]:
     try:
         text = path.read_text(encoding='utf-8-sig')
     except (OSError, UnicodeDecodeError) as error:
-        raise LipfaultError(f'mapping {path} cannot be read: {error}') from error
+        reason = getattr(error, 'strerror', None) or error
+        raise LipfaultError(f'mapping {path} cannot be read: {reason}') from error
     return parse_mapping(text, str(path))
 
 
@@ -67,7 +68,9 @@ def _entry(name: str, lines: Lines) -> Entry:
     if not lines.value.get('columns'):
         raise lines.error(f'{name}: needs columns')
     values = {key: checked(name, key, lines.below(key)) for key in lines.value}
-    entry = Entry(name=name, **{key: value for key, value in values.items() if value is not None})
+    places = {key: lines.below(key).place for key in values}
+    stated = {key: value for key, value in values.items() if value is not None}
+    entry = Entry(name=name, places=places, **stated)
     twice = sorted({each for each in entry.columns if entry.columns.count(each) > 1})
     if twice:
         raise lines.below('columns').error(f'{name}: column {twice[0]!r} is named twice')

@@ -24,16 +24,17 @@ def stream_report(found: Imported, stream: Stream) -> dict[str, Any]:
         `rate_hz` of the grid; `measured_hz`; `off_ppm`, by which the measured rate differs from the
         stated one; `jitter_s`, the 50, 95 and 100 % quantiles of the distance of an interval from
         the median; `gaps` and `longest_s`; `repeated`, `decreasing` and `invalid` stamps; `start_s`
-        and `end_s`, the medians over episodes of the first and last stamp relative to the common
-        span; `drift_ppm`, the growth of the distance from the common span.
+        and `end_s`, the medians over episodes of the first stamp, and of the end of the last
+        period, relative to the common span; `drift_ppm`, the growth of the distance from it.
     """
     clock, tally = stream.scan.clock, stream.scan.clock.tally
     measured, stated = clock.measured_hz, clock.stated_hz
     starts, ends, lengths = [], [], []
+    period_s = 1 / (measured or stream.rate_hz)
     for episode, placement in found.placements.items():
         span = clock.spans[episode]
         starts.append(span.first_s - placement.origin_s)
-        ends.append(span.last_s - placement.origin_s - placement.duration_s)
+        ends.append(span.last_s + period_s - placement.origin_s - placement.duration_s)
         lengths.append(placement.duration_s)
     start, end = _median(starts), _median(ends)
     return {

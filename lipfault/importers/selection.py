@@ -62,7 +62,7 @@ class Selection:
             LipfaultError: If there are too many or too few, or a channel is unknown.
         """
         value = getattr(self.entry, key)
-        return None if value is None else _spread(value, self.channels, f'{self.entry.name}.{key}')
+        return None if value is None else _spread(self.entry, key, self.channels)
 
 
 def select(mapping: Mapping[str, Entry], fields: Mapping[str, Field]) -> list[Selection]:
@@ -88,8 +88,9 @@ def select(mapping: Mapping[str, Entry], fields: Mapping[str, Field]) -> list[Se
             for channel in part.channels:
                 key = (part.field.name, channel)
                 if key in owner:
+                    column = f'{part.field.name}[{part.field.channels[channel]}]'
                     raise LipfaultError(
-                        f'mapping: column {part.field.name}[{part.field.channels[channel]}] is '
+                        f'{entry.place("columns")}: column {column} is '
                         f'taken twice: by {owner[key]!r} and by {entry.name!r}'
                     )
                 owner[key] = entry.name
@@ -100,7 +101,7 @@ def _select(entry: Entry, fields: Mapping[str, Field]) -> Selection:
     """Resolve the columns of one modality."""
     parts: list[Part] = []
     for column in entry.columns:
-        field, channels = _column(entry.name, column, fields)
+        field, channels = _column(entry, column, fields)
         if parts and parts[-1].field is field:
             parts[-1] = Part(field, parts[-1].channels + channels)
         else:
@@ -109,11 +110,14 @@ def _select(entry: Entry, fields: Mapping[str, Field]) -> Selection:
     kind = parts[0].field.kind
     if len(kinds) > 1 or entry.kind not in (None, kind):
         raise LipfaultError(
-            f'mapping: {entry.name}: columns are of kind {" and ".join(sorted(kinds))}'
+            f'{entry.place("kind" if entry.kind else "columns")}: {entry.name}: '
+            f'columns are of kind {" and ".join(sorted(kinds))}'
             + (f', stated is {entry.kind}' if entry.kind else '; a modality has one kind')
         )
     if kind == 'image' and (len(parts) > 1 or not parts[0].whole):
-        raise LipfaultError(f'mapping: {entry.name}: an image takes one field with all its colours')
+        raise LipfaultError(
+            f'{entry.place("columns")}: {entry.name}: an image takes one field with all its colours'
+        )
     return _named(entry, kind, tuple(parts))
 
 
@@ -127,25 +131,26 @@ def _named(entry: Entry, kind: FieldKind, parts: tuple[Part, ...]) -> Selection:
     if entry.channels is not None:
         if len(entry.channels) != len(names) or len(set(entry.channels)) != len(names):
             raise LipfaultError(
-                f'mapping: {entry.name}.channels: needs {len(names)} names, each another, got '
-                f'{len(entry.channels)}: {", ".join(entry.channels)}'
+                f'{entry.place("channels")}: {entry.name}.channels: needs {len(names)} '
+                f'different names, got {len(entry.channels)}: {", ".join(entry.channels)}'
             )
         names = list(entry.channels)
     if entry.units is not None:
-        stated = _spread(entry.units, tuple(names), f'{entry.name}.units')
+        stated = _spread(entry, 'units', tuple(names))
         units = [own or old for own, old in zip(stated, units, strict=True)]
     return Selection(entry, kind, parts, tuple(names), tuple(units))
 
 
-def _column(name: str, column: str, fields: Mapping[str, Field]) -> tuple[Field, tuple[int, ...]]:
+def _column(
+    entry: Entry, column: str, fields: Mapping[str, Field]
+) -> tuple[Field, tuple[int, ...]]:
     """Return field and channel numbers of a column such as `state[0:7]`."""
+    where = f'{entry.place("columns")}: {entry.name}'
     if column in fields:
         return fields[column], tuple(range(len(fields[column].channels)))
     field_name, bracket, rest = column.partition('[')
     if not bracket or field_name not in fields or not rest.endswith(']'):
-        raise LipfaultError(
-            f'mapping: {name}: there is no field {column!r}; there are {", ".join(fields)}'
-        )
+        raise LipfaultError(f'{where}: there is no field {column!r}; there are {", ".join(fields)}')
     field, wanted = fields[field_name], rest[:-1]
     count = len(field.channels)
     if wanted in field.channels:
@@ -157,25 +162,25 @@ def _column(name: str, column: str, fields: Mapping[str, Field]) -> tuple[Field,
     elif wanted.isdecimal() and int(wanted) < count:
         return field, (int(wanted),)
     raise LipfaultError(
-        f'mapping: {name}: {field_name} has no channel {wanted!r}; there are 0 to {count - 1}: '
+        f'{where}: {field_name} has no channel {wanted!r}; there are 0 to {count - 1}: '
         f'{", ".join(field.channels)}'
     )
 
 
-def _spread(value: Any, channels: tuple[str, ...], where: str) -> tuple[Any, ...]:  # noqa: ANN401
+def _spread(entry: Entry, key: str, channels: tuple[str, ...]) -> tuple[Any, ...]:
     """Return a value for each channel from one value, a list, or a dictionary."""
+    value, where = getattr(entry, key), f'{entry.place(key)}: {entry.name}.{key}'
     if isinstance(value, dict):
         if unknown := sorted(set(value) - set(channels)):
             raise LipfaultError(
-                f'mapping: {where}: there is no channel {unknown[0]!r}; there are '
-                f'{", ".join(channels)}'
+                f'{where}: there is no channel {unknown[0]!r}; there are {", ".join(channels)}'
             )
         return tuple(value.get(channel) for channel in channels)
     if not isinstance(value, tuple):
         return (value,) * len(channels)
     if len(value) != len(channels):
         raise LipfaultError(
-            f'mapping: {where}: needs one value, or one for each of the {len(channels)} channels, '
+            f'{where}: needs one value, or one for each of the {len(channels)} channels, '
             f'got {len(value)}'
         )
     return value

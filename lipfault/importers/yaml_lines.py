@@ -32,13 +32,18 @@ class Lines:
         """
         return self.inner[key]
 
+    @property
+    def place(self) -> str:
+        """Return file and line."""
+        return f'{self.where}, line {self.line}'
+
     def error(self, message: str) -> LipfaultError:
         """Return an error that names file and line.
 
         Args:
             message: What is wrong and what would be right.
         """
-        return LipfaultError(f'{self.where}, line {self.line}: {message}')
+        return LipfaultError(f'{self.place}: {message}')
 
 
 def read_lines(text: str, where: str) -> Lines:

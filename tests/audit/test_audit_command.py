@@ -84,6 +84,25 @@ def test_a_broken_recording_ends_with_findings(
     assert page.read_text() == text
 
 
+def test_a_narrow_table_names_the_sensor_in_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv('COLUMNS', '60')
+    write_recording(tmp_path / 'x.h5', [modality('goal'), modality('arm'), eye()], episodes(True))
+    assert run(tmp_path / 'x.h5') == FOUND
+    assert '…' not in capsys.readouterr().out
+
+
+def test_options_of_the_import_are_said_to_be_such(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'x.csv').write_text('a,b\n1,2\n3,4\n')
+    assert run(tmp_path / 'x.csv') == 1
+    error = capsys.readouterr().err
+    assert '--options' in error
+    assert 'options of `lipfault data import`: import first' in error
+
+
 def test_a_good_recording_ends_with_status_0(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,6 +45,9 @@ def test_two_files_are_merged_reported_and_proposed(logs, tmp_path, capsys):
     clocks = json.loads(str(recording.attributes['clocks']))
     assert clocks['motor'][0]['start_s'] == 0
     assert clocks['imu'][0]['start_s'] == pytest.approx(-0.2)
+    # 0.2 s before the span; both last 8 s.
+    assert clocks['imu'][0]['end_s'] == pytest.approx(0, abs=1e-4)
+    assert clocks['motor'][0]['end_s'] == pytest.approx(0.2, abs=1e-4)
     assert clocks['imu'][0]['measured_hz'] == pytest.approx(50)
     # The proposal is a mapping that gives the same recording.
     run(logs / 'imu.csv', logs / 'motor.csv', f'--out={tmp_path / "again.h5"}', f'--mapping={yaml}')
@@ -80,6 +83,11 @@ WRONG = {
         ['{logs}', '--out={out}', '--episodes=[x]'],
         "there is no episode 'x'; there are",
     ),
+    'episodes of none': (['{logs}', '--out={out}', '--episodes=[]'], 'episodes: names none'),
+    'no option': (
+        ['{logs}', '--out={out}', '--options={{tome: stamp}}'],
+        "there is no option 'tome'; there are time, time_unit, rate_hz",
+    ),
     'no reader': (['{logs}', '--out={out}', '--reader=bag'], "no reader 'bag'"),
     'exists': (['{logs}', '--out={logs}/imu.csv'], 'imu.csv exists already'),
     'limit': (
@@ -105,6 +113,29 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(name, logs, tmp_path, 
     assert 'Traceback' not in error
     assert [path.name for path in tmp_path.iterdir()] == ['logs']
     assert (logs / 'imu.csv').read_bytes() == before
+
+
+def test_folders_of_tables_in_a_folder_are_episodes(logs, tmp_path):
+    # Recognized without --reader, as a folder of tables is.
+    for name in ('a', 'b'):
+        (tmp_path / 'drives' / name).mkdir(parents=True)
+        for table in logs.iterdir():
+            (tmp_path / 'drives' / name / table.name).write_bytes(table.read_bytes())
+    run(tmp_path / 'drives', '--options={files: fields}', '--out', tmp_path / 'out.h5')
+    assert [each.episode_id for each in Recording(tmp_path / 'out.h5').episodes] == ['a', 'b']
+
+
+@pytest.mark.parametrize(
+    'name', ['x.csv', 'x.h5', 'x.parquet', 'x.db3', 'x.bag', 'd/x.csv', 'd/meta/info.json']
+)
+def test_a_pointer_of_git_lfs_is_named_by_every_reader(name, tmp_path, capsys):
+    file = tmp_path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text('version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n')
+    source = tmp_path / 'd' if name[0] == 'd' else file
+    with pytest.raises(SystemExit):
+        run(source, '--out', tmp_path / 'out.h5')
+    assert f'{file}: a pointer of Git LFS' in capsys.readouterr().err
 
 
 def test_without_the_extra_the_command_names_it(logs, tmp_path, monkeypatch, capsys):

@@ -157,7 +157,7 @@ UNFIT = {
     'kinds': ('arm: {columns: [imu, observation.images.top]}', 'of kind image and series'),
     'kind': ('arm: {columns: imu, kind: image}', 'of kind series, stated is image'),
     'part of an image': ('eye: {columns: "observation.images.top[red]"}', 'takes one field with'),
-    'channels': ('arm: {columns: imu, channels: [x]}', 'arm.channels: needs 2 names'),
+    'channels': ('arm: {columns: imu, channels: [x]}', 'arm.channels: needs 2 different names'),
     'units': ('arm: {columns: imu, units: [x, y, z]}', 'arm.units: needs one value, or one'),
     'unknown': ('arm: {columns: imu, units: {q: m}}', "arm.units: there is no channel 'q'; there"),
 }  # fmt: skip
@@ -168,6 +168,17 @@ def test_a_mapping_that_does_not_fit_the_source(name):
     text, message = UNFIT[name]
     with pytest.raises(LipfaultError, match=message):
         select(parse_mapping(text), FIELDS)
+
+
+def test_a_mapping_that_does_not_fit_is_named_by_file_and_line(tmp_path):
+    path = tmp_path / 'map.yaml'
+    for line, keys in enumerate(('columns: nope', 'kind: image', 'units: [m]', 'noise: {q: 1}')):
+        columns = '' if 'columns' in keys else '  columns: imu\n'
+        path.write_text(f'# remark\narm:\n{columns}  {keys}\n')
+        where = f'{path}, line {4 if line else 3}: arm'
+        with pytest.raises(LipfaultError) as caught:
+            select(read_mapping(path), FIELDS)[0].each('noise')
+        assert str(caught.value).startswith(where)
 
 
 def test_equal_names_of_two_fields_get_their_field():

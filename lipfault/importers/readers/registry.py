@@ -1,8 +1,9 @@
 """The readers by name, how a source is recognized, and readers of a user's own by class path."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class Reader:
 
 
 _HERE = 'lipfault.importers.readers'
+_LFS = b'version https://git-lfs'
 
 READERS: dict[str, Reader] = {
     'lerobot': Reader(
@@ -87,7 +89,9 @@ READERS: dict[str, Reader] = {
         magic=b'PAR1',
     ),
     'csv': Reader(
-        f'{_HERE}.csv.CsvSource', suffixes=('.csv', '.tsv', '.txt'), markers=('*.csv', '*.tsv')
+        f'{_HERE}.csv.CsvSource',
+        suffixes=('.csv', '.tsv', '.txt'),
+        markers=('*.csv', '*.tsv', '*/*.csv', '*/*.tsv'),
     ),
 }
 """Readers by name. The first that fits a path opens it: special formats before general ones."""
@@ -119,8 +123,33 @@ def open_source(path: str | Path, reader: str | None = None, **options: Any) -> 
         # A wrong keyword is the user's error, one from inside the reader is not.
         if 'unexpected keyword argument' not in str(error) or not options:
             raise
-        raise LipfaultError(f'{path}: reader {name}: {error}') from error
+        text = _option_error(opener, options) or str(error)
+        raise LipfaultError(f'{path}: reader {name}: {text}') from error
+    except LipfaultError as error:
+        _require_no_pointer(path, error)
+        raise
     return source
+
+
+def _option_error(opener: Callable[..., Source], options: Mapping[str, Any]) -> str:
+    """Return which options a reader does not have, and those that it has; '' if it has all."""
+    known = list(signature(opener).parameters)[1:]
+    unknown = ', '.join(repr(each) for each in options if each not in known)
+    return (
+        f'there is no option {unknown}; there are {", ".join(known) or "none"}' if unknown else ''
+    )
+
+
+def _require_no_pointer(path: Path, error: LipfaultError) -> None:
+    """Name the pointer of Git LFS that a message on a damaged file is about."""
+    files = [path] if path.is_file() else [*path.glob('*'), *path.glob('*/*')]
+    for file in files:
+        if str(file) in str(error) and file.is_file():
+            with file.open('rb') as stream:
+                if stream.read(len(_LFS)) == _LFS:
+                    raise LipfaultError(
+                        f'{file}: a pointer of Git LFS, not the data: git lfs pull'
+                    ) from error
 
 
 def recognize(path: Path) -> str:
