@@ -8,8 +8,8 @@ from pathlib import Path
 OUT = Path(__file__).with_name('house.svg')
 FLOORS = (
     (('cli', 'the command line'),),
-    (('cells', 'simulated robots'), ('callbacks', 'observers'), ('sweeps', 'offline sweeps'),
-     ('importers', 'other formats')),
+    (('cells', 'simulated robots'), ('importers', 'other formats'), ('callbacks', 'observers'),
+     ('sweeps', 'offline sweeps')),
     (('tasks', 'two stages, trained models'), ('report', 'figures, HTML'),
      ('audit', 'broken sensors')),
     (('models', 'networks, compute blocks'), ('data', 'recordings, windows'),
