@@ -136,7 +136,7 @@ WRONG = {
     'comma': ('t;x\n0;1.5\n1;2.5\n2;3,5\n', {}, "line 4, column 'x': '3,5' is no number; with a"),
     'bad date': ('t,x\n2023-01-01,1\nyesterday,2\n', {}, "column 't', line 3: 'yesterday'"),
     'bad files': ('t,x\n0,1\n', {'files': 'rows'}, 'files must be "episodes" or "fields"'),
-    'bad option': ('t,x\n0,1\n', {'tiem': 't'}, "unexpected keyword argument 'tiem'"),
+    'bad option': ('t,x\n0,1\n', {'tiem': 't'}, "there is no option 'tiem'"),
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from lipfault.errors import LipfaultError
+from lipfault.lipschitz.norms.operators import require_own_norm
 from lipfault.models.autoencoder.coders import ImageCoder, SeriesCoder
 from lipfault.models.autoencoder.patch_conv import (
     ImagePatchConv,
@@ -99,3 +100,20 @@ def test_resting_channel_is_scaled_by_its_noise(tiny_modalities):
 def test_a_patch_that_is_not_even_is_named(patch):
     with pytest.raises(LipfaultError, match=f'series_patch must be an even .* got {patch}'):
         CoderConfig(image_widths=(8, 8), series_patch=patch)
+
+
+@pytest.mark.parametrize(
+    ('layer', 'shape'),
+    [
+        (PatchConv1d(3, 5, 4), (2, 3, 16)),
+        (PatchConvTranspose1d(5, 3, 4), (2, 5, 4)),
+        (ImagePatchConv(3, 5, 4), (2, 3, 8, 12)),
+        (ImagePatchConvTranspose(5, 3, 4), (2, 5, 2, 3)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_layer_declared_as_the_same_map_is_it(layer, shape):
+    layer = layer.double()
+    require_own_norm(layer)
+    x = torch.randn(shape, dtype=torch.float64)
+    torch.testing.assert_close(layer(x), type(layer).__mro__[1].forward(layer, x))

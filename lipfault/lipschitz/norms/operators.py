@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lipfault.errors import LipfaultError
+from lipfault.lipschitz.norms.same_map import DECLARED
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
@@ -462,7 +463,8 @@ def require_own_norm(layer: nn.Module) -> None:
             standardization, say).
     """
     names = [n for n in ('forward', '_conv_forward') if hasattr(layer, n)]
-    own = [n for n in names if getattr(type(layer), n) not in PLAIN_FORWARDS or n in vars(layer)]
+    plain = PLAIN_FORWARDS | DECLARED
+    own = [n for n in names if getattr(type(layer), n) not in plain or n in vars(layer)]
     if isinstance(layer, LINEAR_LAYERS) and own:
         raise LipfaultError(
             f'{type(layer).__name__} has a {own[0]} of its own, so its norm is not that of its '

@@ -9,6 +9,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lipfault.lipschitz.norms.same_map import same_map
+
 
 class PatchConv1d(nn.Conv1d):
     """Convolution whose kernel extends half a patch beyond each patch of the series.
@@ -24,6 +26,7 @@ class PatchConv1d(nn.Conv1d):
         super().__init__(channels, out, 2 * patch, stride=patch, padding=patch // 2)
         self.patch = patch
 
+    @same_map
     def forward(self, input: Tensor) -> Tensor:
         """Apply the convolution.
 
@@ -54,6 +57,7 @@ class PatchConvTranspose1d(nn.ConvTranspose1d):
         super().__init__(channels, out, 2 * patch, stride=patch, padding=patch // 2)
         self.patch = patch
 
+    @same_map
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Apply the transposed convolution.
 
@@ -88,6 +92,7 @@ class ImagePatchConv(nn.Conv2d):
         super().__init__(channels, out, patch, stride=patch, bias=False)
         self.patch = patch
 
+    @same_map
     def forward(self, input: Tensor) -> Tensor:
         """Apply the convolution.
 
@@ -115,6 +120,7 @@ class ImagePatchConvTranspose(nn.ConvTranspose2d):
         super().__init__(channels, out, patch, stride=patch, bias=False)
         self.patch = patch
 
+    @same_map
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Apply the transposed convolution.
 
