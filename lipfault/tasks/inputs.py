@@ -13,7 +13,7 @@ from lipfault.modality import Modality, Signals
 from lipfault.models.autoencoder.autoencoder import Autoencoder
 from lipfault.models.blocks.interface.types import Observation, SideInfo
 
-FAR_OUT = 1e6
+LARGEST_DISTANCE = 1e6
 """Distance from the middle of the physical range, in widths of it, beyond which a value is no
 reading: the square of a residual of such a value would leave float32."""
 
@@ -118,7 +118,7 @@ def _readings(signal: Tensor, modality: Modality) -> Tensor:
             [(high + low) / 2 for low, high in zip(modality.low, modality.high, strict=True)],
         )
     )
-    return signal.where((signal - middle).abs() <= FAR_OUT * width, torch.nan)
+    return signal.where((signal - middle).abs() <= LARGEST_DISTANCE * width, torch.nan)
 
 
 def worst_faulty(labels: FaultLabels) -> Tensor:

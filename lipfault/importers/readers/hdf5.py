@@ -14,13 +14,13 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from lipfault.data.layout import FORMAT
 from lipfault.errors import LipfaultError
 from lipfault.importers.readers.arrays import ArraySource, EpisodeArrays, StoredArray
 from lipfault.importers.readers.source_base import listed, natural, unique_ids
 from lipfault.importers.readers.stamps import StampOptions
 
 SUFFIXES = ('.h5', '.hdf5', '.hdf')
-_LIPFAULT_FORMAT = 'lipfault-recording'
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _episodes(
     file: h5py.File, path: Path, group: str | None, key: str | None, skipped: dict[str, str]
 ) -> dict[str, EpisodeArrays]:
     stated = file.attrs.get('format')
-    if stated in (_LIPFAULT_FORMAT, _LIPFAULT_FORMAT.encode()):
+    if stated in (FORMAT, FORMAT.encode()):
         raise LipfaultError(f'{path}: a recording of lipfault already: use it as --data.path')
     place = group if group is not None else 'data'
     if not _holds_groups(file, place):

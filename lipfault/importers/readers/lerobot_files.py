@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 
 from lipfault.errors import LipfaultError
 from lipfault.importers.readers.lerobot_info import LeRobotInfo
-
-_LFS = b'version https://git-lfs'
+from lipfault.importers.readers.lfs import require_no_pointer
 
 
 @dataclass(frozen=True)
@@ -178,14 +177,9 @@ def require_content(path: Path, what: str) -> Path:
     """
     if not path.is_file():
         raise LipfaultError(f'{path} is missing: {what}')
-    with path.open('rb') as file:
-        start = file.read(len(_LFS))
-    if start == _LFS:
-        raise LipfaultError(
-            f'{path} is a pointer of Git LFS instead of {what}: fetch it with `git lfs pull`'
-        )
-    if not start:
+    if not path.stat().st_size:
         raise LipfaultError(f'{path} is empty: {what}')
+    require_no_pointer(path)
     return path
 
 

@@ -20,11 +20,11 @@ from mcap_ros2.decoder import DecoderFactory
 
 from lipfault.errors import LipfaultError
 from lipfault.importers.readers.bag_source import Bag, BagOptions, BagSource, first_count
+from lipfault.importers.readers.lfs import require_no_pointer
 from lipfault.importers.readers.ros_messages import type_name
 from lipfault.importers.readers.source_base import guarded, natural
 
 _MAGIC = b'\x89MCAP0\r\n'
-_LFS = b'version https://git-lfs'
 _Record = tuple[Schema | None, Channel, Message]
 
 
@@ -175,13 +175,12 @@ def _files(path: Path) -> list[Path]:
 
 def _is_cut(path: Path, partial: bool) -> bool:
     """Return whether the end of a file is missing; raise an error unless `partial`."""
+    require_no_pointer(path)
     with path.open('rb') as stream:
-        start = stream.read(len(_LFS))
+        start = stream.read(len(_MAGIC))
         size = stream.seek(0, 2)
         stream.seek(max(0, size - len(_MAGIC)))
         end = stream.read()
-    if start.startswith(_LFS):
-        raise LipfaultError(f'{path}: a pointer of Git LFS, not the data: git lfs pull')
     if not start.startswith(_MAGIC):
         found = f'begins with {start[:8]!r}' if start else 'is empty'
         raise LipfaultError(f'{path}: no MCAP file: it {found}')

@@ -11,10 +11,9 @@ import numpy.typing as npt
 
 from lipfault.errors import LipfaultError
 from lipfault.importers.readers.arrays import ArraySource, EpisodeArrays, StoredArray
+from lipfault.importers.readers.lfs import require_no_pointer
 from lipfault.importers.readers.source_base import listed, natural, unique_ids
 from lipfault.importers.readers.stamps import StampOptions
-
-_LFS = b'version https://git-lfs'
 
 
 @dataclass(frozen=True)
@@ -125,11 +124,10 @@ def _folder(path: Path) -> dict[str, StoredArray]:
 
 
 def _arrays_of(path: Path) -> dict[str, StoredArray]:
+    require_no_pointer(path)
     with path.open('rb') as stream:
-        start = stream.read(len(_LFS))
-    if start.startswith(_LFS):
-        raise LipfaultError(f'{path}: a pointer of Git LFS, not the data: git lfs pull')
-    return _archive(path) if start.startswith(b'PK') else {path.stem: _array(path)}
+        is_archive = stream.read(2) == b'PK'
+    return _archive(path) if is_archive else {path.stem: _array(path)}
 
 
 def _array(path: Path) -> StoredArray:

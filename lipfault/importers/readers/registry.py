@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lipfault.errors import LipfaultError
+from lipfault.importers.readers.lfs import require_no_pointer
 from lipfault.importers.source import Source
 
 
@@ -47,7 +48,6 @@ class Reader:
 
 
 _HERE = 'lipfault.importers.readers'
-_LFS = b'version https://git-lfs'
 
 READERS: dict[str, Reader] = {
     'lerobot': Reader(
@@ -126,7 +126,7 @@ def open_source(path: str | Path, reader: str | None = None, **options: Any) -> 
         text = _option_error(opener, options) or str(error)
         raise LipfaultError(f'{path}: reader {name}: {text}') from error
     except LipfaultError as error:
-        _require_no_pointer(path, error)
+        _require_no_pointers(path, error)
         raise
     return source
 
@@ -140,16 +140,12 @@ def _option_error(opener: Callable[..., Source], options: Mapping[str, Any]) -> 
     )
 
 
-def _require_no_pointer(path: Path, error: LipfaultError) -> None:
+def _require_no_pointers(path: Path, error: LipfaultError) -> None:
     """Name the pointer of Git LFS that a message on a damaged file is about."""
     files = [path] if path.is_file() else [*path.glob('*'), *path.glob('*/*')]
     for file in files:
         if str(file) in str(error) and file.is_file():
-            with file.open('rb') as stream:
-                if stream.read(len(_LFS)) == _LFS:
-                    raise LipfaultError(
-                        f'{file}: a pointer of Git LFS, not the data: git lfs pull'
-                    ) from error
+            require_no_pointer(file)
 
 
 def recognize(path: Path) -> str:
